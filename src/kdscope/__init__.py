@@ -1,0 +1,1 @@
+"""kdscope: distil language models and know what you got."""

@@ -1,0 +1,58 @@
+"""Every error a person is meant to read: what went wrong, where, and what to do about it.
+
+Each class also inherits the standard type a caller of the library would expect to catch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class KdscopeError(Exception):
+    """Base of all errors raised on purpose; its text is complete without a traceback."""
+
+
+class StudyError(KdscopeError, ValueError):
+    """A study file asks for something that does not exist or cannot be."""
+
+    def __init__(self, message: str, *, file: Path | str | None = None, line: int | None = None, key: str = "") -> None:
+        self.file, self.line, self.key = file, line, key
+        place = ":".join(str(part) for part in (file, line) if part is not None)
+        super().__init__(": ".join(part for part in (place, key, message) if part))
+
+
+class DataError(KdscopeError, ValueError):
+    """A data file has a row that cannot be used."""
+
+    def __init__(self, message: str, *, file: Path | str | None = None, row: int | None = None, key: str = "") -> None:
+        self.file, self.row, self.key = file, row, key
+        place = f"{file}" if row is None else f"{file}, row {row}"
+        super().__init__(": ".join(part for part in (place if file is not None else "", key, message) if part))
+
+
+class ModelError(KdscopeError, ValueError):
+    """A model, tokenizer or adapter cannot be used as asked."""
+
+
+class ObjectiveError(KdscopeError, ValueError):
+    """An objective was given shapes or settings it is not defined for."""
+
+
+class StatisticsError(KdscopeError, ValueError):
+    """A test or an interval is not defined for the numbers it was given."""
+
+
+class StoreError(KdscopeError, RuntimeError):
+    """The store cannot be read or written; what it already holds is untouched."""
+
+
+class IdentityError(KdscopeError, TypeError):
+    """A value without a stable identity was used as a stage parameter."""
+
+
+class TrainingDivergedError(KdscopeError, ArithmeticError):
+    """A loss or gradient became NaN or infinite; the cell stops, the study goes on."""
+
+
+class EnvironmentProblem(KdscopeError, RuntimeError):
+    """The machine lacks something the request needs: memory, disk, a device, an optional package."""
