@@ -1,1 +1,22 @@
-"""kdscope: distil language models and know what you got."""
+"""kdscope: distil language models and know what you got.
+
+The verbs of the command line are functions here; nothing heavy is imported until one is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdscope.api import explain_stage, load_study, plan_study, run_study
+
+__all__ = ["__version__", "explain_stage", "load_study", "plan_study", "run_study"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from kdscope import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'kdscope' has no attribute {name!r}")

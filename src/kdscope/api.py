@@ -1,0 +1,142 @@
+"""The verbs as functions: the one place where study, stages, store and listener are put together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdscope.data.sources import read_examples, read_items
+from kdscope.errors import StudyError
+from kdscope.pipeline.events import Events, NullEvents
+from kdscope.pipeline.explain import Explanation, explain
+from kdscope.pipeline.fingerprint import HashCache
+from kdscope.pipeline.plan import PlannedStage, plan_states
+from kdscope.pipeline.run import RunResult, run_plan
+from kdscope.pipeline.stage import Stage, in_order
+from kdscope.pipeline.store import Store
+from kdscope.stages.estimate import Sizes, estimate_seconds, measure_sizes
+from kdscope.stages.execute import execute
+from kdscope.stages.graph import GraphBuilder, StudyPlan
+from kdscope.study.files import check_files
+from kdscope.study.load import read_study
+from kdscope.study.schema import Study
+from kdscope.tasks import get_task
+
+__all__ = ["StudyResult", "default_store", "explain_stage", "load_study", "plan_study", "run_study"]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a run left behind.
+
+    Attributes:
+        report: The page; None if analysis or report itself failed.
+        tables: Folder of the tidy tables; None likewise.
+        run: What was executed, reused, failed and blocked.
+    """
+
+    report: Path | None
+    tables: Path | None
+    run: RunResult
+
+
+def default_store() -> Path:
+    """$KDSCOPE_STORE, or .kdscope in the current folder."""
+    return Path(os.environ.get("KDSCOPE_STORE", ".kdscope"))
+
+
+def load_study(path: Path) -> Study:
+    """The study of a YAML file, with everything it points to looked at.
+
+    Raises:
+        StudyError: What is wrong, with file, line and key.
+    """
+    loaded = read_study(Path(path))
+    check_files(loaded, get_task)
+    tasks = loaded.study.tasks
+    canonical = tuple(get_task(name).name for name in tasks.names)
+    return loaded.study.model_copy(update={"tasks": tasks.model_copy(update={"names": canonical})})
+
+
+def plan_study(study: Study | Path, store: Path | None = None) -> tuple[StudyPlan, list[PlannedStage]]:
+    """What a run would do: the stages, and for each its state and cost. Imports no torch.
+
+    Raises:
+        StudyError: The study file is wrong.
+        DataError: A row of the data is.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    root = Path(store if store is not None else default_store())
+    plan = _build(study, root)
+    opened = Store(root)
+    return plan, estimate_seconds(plan_states([plan.report], opened), opened, plan.device)
+
+
+def run_study(
+    study: Study | Path, *, store: Path | None = None, out: Path | None = None, events: Events | None = None
+) -> StudyResult:
+    """Run what is missing of a study and put its report and tables into `out` (default: runs/<name>).
+
+    Raises:
+        StudyError: The study file is wrong.
+        DataError: A row of the data is.
+        StoreError: The store cannot be read or written.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    root = Path(store if store is not None else default_store())
+    plan, planned = plan_study(study, root)
+    seconds = {item.stage.identity: item.stage for item in planned}
+    listener = events or NullEvents()
+    listener.plan([seconds[item.stage.identity] for item in planned if item.state in ("will run", "damaged")])
+    result = run_plan([plan.report], Store(root), execute, events=listener)
+    folder = Path(out) if out is not None else Path("runs") / study.name
+    return _deliver(plan, result, folder)
+
+
+def explain_stage(study: Study | Path, name: str, store: Path | None = None) -> list[tuple[Stage, Explanation]]:
+    """Why the stages whose label or folder name contains `name` are done or must run.
+
+    Raises:
+        StudyError: No stage matches.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    root = Path(store if store is not None else default_store())
+    stages = in_order([_build(study, root).report])
+    matching = [s for s in stages if name in (s.label, s.directory_name)]
+    matching = matching or [s for s in stages if name.lower() in f"{s.directory_name} {s.label}".lower()]
+    if not matching:
+        raise StudyError(f"no stage of this study matches {name!r}; `kdscope plan` lists them")
+    return [(stage, explain(stage, Store(root))) for stage in matching]
+
+
+def _build(study: Study, root: Path) -> StudyPlan:
+    cache = HashCache(root / "hashes.json")
+    plan = GraphBuilder(study, cache, root, _sizes(study)).build()
+    cache.save()
+    return plan
+
+
+def _sizes(study: Study) -> Sizes:
+    """Read all data once: every row is checked before anything runs."""
+    examples = read_examples(study.data.path)
+    items = {name: read_items(get_task(name), study.tasks.folder, study.tasks.limit) for name in study.tasks.names}
+    return measure_sizes(
+        study,
+        [f"{e.instruction}{e.input}" for e in examples],
+        [e.output for e in examples],
+        {name: [f"{item.instruction}{item.input}" for item in rows] for name, rows in items.items()},
+    )
+
+
+def _deliver(plan: StudyPlan, result: RunResult, folder: Path) -> StudyResult:
+    """Copy what people open out of the store; tables are delivered even where the page could not be made."""
+    report, tables = result.final(plan.report), result.final(plan.analysis)
+    folder.mkdir(parents=True, exist_ok=True)
+    if tables is not None:
+        source = result.store.path(tables)
+        shutil.copytree(source, folder / "tables", dirs_exist_ok=True, ignore=lambda *_: ["manifest.json"])
+    if report is not None:
+        shutil.copy2(result.store.path(report) / "report.html", folder / "report.html")
+    return StudyResult(folder / "report.html" if report else None, folder / "tables" if tables else None, result)

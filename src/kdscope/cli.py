@@ -1,0 +1,214 @@
+"""The command line: parse, call `kdscope.api`, print. Exit codes: 0 done, 1 a cell failed, 2 bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from kdscope.api import StudyResult
+    from kdscope.pipeline.plan import PlannedStage
+
+app = typer.Typer(
+    name="kdscope",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="""Distil language models, and know what you got.
+
+    A study is one YAML file: teachers, students, methods, data, tasks. kdscope trains every combination once, measures
+    whether each student got better than plain fine-tuning and whether it still answers like its teacher, and writes a
+    page that says what can be concluded.
+
+    [bold]First steps[/]
+
+      kdscope plan study.yaml       what would run, what is done, how long it takes
+
+      kdscope run study.yaml        run it; again: continue, or do nothing if all is done
+
+      kdscope explain study.yaml distil   why a stage must run again
+    """,
+)
+
+StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file. `kdscope schema` describes every key.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="Where finished stages are kept. Default: $KDSCOPE_STORE, or .kdscope here."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+
+
+@app.command()
+def run(
+    study: Annotated[Path | None, typer.Argument(help="The study, a YAML file.")] = None,
+    store: StoreOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for report and tables. Default: runs/NAME.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures, warnings and the result.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a study: what is done is reused, what was interrupted continues.
+
+    Writes OUT/report.html and OUT/tables/*.csv (and .parquet). A failed cell does not stop the others.
+    """
+    from kdscope import api
+
+    if study is None:
+        print(_NO_STUDY)
+        raise typer.Exit(2)
+    with _events(quiet, as_json) as events:
+        result = api.run_study(study, store=store, out=out, events=events)
+    _print_result(result, as_json)
+    raise typer.Exit(1 if result.run.failed or result.report is None else 0)
+
+
+@app.command()
+def plan(study: StudyFile, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """List every stage: done or to run, with tokens, operations, disk and estimated time. Runs nothing."""
+    from kdscope import api
+
+    _, planned = api.plan_study(study, store)
+    if as_json:
+        print(json.dumps([_planned_json(item) for item in planned], indent=1))
+        return
+    _print_plan(planned)
+
+
+@app.command()
+def explain(
+    study: StudyFile,
+    stage: Annotated[str, typer.Argument(help="A stage's label, or part of it, as `kdscope plan` shows it.")],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a stage is done, or which changed input makes it run again."""
+    from kdscope import api
+
+    explained = api.explain_stage(study, stage, store)
+    if as_json:
+        print(json.dumps([{"label": s.label, "identity": s.identity, **vars(e)} for s, e in explained], indent=1))
+        return
+    for found, explanation in explained:
+        print(f"{found.label} [{found.directory_name}]: {explanation.state}")
+        for reason in explanation.reasons:
+            print(f"  {reason}")
+
+
+@app.command()
+def tasks(as_json: JsonOption = False) -> None:
+    """List the tasks a study can name: kind of answer, number of items, chance level, licence."""
+    from kdscope.tasks import list_tasks
+
+    found = list_tasks()
+    if as_json:
+        names = ("name", "domain", "answer_kind", "labels", "chance", "test_items", "licence", "citation")
+        print(json.dumps([{name: getattr(task, name) for name in names} for task in found], indent=1))
+        return
+    rows = [[t.name, t.domain, t.answer_kind, str(t.test_items), f"{t.chance:.3f}", t.licence] for t in found]
+    _print_table(["task", "domain", "answer", "items", "chance", "licence"], rows, right={3, 4})
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a study, for editors: every key, its type, default and meaning."""
+    from kdscope.study.dump import study_schema
+
+    print(json.dumps(study_schema(), indent=1))
+
+
+def main() -> None:
+    """Entry point: errors meant for people become one message and exit code 2."""
+    from kdscope.errors import KdscopeError
+
+    try:
+        app()
+    except KdscopeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues from here", file=sys.stderr)
+        sys.exit(130)
+
+
+_NO_STUDY = """Give a study file: kdscope run STUDY.yaml
+
+An example to start from is examples/smollm2_math/study.yaml in the source repository; its README.md says
+which model and data to put beside it. `kdscope schema` lists every key of a study."""
+
+
+def _events(quiet: bool, as_json: bool) -> Any:
+    from rich.console import Console
+
+    from kdscope.console import JsonEvents, PlainEvents, RichEvents
+
+    console = Console(stderr=True)
+    if as_json:
+        return nullcontext(JsonEvents())
+    if quiet or not console.is_terminal:
+        return nullcontext(PlainEvents(quiet=quiet))
+    return RichEvents(console)
+
+
+def _print_result(result: StudyResult, as_json: bool) -> None:
+    counts = {name: len(getattr(result.run, name)) for name in ("executed", "reused", "failed", "blocked")}
+    places = {name: str(path) if path else None for name, path in (("report", result.report), ("tables", result.tables))}
+    if as_json:
+        print(json.dumps({"event": "result", **counts, **places}))
+        return
+    print(", ".join(f"{number} stages {name}" for name, number in counts.items() if number or name == "executed"))
+    for stage in result.run.failed:
+        print(f"failed: {stage.label}: {result.run.messages[stage.identity]}")
+    print(f"report: {result.report or 'none, because it or the analysis failed'}")
+    print(f"tables: {result.tables or 'none, because the analysis failed'}")
+
+
+def _print_plan(planned: list[PlannedStage]) -> None:
+    from kdscope.console import show_seconds
+    from kdscope.pipeline.plan import total_cost
+
+    rows = []
+    for item in planned:
+        cost = item.stage.cost
+        numbers = [f"{cost.tokens:,}", f"{cost.flops:.1e}", _show_bytes(cost.disk_bytes)] if cost.tokens else [""] * 3
+        time = show_seconds(cost.seconds) if item.state in ("will run", "damaged") else ""
+        rows.append([item.state, item.stage.kind, item.stage.label, *numbers, time])
+    headings = ["state", "stage", "what", "tokens", "FLOPs", "disk", "time"]
+    _print_table(headings, rows, right={3, 4, 5, 6})
+    total = total_cost(planned)
+    running = sum(item.state in ("will run", "damaged") for item in planned)
+    print(
+        f"\n{running} of {len(planned)} stages will run: about {total.tokens:,} tokens, {total.flops:.1e} FLOPs, "
+        f"{_show_bytes(total.disk_bytes)} on disk, {show_seconds(total.seconds)}"
+    )
+
+
+def _planned_json(item: PlannedStage) -> dict[str, Any]:
+    stage = item.stage
+    return {
+        "state": item.state,
+        "kind": stage.kind,
+        "label": stage.label,
+        "identity": stage.identity,
+        "problem": item.problem,
+        **vars(stage.cost),
+    }
+
+
+def _show_bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _print_table(headings: list[str], rows: list[list[str]], right: set[int]) -> None:
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, ["-" * width for width in widths], *rows):
+        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())

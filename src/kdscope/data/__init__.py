@@ -1,0 +1,1 @@
+"""Text on disk becomes training examples and evaluation items, and those become batches of tokens."""

@@ -1,0 +1,162 @@
+"""Training examples and evaluation items from JSON files in the schema of LLM-Adapters (Hu et al. 2023, 2304.01933)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kdscope.data.rows import Row, read_rows
+from kdscope.errors import DataError
+
+_FRACTION = re.compile(r"[-+]?\d+/0*[1-9]\d*")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example.
+
+    Attributes:
+        row: Where it stands in its file: the line of a JSONL file, the position in a JSON list counted from 1.
+        instruction: The question.
+        input: More of the question, often empty.
+        output: The response to learn.
+    """
+
+    row: int
+    instruction: str
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One evaluation item.
+
+    Attributes:
+        task: Name of its task.
+        index: Position in the task's file, from 0.
+        item_id: Unique over all tasks, for example ``"gsm8k/17"``.
+        instruction: The question.
+        input: More of the question, often empty.
+        gold: The right answer as the file writes it.
+        content_hash: SHA-256 of question and gold; equal for duplicates, whatever their place.
+    """
+
+    task: str
+    index: int
+    item_id: str
+    instruction: str
+    input: str
+    gold: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training and validation examples, each in file order.
+
+    Attributes:
+        train: Examples to train on.
+        validation: Examples held out.
+        duplicates_removed: How many examples left `train` because `validation` has their text.
+    """
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    duplicates_removed: int = 0
+
+
+class EvaluationTask(Protocol):
+    """The part of a task used here."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every possible answer; empty where the answer is a number."""
+        ...
+
+
+def read_examples(path: Path) -> list[Example]:
+    """The training examples of a JSON list or a JSONL file: `instruction`, `input` (may be absent) and `output`.
+
+    Raises:
+        DataError: The file or one of its rows cannot be used; the message names file, row and key.
+    """
+    return [
+        Example(row.number, row.text("instruction"), row.optional_text("input"), row.text("output"))
+        for row in read_rows(Path(path))
+    ]
+
+
+def read_items(task: EvaluationTask, folder: Path, limit: int | None = None) -> list[Item]:
+    """The first `limit` items of `folder/<task>/test.json`, or all.
+
+    Raises:
+        DataError: The file or one of its rows cannot be used, or a gold answer is not one of the task.
+    """
+    rows = read_rows(Path(folder) / task.name / "test.json")[:limit]
+    return [_read_item(task, index, row) for index, row in enumerate(rows)]
+
+
+def split_examples(examples: Sequence[Example], *, limit: int | None, validation_items: int, seed: int) -> Split:
+    """Draw rows and hold some of them out.
+
+    The row numbers are shuffled by `random.Random(seed)`; of that order the first `validation_items` are held out and
+    the rest, up to `limit` rows altogether, are trained on. So the validation rows are the same for every limit, and a
+    smaller limit trains on a part of what a bigger one does. An example with the text of a validation example is not
+    trained on.
+
+    Raises:
+        DataError: There are fewer rows than asked for, or none is left to train on.
+    """
+    wanted = len(examples) if limit is None else limit
+    if wanted > len(examples):
+        raise DataError(f"{wanted} rows are asked for, but there are {len(examples)}", key="limit")
+    order = list(range(len(examples)))
+    random.Random(seed).shuffle(order)  # noqa: S311 (a reproducible draw, no secret)
+    held_out, kept = sorted(order[:validation_items]), sorted(order[validation_items:wanted])
+    held_texts = {_text(examples[index]) for index in held_out}
+    train = tuple(examples[index] for index in kept if _text(examples[index]) not in held_texts)
+    if not train:
+        message = f"{wanted} rows leave none to train on when {validation_items} are held out"
+        raise DataError(message, key="validation_items")
+    return Split(train, tuple(examples[index] for index in held_out), len(kept) - len(train))
+
+
+def _text(example: Example) -> tuple[str, str, str]:
+    return example.instruction, example.input, example.output
+
+
+def _read_item(task: EvaluationTask, index: int, row: Row) -> Item:
+    instruction, context = row.text("instruction"), row.optional_text("input")
+    gold = _read_gold(task, row)
+    canonical = json.dumps([instruction, context, gold], ensure_ascii=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return Item(task.name, index, f"{task.name}/{index}", instruction, context, gold, digest)
+
+
+def _read_gold(task: EvaluationTask, row: Row) -> str:
+    gold = row.scalar_text("answer").strip()
+    if task.labels and gold not in task.labels:
+        raise row.error(f"{gold[:40]!r} is not an answer of {task.name}: {', '.join(task.labels)}", "answer")
+    if not task.labels and not _is_number(gold):
+        raise row.error(f"{gold[:40]!r} is not a number, and the answers of {task.name} are", "answer")
+    return gold
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return _FRACTION.fullmatch(text) is not None

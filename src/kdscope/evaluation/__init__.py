@@ -1,0 +1,1 @@
+"""What a model answered, item by item, and the tidy tables made of it."""

@@ -1,0 +1,126 @@
+"""A student beside its teacher, item by item: rows of the fidelity table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from kdscope.errors import DataError
+from kdscope.evaluation.records import Record
+from kdscope.fidelity import AnswerFidelity, answer_fidelity, shuffled_floor, trace_bleu
+from kdscope.tasks import get_task, numbers_match
+
+POOLED = "pooled"
+_FLOOR_REPEATS = 5
+_FLOOR_SEED = 0
+_TAG = "\x1f"
+
+
+@dataclass(frozen=True)
+class FidelityRow:
+    """One measure of one pair on one task.
+
+    Attributes:
+        task: Task name, or "pooled" for all items together.
+        measure: Its name.
+        value: NaN where it is not defined.
+        items: Items it was measured on.
+        floor: The same measure when every student answer meets another item's teacher; NaN where not measured.
+    """
+
+    task: str
+    measure: str
+    value: float
+    items: int
+    floor: float
+
+
+def compare_records(
+    student: Mapping[str, Sequence[Record]], teacher: Mapping[str, Sequence[Record]], scoring: str
+) -> list[FidelityRow]:
+    """Fidelity of a student to a teacher on each task, then on all items together.
+
+    Args:
+        student: Records of each task.
+        teacher: The teacher's records of the same tasks and items, in the same order.
+        scoring: Which answers are compared: robust or published.
+
+    Raises:
+        DataError: The two did not answer the same items.
+    """
+    rows: list[FidelityRow] = []
+    for task in student:
+        _check_same_items(task, student[task], teacher[task])
+        rows += _rows(task, student[task], teacher[task], scoring)
+    if len(student) > 1:
+        pooled = [[record for task in student for record in side[task]] for side in (student, teacher)]
+        rows += _rows(POOLED, pooled[0], pooled[1], scoring)
+    return rows
+
+
+def answer_of(record: Record, scoring: str) -> str | None:
+    """The answer a record holds under one of the two scorings."""
+    return record.robust_value if scoring == "robust" else record.published_value
+
+
+def is_correct(record: Record, scoring: str) -> bool:
+    """Whether it is right under one of the two scorings."""
+    return record.correct_robust if scoring == "robust" else record.correct_published
+
+
+def _rows(task: str, student: Sequence[Record], teacher: Sequence[Record], scoring: str) -> list[FidelityRow]:
+    measured = _answers(student, teacher, scoring)
+    floor = shuffled_floor(
+        lambda t, s: _answers(s, t, scoring).agreement, list(teacher), list(student), _FLOOR_SEED, _FLOOR_REPEATS
+    )
+    rows = [
+        FidelityRow(task, name, float(getattr(measured, name)), measured.items, floor if name == "agreement" else math.nan)
+        for name in (field.name for field in fields(AnswerFidelity))
+        if name not in ("items", "cohen_kappa")
+    ]
+    return rows + _trace_rows(task, [r.completion for r in student], [r.completion for r in teacher])
+
+
+def _answers(student: Sequence[Record], teacher: Sequence[Record], scoring: str) -> AnswerFidelity:
+    numeric = frozenset(name for name in {r.task for r in student} if get_task(name).answer_kind == "number")
+
+    def same(first: str, second: str) -> bool:
+        (task, one), (other_task, two) = first.split(_TAG, 1), second.split(_TAG, 1)
+        return task == other_task and (numbers_match(one, two) if task in numeric else one == two)
+
+    return answer_fidelity(
+        [_tagged(r, scoring) for r in teacher],
+        [_tagged(r, scoring) for r in student],
+        [is_correct(r, scoring) for r in teacher],
+        [is_correct(r, scoring) for r in student],
+        same_answer=same,
+    )
+
+
+def _tagged(record: Record, scoring: str) -> str | None:
+    # Pooled items mix tasks: an answer keeps its task, so that only answers to the same question kind can agree.
+    value = answer_of(record, scoring)
+    return None if value is None else f"{record.task}{_TAG}{value}"
+
+
+def _trace_rows(task: str, student: list[str], teacher: list[str]) -> list[FidelityRow]:
+    measures: dict[str, Callable[[list[str], list[str]], float]] = {
+        "bleu": lambda t, s: trace_bleu(s, t).corpus,
+        "chrf": lambda t, s: trace_bleu(s, t).chrf,
+    }
+    return [
+        FidelityRow(
+            task,
+            name,
+            measure(teacher, student),
+            len(student),
+            shuffled_floor(measure, teacher, student, _FLOOR_SEED, 1),
+        )
+        for name, measure in measures.items()
+    ]
+
+
+def _check_same_items(task: str, student: Sequence[Record], teacher: Sequence[Record]) -> None:
+    if [(r.item_id, r.item_hash) for r in student] != [(r.item_id, r.item_hash) for r in teacher]:
+        raise DataError(f"student and teacher did not answer the same items of {task}")

@@ -1,0 +1,1 @@
+"""Causal language models: where they come from, which weights train, how they generate."""

@@ -1,0 +1,61 @@
+"""Completions written batch by batch: a kill loses at most the batch that was being written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from kdscope.models.generate import Completion, Decoding, Generator, plan_batches
+
+
+def generate_all(
+    generator: Generator,
+    prompts: Sequence[Sequence[int]],
+    decoding: Decoding,
+    *,
+    batch_size: int,
+    scratch: Path,
+    progress: Callable[[int, int], None],
+) -> list[Completion]:
+    """Continue every prompt, in a fixed batch plan, resuming from the batches already in `scratch`.
+
+    Args:
+        generator: What continues the prompts.
+        prompts: Token ids of each prompt.
+        decoding: How tokens are chosen; each batch has its own seed.
+        batch_size: Prompts generated together.
+        scratch: Folder that survives a kill.
+        progress: Called with (prompts done, prompts in all).
+
+    Returns:
+        One completion a prompt, in the order of `prompts`.
+    """
+    completions: dict[int, Completion] = {}
+    for number, batch in enumerate(plan_batches([len(p) for p in prompts], batch_size)):
+        file = scratch / f"batch-{number:06d}.json"
+        written = _read(file)
+        if written is None:
+            written = generator.generate([prompts[i] for i in batch], decoding, call=number)
+            _write(file, written)
+        completions.update(zip(batch, written, strict=True))
+        progress(len(completions), len(prompts))
+    return [completions[i] for i in range(len(prompts))]
+
+
+def _read(file: Path) -> list[Completion] | None:
+    if not file.exists():
+        return None
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    return [Completion(tuple(row["token_ids"]), row["text"], row["finish_reason"]) for row in rows]
+
+
+def _write(file: Path, completions: Sequence[Completion]) -> None:
+    temporary = file.with_suffix(".tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        json.dump([asdict(c) for c in completions], stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, file)

@@ -1,0 +1,51 @@
+"""Which device and precision this machine offers, found without importing torch so that planning stays fast."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_NATIVE_BF16 = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+
+
+def resolve_device(asked: str) -> str:
+    """'auto' becomes cuda, mps or cpu; anything else is taken at its word (loading checks it)."""
+    if asked != "auto":
+        return asked
+    if not _torch_is_cpu_build() and Path("/dev/nvidiactl").exists():
+        return "cuda"
+    return "mps" if platform.system() == "Darwin" and platform.machine() == "arm64" else "cpu"
+
+
+def resolve_dtype(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """'auto' becomes bfloat16 where the device computes in it, else float32."""
+    if asked != "auto":
+        return asked
+    if device == "cuda":
+        return "bfloat16"
+    return "bfloat16" if device == "cpu" and _NATIVE_BF16 & _cpu_flags(cpuinfo) else "float32"
+
+
+def describe_hardware(device: str) -> str:
+    """One line for a report: processor, cores, memory, device."""
+    import os
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{platform.machine()} {platform.system()}, {cores} cores, {memory:.0f} GiB memory, device {device}"
+
+
+def _torch_is_cpu_build() -> bool:
+    try:
+        return version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return True
+
+
+def _cpu_flags(cpuinfo: Path) -> set[str]:
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith(("flags", "Features"))), set())

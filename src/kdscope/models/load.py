@@ -1,0 +1,144 @@
+"""Loading causal LMs and tokenizers: safetensors only, one precision, one device."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from transformers.utils import logging
+
+from kdscope.errors import EnvironmentProblem, ModelError
+from kdscope.models.source import ModelPlace, spaced_layers
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch dtype of a study's dtype name."""
+    return _DTYPES[name]
+
+
+def check_device(device: str, dtype: str) -> torch.device:
+    """The torch device, or an error that says what this machine lacks.
+
+    Raises:
+        EnvironmentProblem: The device is absent, or cannot compute in bfloat16 although that was asked.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentProblem("runtime.device is cuda, but torch sees no CUDA device; use 'cpu' or 'auto'")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise EnvironmentProblem("runtime.device is mps, but torch sees none; use 'cpu' or 'auto'")
+    if device == "cuda" and dtype == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise EnvironmentProblem("this GPU does not compute in bfloat16; set runtime.dtype: float32")
+    return torch.device(device)
+
+
+def load_tokenizer(place: ModelPlace) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; padding falls back to the end token, which masks never confuse with it.
+
+    Raises:
+        ModelError: No tokenizer, or one without an end token.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            place.location, revision=place.revision, trust_remote_code=place.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no usable tokenizer in {place.location}: {_first_line(error)}") from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"the tokenizer of {place.location} has no end-of-sequence token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(place: ModelPlace, dtype: str, device: str) -> PreTrainedModel:
+    """A causal LM in evaluation mode; an adapter (if any) is merged in float32, then the weights are rounded once.
+
+    Raises:
+        ModelError: Weights that cannot be read; pickled weights are refused.
+        EnvironmentProblem: The device is not there.
+    """
+    target = check_device(device, dtype)
+    logging.disable_progress_bar()  # a run has its own progress
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            place.location,
+            revision=place.revision,
+            trust_remote_code=place.trust_remote_code,
+            dtype=torch_dtype(dtype) if place.adapter is None else torch.float32,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"cannot load a causal LM from {place.location}: {_first_line(error)}") from error
+    if place.adapter is not None:
+        model = _merge_adapter(model, place.adapter).to(torch_dtype(dtype))
+    # A checkpoint's own sampling defaults would silently change how it is evaluated.
+    model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
+    return model.to(target).eval()
+
+
+def prune_depth(model: PreTrainedModel, keep: int | tuple[int, ...]) -> PreTrainedModel:
+    """Keep some decoder layers, in place; the configuration follows.
+
+    Raises:
+        ModelError: The model's layers cannot be found, or fewer exist than asked for.
+    """
+    decoder = model.get_decoder()
+    layers = getattr(decoder, "layers", None)
+    if not isinstance(layers, torch.nn.ModuleList):
+        raise ModelError(f"depth pruning needs a decoder with .layers; {type(model).__name__} has none")
+    kept = spaced_layers(len(layers), keep)
+    if len(set(kept)) != len(kept) or kept[-1] >= len(layers):
+        raise ModelError(f"keep_layers asks for {len(kept)} layers up to {kept[-1]}, the model has {len(layers)}")
+    decoder.layers = torch.nn.ModuleList(layers[i] for i in kept)
+    for index, layer in enumerate(decoder.layers):
+        _renumber(layer, index)
+    _cut_config(model.config, kept)
+    return model
+
+
+def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """An ordinary Hugging Face (or peft adapter) folder, safetensors only."""
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """peft asks transformers for an attribute under its old name; the warning is not for our users."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
+def _merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+    from peft import PeftModel
+
+    with quiet_peft():
+        merged: PreTrainedModel = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    return merged
+
+
+def _renumber(layer: torch.nn.Module, index: int) -> None:
+    # Attention modules address the key-value cache by their layer index.
+    for module in layer.modules():
+        if hasattr(module, "layer_idx"):
+            module.layer_idx = index
+
+
+def _cut_config(config: Any, kept: tuple[int, ...]) -> None:
+    types = getattr(config, "layer_types", None)
+    config.num_hidden_layers = len(kept)
+    if types is not None:
+        config.layer_types = [types[i] for i in kept]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,45 @@
+"""Generalised Jensen-Shannon divergence: between forward and reverse KL, and bounded."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from kdscope.objectives.forward_kl import forward_kl
+from kdscope.objectives.probabilities import check_fraction, kl_between, log_mixture, log_probability_pair
+from kdscope.objectives.reverse_kl import reverse_kl
+
+
+def jsd(teacher_logits: Tensor, student_logits: Tensor, *, beta: float = 0.5, temperature: float = 1.0) -> Tensor:
+    """JSD = beta KL(P‖M) + (1 - beta) KL(Q‖M) with M = beta P + (1 - beta) Q, per token, in nats.
+
+    GKD, Agarwal et al. 2024, arXiv 2306.13649, equation 1. Bounded by the binary entropy of beta, so by log 2.
+    Deviation, shared with TRL: the formula is 0 at beta = 0 and beta = 1; there the value is KL(P‖Q) and KL(Q‖P), to
+    which JSD / beta and JSD / (1 - beta) tend. The scale therefore jumps at both ends.
+
+    Args:
+        teacher_logits: [N, V]; -inf means probability 0.
+        student_logits: [N, V].
+        beta: the teacher's share of the mixture, in [0, 1].
+        temperature: T > 0, dividing both logits.
+
+    Returns:
+        [N], float32 or float64.
+
+    Raises:
+        ObjectiveError: shapes differ, or a setting lies outside its range.
+
+    Example:
+        >>> import torch
+        >>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
+        >>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
+        >>> round(jsd(teacher, student, beta=0.5).item(), 6)
+        0.148927
+    """
+    check_fraction("beta", beta)
+    if beta == 0.0:
+        return forward_kl(teacher_logits, student_logits, temperature=temperature)
+    if beta == 1.0:
+        return reverse_kl(teacher_logits, student_logits, temperature=temperature)
+    log_p, log_q = log_probability_pair(teacher_logits, student_logits, temperature)
+    log_m = log_mixture(log_p, log_q, beta)
+    return beta * kl_between(log_p, log_m) + (1.0 - beta) * kl_between(log_q, log_m)

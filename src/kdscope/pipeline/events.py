@@ -1,0 +1,83 @@
+"""What a run tells whoever is watching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kdscope.pipeline.stage import Stage
+
+
+class Events(Protocol):
+    """A listener; every call returns at once and must not raise."""
+
+    def plan(self, stages: Sequence[Stage]) -> None:
+        """These will run, in this order; told again when failures have rewired what is left."""
+
+    def started(self, stage: Stage) -> None:
+        """The stage begins to run here."""
+
+    def progress(self, stage: Stage, done: float, total: float | None, unit: str, note: str) -> None:
+        """The running stage has done this much; `total` is None where it cannot know."""
+
+    def finished(self, stage: Stage, seconds: float) -> None:
+        """The stage's output is complete and in the store."""
+
+    def reused(self, stage: Stage) -> None:
+        """The stage was complete already, or another process completed it."""
+
+    def failed(self, stage: Stage, message: str) -> None:
+        """The stage raised an error; the rest of the study goes on."""
+
+    def blocked(self, stage: Stage, missing: Sequence[Stage]) -> None:
+        """The stage cannot run because these inputs failed or are blocked themselves."""
+
+    def waiting(self, stages: Sequence[Stage]) -> None:
+        """Nothing is left to do here until another process is done with one of these."""
+
+    def warning(self, message: str) -> None:
+        """Something a person should know; the run goes on."""
+
+
+class NullEvents:
+    """A listener that does not care."""
+
+    def plan(self, stages: Sequence[Stage]) -> None:
+        """Ignored."""
+
+    def started(self, stage: Stage) -> None:
+        """Ignored."""
+
+    def progress(self, stage: Stage, done: float, total: float | None, unit: str, note: str) -> None:
+        """Ignored."""
+
+    def finished(self, stage: Stage, seconds: float) -> None:
+        """Ignored."""
+
+    def reused(self, stage: Stage) -> None:
+        """Ignored."""
+
+    def failed(self, stage: Stage, message: str) -> None:
+        """Ignored."""
+
+    def blocked(self, stage: Stage, missing: Sequence[Stage]) -> None:
+        """Ignored."""
+
+    def waiting(self, stages: Sequence[Stage]) -> None:
+        """Ignored."""
+
+    def warning(self, message: str) -> None:
+        """Ignored."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a running stage reports how far it is, without knowing who listens."""
+
+    stage: Stage
+    events: Events
+
+    def update(self, done: float, total: float | None = None, unit: str = "steps", note: str = "") -> None:
+        """Tell the listener that `done` of `total` units are done."""
+        self.events.progress(self.stage, done, total, unit, note)

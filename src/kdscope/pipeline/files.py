@@ -1,0 +1,78 @@
+"""The few file operations that have to survive a crash, and the errors a person reads when they cannot."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from kdscope.errors import StoreError
+
+DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+def store_error(error: OSError, action: str, path: Path) -> StoreError:
+    """The readable form of an operating system error: path, what was tried, cause."""
+    return StoreError(f"{error.filename or path}: cannot {action}: {error.strerror or error}")
+
+
+@contextmanager
+def explained(action: str, path: Path) -> Iterator[None]:
+    """Turn any OSError of the block into a StoreError that names the path, the action and the cause."""
+    try:
+        yield
+    except OSError as error:
+        raise store_error(error, action, path) from error
+
+
+def unique_token() -> str:
+    """A name part no other process, forked or not, will choose."""
+    return os.urandom(6).hex()
+
+
+def sync(path: Path) -> None:
+    """Force a file or folder to disk; for a folder, that is its list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a new text file and force it to disk."""
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Create or replace a text file so that a reader sees all of the old or all of the new, also after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{unique_token()}")
+    try:
+        write_synced(temporary, text)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def regular_files(folder: Path) -> dict[str, Path]:
+    """All files below a folder, by their path relative to it, in name order.
+
+    Raises:
+        StoreError: something below the folder is neither a regular file nor a folder (a symbolic link, a socket).
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise StoreError(f"{path}: a stage may write only regular files and folders")
+        if path.is_file():
+            found[path.relative_to(folder).as_posix()] = path
+    return found

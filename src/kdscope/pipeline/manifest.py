@@ -1,0 +1,112 @@
+"""The manifest: the file, written last, that makes a folder a completed stage."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kdscope.errors import IdentityError
+from kdscope.pipeline.fingerprint import JSON
+from kdscope.pipeline.stage import identify
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """Content hash and size of one output file."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was run, on what, when and with which software, and every file that came out.
+
+    `inputs` maps roles to identities, `files` relative paths to facts; times are UTC, ISO 8601. Everything but the
+    first five fields and `files` is for people: nothing is decided by it.
+    """
+
+    identity: str
+    kind: str
+    version: int
+    parameters: Mapping[str, JSON]
+    inputs: Mapping[str, str]
+    files: Mapping[str, FileFacts]
+    label: str
+    started: str
+    finished: str
+    seconds: float
+    software: Mapping[str, str]
+    facts: Mapping[str, JSON]
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest; nothing in it is taken on trust.
+
+    Raises:
+        ValueError: it is not JSON, lacks a field, has one of a wrong type, names a file outside its folder, or its
+            identity is not that of its contents.
+        OSError: the file cannot be read.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+        manifest = _parse(data)
+        expected = identify(manifest.kind, manifest.version, manifest.parameters, manifest.inputs)
+    except (KeyError, RecursionError, IdentityError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if manifest.identity != expected:
+        raise ValueError("its identity does not match its contents")
+    return manifest
+
+
+def _parse(data: Any) -> Manifest:
+    texts = {name: _expect(data, name, str) for name in ("identity", "kind", "label", "started", "finished")}
+    maps = {name: _expect(data, name, dict) for name in ("parameters", "inputs", "software", "facts")}
+    files = {safe_name(name): _parse_facts(facts) for name, facts in _expect(data, "files", dict).items()}
+    return Manifest(**texts, **maps, files=files, version=_expect(data, "version", int), seconds=data["seconds"])
+
+
+def _parse_facts(facts: Any) -> FileFacts:
+    return FileFacts(_expect(facts, "sha256", str), _expect(facts, "bytes", int))
+
+
+def _expect(data: Any, name: str, kind: type) -> Any:
+    value = data[name] if isinstance(data, dict) else None
+    if type(value) is not kind:
+        raise ValueError(f"{name} is not a {kind.__name__}")
+    return value
+
+
+def safe_name(name: str) -> str:
+    """The name itself, if it is a normal relative path that stays inside its folder.
+
+    >>> safe_name("weights/model.safetensors")
+    'weights/model.safetensors'
+
+    Raises:
+        ValueError: it is empty, absolute, not normalised, climbs with `..`, or is the manifest's own name.
+    """
+    path = PurePosixPath(name)
+    if name in ("", ".", MANIFEST) or "\0" in name or path.is_absolute() or ".." in path.parts or str(path) != name:
+        raise ValueError(f"unsafe file name {name!r}")
+    return name
+
+
+def software_versions() -> dict[str, str]:
+    """The versions a reader of the output may want to know."""
+    try:
+        own = version("kdscope")
+    except PackageNotFoundError:
+        own = "not installed"
+    return {"kdscope": own, "python": platform.python_version(), "platform": platform.platform()}

@@ -1,0 +1,73 @@
+"""What would run, found out without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from kdscope.pipeline.stage import Cost, Stage, in_order
+from kdscope.pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a plan.
+
+    `damaged` means it was complete, no longer is, and will run again; `not needed` that nothing which will run uses
+    it, though its own output is not there.
+    """
+
+    stage: Stage
+    state: Literal["done", "will run", "damaged", "not needed"]
+    problem: str = ""
+
+    @property
+    def cost(self) -> Cost:
+        """What is still to be paid for this stage: nothing unless it will run."""
+        return self.stage.cost if self.state in ("will run", "damaged") else Cost(seconds=0.0)
+
+
+def needed(targets: Iterable[Stage], is_sound: Callable[[Stage, bool], bool]) -> list[Stage]:
+    """The stages that must run to complete the targets, in execution order.
+
+    A complete stage needs none of its inputs. `is_sound(stage, as_input)` says whether a stage is complete; it is
+    asked with `as_input` true about outputs that a stage of the result will read.
+    """
+    targets, found = list(targets), set[str]()
+
+    def visit(stage: Stage, as_input: bool) -> None:
+        if stage.identity in found or is_sound(stage, as_input):
+            return
+        found.add(stage.identity)
+        for parent in stage.inputs.values():
+            visit(parent, True)
+
+    for target in targets:
+        visit(target, False)
+    return [stage for stage in in_order(targets) if stage.identity in found]
+
+
+def plan_states(targets: Iterable[Stage], store: Store) -> list[PlannedStage]:
+    """The state of every stage of a study, in execution order; looks at manifests and file sizes only.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    targets = list(targets)
+    stages = in_order(targets)
+    inspections = {stage.identity: store.inspect(stage) for stage in stages}
+    running = set(needed(targets, lambda stage, _: inspections[stage.identity].state == "done"))
+    planned = []
+    for stage in stages:
+        found = inspections[stage.identity]
+        if stage in running:
+            planned.append(PlannedStage(stage, "damaged" if found.problem else "will run", found.problem))
+        else:
+            planned.append(PlannedStage(stage, "done" if found.state == "done" else "not needed"))
+    return planned
+
+
+def total_cost(planned: Iterable[PlannedStage]) -> Cost:
+    """What is still to be paid for a whole plan; the time is None if that of any stage to run is unknown."""
+    return sum((item.cost for item in planned), Cost(seconds=0.0))

@@ -1,0 +1,221 @@
+"""The store: outputs of completed stages on disk, whole or not there.
+
+root/stages/<kind>/<identity>/   a completed stage: its files and manifest.json
+root/building/<identity>.<token> output being written; after a crash, debris
+root/scratch/<identity>/         a running stage's checkpoints; they survive a crash
+root/locks/<identity>.lock       held by the process that runs the stage
+root/failures/<identity>.json    why the stage failed last time
+root/damaged/                    what once was complete and no longer matches its manifest
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from kdscope.errors import StoreError
+from kdscope.pipeline.contents import first_problem, sync_and_hash
+from kdscope.pipeline.files import (
+    DISK_TROUBLE,
+    explained,
+    store_error,
+    sync,
+    unique_token,
+    write_atomically,
+    write_synced,
+)
+from kdscope.pipeline.fingerprint import JSON, plain
+from kdscope.pipeline.locks import Locks
+from kdscope.pipeline.manifest import MANIFEST, Manifest, read_manifest, software_versions
+from kdscope.pipeline.stage import Stage
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the store holds of a stage; `problem` says what is damaged."""
+
+    state: Literal["done", "absent", "damaged"]
+    problem: str = ""
+    manifest: Manifest | None = None
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a stage works: an empty `output` folder, a `scratch` folder that survives a crash, `facts` to note."""
+
+    output: Path
+    scratch: Path
+    facts: dict[str, JSON] = field(default_factory=dict)
+
+
+class Store:
+    """Completed stages below one folder, which is created when first written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._stages, self._building, self._scratch = root / "stages", root / "building", root / "scratch"
+        self._failures, self._damaged = root / "failures", root / "damaged"
+        self._locks = Locks(root / "locks")
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        # In another process it is a store on the same folder; locks stay with the process that took them.
+        return Store, (self.root,)
+
+    def path(self, stage: Stage) -> Path:
+        """The folder of the stage's completed output, whether or not it exists."""
+        return self._stages / stage.kind / stage.identity
+
+    def inspect(self, stage: Stage, *, full: bool = False) -> Inspection:
+        """Look whether a stage is complete: by its manifest and file sizes, with `full` also by content hashes.
+
+        Files the manifest does not list are not looked at.
+
+        Raises:
+            StoreError: the folder exists but cannot be read, so nothing can be said.
+        """
+        folder = self.path(stage)
+        with explained("read", folder):
+            if not os.path.lexists(folder):
+                return Inspection("absent")
+            try:
+                manifest = read_manifest(folder / MANIFEST)
+            except (FileNotFoundError, NotADirectoryError):
+                return Inspection("damaged", f"{MANIFEST} is missing")
+            except ValueError as error:
+                return Inspection("damaged", f"{MANIFEST} is unreadable: {error}")
+            if manifest.identity != stage.identity:
+                return Inspection("damaged", f"{MANIFEST} belongs to another stage")
+            problem = first_problem(folder, manifest, full)
+        return Inspection("damaged" if problem else "done", problem, manifest)
+
+    def manifests(self, kind: str) -> list[Manifest]:
+        """The manifests of all stages of a kind that the store holds, unreadable ones left out, by identity."""
+        found = []
+        for path in sorted((self._stages / kind).glob(f"*/{MANIFEST}")):
+            with suppress(OSError, ValueError):
+                found.append(read_manifest(path))
+        return found
+
+    @contextmanager
+    def try_lock(self, stage: Stage) -> Iterator[bool]:
+        """Hold the stage's lock for the block if it is free, and say whether; never waits.
+
+        Whoever holds it knows that nobody else builds the stage, so what lies in `building` for it is debris and goes.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        with self._locks.try_hold(stage.identity) as held:
+            if held:
+                for debris in self._building.glob(f"{stage.identity}.*"):
+                    shutil.rmtree(debris, ignore_errors=True)
+            yield held
+
+    @contextmanager
+    def build(self, stage: Stage) -> Iterator[Workspace]:
+        """Run the block in a workspace and complete the stage with what it leaves in `output`; call it under the lock.
+
+        If the block raises or the process dies, nothing becomes visible; `scratch` stays for the next attempt.
+
+        Raises:
+            StoreError: the output cannot be kept (disk full, read-only, not regular files); nothing is visible.
+        """
+        work = Workspace(self._building / f"{stage.identity}.{unique_token()}", self._scratch / stage.identity)
+        began = datetime.now(UTC), time.monotonic()
+        try:
+            for folder in (work.output, work.scratch):
+                with explained("make", folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+            yield work
+            self._publish(stage, work, *began)
+        except OSError as error:
+            if error.errno in DISK_TROUBLE:
+                raise store_error(error, f"write the output of {stage.label}", work.output) from error
+            raise
+        finally:
+            shutil.rmtree(work.output, ignore_errors=True)
+        self._discard_scratch(stage)
+        with suppress(OSError):
+            self._failure_path(stage).unlink(missing_ok=True)
+
+    def _publish(self, stage: Stage, work: Workspace, started: datetime, clock: float) -> None:
+        home = self.path(stage)
+        with explained(f"complete {stage.label}", work.output):
+            manifest = Manifest(
+                identity=stage.identity,
+                kind=stage.kind,
+                version=stage.version,
+                parameters=stage.parameters,
+                inputs={role: parent.identity for role, parent in stage.inputs.items()},
+                files=sync_and_hash(work.output),
+                label=stage.label,
+                started=started.isoformat(timespec="seconds"),
+                finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                seconds=round(time.monotonic() - clock, 3),
+                software=software_versions(),
+                facts={name: plain(fact, f"facts.{name}") for name, fact in work.facts.items()},
+            )
+            write_synced(work.output / MANIFEST, manifest.to_json())
+            sync(work.output)
+            home.parent.mkdir(parents=True, exist_ok=True)
+            work.output.rename(home)
+            for folder in (home.parent, self._stages, self.root):
+                sync(folder)
+
+    def set_aside(self, stage: Stage) -> Path:
+        """Move a damaged output out of the way, for a person to look at; call it under the lock.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        aside = self._damaged / f"{stage.directory_name}.{unique_token()}"
+        with explained("move aside", self.path(stage)):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            self.path(stage).rename(aside)
+        return aside
+
+    def tidy(self, stage: Stage) -> None:
+        """Remove what a completed stage left behind because its process died right after completing it."""
+        leftovers = self._scratch.glob(stage.identity), self._building.glob(f"{stage.identity}.*")
+        if any(chain(*leftovers)):
+            with suppress(StoreError), self.try_lock(stage) as held:
+                if held:
+                    self._discard_scratch(stage)
+
+    def _discard_scratch(self, stage: Stage) -> None:
+        # Renamed first: a crash halfway must not leave half of a checkpoint for somebody to resume from.
+        trash = self._building / f"{stage.identity}.{unique_token()}"
+        with suppress(OSError):
+            self._scratch.joinpath(stage.identity).rename(trash)
+            shutil.rmtree(trash, ignore_errors=True)
+
+    def record_failure(self, stage: Stage, message: str, traceback: str) -> None:
+        """Keep the reason why a stage failed.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        record = {"label": stage.label, "kind": stage.kind, "identity": stage.identity, "message": message}
+        record |= {"when": datetime.now(UTC).isoformat(timespec="seconds"), "traceback": traceback}
+        path = self._failure_path(stage)
+        with explained("record a failure", path):
+            write_atomically(path, json.dumps(record, indent=2) + "\n")
+
+    def last_failure(self, stage: Stage) -> str | None:
+        """The message the stage failed with last time, if it did and has not been completed since."""
+        try:
+            return str(json.loads(self._failure_path(stage).read_bytes())["message"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def _failure_path(self, stage: Stage) -> Path:
+        return self._failures / f"{stage.identity}.json"

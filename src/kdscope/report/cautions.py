@@ -1,0 +1,63 @@
+"""What a reader must know before believing a number: computed from the tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from kdscope.report.figures import UNPARSED_LIMIT, answer_rates
+from kdscope.report.formatting import is_missing, percent, plural
+from kdscope.report.panels import select
+from kdscope.report.schema import AVERAGE
+from kdscope.report.tables import ReportTables, records
+
+_SHOWN = 5
+
+
+def cautions(tables: ReportTables, scoring: str) -> list[str]:
+    """Failed cells, results below chance, and models whose answers often could not be read."""
+    found = [_failed(tables.cells), _below_chance(tables, scoring), _unparsed(tables, scoring)]
+    return [sentence for sentence in found if sentence]
+
+
+def failures(cells: pd.DataFrame) -> list[tuple[str, str]]:
+    """Label and cause of every failed cell."""
+    failed = cells[cells["state"] == "failed"]
+    return [
+        (row["cell"], "no cause was recorded" if is_missing(row["cause"]) or not row["cause"] else row["cause"])
+        for row in records(failed)
+    ]
+
+
+def _failed(cells: pd.DataFrame) -> str:
+    labels = [label for label, _ in failures(cells)]
+    if not labels:
+        return ""
+    verb = "is" if len(labels) == 1 else "are"
+    return f"{plural(len(labels), 'cell')} failed and {verb} missing from every comparison: {_listed(labels)}."
+
+
+def _below_chance(tables: ReportTables, scoring: str) -> str:
+    rows = select(tables.accuracy, scoring=scoring)
+    rows = rows[rows["below_chance"].fillna(False).astype(bool) & (rows["task"] != AVERAGE)]
+    if rows.empty:
+        return ""
+    where = [f"{row['cell']} on {row['task']} ({percent(row['accuracy'])}%)" for row in records(rows)]
+    return (
+        f"{plural(len(rows), 'result')} below chance, the whole 95% interval included, which points to answers "
+        f"that lost their format: {_listed(where)}."
+    )
+
+
+def _unparsed(tables: ReportTables, scoring: str) -> str:
+    rates = answer_rates(tables, scoring)
+    rates = rates[rates["unparsed"] > UNPARSED_LIMIT].sort_values("unparsed", ascending=False, kind="stable")
+    if rates.empty:
+        return ""
+    where = [f"{row['cell']} ({percent(row['unparsed'])}%)" for row in records(rates)]
+    limit = f"{100 * UNPARSED_LIMIT:g}%"
+    return f"More than {limit} of the answers could not be read for {plural(len(rates), 'model')}: {_listed(where)}."
+
+
+def _listed(parts: list[str]) -> str:
+    more = [f"and {len(parts) - _SHOWN} more"] if len(parts) > _SHOWN else []
+    return "; ".join([*parts[:_SHOWN], *more])

@@ -1,0 +1,108 @@
+"""Numbers as a reader sees them: percentages with one decimal, differences with a sign, and a dash for nothing."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+_MINUS = "\u2212"
+
+
+def is_missing(value: object) -> bool:
+    """True for None, NaN and pandas' NA: everything a table uses for "not measured"."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and math.isnan(value)
+
+
+def fixed(value: float | None, decimals: int = 1) -> str:
+    """A number with fixed decimals, a true minus sign and no negative zero.
+
+    >>> fixed(-0.04), fixed(-2.25, 2), fixed(float("nan"))
+    ('0.0', '−2.25', '–')
+    """
+    if value is None or is_missing(value):
+        return MISSING
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", _MINUS)
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage without the sign.
+
+    >>> percent(0.3119)
+    '31.2'
+    """
+    return MISSING if share is None or is_missing(share) else fixed(100 * share)
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points, always signed unless it rounds to zero.
+
+    >>> points(0.0123), points(-0.05), points(0.0001)
+    ('+1.2', '−5.0', '0.0')
+    """
+    text = percent(difference)
+    return f"+{text}" if difference is not None and difference > 0 and float(text) > 0 else text
+
+
+def with_interval(value: str, low: str, high: str) -> str:
+    """A value and its interval; the value alone where the interval was not measured.
+
+    >>> with_interval(percent(0.312), percent(0.271), percent(0.356))
+    '31.2 [27.1, 35.6]'
+    """
+    return value if MISSING in (low, high) else f"{value} [{low}, {high}]"
+
+
+def p_value(value: float | None) -> str:
+    """Three significant digits; below a thousandth only that.
+
+    >>> p_value(0.04961), p_value(0.00002), p_value(1.0)
+    ('0.0496', '<0.001', '1')
+    """
+    if value is None or is_missing(value):
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3g}"
+
+
+def p_equals(value: float | None) -> str:
+    """A p-value with its relation, for a sentence.
+
+    >>> p_equals(0.0000001), p_equals(0.25)
+    ('< 0.001', '= 0.25')
+    """
+    text = p_value(value)
+    return f"< {text[1:]}" if text.startswith("<") else f"= {text}"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands separators.
+
+    >>> count(1319)
+    '1,319'
+    """
+    return MISSING if value is None or is_missing(value) else f"{int(value):,}"
+
+
+def short_count(value: int | None) -> str:
+    """A large whole number in thousands, millions or billions.
+
+    >>> short_count(134_515_008), short_count(920), short_count(7_615_616_512)
+    ('134.5 M', '920', '7.6 B')
+    """
+    if value is None or is_missing(value):
+        return MISSING
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return str(int(value))
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """A number with its noun.
+
+    >>> plural(1, "cell"), plural(1200, "item"), plural(2, "loss", "losses")
+    ('1 cell', '1,200 items', '2 losses')
+    """
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

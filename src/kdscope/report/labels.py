@@ -1,0 +1,86 @@
+"""Short names of cells: the method, and only those settings in which the study's cells differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kdscope.report.formatting import is_missing
+from kdscope.report.tables import records
+
+_SETTINGS: tuple[tuple[str, Callable[[object], str]], ...] = (
+    ("kd_temperature", lambda value: f"T={value:g}"),
+    ("kd_weight", lambda value: f"w={value:g}"),
+    ("teacher_noise_std", lambda value: f"noise {value:g}"),
+    ("teacher", str),
+    ("teacher_condition", lambda value: f"{value} teacher"),
+    ("seed", lambda value: f"seed {value}"),
+)
+
+
+@dataclass(frozen=True)
+class CellName:
+    """How a cell is called on the page: `model` heads a panel, `short` is its row in it."""
+
+    cell: str
+    role: str
+    model: str
+    method: str
+    short: str
+
+
+def name_cells(cells: pd.DataFrame) -> dict[str, CellName]:
+    """A name for every cell, in the table's order; `short` is unique among the cells of one model.
+
+    Settings are mentioned where at least two trained students (or two teachers) differ in them.
+    """
+    names: dict[str, CellName] = {}
+    for is_teacher in (False, True):
+        part = cells[(cells["role"] == "teacher") == is_teacher]
+        told = _differing(part[part["role"] != "base"])
+        for record in records(part):
+            names[record["cell"]] = _name(record, told - {"teacher"} if is_teacher else told)
+    _make_unique(names)
+    return {cell: names[cell] for cell in cells["cell"]}
+
+
+def students(names: Mapping[str, CellName]) -> list[str]:
+    """The students' names in the study's order."""
+    return list(dict.fromkeys(name.model for name in names.values() if name.role != "teacher"))
+
+
+def _differing(part: pd.DataFrame) -> set[str]:
+    return {column for column, _ in _SETTINGS if part[column].nunique(dropna=True) > 1}
+
+
+def _name(record: dict[str, object], told: set[str]) -> CellName:
+    role, method = str(record["role"]), str(record["method"])
+    model = record["teacher"] if role == "teacher" else record["student"]
+    first = method
+    if role == "base" or (role == "teacher" and method == "base"):
+        first = "untrained"
+    elif role == "teacher":
+        first = "adapted"
+    parts = [
+        show(record[column])
+        for column, show in _SETTINGS
+        if column in told and not is_missing(record[column]) and not (role != "student" and column != "seed")
+    ]
+    return CellName(
+        cell=str(record["cell"]),
+        role=role,
+        model=str(record["cell"]) if is_missing(model) else str(model),
+        method=method,
+        short=", ".join([first, *parts]),
+    )
+
+
+def _make_unique(names: dict[str, CellName]) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for name in names.values():
+        seen[name.model, name.short] = seen.get((name.model, name.short), 0) + 1
+    for cell, name in names.items():
+        if seen[name.model, name.short] > 1:
+            names[cell] = CellName(name.cell, name.role, name.model, name.method, f"{name.short} ({cell})")

@@ -1,0 +1,121 @@
+"""The page: one HTML file that loads nothing, runs one short script of its own, and shows all text as text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kdscope.report.cautions import cautions, failures
+from kdscope.report.figures import main_figures, other_scoring_figures
+from kdscope.report.panels import Figure
+from kdscope.report.style import LegendEntry
+from kdscope.report.summary import summary_sentences
+from kdscope.report.svg import render_svg
+from kdscope.report.tables import ReportTables
+from kdscope.report.views import (
+    View,
+    accuracy_view,
+    cells_view,
+    fidelity_view,
+    gains_view,
+    models_view,
+    tests_view,
+)
+
+_SYMBOLS = {
+    "circle": "M6 1.5a4.5 4.5 0 1 0 .01 0Z",
+    "square": "M2 2H10V10H2Z",
+    "diamond": "M6 .8L10.2 6L6 11.2L1.8 6Z",
+    "cross": "M4.3 1H7.7V4.3H11V7.7H7.7V11H4.3V7.7H1V4.3H4.3Z",
+    "triangle-up": "M6 1.5L11 10.5H1Z",
+    "triangle-down": "M6 10.5L11 1.5H1Z",
+    "triangle-left": "M1.5 6L10.5 1V11Z",
+    "triangle-right": "M10.5 6L1.5 1V11Z",
+}
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """What the page tells beside the tables: the study, where it ran, and what went wrong.
+
+    `scoring` is the scoring that the conclusions use; `failures` are (label, cause); `data_facts` and `versions` are
+    shown as they are given.
+    """
+
+    name: str
+    description: str
+    study_yaml: str
+    versions: Mapping[str, str]
+    hardware: str
+    seeds: Sequence[int]
+    warnings: Sequence[str]
+    failures: Sequence[tuple[str, str]]
+    data_facts: Mapping[str, str]
+    scoring: str = "robust"
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure whose panels are drawn."""
+
+    figure: Figure
+    panels: tuple[Markup, ...]
+    legend: tuple[tuple[LegendEntry, str], ...]
+
+
+def write_page(tables: ReportTables, facts: PageFacts, path: Path, *, csv_folder: str = "tables/") -> None:
+    """Writes the report as one HTML file; the same tables and facts always give the same bytes.
+
+    `csv_folder` is where the CSV files lie, relative to the page (for the links): "" is beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    html = render_page(tables, facts, csv_folder=csv_folder)
+    path.write_text(html, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
+
+
+def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "tables/") -> str:
+    """The page's HTML."""
+    environment = Environment(
+        loader=PackageLoader("kdscope.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    other = "published" if facts.scoring == "robust" else "robust"
+    script = environment.get_template("page.js").render()
+    return environment.get_template("page.html.jinja").render(
+        facts=facts,
+        other=other,
+        csv_folder=csv_folder,
+        style=Markup(environment.get_template("page.css").render()),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        sentences=summary_sentences(tables, facts.scoring),
+        cautions=[*cautions(tables, facts.scoring), *facts.warnings],
+        failures=list(dict([*failures(tables.cells), *facts.failures]).items()),
+        figures=[_drawn(figure) for figure in main_figures(tables, facts.scoring)],
+        other_figures=[_drawn(figure) for figure in other_scoring_figures(tables, other)],
+        models=models_view(tables),
+        cells=cells_view(tables),
+        views=_views(tables, facts.scoring),
+        other_views=[accuracy_view(tables, other), gains_view(tables, other)],
+    )
+
+
+def _views(tables: ReportTables, scoring: str) -> list[View]:
+    return [accuracy_view(tables, scoring), gains_view(tables, scoring), fidelity_view(tables), tests_view(tables)]
+
+
+def _drawn(figure: Figure) -> ShownFigure:
+    panels = tuple(
+        Markup(render_svg(chart, f"{figure.key}-{number}", f"{figure.title}: {label}"))  # noqa: S704 - escaped there
+        for number, (label, chart) in enumerate(figure.panels.items())
+    )
+    return ShownFigure(figure, panels, tuple((entry, _SYMBOLS[entry.shape]) for entry in figure.legend))

@@ -1,0 +1,91 @@
+"""What every figure is made of: its rows with the names of their cells, its panels, and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from kdscope.report.labels import name_cells
+from kdscope.report.schema import POOLED
+from kdscope.report.style import MUTED, LegendEntry, chart, method_styles
+from kdscope.report.tables import ReportTables
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: panels that share a reading, their legend, and the reason where there is nothing to show."""
+
+    key: str
+    title: str
+    how_to_read: str
+    empty: str
+    panels: Mapping[str, alt.LayerChart] = field(default_factory=dict)
+    legend: tuple[LegendEntry, ...] = ()
+    in_pairs: bool = False
+
+
+def select(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
+    """The rows in which every named column has the given value."""
+    chosen = pd.Series(True, index=frame.index)
+    for column, value in equal.items():
+        chosen &= frame[column] == value
+    return frame[chosen]
+
+
+def pooled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows over all items together; a study with one task needs no row beside the task's own."""
+    tasks = frame["task"].unique()
+    return frame[frame["task"] == (tasks[0] if len(tasks) == 1 else POOLED)]
+
+
+def named(tables: ReportTables, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the model, short name, method and place of their cells, in the order of the cells."""
+    names = name_cells(tables.cells)
+    place = {cell: number for number, cell in enumerate(names)}
+    own = [names[cell] for cell in rows["cell"]]
+    return rows.assign(
+        model=[name.model for name in own],
+        short=[name.short for name in own],
+        method=[name.method for name in own],
+        place=[place[name.cell] for name in own],
+    ).sort_values("place", kind="stable")
+
+
+def by_model(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Rows of one model at a time."""
+    for model, part in rows.groupby("model", sort=False):
+        yield str(model), part
+
+
+def with_method_style(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the colour, shape and filling of their method; SFT and untrained models are open marks."""
+    styles = method_styles(list(rows["method"]))
+    colours = [styles[method][0] for method in rows["method"]]
+    is_open = rows["method"].isin(("sft", "base"))
+    return rows.assign(
+        colour=colours,
+        shape=[styles[method][1] for method in rows["method"]],
+        fill=np.where(is_open, "transparent", np.array(colours, dtype=object)),
+    )
+
+
+def reference_line(*, x: float | None = None, y: float | None = None) -> alt.Chart:
+    """A dashed line across the panel at a horizontal or a vertical position."""
+    mark = chart(pd.DataFrame({"at": [y if x is None else x]})).mark_rule(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
+    line: alt.Chart = mark.encode(x="at:Q") if y is None else mark.encode(y="at:Q")
+    return line
+
+
+def padded(values: np.ndarray, including: float | None = None) -> list[float]:
+    """Lowest and highest finite value with a margin; `including` is kept in view."""
+    known = values[np.isfinite(values)]
+    known = known if including is None else np.append(known, including)
+    if not len(known):
+        return [0.0, 1.0]
+    low, high = float(known.min()), float(known.max())
+    margin = 0.08 * (high - low) or 1.0
+    return [low - margin, high + margin]

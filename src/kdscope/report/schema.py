@@ -1,0 +1,180 @@
+"""What the columns of the report's tables are: their kind, their range, and which of them name a row.
+
+Shares (accuracy, rates, agreement) are between 0 and 1; BLEU and chrF run from 0 to 100, as sacrebleu gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+AVERAGE = "average"
+"""The task name of the unweighted mean over tasks."""
+POOLED = "pooled"
+"""The task name of all items together."""
+
+SHARE_MEASURES = (
+    "agreement",
+    "agreement_both_parsed",
+    "agreement_when_teacher_right",
+    "error_inheritance",
+    "same_wrong_given_both_wrong",
+    "both_right",
+    "both_wrong_same",
+    "both_wrong_different",
+    "only_teacher_right",
+    "only_student_right",
+)
+"""Fidelity measures that are shares of items."""
+DECOMPOSITION = ("both_right", "both_wrong_same", "both_wrong_different", "only_teacher_right", "only_student_right")
+"""The five shares that every item falls into exactly once; they add up to 1."""
+SCORE_MEASURES = ("bleu", "chrf")
+"""Fidelity measures on a scale from 0 to 100."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, what its values are, and what they may be."""
+
+    name: str
+    kind: Literal["text", "integer", "number", "flag"]
+    required: bool = False
+    lowest: float | None = None
+    highest: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of one table, in order, and the names of those that together name a row (none: rows may repeat)."""
+
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+
+
+def _text(name: str, *, required: bool = False, choices: tuple[str, ...] = ()) -> Column:
+    return Column(name, "text", required=required, choices=choices)
+
+
+def _count(name: str, *, required: bool = False) -> Column:
+    return Column(name, "integer", required=required, lowest=0)
+
+
+def _number(name: str) -> Column:
+    return Column(name, "number")
+
+
+def _share(name: str) -> Column:
+    return Column(name, "number", lowest=0.0, highest=1.0)
+
+
+def _difference(name: str) -> Column:
+    return Column(name, "number", lowest=-1.0, highest=1.0)
+
+
+_CELL = _text("cell", required=True)
+_TASK = _text("task", required=True)
+_SCORING = _text("scoring", required=True, choices=("robust", "published"))
+
+SCHEMAS: Mapping[str, Schema] = MappingProxyType(
+    {
+        "cells": Schema(
+            (
+                _CELL,
+                _text("role", required=True, choices=("teacher", "student", "base")),
+                _text("student"),
+                _text("teacher"),
+                _text("teacher_condition", choices=("adapted", "base")),
+                _text("method", required=True),
+                _number("kd_temperature"),
+                _number("kd_weight"),
+                _number("teacher_noise_std"),
+                Column("seed", "integer"),
+                _text("state", required=True, choices=("done", "failed")),
+                _text("cause"),
+                _count("parameters"),
+                _count("trained_parameters"),
+                _count("steps"),
+                _count("target_tokens"),
+                _number("validation_loss"),
+            ),
+            key=("cell",),
+        ),
+        "accuracy": Schema(
+            (
+                _CELL,
+                _TASK,
+                _SCORING,
+                _count("items"),
+                _count("correct"),
+                _share("accuracy"),
+                _share("low"),
+                _share("high"),
+                _share("unparsed_rate"),
+                _share("truncated_rate"),
+                _share("chance"),
+                Column("below_chance", "flag"),
+            ),
+            key=("cell", "task", "scoring"),
+        ),
+        "gains": Schema(
+            (
+                _CELL,
+                _text("control", required=True),
+                _TASK,
+                _SCORING,
+                _count("items", required=True),
+                _count("only_cell"),
+                _count("only_control"),
+                _difference("gain"),
+                _difference("low"),
+                _difference("high"),
+                _share("p_value"),
+                _share("p_holm"),
+                _text("method_of_test"),
+            ),
+            key=("cell", "control", "task", "scoring"),
+        ),
+        "fidelity": Schema(
+            (
+                _CELL,
+                _text("teacher_cell", required=True),
+                _TASK,
+                _text("measure", required=True),
+                _number("value"),
+                _count("items"),
+                _number("floor"),
+            ),
+            key=("cell", "teacher_cell", "task", "measure"),
+        ),
+        "tests": Schema(
+            (
+                _text("protocol", required=True),
+                _text("hypothesis", required=True),
+                _text("group"),
+                _text("task"),
+                _text("test", required=True),
+                _number("statistic"),
+                _share("p_value"),
+                _count("n"),
+            )
+        ),
+        "training": Schema(
+            (
+                _CELL,
+                _count("step", required=True),
+                _count("tokens"),
+                _number("loss"),
+                _number("cross_entropy"),
+                _number("divergence"),
+                _number("learning_rate"),
+                _number("gradient_norm"),
+                _number("validation_loss"),
+            ),
+            key=("cell", "step"),
+        ),
+    }
+)
+"""The six tables, in the order in which a reader meets them."""

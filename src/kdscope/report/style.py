@@ -1,0 +1,109 @@
+"""How figures look: one palette for every method, marks that also differ in shape, and colours the page can switch.
+
+The hues are those of Okabe and Ito (2008, "Color Universal Design"), told apart with any kind of colour vision; yellow
+is left out because it vanishes on white. `INK`, `MUTED` and `GRID` are names as much as colours: the page's style
+sheet replaces them in dark mode.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+INK, MUTED, GRID = "#1b1b1f", "#6b6b76", "#dcdce2"
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
+_FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
+
+_STYLES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "sft": (INK, "diamond"),
+        "base": (MUTED, "diamond"),
+        "adapt": (INK, "triangle-up"),
+        "seqkd": (GREEN, "circle"),
+        "forward_kl": (BLUE, "square"),
+        "reverse_kl": (VERMILION, "triangle-up"),
+        "jsd": (ORANGE, "cross"),
+        "gkd": (PURPLE, "triangle-down"),
+        "skew_kl": (SKY, "triangle-right"),
+        "skew_reverse_kl": (VERMILION, "triangle-left"),
+        "total_variation": (MUTED, "square"),
+    }
+)
+_SPARE = ((SKY, "circle"), (GREEN, "square"), (BLUE, "triangle-up"), (PURPLE, "cross"), (ORANGE, "triangle-down"))
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One line of a legend: what it says, and the mark it explains."""
+
+    label: str
+    colour: str
+    shape: str = "circle"
+    filled: bool = True
+
+
+def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and shape of every method; a method this module does not know gets a spare pair, in order."""
+    unknown = [method for method in dict.fromkeys(methods) if method not in _STYLES]
+    spare = {method: _SPARE[place % len(_SPARE)] for place, method in enumerate(unknown)}
+    return {method: _STYLES.get(method) or spare[method] for method in dict.fromkeys(methods)}
+
+
+def method_legend(methods: Sequence[str]) -> tuple[LegendEntry, ...]:
+    """The legend of `method_styles`; the SFT control and untrained models have open marks."""
+    styles = method_styles(methods)
+    return tuple(LegendEntry(name, *style, filled=name not in ("sft", "base")) for name, style in styles.items())
+
+
+def chart(frame: pd.DataFrame) -> alt.Chart:
+    """An empty chart over the frame's rows, embedded in the chart itself whatever their number."""
+    values = json.loads(frame.to_json(orient="records", double_precision=12))
+    return alt.Chart(alt.InlineData(values=values))
+
+
+def finish(layers: Sequence[alt.Chart], title: str, width: int, height: int | alt.Step) -> alt.LayerChart:
+    """The layers as one panel with the common look."""
+    heading = alt.TitleParams(text=title, anchor="start", frame="group", fontSize=12.5, color=INK, offset=8, limit=340)
+    panel = alt.layer(*layers).properties(title=heading, width=width, height=height, background="transparent")
+    look: alt.LayerChart = panel.configure(font=_FONT).configure_view(stroke=None).configure_axis(**_axis_look())
+    return look
+
+
+def row_axis(title: str | None = None) -> alt.Y:
+    """The vertical axis of panels with one named row per cell, in the rows' order."""
+    axis = alt.Axis(title=title, domain=False, ticks=False, labelLimit=130, labelPadding=6, grid=False)
+    return alt.Y("short:N", sort=None, axis=axis)
+
+
+def colour() -> alt.Color:
+    """Colours are written in the rows."""
+    return alt.Color("colour:N", scale=None, legend=None)
+
+
+def shape() -> alt.Shape:
+    """Shapes are written in the rows."""
+    return alt.Shape("shape:N", scale=None, legend=None)
+
+
+def hover() -> alt.Description:
+    """What the reader sees when pointing at a mark."""
+    return alt.Description("hover:N")
+
+
+def _axis_look() -> dict[str, Any]:
+    return {
+        "labelColor": MUTED,
+        "titleColor": MUTED,
+        "titleFontWeight": "normal",
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "gridColor": GRID,
+        "domainColor": GRID,
+        "tickColor": GRID,
+    }

@@ -1,0 +1,210 @@
+"""The answer first: a few sentences that say what the tables allow, and no more.
+
+A gain is called an improvement (or a loss) only where its 95% interval excludes 0 and its Holm-adjusted p-value is
+below 0.05. The largest of several gains flatters itself, so its interval alone never decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import pandas as pd
+
+from kdscope.report.formatting import fixed, is_missing, p_equals, percent, plural, points
+from kdscope.report.labels import CellName, name_cells, students
+from kdscope.report.panels import pooled, select
+from kdscope.report.schema import AVERAGE
+from kdscope.report.tables import ReportTables, records
+
+LEVEL = 0.05
+"""The level of Holm's adjusted p-values at which a gain counts as established."""
+
+
+class Verdict(Enum):
+    """What a gain's interval and adjusted p-value allow to be said."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    ALONE = "excludes 0 alone"
+    UNCLEAR = "includes 0"
+    UNKNOWN = "no interval"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One pooled comparison with SFT."""
+
+    name: CellName
+    gain: float
+    low: float
+    high: float
+    p_holm: float
+    items: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """What may be said of it."""
+        if is_missing(self.low) or is_missing(self.high):
+            return Verdict.UNKNOWN
+        if self.low <= 0 <= self.high:
+            return Verdict.UNCLEAR
+        if is_missing(self.p_holm) or self.p_holm >= LEVEL:
+            return Verdict.ALONE
+        return Verdict.BETTER if self.gain > 0 else Verdict.WORSE
+
+    def __str__(self) -> str:
+        """Points, interval and adjusted p-value."""
+        interval = "" if self.verdict is Verdict.UNKNOWN else f"95% CI {points(self.low)} to {points(self.high)}, "
+        adjusted = "no Holm p" if is_missing(self.p_holm) else f"Holm p {p_equals(self.p_holm)}"
+        return f"{points(self.gain)} points ({interval}{adjusted})"
+
+
+def summary_sentences(tables: ReportTables, scoring: str) -> list[str]:
+    """What was done, then for every student its best method, then accuracy and fidelity beside the SFT control."""
+    names = name_cells(tables.cells)
+    gains = _pooled_gains(tables, scoring, names)
+    sentences = [_opening(tables, scoring, names)]
+    trained = tables.cells[tables.cells["role"] == "student"]
+    for student in dict.fromkeys(trained["student"].dropna()):
+        own = [gain for gain in gains if gain.name.model == student]
+        sentences.append(_about_student(student, own, trained[trained["student"] == student]))
+    return [sentence for sentence in [*sentences, _levels(tables, scoring, names), *_fidelity(tables)] if sentence]
+
+
+def _opening(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> str:
+    cells = tables.cells
+    if cells.empty:
+        return "The study has no cells, so there is nothing to report."
+    trained = cells[cells["role"] == "student"]
+    done = int((cells["state"] == "done").sum())
+    made = f"{plural(len(students(names)), 'student')}, {plural(trained['method'].nunique(), 'method')}"
+    text = f"{done} of {plural(len(cells), 'cell')} finished ({made})."
+    rows = select(tables.accuracy, scoring=scoring)
+    rows = rows[rows["task"] != AVERAGE]
+    if rows.empty:
+        return f"{text} No model has been evaluated under the {scoring} scoring."
+    items = int(rows.groupby("cell")["items"].sum().max())
+    tasks = plural(rows["task"].nunique(), "task")
+    asked = f"Each model answered up to {plural(items, 'item')} from {tasks}"
+    return f"{text} {asked}; answers read with the {scoring} scoring."
+
+
+def _pooled_gains(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> list[Gain]:
+    rows = pooled(select(tables.gains, scoring=scoring))
+    return [
+        Gain(names[row["cell"]], row["gain"], row["low"], row["high"], row["p_holm"], int(row["items"]))
+        for row in records(rows[rows["gain"].notna()])
+    ]
+
+
+def _about_student(student: str, gains: list[Gain], cells: pd.DataFrame) -> str:
+    if not gains:
+        return f"{student}: {_why_no_gain(cells)}"
+    best = max(gains, key=lambda gain: gain.gain)
+    others = "" if len(gains) == 1 else f" of {len(gains)} comparisons"
+    text = {
+        Verdict.BETTER: f"{student}: {best.name.short} beat SFT, {best}; the largest gain{others}. "
+        "Its interval excludes 0, and the adjusted p-value allows for the number of comparisons.",
+        Verdict.ALONE: f"{student}: the largest gain over SFT is {best.name.short}'s, {best}. Its interval alone "
+        f"excludes 0, but that does not establish a difference among {plural(len(gains), 'comparison')}.",
+        Verdict.UNCLEAR: _unclear(student, best, gains),
+        Verdict.UNKNOWN: f"{student}: the largest gain over SFT is {best.name.short}'s, {best}, without an interval: "
+        "nothing can be concluded from it.",
+        Verdict.WORSE: f"{student}: every method was below SFT; the least far is {best.name.short}, {best}, and its "
+        "interval excludes 0.",
+    }[best.verdict]
+    return text + _losses(best, gains) + _seed_range(best, gains, cells)
+
+
+def _unclear(student: str, best: Gain, gains: list[Gain]) -> str:
+    if all(gain.verdict is Verdict.UNCLEAR for gain in gains):
+        return (
+            f"{student}: no method's gain over SFT can be told from zero with {plural(best.items, 'item')}; "
+            f"the largest is {best.name.short}'s, {best}."
+        )
+    return (
+        f"{student}: no method is shown to beat SFT with {plural(best.items, 'item')}; the largest gain is "
+        f"{best.name.short}'s, {best}, and its interval includes 0."
+    )
+
+
+def _losses(best: Gain, gains: list[Gain]) -> str:
+    worse = sorted((g for g in gains if g.verdict is Verdict.WORSE and g is not best), key=lambda gain: gain.gain)
+    if not worse:
+        return ""
+    more = f", and {len(worse) - 3} more" if len(worse) > 3 else ""
+    return f" Below SFT: {'; '.join(f'{gain.name.short}, {gain}' for gain in worse[:3])}{more}."
+
+
+def _seed_range(best: Gain, gains: list[Gain], cells: pd.DataFrame) -> str:
+    same = ["method", "teacher", "teacher_condition", "kd_temperature", "kd_weight", "teacher_noise_std"]
+    settings = {row["cell"]: tuple(str(row[column]) for column in same) for row in records(cells)}
+    alike = [gain.gain for gain in gains if settings[gain.name.cell] == settings[best.name.cell]]
+    seeds = {row["seed"] for row in records(cells) if settings[row["cell"]] == settings[best.name.cell]}
+    if len(alike) < 2 or len(alike) > len(seeds):
+        return ""
+    return f" Over its {len(alike)} seeds the gain ran from {points(min(alike))} to {points(max(alike))} points."
+
+
+def _why_no_gain(cells: pd.DataFrame) -> str:
+    control = cells[cells["method"] == "sft"]
+    if control.empty:
+        return "no gain can be computed, because the study trains no SFT control."
+    if not (control["state"] == "done").any():
+        return "no gain can be computed, because its SFT control failed."
+    distilled = cells[cells["method"] != "sft"]
+    if distilled.empty:
+        return "only the SFT control was trained, so there is no gain to report."
+    if not (distilled["state"] == "done").any():
+        return "no gain can be computed, because every distilled student failed."
+    return "no gain has been computed under this scoring."
+
+
+def _levels(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> str:
+    rows = select(tables.accuracy, task=AVERAGE, scoring=scoring)
+    rows = rows[rows["accuracy"].notna()]
+    role = rows["cell"].map({cell: name.role for cell, name in names.items()})
+    parts = []
+    for who, noun in (("teacher", "teacher"), ("student", "trained student cell")):
+        values = rows["accuracy"][role == who]
+        if len(values):
+            parts.append(f"{plural(len(values), noun)} {_span(values)}")
+    return f"Accuracy, averaged over tasks: {', '.join(parts)}." if parts else ""
+
+
+def _span(values: pd.Series) -> str:
+    low, high = percent(float(values.min())), percent(float(values.max()))
+    return f"{low}%" if low == high else f"{low}% to {high}%"
+
+
+def _fidelity(tables: ReportTables) -> list[str]:
+    parts = []
+    for measure, title, scale in (
+        ("agreement", "Agreement with the teacher", 100),
+        ("bleu", "BLEU against its text", 1),
+    ):
+        pairs = fidelity_pairs(tables, measure) * scale
+        if len(pairs):
+            higher = int((pairs["cell"] > pairs["control"]).sum())
+            unit = "%" if scale == 100 else ""
+            parts.append(
+                f"{title} was {fixed(pairs['cell'].mean())}{unit} for distilled students and "
+                f"{fixed(pairs['control'].mean())}{unit} for their SFT controls "
+                f"(higher in {higher} of {plural(len(pairs), 'pair')})"
+            )
+    return [f"{'. '.join(parts)}. These are means without an interval: a description, not a test."] if parts else []
+
+
+def fidelity_pairs(tables: ReportTables, measure: str) -> pd.DataFrame:
+    """Pooled fidelity of each distilled student and of its SFT control to the same teacher.
+
+    Columns cell and control; one row for every (cell, its control, teacher) measured on both sides.
+    """
+    known = select(pooled(tables.fidelity), measure=measure)
+    known = known[known["value"].notna()][["cell", "teacher_cell", "value"]]
+    matches = tables.gains[["cell", "control"]].drop_duplicates()
+    pairs = matches.merge(known, on="cell").merge(
+        known.rename(columns={"cell": "control", "value": "control_value"}), on=["control", "teacher_cell"]
+    )
+    return pd.DataFrame({"cell": pairs["value"], "control": pairs["control_value"]})

@@ -1,0 +1,178 @@
+"""The tidy tables of a study: checked once when they are made, saved as parquet and CSV, read back unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kdscope.errors import DataError
+from kdscope.report.schema import SCHEMAS, SHARE_MEASURES, Column, Schema
+
+_DTYPES: Mapping[str, Any] = MappingProxyType(
+    {
+        "text": pd.StringDtype(na_value=np.nan),
+        "integer": pd.Int64Dtype(),
+        "number": np.dtype("float64"),
+        "flag": pd.BooleanDtype(),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ReportTables:
+    """The six tables of `SCHEMAS`, one pandas frame each; a frame without rows may also come without columns.
+
+    Rows of `cells` keep the order they are given in (the study's order); the other tables follow the order of their
+    cells, and otherwise keep their own. Columns come out in the schema's order with the schema's types.
+
+    Raises:
+        DataError: a column is missing, unknown or of the wrong kind, a value is out of range, a row repeats another,
+            or a table speaks of a cell that `cells` does not have. Names the table, the row (from 1) and the column.
+    """
+
+    cells: pd.DataFrame
+    accuracy: pd.DataFrame
+    gains: pd.DataFrame
+    fidelity: pd.DataFrame
+    tests: pd.DataFrame
+    training: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        for name in TABLE_NAMES:
+            object.__setattr__(self, name, _checked(getattr(self, name), name))
+        _check_shares(self.fidelity)
+        position = {cell: row for row, cell in enumerate(self.cells["cell"])}
+        for name in TABLE_NAMES[1:]:
+            frame = getattr(self, name)
+            for column in {"cell", "control", "teacher_cell"} & set(frame.columns):
+                _check_known(frame, name, column, position)
+            if "cell" in frame.columns:
+                order = frame["cell"].map(position).astype("int64").sort_values(kind="stable").index
+                object.__setattr__(self, name, frame.loc[order].reset_index(drop=True))
+
+
+TABLE_NAMES = tuple(field.name for field in fields(ReportTables))
+"""The tables' names, which are also their file names."""
+
+
+def save_tables(tables: ReportTables, folder: Path) -> None:
+    """Writes `<table>.parquet` and `<table>.csv` for every table; the same tables always give the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in TABLE_NAMES:
+        frame: pd.DataFrame = getattr(tables, name)
+        frame.to_parquet(folder / f"{name}.parquet", engine="pyarrow", index=False)
+        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+
+
+def load_tables(folder: Path) -> ReportTables:
+    """Reads the parquet files that `save_tables` wrote.
+
+    Raises:
+        DataError: a file is missing or is not parquet, or its rows break the schema.
+    """
+    return ReportTables(**{name: _read(folder / f"{name}.parquet") for name in TABLE_NAMES})
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows, one dictionary each."""
+    return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, engine="pyarrow")
+    except FileNotFoundError:
+        raise DataError("this table is missing; write the tables again with save_tables", file=path) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"not a readable parquet file ({error})", file=path) from error
+
+
+def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    schema = SCHEMAS[name]
+    names = [column.name for column in schema.columns]
+    if frame.empty and not len(frame.columns):
+        frame = pd.DataFrame(columns=names)
+    missing = [column for column in names if column not in frame.columns]
+    unknown = [str(column) for column in frame.columns if column not in names]
+    if missing or unknown:
+        parts = [
+            f"{kind} column '{columns[0]}'" for kind, columns in (("no", missing), ("unknown", unknown)) if columns
+        ]
+        raise DataError(" and ".join(parts), file=f"table '{name}'")
+    frame = frame.reset_index(drop=True)
+    checked = pd.DataFrame({column.name: _coerced(frame[column.name], column, name) for column in schema.columns})
+    _check_key(checked, schema, name)
+    return checked
+
+
+def _coerced(series: pd.Series, column: Column, table: str) -> pd.Series:
+    try:
+        if column.kind == "number":
+            series = pd.to_numeric(series.astype(object).where(series.notna(), np.nan))
+        series = series.astype(_DTYPES[column.kind])
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"not a column of kind '{column.kind}' ({error})", file=_place(table), key=column.name
+        ) from None
+    _check_values(series, column, table)
+    return series
+
+
+def _check_values(series: pd.Series, column: Column, table: str) -> None:
+    wrong = pd.Series(False, index=series.index)
+    if column.required:
+        wrong |= series.isna()
+    if column.choices:
+        wrong |= series.notna() & ~series.isin(column.choices)
+    if column.lowest is not None:
+        wrong |= (series < column.lowest).fillna(False)
+    if column.highest is not None:
+        wrong |= (series > column.highest).fillna(False)
+    if wrong.any():
+        row = int(np.argmax(wrong.to_numpy(dtype=bool)))
+        raise DataError(f"{_shown(series[row])} {_expected(column)}", file=_place(table), row=row + 1, key=column.name)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if pd.isna(value) else repr(value)
+
+
+def _expected(column: Column) -> str:
+    if column.choices:
+        return f"is not one of {', '.join(column.choices)}"
+    if column.highest is not None:
+        return f"is not between {column.lowest:g} and {column.highest:g}"
+    return "is below 0" if column.lowest is not None and not column.required else "is not a value here"
+
+
+def _check_key(frame: pd.DataFrame, schema: Schema, table: str) -> None:
+    repeated = frame.duplicated(subset=list(schema.key)) if schema.key else pd.Series(dtype=bool)
+    if repeated.any():
+        row = int(np.argmax(repeated.to_numpy()))
+        what = ", ".join(f"{name} {frame[name][row]!r}" for name in schema.key)
+        raise DataError(f"a second row for {what}", file=_place(table), row=row + 1)
+
+
+def _check_known(frame: pd.DataFrame, table: str, column: str, known: dict[str, int]) -> None:
+    strange = ~frame[column].isin(list(known))
+    if strange.any():
+        row = int(np.argmax(strange.to_numpy()))
+        raise DataError(f"{frame[column][row]!r} is not in table 'cells'", file=_place(table), row=row + 1, key=column)
+
+
+def _check_shares(fidelity: pd.DataFrame) -> None:
+    wrong = fidelity["measure"].isin(SHARE_MEASURES) & ~fidelity["value"].fillna(0.0).between(0, 1)
+    if wrong.any():
+        row = int(np.argmax(wrong.to_numpy()))
+        message = f"{fidelity['measure'][row]} is a share of items, {fidelity['value'][row]} is not between 0 and 1"
+        raise DataError(message, file=_place("fidelity"), row=row + 1, key="value")
+
+
+def _place(table: str) -> str:
+    return f"table '{table}'"

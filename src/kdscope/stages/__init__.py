@@ -1,0 +1,35 @@
+"""The steps of a study, in order; each is one file with a function `run(context)`.
+
+1. `prepare_data`     training file -> training and validation examples
+2. `prepare_task`     task file -> evaluation items
+3. `prepare_student`  model folder -> the same model with fewer layers (depth-pruned students only)
+4. `adapt_teacher`    teacher + training examples -> teacher that knows the task
+5. `record_teacher`   teacher + prompts -> the teacher's own responses (what seqkd trains on)
+6. `distil_student`   student + method (+ teacher) -> trained student; `sft` is the control
+7. `evaluate_model`   any model + one task -> one record per item
+8. `compare_pair`     student's records + teacher's records -> fidelity
+9. `analyse_study`    everything measured -> tidy tables
+10. `write_report`    tables -> page
+
+A version goes up when a stage's code changes what it writes: its outputs, and all that follow from them, are made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
+    {
+        "prepare_data": 1,
+        "prepare_task": 1,
+        "prepare_student": 1,
+        "adapt_teacher": 1,
+        "record_teacher": 1,
+        "distil_student": 1,
+        "evaluate_model": 1,
+        "compare_pair": 1,
+        "analyse_study": 1,
+        "write_report": 1,
+    }
+)

@@ -1,0 +1,147 @@
+"""What stages will cost: tokens, floating-point operations, disk, and time on a machine like this one.
+
+Operations follow the usual count: 2 per parameter and token forward, 4 more backward when every weight trains, 2 more
+when only an adapter does (Kaplan et al. 2020, section 2.1). Tokens are estimated from characters. Time comes from how
+fast stages of the same kind ran in this store, or from a rough rate of the device where none has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kdscope.errors import KdscopeError
+from kdscope.models.source import ModelShape, read_shape
+from kdscope.pipeline.plan import PlannedStage
+from kdscope.pipeline.stage import Cost
+from kdscope.pipeline.store import Store
+from kdscope.study.grid import Cell
+from kdscope.study.schema import ModelSource, Student, Study, Training, Tuning
+
+CHARACTERS_PER_TOKEN = 3.5
+_TEMPLATE_TOKENS = 32
+_DEVICE_FLOPS = {"cpu": 1.0e11, "mps": 2.0e12, "cuda": 1.0e14}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Parameters and layers of a model; `known` is False where its files are not here."""
+
+    parameters: int = 0
+    known: bool = False
+
+    def disk_bytes(self, bytes_each: int) -> int:
+        """Size of its weights at this many bytes a parameter."""
+        return self.parameters * bytes_each
+
+
+@dataclass
+class Sizes:
+    """Sizes of a study's data and models.
+
+    Attributes:
+        prompt_tokens: Mean length of a training prompt.
+        response_tokens: Mean length of a training response.
+        examples: Training examples.
+        items: Items of each task.
+        item_tokens: Mean prompt length of each task.
+        bytes_per_weight: Of the precision weights are stored in.
+    """
+
+    prompt_tokens: float
+    response_tokens: float
+    examples: int
+    items: dict[str, int]
+    item_tokens: dict[str, float]
+    bytes_per_weight: int = 2
+    _shapes: dict[str, Shape] = field(default_factory=dict)
+
+    def of(self, source: ModelSource) -> Shape:
+        """The shape of a source model, after pruning if it is a pruned student."""
+        keep = source.keep_layers if isinstance(source, Student) else None
+        key = f"{source.path}|{source.hub}|{keep}"
+        if key not in self._shapes:
+            self._shapes[key] = _shape(source.path, len(keep) if isinstance(keep, tuple) else keep)
+        return self._shapes[key]
+
+    def training(self, shape: Shape, tuning: Tuning, training: Training, teacher: Shape | None = None) -> Cost:
+        """Fine-tuning, with a live teacher beside it if there is one."""
+        length = min(self.prompt_tokens + self.response_tokens, training.max_length_tokens)
+        tokens = round(self.examples * length * training.epochs)
+        per_token = (6 if tuning.kind == "full" else 4) * shape.parameters + 2 * (teacher.parameters if teacher else 0)
+        weights = shape.disk_bytes(self.bytes_per_weight) if tuning.kind == "full" else 0
+        return Cost(tokens=tokens, flops=float(tokens) * per_token, disk_bytes=weights)
+
+    def distillation(self, cell: Cell, training: Training) -> Cost:
+        """One cell: its training, its live teacher, and its own samples."""
+        student = self.of(cell.student)
+        live = self.of(cell.teacher) if cell.teacher is not None and cell.method.name != "seqkd" else None
+        cost = self.training(student, cell.student.tuning, training, live)
+        if cell.method.name != "gkd":
+            return cost
+        room = max(0.0, training.max_length_tokens - self.prompt_tokens)
+        sampled = self.examples * training.epochs * cell.method.on_policy_probability * (self.prompt_tokens + room)
+        return replace(cost, tokens=cost.tokens + round(sampled), flops=cost.flops + 2.0 * student.parameters * sampled)
+
+    def recording(self, shape: Shape, max_new_tokens: int) -> Cost:
+        """The teacher's responses to every training prompt."""
+        new = min(float(max_new_tokens), 1.5 * self.response_tokens)
+        tokens = round(self.examples * (self.prompt_tokens + new))
+        return Cost(tokens=tokens, flops=2.0 * shape.parameters * tokens, disk_bytes=tokens * 8)
+
+    def evaluation(self, shape: Shape, task: str, max_new_tokens: int) -> Cost:
+        """One model on one task, every completion as long as allowed."""
+        tokens = round(self.items[task] * (self.item_tokens[task] + max_new_tokens))
+        return Cost(tokens=tokens, flops=2.0 * shape.parameters * tokens, disk_bytes=self.items[task] * 1500)
+
+
+def measure_sizes(study: Study, prompts: Sequence[str], responses: Sequence[str], items: dict[str, list[str]]) -> Sizes:
+    """Sizes of a study from the text of its data."""
+    kept = len(prompts) if study.data.limit is None else min(len(prompts), study.data.limit + study.data.validation_items)
+    return Sizes(
+        prompt_tokens=_mean_tokens(prompts) + _TEMPLATE_TOKENS,
+        response_tokens=_mean_tokens(responses) + 1,
+        examples=max(0, kept - study.data.validation_items),
+        items={task: len(texts) for task, texts in items.items()},
+        item_tokens={task: _mean_tokens(texts) + _TEMPLATE_TOKENS for task, texts in items.items()},
+    )
+
+
+def estimate_seconds(planned: Sequence[PlannedStage], store: Store, device: str) -> list[PlannedStage]:
+    """The same plan with a time on every stage that will run and has a known number of operations."""
+    rates = _measured_rates(planned, store)
+    fallback = _DEVICE_FLOPS.get(device, 1e11)
+
+    def timed(item: PlannedStage) -> PlannedStage:
+        cost = item.stage.cost
+        seconds = 1.0 + cost.flops / rates.get(item.stage.kind, fallback)
+        return replace(item, stage=replace(item.stage, cost=replace(cost, seconds=seconds)))
+
+    return [timed(item) for item in planned]
+
+
+def _measured_rates(planned: Iterable[PlannedStage], store: Store) -> dict[str, float]:
+    """Operations per second of each kind of stage, from the done stages of this very plan."""
+    flops: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for item in planned:
+        manifest = store.inspect(item.stage).manifest if item.state == "done" and item.stage.cost.flops else None
+        if manifest is not None:
+            flops[item.stage.kind] = flops.get(item.stage.kind, 0.0) + item.stage.cost.flops
+            seconds[item.stage.kind] = seconds.get(item.stage.kind, 0.0) + manifest.seconds
+    return {kind: flops[kind] / seconds[kind] for kind in flops if seconds[kind] > 0}
+
+
+def _shape(path: Path | None, keep: int | None) -> Shape:
+    if path is None:
+        return Shape()
+    try:
+        shape: ModelShape = read_shape(path)
+    except (OSError, ValueError, KeyError, KdscopeError):
+        return Shape()
+    return Shape((shape if keep is None else shape.keeping(keep)).parameters, known=True)
+
+
+def _mean_tokens(texts: Sequence[str]) -> float:
+    return sum(map(len, texts)) / max(1, len(texts)) / CHARACTERS_PER_TOKEN

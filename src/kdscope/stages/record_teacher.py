@@ -1,0 +1,42 @@
+"""Stage 5: the teacher answers every training prompt once, for all students that will learn from its words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kdscope.data.encode import encode_prompt
+from kdscope.models.batched import generate_all
+from kdscope.models.generate import Decoding, HuggingFaceGenerator
+from kdscope.models.load import load_model, load_tokenizer
+from kdscope.pipeline.run import StageContext
+from kdscope.stages.files import model_place, read_prepared_examples, write_rows
+from kdscope.stages.training_setup import use_threads
+from kdscope.tasks import get_template
+
+
+def run(context: StageContext) -> None:
+    """Write responses.jsonl: token ids (with the end token if the teacher stopped), text, finish reason."""
+    settings: Any = context.stage.parameters
+    use_threads(context)
+    place = model_place(context, "base", "teacher")
+    tokenizer = load_tokenizer(place)
+    template = get_template(settings["template"])
+    examples = read_prepared_examples(context.inputs["data"] / "train.jsonl")
+    prompts = [encode_prompt(tokenizer, template.render(e.instruction, e.input)) for e in examples]
+    model = load_model(place, settings["dtype"], str(context.stage.context["device"]))
+    decoding = Decoding(
+        max_new_tokens=settings["generation"]["max_new_tokens"],
+        temperature=settings["generation"]["sampling_temperature"],
+        seed=settings["seed"],
+    )
+    completions = generate_all(
+        HuggingFaceGenerator(model, tokenizer),
+        prompts,
+        decoding,
+        batch_size=settings["generation"]["batch_size"],
+        scratch=context.scratch,
+        progress=lambda done, total: context.progress.update(done, total, "prompts"),
+    )
+    write_rows(completions, context.output / "responses.jsonl")
+    unfinished = sum(c.finish_reason == "length" for c in completions)
+    context.facts.update(responses=len(completions), unfinished=unfinished)

@@ -1,0 +1,176 @@
+"""The arms of a study: teachers, students, and the methods between them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from kdscope.study.fields import (
+    Fraction,
+    FractionList,
+    Name,
+    NonNegative,
+    NonNegativeList,
+    PathField,
+    Positive,
+    PositiveList,
+    Settings,
+    as_list,
+    check_name,
+    frozen_list,
+    tuning_kind_only,
+)
+
+DIVERGENCE_METHODS = ("forward_kl", "reverse_kl", "jsd", "gkd", "skew_kl", "skew_reverse_kl", "total_variation")
+MethodName = Literal[
+    "sft", "seqkd", "forward_kl", "reverse_kl", "jsd", "gkd", "skew_kl", "skew_reverse_kl", "total_variation"
+]
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+class ModelSource(Settings):
+    """Where a causal LM comes from: a Hugging Face folder, or a hub repository at a pinned commit."""
+
+    path: PathField | None = None
+    """Folder with config.json, safetensors weights and a tokenizer; relative to the study file."""
+    hub: str | None = None
+    """Hub repository, such as Qwen/Qwen2.5-0.5B."""
+    revision: str | None = None
+    """The commit of the hub repository, 40 hexadecimal digits: a branch or tag can move."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Off unless you have read that code."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either 'path' (a local folder) or 'hub' with 'revision'")
+        if self.hub is not None and not _HUB.fullmatch(self.hub):
+            raise ValueError("'hub' is 'owner/name' or 'name', with letters, digits, '.', '_' and '-'")
+        if self.hub is not None and not _COMMIT.fullmatch(self.revision or ""):
+            raise ValueError("a hub model needs 'revision': its commit, 40 hexadecimal digits (a branch can move)")
+        if self.path is not None and self.revision is not None:
+            raise ValueError("'revision' belongs to a hub model, not to a folder")
+        return self
+
+
+class Tuning(Settings):
+    """Which weights train."""
+
+    kind: Literal["lora", "full"] = "lora"
+    """lora: a low-rank adapter through peft; full: every weight."""
+    rank: Annotated[int, Field(ge=1)] = 8
+    """LoRA rank r."""
+    alpha: Positive = 16.0
+    """LoRA alpha; the update is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """LoRA dropout probability."""
+    target_modules: Annotated[
+        Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)], BeforeValidator(frozen_list)
+    ] = "all-linear"
+    """Modules that get an adapter, or all linear layers but the head."""
+    learning_rate: Positive | None = None
+    """Peak learning rate for this model; training.learning_rate where absent."""
+
+    @model_validator(mode="after")
+    def _settings_apply(self) -> Self:
+        self.refuse_idle("a model tuned in full")
+        return self
+
+    def idle_settings(self) -> frozenset[str]:
+        """LoRA settings, where every weight trains."""
+        return frozenset(Tuning.model_fields) - {"kind", "learning_rate"} if self.kind == "full" else frozenset()
+
+
+TuningField = Annotated[Tuning, BeforeValidator(tuning_kind_only)]
+
+
+class Teacher(ModelSource):
+    """A teacher; each condition is an arm of the grid."""
+
+    name: Name
+    condition: Annotated[tuple[Literal["adapted", "base"], ...], BeforeValidator(as_list), Field(min_length=1)] = (
+        "adapted",
+    )
+    """List. adapted: fine-tuned on the training set first; base: as it comes, unaware of the task."""
+    tuning: TuningField = Tuning()
+    """How the teacher is adapted."""
+
+    _name = field_validator("name")(check_name)
+
+
+class Student(ModelSource):
+    """A student, possibly cut in depth from a bigger model."""
+
+    name: Name
+    keep_layers: Annotated[
+        Annotated[int, Field(ge=1)] | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None,
+        BeforeValidator(frozen_list),
+    ] = None
+    """Depth pruning: how many layers to keep (evenly spaced, first and last kept), or their indices from 0."""
+    tuning: TuningField = Tuning()
+    """How the student is trained."""
+
+    _name = field_validator("name")(check_name)
+
+    @field_validator("keep_layers")
+    @classmethod
+    def _increasing(cls, value: int | tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+        if isinstance(value, tuple) and list(value) != sorted(set(value)):
+            raise ValueError("layer indices must increase, each once")
+        return value
+
+
+class Method(Settings):
+    """One way to train a student. Lists multiply the grid."""
+
+    name: MethodName
+    kd_temperature: PositiveList = (1.0,)
+    """List. T in softmax(z / T), for teacher and student alike."""
+    kd_weight: FractionList = (1.0,)
+    """List. w in (1 - w) * cross-entropy + w * divergence."""
+    teacher_noise_std: NonNegativeList = (0.0,)
+    """List. Standard deviation of Gaussian noise added to the teacher's logits, before the temperature."""
+    beta: Fraction = 0.5
+    """jsd and gkd: 0 is forward KL, 1 is reverse KL (TRL's convention)."""
+    skew: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """skew_kl and skew_reverse_kl: the share mixed in (DistiLLM's alpha)."""
+    on_policy_probability: Fraction = 0.5
+    """gkd: probability that an optimiser step trains on sequences sampled from the student (lambda)."""
+    sampling_temperature: Positive = 1.0
+    """gkd: temperature the student samples at; not the KD temperature."""
+    t2_scale: bool = False
+    """Multiply the divergence by T squared."""
+    prompt_in_loss: bool = False
+    """Train on prompt tokens as well as on the response."""
+    reduction: Literal["token", "sequence"] = "token"
+    """token: mean over all target tokens of the step; sequence: mean of per-sequence means (the divergence only)."""
+    probability_epsilon: NonNegative = 0.0
+    """Added to probabilities inside forward_kl and reverse_kl, as the published code does (1e-9)."""
+
+    @model_validator(mode="after")
+    def _settings_apply(self) -> Self:
+        self.refuse_idle(f"method '{self.name}'")
+        return self
+
+    def idle_settings(self) -> frozenset[str]:
+        """Settings of other methods."""
+        return frozenset(Method.model_fields) - applicable_settings(self.name) - {"name"}
+
+
+def applicable_settings(method: str) -> frozenset[str]:
+    """The keys of `Method` that change what the method does."""
+    keys = {"prompt_in_loss"}
+    if method in DIVERGENCE_METHODS:
+        keys |= {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction"}
+    extra = {
+        "jsd": {"beta"},
+        "gkd": {"beta", "on_policy_probability", "sampling_temperature"},
+        "skew_kl": {"skew"},
+        "skew_reverse_kl": {"skew"},
+        "forward_kl": {"probability_epsilon"},
+        "reverse_kl": {"probability_epsilon"},
+    }
+    return frozenset(keys | extra.get(method, set()))

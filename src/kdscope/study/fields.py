@@ -1,0 +1,75 @@
+"""What a single setting may be: names, paths, numbers with bounds, one value or a list of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+def as_list(value: Any) -> Any:
+    """One value where several may stand is a list of one."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def frozen_list(value: Any) -> Any:
+    """A list becomes a tuple; anything else stays."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def name_only(value: Any) -> Any:
+    """A method by its bare name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def tuning_kind_only(value: Any) -> Any:
+    """A tuning by its bare kind."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def check_name(value: str) -> str:
+    """A name that is safe as a folder name.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not _NAME.fullmatch(value):
+        raise ValueError("a name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit")
+    return value
+
+
+PathField = Annotated[Path, Field(strict=False)]
+Name = Annotated[
+    str, Field(description="Letters, digits, '.', '_' and '-'.", json_schema_extra={"pattern": _NAME.pattern})
+]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveList = Annotated[tuple[Positive, ...], Field(min_length=1), BeforeValidator(as_list)]
+NonNegativeList = Annotated[tuple[NonNegative, ...], Field(min_length=1), BeforeValidator(as_list)]
+FractionList = Annotated[tuple[Fraction, ...], Field(min_length=1), BeforeValidator(as_list)]
+SeedList = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1), BeforeValidator(as_list)]
+
+
+class Settings(BaseModel):
+    """A frozen group of settings that knows its keys and nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    def idle_settings(self) -> frozenset[str]:
+        """The keys that have no effect, given the other settings."""
+        return frozenset()
+
+    def refuse_idle(self, owner: str) -> None:
+        """Refuse a setting that would be ignored.
+
+        Raises:
+            ValueError: A key without effect is set to something else than its default.
+        """
+        for key in sorted(self.model_fields_set & self.idle_settings()):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"'{key}' does not apply to {owner}")

@@ -1,0 +1,135 @@
+"""Do the files exist that a study names, and can they be what it takes them for? Nothing big is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from kdscope.errors import KdscopeError
+from kdscope.study.load import LoadedStudy
+from kdscope.study.schema import Student, Study, Teacher
+from kdscope.study.source import Location, Problem
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+_LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+
+
+class NamedTask(Protocol):
+    """The part of a task used here."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        ...
+
+
+def check_files(loaded: LoadedStudy, find_task: Callable[[str], NamedTask]) -> None:
+    """Check the data file, the tasks and the model folders of a study. Hub models are not looked up.
+
+    Args:
+        loaded: From `read_study`.
+        find_task: The task of a name or alias; raises a `KdscopeError` that says what is known.
+
+    Raises:
+        StudyError: All problems, one a line, with file, line and key.
+    """
+    study = loaded.study
+    problems = [*_data_problems(study), *_task_problems(study, find_task)]
+    for index, teacher in enumerate(study.teachers):
+        problems += _model_problems(("teachers", index), teacher)
+    for index, student in enumerate(study.students):
+        problems += _model_problems(("students", index), student)
+    if problems:
+        raise loaded.source.error(problems)
+
+
+def count_layers(folder: Path) -> int | None:
+    """The number of layers that a model folder's config.json gives; None where it has no such entry.
+
+    Raises:
+        ValueError: config.json is not a JSON object.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise ValueError(f"{folder / 'config.json'} is not a JSON object")
+    for part in (config, config.get("text_config")):
+        for key in _LAYER_KEYS:
+            if isinstance(part, dict) and isinstance(part.get(key), int):
+                return int(part[key])
+    return None
+
+
+def _data_problems(study: Study) -> Iterator[Problem]:
+    path = study.data.path
+    if path.is_dir():
+        yield Problem(("data", "path"), f"{path} is a folder, not a file")
+    elif not path.is_file():
+        yield Problem(("data", "path"), f"no file {path}")
+
+
+def _task_problems(study: Study, find_task: Callable[[str], NamedTask]) -> Iterator[Problem]:
+    folder = study.tasks.folder
+    if not folder.is_dir():
+        yield Problem(("tasks", "folder"), f"no folder {folder}")
+    seen: dict[str, str] = {}
+    for index, written in enumerate(study.tasks.names):
+        location = ("tasks", "names", index)
+        try:
+            name = find_task(written).name
+        except KdscopeError as error:
+            yield Problem(location, str(error))
+            continue
+        if name in seen:
+            yield Problem(location, f"'{written}' and '{seen[name]}' are the same task")
+        seen[name] = written
+        if folder.is_dir() and not (folder / name / "test.json").is_file():
+            yield Problem(location, f"no file {folder / name / 'test.json'}")
+
+
+def _model_problems(location: Location, model: Teacher | Student) -> Iterator[Problem]:
+    if model.path is None:
+        return
+    if (message := _folder_problem(model.path)) is not None:
+        yield Problem((*location, "path"), message)
+        return
+    try:
+        layers = count_layers(model.path)
+    except ValueError as error:
+        yield Problem((*location, "path"), str(error))
+        return
+    if isinstance(model, Student) and layers is not None and (message := _depth_problem(model, layers)) is not None:
+        yield Problem((*location, "keep_layers"), message)
+
+
+def _folder_problem(folder: Path) -> str | None:
+    """Why a folder cannot be a model, in the order in which a person would find out."""
+    if not folder.is_dir():
+        return f"no folder {folder}"
+    if not (folder / "config.json").is_file():
+        adapter = (folder / "adapter_config.json").is_file()
+        return f"{folder} {'is an adapter; merge it into its model first' if adapter else 'has no config.json'}"
+    names = {path.name for path in folder.iterdir()}
+    if not names.intersection(_TOKENIZER_FILES) and not any(name.endswith(".tiktoken") for name in names):
+        return f"{folder} has no tokenizer (none of {', '.join(_TOKENIZER_FILES)})"
+    if any(name.endswith(".safetensors") for name in names):
+        return None
+    if any(name.endswith((".bin", ".pt", ".pth")) for name in names):
+        return (
+            f"{folder} has only pickled weights, which can run code when loaded; convert them to safetensors "
+            "(load the model where you trust it and save it with save_pretrained)"
+        )
+    return f"{folder} has no weights (*.safetensors)"
+
+
+def _depth_problem(student: Student, layers: int) -> str | None:
+    keep = student.keep_layers
+    if isinstance(keep, int) and keep > layers:
+        return f"keeps {keep} layers of a model that has {layers}"
+    if isinstance(keep, tuple) and keep[-1] >= layers:
+        return f"layer {keep[-1]} does not exist: the model has {layers}, numbered from 0"
+    return None

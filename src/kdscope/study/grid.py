@@ -1,0 +1,94 @@
+"""The grid: every student of a study, trained every way the study's lists ask for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kdscope.study.schema import DIVERGENCE_METHODS, Method, Student, Study, Teacher, applicable_settings
+
+_GRID_KEYS = ("kd_temperature", "kd_weight", "teacher_noise_std")
+_NAMED = ("beta", "skew", "on_policy_probability", "sampling_temperature")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One student to train. `teacher` and what concerns it are None for methods without one.
+
+    Attributes:
+        label: Short and readable, unique within the study.
+        kd_temperature: T of the divergence; None where the method has none.
+        kd_weight: Weight of the divergence against cross-entropy.
+        teacher_noise_std: Noise on the teacher's logits.
+    """
+
+    label: str
+    student: Student
+    method: Method
+    seed: int
+    teacher: Teacher | None = None
+    teacher_condition: str | None = None
+    kd_temperature: float | None = None
+    kd_weight: float | None = None
+    teacher_noise_std: float | None = None
+
+
+def expand_cells(study: Study) -> list[Cell]:
+    """All cells, controls (sft) first within each student and seed; identical cells appear once."""
+    cells: dict[str, Cell] = {}
+    for student, seed in itertools.product(study.students, study.seeds):
+        for method in sorted(study.methods, key=lambda m: m.name != "sft"):
+            for cell in _cells_of(study, student, method, seed):
+                cells.setdefault(cell.label, cell)
+    return list(cells.values())
+
+
+def _cells_of(study: Study, student: Student, method: Method, seed: int) -> Iterator[Cell]:
+    variant = _variant(study, method)
+    if method.name == "sft":
+        yield Cell(_label(student.name, f"sft{variant}", seed), student, method, seed)
+        return
+    for teacher in study.teachers:
+        for condition in dict.fromkeys(teacher.condition):
+            if method.name not in DIVERGENCE_METHODS:
+                label = _label(student.name, f"{method.name}{variant}", seed, teacher.name, condition)
+                yield Cell(label, student, method, seed, teacher, condition)
+                continue
+            settings = itertools.product(method.kd_temperature, method.kd_weight, method.teacher_noise_std)
+            for temperature, weight, noise in settings:
+                name = f"{method.name}{_point(temperature, weight, noise)}{variant}"
+                label = _label(student.name, name, seed, teacher.name, condition)
+                yield Cell(label, student, method, seed, teacher, condition, temperature, weight, noise)
+
+
+def _point(temperature: float, weight: float, noise: float) -> str:
+    parts = [f"-T{_short(temperature)}"]
+    if weight != 1.0:
+        parts.append(f"-w{_short(weight)}")
+    if noise != 0.0:
+        parts.append(f"-noise{_short(noise)}")
+    return "".join(parts)
+
+
+def _variant(study: Study, method: Method) -> str:
+    """What tells this entry of `methods` from the defaults, and from other entries with the same name."""
+    parts = []
+    for key in sorted(applicable_settings(method.name) - set(_GRID_KEYS)):
+        value = getattr(method, key)
+        varies = any(getattr(other, key) != value for other in study.methods if other.name == method.name)
+        if varies or (key in _NAMED and value != Method.model_fields[key].default):
+            parts.append(f"-{key}{_short(value) if isinstance(value, float) else f'_{value}'.lower()}")
+    return "".join(parts)
+
+
+def _short(value: float) -> str:
+    """A number in a label: as short as it can be without becoming another number."""
+    return short if float(short := f"{value:g}") == value else repr(value)
+
+
+def _label(student: str, method: str, seed: int, teacher: str | None = None, condition: str | None = None) -> str:
+    parts = [student, method]
+    if teacher is not None:
+        parts.append(teacher if condition == "adapted" else f"{teacher}@base")
+    return "/".join([*parts, f"s{seed}"])

@@ -1,0 +1,53 @@
+"""A study file becomes a `Study`, or one error that lists everything wrong with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kdscope.study.paths import resolve_paths
+from kdscope.study.preset import apply_preset
+from kdscope.study.problems import find_problems
+from kdscope.study.schema import Study
+from kdscope.study.source import StudySource, read_document
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A study and where each of its values was written."""
+
+    study: Study
+    source: StudySource
+
+
+def load_study(path: Path) -> Study:
+    """The validated study of a YAML file, its preset applied and its paths made absolute.
+
+    Raises:
+        StudyError: The file cannot be read or asks for something impossible; all problems, one a line.
+    """
+    return read_study(path).study
+
+
+def read_study(path: Path) -> LoadedStudy:
+    """The same with line numbers, for checks that come after loading.
+
+    Raises:
+        StudyError: As `load_study`.
+    """
+    document = read_document(Path(path))
+    values, source = document.values, document.source
+    problems = list(document.problems)
+    known = {problem.location for problem in problems}
+    problems += resolve_paths(values, source.file.parent, os.environ)
+    values = apply_preset(values)
+    try:
+        study = Study.model_validate(values)
+    except ValidationError as error:
+        problems += [problem for problem in find_problems(error, values) if problem.location not in known]
+    if problems:
+        raise source.error(problems)
+    return LoadedStudy(study, source)

@@ -1,0 +1,166 @@
+"""What validation found, in words: expected this, given that, did you mean."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from kdscope.study.schema import Study
+from kdscope.study.source import Location, Problem
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "model_type": "a mapping (key: value)",
+    "path_type": "a path",
+    "string_type": "text",
+    "too_short": "at least one value",
+    "tuple_type": "a list",
+}
+_LIMITS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def find_problems(error: ValidationError, values: Mapping[str, Any]) -> list[Problem]:
+    """Each problem once, located in the values as they were written.
+
+    Validation reports every branch of "a number or a list"; here they become one sentence, or, where one branch got as
+    far as a single list item, only that.
+    """
+    groups: defaultdict[Location, list[ErrorDetails]] = defaultdict(list)
+    for details in error.errors(include_url=False):
+        groups[_written_location(details, values)].append(details)
+    return [
+        _problem(location, group, values)
+        for location, group in groups.items()
+        if not any(other != location and other[: len(location)] == location for other in groups)
+    ]
+
+
+def _written_location(details: ErrorDetails, values: Any) -> Location:
+    """The part of a validation location that exists in the values: not union branches, not indices into a scalar."""
+    location: Location = ()
+    for part in details["loc"]:
+        inside = values[part] if _has(values, part) else None
+        if _has(values, part):
+            location, values = (*location, part), inside
+    return (*location, details["loc"][-1]) if details["type"] == "missing" else location
+
+
+def _has(values: Any, part: str | int) -> bool:
+    if isinstance(values, dict):
+        return part in values
+    return isinstance(values, list) and isinstance(part, int) and part < len(values)
+
+
+def _problem(location: Location, group: Sequence[ErrorDetails], values: Mapping[str, Any]) -> Problem:
+    first = group[0]
+    if first["type"] == "missing":
+        return Problem(location, "this key is required")
+    if first["type"] == "extra_forbidden":
+        return Problem(location, f"unknown key; {_key_advice(location)}")
+    if first["type"] == "value_error":
+        return _rule_problem(location, str(first["ctx"]["error"]), values)
+    expected = " or ".join(dict.fromkeys(_expectation(details) for details in group))
+    choices = [choice for details in group for choice in _choices(details)]
+    given = first["input"]
+    return Problem(location, f"expected {expected}, given {_describe(given)}{_advice(given, choices, expected)}")
+
+
+def _rule_problem(location: Location, message: str, values: Any) -> Problem:
+    """A rule over several keys belongs to the first key its message quotes, where that is set."""
+    for part in location:
+        values = values[part]
+    quoted = re.findall(r"'(\w+)'", message) if isinstance(values, dict) else []
+    named = next((key for key in quoted if key in values), None)
+    return Problem(location if named is None else (*location, named), message)
+
+
+def _expectation(details: ErrorDetails) -> str:
+    kind = details["type"]
+    if kind in _LIMITS:
+        bound, words = _LIMITS[kind]
+        return f"{words} {details['ctx'][bound]:g}"
+    if choices := _choices(details):
+        return f"'{choices[0]}'" if len(choices) == 1 else f"one of {', '.join(choices)}"
+    return _EXPECTED.get(kind, "another value")
+
+
+def _choices(details: ErrorDetails) -> list[str]:
+    return re.findall(r"'([^']*)'", details["ctx"]["expected"]) if details["type"] == "literal_error" else []
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return f"the number {value!s:.40}"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    if isinstance(value, (list, tuple)):
+        return "a list" if value else "an empty list"
+    return "a mapping"
+
+
+def _advice(given: Any, choices: Iterable[str], expected: str) -> str:
+    if isinstance(given, str) and (close := closest(given, choices)):
+        return f"; did you mean '{close}'?"
+    if expected == "text" and isinstance(given, (bool, int, float)):
+        return "; put it in quotes"
+    return ""
+
+
+def closest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice most like a word, ignoring case and the signs between words.
+
+    >>> closest("ReverseKL", ["forward_kl", "reverse_kl"])
+    'reverse_kl'
+    """
+    plain = {_plain(choice): choice for choice in choices}
+    match = difflib.get_close_matches(_plain(word)[:100], plain, n=1, cutoff=0.6)
+    return plain[match[0]] if match else None
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\W_]", "", word).lower()
+
+
+def _key_advice(location: Location) -> str:
+    key, model = str(location[-1]), _model_at(location[:-1])
+    if close := closest(key, model.model_fields):
+        return f"did you mean '{close}'?"
+    for section, field in Study.model_fields.items():
+        nested = _model_in(field.annotation)
+        if nested is not None and nested is not model and key in nested.model_fields:
+            return f"it belongs in '{section}'"
+    return f"known here: {', '.join(model.model_fields)}"
+
+
+def _model_at(location: Location) -> type[BaseModel]:
+    model: type[BaseModel] = Study
+    for part in location:
+        if isinstance(part, str):
+            model = _model_in(model.model_fields[part].annotation) or model
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model a field holds, alone, in a list or optionally."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)

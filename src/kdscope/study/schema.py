@@ -1,0 +1,200 @@
+"""The study: every setting a person can write, with its unit, its default and what it may be.
+
+Everything is frozen and unknown keys are forbidden. A field that says "list" takes one value or several; several
+values multiply the grid. Durations are steps, lengths are tokens, temperatures divide logits.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from kdscope.study.arms import (
+    DIVERGENCE_METHODS,
+    Method,
+    MethodName,
+    ModelSource,
+    Student,
+    Teacher,
+    Tuning,
+    applicable_settings,
+)
+from kdscope.study.fields import (
+    Name,
+    NonNegative,
+    PathField,
+    Positive,
+    SeedList,
+    Settings,
+    as_list,
+    check_name,
+    name_only,
+)
+
+__all__ = [
+    "DIVERGENCE_METHODS",
+    "Evaluation",
+    "Method",
+    "MethodName",
+    "ModelSource",
+    "Runtime",
+    "Student",
+    "Study",
+    "Tasks",
+    "Teacher",
+    "TeacherGeneration",
+    "Training",
+    "TrainingData",
+    "Tuning",
+    "applicable_settings",
+]
+
+
+class TrainingData(Settings):
+    """The training set: rows with instruction, input (may be empty) and output."""
+
+    path: PathField
+    """JSON (a list) or JSONL; relative to the study file."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use this many rows, drawn with the data seed, instead of all."""
+    validation_items: Annotated[int, Field(ge=0)] = 100
+    """Rows held out for the validation loss."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides which rows are used and which are held out; the same for every arm."""
+
+
+class Tasks(Settings):
+    """What is asked of every model."""
+
+    folder: PathField
+    """Folder with <task>/test.json; relative to the study file."""
+    names: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_list)]
+    """List of task names; `kdscope tasks` shows them."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use the first this many items of each task."""
+
+    @field_validator("names")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"task '{name}' is listed twice")
+        return names
+
+
+class Training(Settings):
+    """Optimisation, the same for every arm."""
+
+    epochs: Annotated[int, Field(ge=1)] = 3
+    """Passes over the training set."""
+    batch_size_sequences: Annotated[int, Field(ge=1)] = 16
+    """Sequences per optimiser step, over all devices."""
+    micro_batch_tokens: Annotated[int, Field(ge=1)] = 2048
+    """Most tokens (padding included) in one forward pass; gradients accumulate over the rest of the step."""
+    learning_rate: Positive = 3e-4
+    """Peak learning rate of AdamW."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """After warm-up; linear and cosine end at 0."""
+    warmup_steps: NonNegative = 0.05
+    """Steps of linear warm-up; below 1, a share of all steps."""
+    weight_decay: NonNegative = 0.0
+    """AdamW's decoupled weight decay."""
+    gradient_clip_norm: Positive = 1.0
+    """Gradients are scaled down to this norm."""
+    max_length_tokens: Annotated[int, Field(ge=8)] = 512
+    """Prompt and response together; longer ones lose the end of the response."""
+    checkpoint_every_steps: Annotated[int, Field(ge=1)] = 50
+    """How often a running cell saves where it is; changes no result."""
+    validate_every_steps: Annotated[int, Field(ge=1)] = 50
+    """How often the validation loss is measured; the best checkpoint is kept."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+
+
+class TeacherGeneration(Settings):
+    """How the teacher writes the responses that seqkd trains on."""
+
+    sampling_temperature: NonNegative = 0.0
+    """0 is greedy."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    """Tokens, at most."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Prompts generated together."""
+
+
+class Evaluation(Settings):
+    """Zero-shot generative evaluation."""
+
+    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    """Tokens, at most, per completion."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Items generated together; part of the fixed batch plan."""
+    sampling_temperature: NonNegative = 0.0
+    """0 is greedy decoding."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling, when sampling."""
+    decoding_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the sampling."""
+    base_models: bool = False
+    """Evaluate the untrained students too."""
+
+
+class Runtime(Settings):
+    """Where and in which precision; 'auto' looks at the machine."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto: a GPU where there is one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where CPU or GPU compute in it, else float32."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """CPU threads; torch's choice where absent."""
+
+
+class Study(Settings):
+    """A whole study: every teacher, student and method, trained and evaluated alike."""
+
+    name: Name
+    """Names the folder of the results."""
+    description: str = ""
+    """A sentence or two for the report."""
+    preset: Literal["published"] | None = None
+    """Start from these settings: 'published' follows the code of arXiv 2505.15442."""
+    data: TrainingData
+    tasks: Tasks
+    teachers: Annotated[tuple[Teacher, ...], BeforeValidator(as_list)] = ()
+    students: Annotated[tuple[Student, ...], Field(min_length=1), BeforeValidator(as_list)]
+    methods: Annotated[
+        tuple[Annotated[Method, BeforeValidator(name_only)], ...], BeforeValidator(as_list), Field(min_length=1)
+    ]
+    seeds: SeedList = (0,)
+    """List. Seeds of data order, adapters and sampling; each is a repetition of every cell."""
+    template: Literal["alpaca", "published"] = "alpaca"
+    """Prompt template of training and evaluation."""
+    scoring: Literal["robust", "published"] = "robust"
+    """The scoring that the conclusions use; both are always recorded."""
+    training: Training = Training()
+    teacher_training: Training | None = None
+    """How teachers are adapted; as 'training' where absent."""
+    teacher_generation: TeacherGeneration = TeacherGeneration()
+    evaluation: Evaluation = Evaluation()
+    runtime: Runtime = Runtime()
+
+    _name = field_validator("name")(check_name)
+
+    @field_validator("teachers", "students")
+    @classmethod
+    def _names_differ(cls, models: tuple[Teacher | Student, ...]) -> tuple[Teacher | Student, ...]:
+        names = [model.name for model in models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two are named '{name}'; every name must be its own")
+        return models
+
+    @field_validator("methods")
+    @classmethod
+    def _teachers_exist(cls, methods: tuple[Method, ...], info: ValidationInfo) -> tuple[Method, ...]:
+        needing = [method.name for method in methods if method.name != "sft"]
+        if needing and info.data.get("teachers") == ():
+            raise ValueError(f"method '{needing[0]}' needs at least one teacher")
+        return methods

@@ -1,0 +1,84 @@
+"""Prompt templates: how an instruction becomes the text a model sees."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kdscope.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    """A prompt in two forms, with ``{instruction}`` and ``{input}`` as its only fields."""
+
+    name: str
+    with_input: str
+    without_input: str
+
+    def render(self, instruction: str, input_text: str = "") -> str:
+        r"""The prompt; both texts are inserted literally, so braces in the data are harmless.
+
+        >>> get_template("alpaca").render("Add {1} and {2}.").endswith("Add {1} and {2}.\n\n### Response:\n")
+        True
+        """
+        values = {"instruction": instruction, "input": input_text}
+        form = self.with_input if input_text else self.without_input
+        # One pass: a field name that occurs inside the data is never replaced again.
+        return re.sub(r"\{(instruction|input)\}", lambda match: values[match[1]], form)
+
+
+def alpaca() -> PromptTemplate:
+    """The Alpaca prompt (Taori et al. 2023), one line break after the response header."""
+    return _template("alpaca", first_ends=("", ""), indent="", blank="")
+
+
+def published() -> PromptTemplate:
+    """The prompt of the paper's evaluation code.
+
+    Its lines after the first carry the 16 spaces of the source code they were written in, and the form without input
+    has a space after the first sentence's period.
+    """
+    return _template("published", first_ends=("", " "), indent=" " * 16, blank="")
+
+
+def published_training() -> PromptTemplate:
+    """The prompt of the paper's fine-tuning code, which differs from `published` in white space only.
+
+    The blank lines between sections carry the 16 spaces too, and the first line ends in one space with an input, two
+    without. The response follows the last 16 spaces directly.
+    """
+    return _template("published_training", first_ends=(" ", "  "), indent=" " * 16, blank=" " * 16)
+
+
+def list_templates() -> tuple[PromptTemplate, ...]:
+    """Every built-in template."""
+    return (alpaca(), published(), published_training())
+
+
+def get_template(name: str) -> PromptTemplate:
+    """The built-in template called `name`.
+
+    Raises:
+        DataError: No template has that name.
+    """
+    templates = {template.name: template for template in list_templates()}
+    if name not in templates:
+        raise DataError(f"unknown prompt template {name!r} (known: {', '.join(templates)})")
+    return templates[name]
+
+
+def _template(name: str, *, first_ends: tuple[str, str], indent: str, blank: str) -> PromptTemplate:
+    task = "Below is an instruction that describes a task"
+    request = "Write a response that appropriately completes the request."
+    gap = f"\n{blank}\n"
+    instruction = f"{indent}### Instruction:\n{indent}{{instruction}}{gap}"
+    given = f"{indent}### Input:\n{indent}{{input}}{gap}"
+    response = f"{indent}### Response:\n{indent}"
+    with_input, without_input = first_ends
+    return PromptTemplate(
+        name,
+        f"{task}, paired with an input that provides further context. {request}{with_input}\n\n"
+        f"{instruction}{given}{response}",
+        f"{task}. {request}{without_input}\n\n{instruction}{response}",
+    )

@@ -1,0 +1,110 @@
+"""Trace overlap against sacrebleu called directly, and at its limits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import sacrebleu
+
+from kdscope.errors import StatisticsError
+from kdscope.fidelity import trace_bleu
+
+TEACHER = [
+    "Tom has 3 apples and buys 4 more. 3 + 4 = 7. The answer is 7.",
+    "Each box holds 6 eggs, so 5 boxes hold 5 * 6 = 30 eggs. The answer is 30.",
+    "Half of 48 is 24, and 48 + 24 = 72. The answer is 72.",
+]
+STUDENT = [
+    "Tom has 3 apples. He buys 4 more, so 3 + 4 = 7. The answer is 7.",
+    "5 boxes hold 5 * 6 = 30 eggs. The answer is 30.",
+    "",
+]
+
+
+def test_scores_are_sacrebleus():
+    result = trace_bleu(STUDENT, TEACHER)
+    assert result.corpus == pytest.approx(sacrebleu.corpus_bleu(STUDENT, [TEACHER]).score, abs=1e-12)
+    assert result.chrf == pytest.approx(sacrebleu.corpus_chrf(STUDENT, [TEACHER]).score, abs=1e-12)
+    pairs = zip(STUDENT, TEACHER, strict=True)
+    expected = [sacrebleu.sentence_bleu(s, [t], use_effective_order=True).score for s, t in pairs]
+    assert result.sentence_scores == pytest.approx(expected, abs=1e-12)
+    assert result.sentence_mean == pytest.approx(sum(expected) / 3, abs=1e-12)
+
+
+def test_corpus_bleu_from_its_definition():
+    """Papineni 2002: clipped n-gram precisions pooled over the corpus, with the brevity penalty."""
+    student, teacher = (
+        [s.split() for s in ("a b c d e f", "a b x d e")],
+        [t.split() for t in ("a b c d e g h", "a b d e")],
+    )
+    precisions = []
+    for order in range(1, 4 + 1):
+        hits = total = 0
+        for s, t in zip(student, teacher, strict=True):
+            mine = Counter(tuple(s[i : i + order]) for i in range(len(s) - order + 1))
+            theirs = Counter(tuple(t[i : i + order]) for i in range(len(t) - order + 1))
+            hits, total = hits + (mine & theirs).total(), total + mine.total()
+        precisions.append(hits / total)
+    # 11 words against 11: no penalty.
+    expected = 100 * math.exp(sum(map(math.log, precisions)) / 4)
+    texts = [[" ".join(words) for words in side] for side in (student, teacher)]
+    assert trace_bleu(*texts).corpus == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_teacher_is_the_reference():
+    """The brevity penalty falls on a short student, not on a short teacher."""
+    short, long = ["Five boxes hold 30 eggs in all"], ["Five boxes hold 30 eggs in all because 5 * 6 = 30"]
+    student_short, teacher_short = trace_bleu(short, long), trace_bleu(long, short)
+    assert student_short.corpus == pytest.approx(100 * math.exp(1 - 13 / 7), rel=1e-9)
+    assert student_short.corpus != pytest.approx(teacher_short.corpus, rel=1e-3)
+
+
+def test_signatures_say_how():
+    result = trace_bleu(STUDENT, TEACHER)
+    assert "eff:no" in result.signature
+    assert "eff:yes" in result.sentence_signature
+    for signature in (result.signature, result.sentence_signature, result.chrf_signature):
+        assert f"version:{sacrebleu.__version__}" in signature
+        assert "nrefs:1" in signature
+
+
+def test_a_trace_against_itself_is_perfect():
+    result = trace_bleu(TEACHER, TEACHER)
+    assert (result.corpus, result.sentence_mean, result.chrf) == pytest.approx((100, 100, 100))
+
+
+def test_a_short_trace_against_itself_is_perfect_as_a_sentence():
+    assert trace_bleu(["7"], ["7"]).sentence_scores == pytest.approx([100])
+
+
+@pytest.mark.parametrize(("student", "teacher"), [("", "so 7"), ("so 7", ""), ("", ""), ("  \n", "so 7")])
+def test_empty_texts_score_zero(student, teacher):
+    result = trace_bleu([student], [teacher])
+    assert (result.corpus, result.sentence_scores, result.chrf) == (0.0, (0.0,), 0.0)
+
+
+def test_text_that_looks_tokenized_is_no_cause_for_a_warning(caplog):
+    trace_bleu(["3 + 4 = 7 ."] * 101, ["3 + 4 = 7 ."] * 101)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("student", "teacher"), [([], []), (["a"], ["a", "b"])])
+def test_texts_must_pair_up(student, teacher):
+    with pytest.raises(StatisticsError):
+        trace_bleu(student, teacher)
+
+
+def test_real_completions_of_two_models(shared_data):
+    """Two adapters of one model overlap more on the same items than on shifted ones."""
+    import json
+
+    def completions(model):
+        lines = (shared_data / "outputs" / model / "AddSub.jsonl").read_text().splitlines()[:60]
+        return [json.loads(line)["output"] for line in lines]
+
+    teacher, student = completions("llama_7b_lora"), completions("llama_7b_parallel")
+    paired, shifted = trace_bleu(student, teacher), trace_bleu(student, teacher[1:] + teacher[:1])
+    assert paired.corpus > shifted.corpus + 10
+    assert paired.corpus == pytest.approx(sacrebleu.corpus_bleu(student, [teacher], force=True).score, abs=1e-9)

@@ -1,0 +1,295 @@
+"""Every divergence: the number worked out elsewhere, its own gradient, 0 when equal, blind to a constant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import rel_entr, softmax
+from torch import Tensor
+
+from kdscope.errors import ObjectiveError
+from kdscope.objectives.forward_kl import forward_kl
+from kdscope.objectives.jsd import jsd
+from kdscope.objectives.reverse_kl import reverse_kl
+from kdscope.objectives.skew_kl import skew_kl, skew_reverse_kl
+from kdscope.objectives.total_variation import total_variation
+
+Function = Callable[..., Tensor]
+Draw = Callable[..., tuple[Tensor, Tensor]]
+Array = np.ndarray
+
+ALL = {
+    "forward_kl": forward_kl,
+    "reverse_kl": reverse_kl,
+    "jsd(0)": partial(jsd, beta=0.0),
+    "jsd(.1)": partial(jsd, beta=0.1),
+    "jsd(.5)": partial(jsd, beta=0.5),
+    "jsd(.9)": partial(jsd, beta=0.9),
+    "jsd(1)": partial(jsd, beta=1.0),
+    "skew_kl(0)": partial(skew_kl, skew=0.0),
+    "skew_kl(.1)": partial(skew_kl, skew=0.1),
+    "skew_reverse_kl(0)": partial(skew_reverse_kl, skew=0.0),
+    "skew_reverse_kl(.1)": partial(skew_reverse_kl, skew=0.1),
+    "total_variation": total_variation,
+}
+every_divergence = pytest.mark.parametrize("divergence", ALL.values(), ids=ALL.keys())
+
+
+def scipy_divergence(name: str, p: Array, q: Array) -> Array:
+    """The definitions, on probabilities, by scipy."""
+
+    def kl(a: Array, b: Array) -> Array:
+        return rel_entr(a, b).sum(-1)
+
+    def mixed(weight: float) -> Array:
+        return weight * p + (1 - weight) * q
+
+    def jensen_shannon(beta: float) -> Array:
+        return beta * kl(p, mixed(beta)) + (1 - beta) * kl(q, mixed(beta))
+
+    return {
+        "forward_kl": lambda: kl(p, q),
+        "reverse_kl": lambda: kl(q, p),
+        "jsd(0)": lambda: kl(p, q),
+        "jsd(.1)": lambda: jensen_shannon(0.1),
+        "jsd(.5)": lambda: jensen_shannon(0.5),
+        "jsd(.9)": lambda: jensen_shannon(0.9),
+        "jsd(1)": lambda: kl(q, p),
+        "skew_kl(0)": lambda: kl(p, q),
+        "skew_kl(.1)": lambda: kl(p, mixed(0.1)),
+        "skew_reverse_kl(0)": lambda: kl(q, p),
+        "skew_reverse_kl(.1)": lambda: kl(q, mixed(0.9)),
+        "total_variation": lambda: np.abs(p - q).sum(-1) / 2,
+    }[name]()
+
+
+# Worked out in float64 with numpy from the definitions on probabilities, to ten decimals.
+WORKED = {
+    "forward_kl": 0.6255031807,
+    "reverse_kl": 0.6751253100,
+    "jsd(0)": 0.6255031807,
+    "jsd(.1)": 0.0549801371,
+    "jsd(.5)": 0.1489273263,
+    "jsd(.9)": 0.0580085765,
+    "jsd(1)": 0.6751253100,
+    "skew_kl(.1)": 0.4852348611,
+    "skew_reverse_kl(.1)": 0.5020069267,
+    "total_variation": 0.4695427722,
+}
+
+
+@pytest.mark.parametrize("name", WORKED)
+def test_the_worked_example(name: str, worked_example: tuple[Tensor, Tensor]) -> None:
+    assert ALL[name](*worked_example).item() == pytest.approx(WORKED[name], abs=1e-9)
+
+
+def test_the_worked_example_at_temperature_two(worked_example: tuple[Tensor, Tensor]) -> None:
+    value = forward_kl(*worked_example, temperature=2.0).item()
+    assert value == pytest.approx(0.1657819245, abs=1e-9)
+    assert 2.0**2 * value == pytest.approx(0.6631276980, abs=1e-9)
+
+
+def test_forward_kl_has_the_teachers_entropy_subtracted(worked_example: tuple[Tensor, Tensor]) -> None:
+    teacher, student = worked_example
+    soft_targets = torch.nn.functional.cross_entropy(student, teacher.softmax(-1))
+    assert (soft_targets - forward_kl(teacher, student)).item() == pytest.approx(0.9475369640, abs=1e-9)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("name", ALL)
+def test_agrees_with_scipy(name: str, temperature: float, draw: Draw) -> None:
+    teacher, student = draw(tokens=20, vocabulary=50)
+    p, q = (softmax(logits.numpy() / temperature, axis=-1) for logits in (teacher, student))
+    ours = ALL[name](teacher, student, temperature=temperature)
+    np.testing.assert_allclose(ours.numpy(), scipy_divergence(name, p, q), rtol=1e-10, atol=1e-12)
+
+
+@every_divergence
+def test_gradient_is_that_of_the_value(divergence: Function, draw: Draw) -> None:
+    teacher, student = draw(tokens=3, vocabulary=5, spread=1.0)
+    student.requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: divergence(teacher, z, temperature=1.7), (student,))
+
+
+@pytest.mark.parametrize("divergence", [forward_kl, reverse_kl])
+def test_gradient_with_epsilon(divergence: Function, draw: Draw) -> None:
+    teacher, student = draw(tokens=3, vocabulary=5, spread=1.0)
+    student.requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: divergence(teacher, z, probability_epsilon=1e-3), (student,))
+
+
+@every_divergence
+def test_equal_distributions_give_zero_and_no_gradient(divergence: Function, draw: Draw) -> None:
+    teacher, _ = draw(spread=10.0)
+    student = teacher.clone().requires_grad_()
+    values = divergence(teacher, student)
+    values.sum().backward()
+    assert values.abs().max() < 1e-14
+    assert student.grad is not None
+    assert student.grad.abs().max() < 1e-14
+
+
+@every_divergence
+def test_gradient_reaches_only_the_student(divergence: Function, draw: Draw) -> None:
+    teacher, student = (logits.requires_grad_() for logits in draw())
+    divergence(teacher, student).sum().backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+    assert student.grad.abs().max() > 0
+
+
+@every_divergence
+@given(
+    logits=arrays(np.float64, (2, 3, 6), elements=st.floats(-30, 30)),
+    shift=st.floats(-100, 100),
+    temperature=st.floats(0.3, 8),
+)
+@settings(max_examples=40, deadline=None)
+def test_never_negative_and_blind_to_a_constant(
+    divergence: Function, logits: Array, shift: float, temperature: float
+) -> None:
+    teacher, student = torch.from_numpy(logits)
+    values = divergence(teacher, student, temperature=temperature)
+    assert values.min() >= -1e-12
+    moved = divergence(teacher + shift, student - shift, temperature=temperature)
+    torch.testing.assert_close(moved, values, rtol=1e-9, atol=1e-10)
+
+
+@given(logits=arrays(np.float64, (2, 3, 6), elements=st.floats(-800, 800)), weight=st.floats(0.01, 0.99))
+@settings(max_examples=100, deadline=None)
+def test_bounds_hold_even_when_the_distributions_hardly_touch(logits: Array, weight: float) -> None:
+    teacher, student = torch.from_numpy(logits)
+    binary_entropy = -weight * math.log(weight) - (1 - weight) * math.log(1 - weight)
+    assert jsd(teacher, student, beta=weight).max() <= binary_entropy + 1e-12
+    assert total_variation(teacher, student).max() <= 1 + 1e-12
+    for skewed in (skew_kl, skew_reverse_kl):
+        assert skewed(teacher, student, skew=weight).max() <= -math.log(weight) + 1e-12
+
+
+@given(
+    logits=arrays(np.float64, (2, 2, 5), elements=st.floats(-20, 20)),
+    beta=st.sampled_from([0.0, 1.0]) | st.floats(1e-3, 1 - 1e-3),
+)
+@settings(max_examples=50, deadline=None)
+def test_jsd_swaps_with_its_arguments(logits: Array, beta: float) -> None:
+    teacher, student = torch.from_numpy(logits)
+    swapped = jsd(student, teacher, beta=1 - beta)
+    torch.testing.assert_close(jsd(teacher, student, beta=beta), swapped, rtol=1e-9, atol=1e-11)
+
+
+def test_jsd_over_beta_tends_to_the_kl_at_the_ends(draw: Draw) -> None:
+    teacher, student = draw(spread=1.0)
+    nearly = jsd(teacher, student, beta=1e-6) / 1e-6
+    torch.testing.assert_close(nearly, jsd(teacher, student, beta=0.0), rtol=1e-4, atol=1e-6)
+
+
+@every_divergence
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_low_precision_is_computed_in_float32(divergence: Function, dtype: torch.dtype, draw: Draw) -> None:
+    teacher, student = (logits.to(dtype) for logits in draw(tokens=5, vocabulary=3000))
+    values = divergence(teacher, student)
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values.double(), divergence(teacher.double(), student.double()), rtol=2e-6, atol=2e-6)
+
+
+WITH_ZEROS = [
+    "forward_kl",
+    "jsd(0)",
+    "jsd(.1)",
+    "jsd(.5)",
+    "jsd(.9)",
+    "skew_kl(.1)",
+    "skew_reverse_kl(.1)",
+    "total_variation",
+]
+
+
+@pytest.mark.parametrize("student_too", [False, True])
+@pytest.mark.parametrize("name", WITH_ZEROS)
+def test_tokens_the_teacher_cannot_say(name: str, student_too: bool, draw: Draw) -> None:
+    teacher, student = draw()
+    teacher[:, 2] = -math.inf
+    if student_too:
+        student[:, 2] = -math.inf
+    student.requires_grad_()
+    values = ALL[name](teacher, student)
+    expected = scipy_divergence(name, softmax(teacher.numpy(), -1), softmax(student.detach().numpy(), -1))
+    np.testing.assert_allclose(values.detach().numpy(), expected, rtol=1e-10)
+    values.sum().backward()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+
+
+def test_reverse_kl_where_the_teacher_cannot_say_a_token(draw: Draw) -> None:
+    teacher, student = draw()
+    teacher[:, 2] = -math.inf
+    assert reverse_kl(teacher, student).isposinf().all()
+    student[:, 2] = -math.inf
+    student.requires_grad_()
+    values = reverse_kl(teacher, student)
+    values.sum().backward()
+    without = [index for index in range(teacher.shape[1]) if index != 2]
+    torch.testing.assert_close(values, reverse_kl(teacher[:, without], student[:, without]))
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+
+
+def test_probabilities_that_underflow_in_float32_still_count() -> None:
+    teacher, student = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, -200.0]])
+    assert forward_kl(teacher, student).item() == pytest.approx(100 - math.log(2), rel=1e-6)
+    assert reverse_kl(teacher, student).item() == pytest.approx(math.log(2), rel=1e-6)
+    assert jsd(teacher, student).isfinite().all()
+
+
+def test_epsilon_is_the_published_arithmetic(draw: Draw) -> None:
+    teacher, student = draw()
+    p, q = (softmax(logits.numpy() / 2.0, axis=-1) for logits in (teacher, student))
+    epsilon = 1e-3
+    forward = forward_kl(teacher, student, temperature=2.0, probability_epsilon=epsilon)
+    reverse = reverse_kl(teacher, student, temperature=2.0, probability_epsilon=epsilon)
+    # Neither is normalised again; of torch's own kl_div(log q, p + epsilon) it is the value, too.
+    np.testing.assert_allclose(forward, ((p + epsilon) * (np.log(p + epsilon) - np.log(q))).sum(-1), rtol=1e-12)
+    np.testing.assert_allclose(reverse, ((q + epsilon) * (np.log(q + epsilon) - np.log(p))).sum(-1), rtol=1e-12)
+    torchs = torch.nn.functional.kl_div(torch.from_numpy(q).log(), torch.from_numpy(p + epsilon), reduction="none")
+    torch.testing.assert_close(forward, torchs.sum(-1))
+    assert (forward - forward_kl(teacher, student, temperature=2.0)).abs().min() > 1e-5
+
+
+@every_divergence
+def test_refuses_what_it_is_not_defined_for(divergence: Function) -> None:
+    with pytest.raises(ObjectiveError, match=r"teacher \[2, 3\], student \[2, 4\]"):
+        divergence(torch.zeros(2, 3), torch.zeros(2, 4))
+    with pytest.raises(ObjectiveError, match="one shape"):
+        divergence(torch.zeros(1, 2, 3), torch.zeros(1, 2, 3))
+    for temperature in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ObjectiveError, match="temperature"):
+            divergence(torch.zeros(2, 3), torch.zeros(2, 3), temperature=temperature)
+
+
+@pytest.mark.parametrize(
+    ("divergence", "name"),
+    [
+        (partial(jsd, beta=1.5), "beta"),
+        (partial(jsd, beta=math.nan), "beta"),
+        (partial(skew_kl, skew=1.0), "skew"),
+        (partial(skew_reverse_kl, skew=-0.1), "skew"),
+        (partial(forward_kl, probability_epsilon=-1e-9), "probability_epsilon"),
+        (partial(reverse_kl, probability_epsilon=1.0), "probability_epsilon"),
+    ],
+)
+def test_refuses_settings_out_of_range(divergence: Function, name: str) -> None:
+    with pytest.raises(ObjectiveError, match=name):
+        divergence(torch.zeros(2, 3), torch.zeros(2, 3))
+
+
+@every_divergence
+def test_no_tokens_no_values(divergence: Function) -> None:
+    assert divergence(torch.zeros(0, 3), torch.zeros(0, 3)).shape == (0,)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from kdscope.tasks import get_task, list_tasks
+from kdscope.tasks.options import matching_options, parse_options
+
+
+def test_letters() -> None:
+    instruction = "If event (A) and (B), then? Answer Choices: (A) 1 (B) two words (C) $3 (D) 4/5 (E) none"
+    assert parse_options(get_task("AQuA"), instruction) == {
+        "A": "1",
+        "B": "two words",
+        "C": "$3",
+        "D": "4/5",
+        "E": "none",
+    }
+
+
+def test_labels_on_one_line_or_several() -> None:
+    one = "Choose: why?\n\nOption1: Sarah Option2: Maria Answer format: option1/option2"
+    assert parse_options(get_task("winogrande"), one) == {"option1": "Sarah", "option2": "Maria"}
+    several = "Choose: how?\n\nSolution1: twist.\n\nSolution2: freeze.\n\nAnswer format: solution1/solution2"
+    assert parse_options(get_task("piqa"), several) == {"solution1": "twist.", "solution2": "freeze."}
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "boolq", "AQuA", "piqa"])
+@pytest.mark.parametrize("instruction", ["", "No options here."])
+def test_nothing_to_parse(name: str, instruction: str) -> None:
+    assert parse_options(get_task(name), instruction) == {}
+
+
+@pytest.mark.parametrize("name", [task.name for task in list_tasks() if task.labels and task.name != "boolq"])
+def test_every_real_item_has_its_gold_among_its_options(name: str, real_data) -> None:
+    task = get_task(name)
+    for item in real_data.items(name):
+        options = parse_options(task, item["instruction"])
+        assert tuple(options) == task.labels[: len(options)]
+        assert item["answer"] in options
+        assert 2 <= len(options) <= 5
+
+
+def test_the_longest_option_wins() -> None:
+    options = {"a": "gravity", "b": "moon gravity", "c": "wind", "d": ""}
+    assert matching_options(options, "the moon gravity") == ["b"]
+    assert matching_options(options, "gravity, not wind") == ["a", "c"]
+    assert matching_options(options, "windy") == []

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import pytest
+
+from kdscope.errors import DataError
+from kdscope.tasks import Task, TaskRegistry, default_registry, get_task, list_tasks
+
+NAMES = [
+    "gsm8k",
+    "SVAMP",
+    "MultiArith",
+    "AddSub",
+    "AQuA",
+    "SingleEq",
+    "hellaswag",
+    "boolq",
+    "social_i_qa",
+    "piqa",
+    "ARC-Easy",
+    "ARC-Challenge",
+    "winogrande",
+    "openbookqa",
+]
+
+
+def make_task(name: str = "mine", **changes: object) -> Task:
+    task = Task(name, "math", "number", (), 0.0, 3, "nobody", "MIT", "a test")
+    return dataclasses.replace(task, **changes)  # type: ignore[arg-type]
+
+
+def test_the_papers_fourteen_tasks() -> None:
+    assert [task.name for task in list_tasks()] == NAMES
+    assert [task.domain for task in list_tasks()] == ["math"] * 6 + ["commonsense"] * 8
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("GSM8K", "gsm8k"),
+        ("svamp", "SVAMP"),
+        ("aqua", "AQuA"),
+        ("siqa", "social_i_qa"),
+        ("SocialIQA", "social_i_qa"),
+        ("arc-e", "ARC-Easy"),
+        ("arc_challenge", "ARC-Challenge"),
+        ("ARC-C", "ARC-Challenge"),
+        ("obqa", "openbookqa"),
+        (" winogrande ", "winogrande"),
+    ],
+)
+def test_names_in_any_case_and_aliases(typed: str, name: str) -> None:
+    assert get_task(typed).name == name
+    assert typed in default_registry()
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("gsm8", "gsm8k"), ("hellswag", "hellaswag"), ("arc-eazy", "ARC-Easy")])
+def test_an_unknown_name_is_answered_with_the_closest(typed: str, meant: str) -> None:
+    with pytest.raises(DataError, match=f"unknown task '{typed}'; did you mean {meant}\\?"):
+        get_task(typed)
+
+
+def test_an_unknown_name_near_nothing_lists_what_there_is() -> None:
+    with pytest.raises(DataError, match=r"unknown task 'zzzz' \(known: gsm8k, .*openbookqa\)"):
+        get_task("zzzz")
+
+
+def test_extending_makes_a_new_registry() -> None:
+    before = default_registry()
+    after = before.extended([make_task()])
+    assert (len(before), len(after)) == (14, 15)
+    assert after.get("MINE").name == "mine"
+    assert "mine" not in before
+    assert list(after)[:14] == list(before)
+
+
+@pytest.mark.parametrize("clash", [make_task("GSM8K"), make_task("other", aliases=("obqa",))])
+def test_two_tasks_cannot_share_a_name(clash: Task) -> None:
+    with pytest.raises(DataError, match="are both called"):
+        default_registry().extended([clash])
+
+
+def test_tasks_and_registries_are_immutable() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        get_task("gsm8k").name = "other"  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        default_registry().tasks = ()  # type: ignore[misc]
+    assert hash(get_task("gsm8k")) == hash(get_task("gsm8k"))
+    assert TaskRegistry(list_tasks()) == default_registry()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": ("a",)},
+        {"answer_kind": "label"},
+        {"answer_kind": "label", "labels": ("answer1", "answer3")},
+        {"answer_kind": "label", "labels": ("entailment", "neutral")},
+        {"answer_kind": "letter", "labels": ("A", "C")},
+        {"answer_kind": "letter", "labels": ("A", "B", "C", "D", "E", "F")},
+        {"chance": 1.0},
+        {"chance": -0.1},
+        {"test_items": 0},
+    ],
+)
+def test_an_impossible_task_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(DataError, match="mine"):
+        make_task(**changes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_against_the_published_files(name: str, real_data) -> None:
+    items = real_data.items(name)
+    task = get_task(name)
+    # Only the first 1,000 items of HellaSwag's 10,042 are at hand.
+    assert len(items) == (1000 if name == "hellaswag" else task.test_items)
+    answers = {item["answer"] for item in items}
+    if task.answer_kind == "number":
+        assert all(float(answer) is not None for answer in answers)
+        assert task.chance == 0.0
+    else:
+        assert answers == set(task.labels) or (name == "ARC-Challenge" and answers == set(task.labels[:4]))
+        assert task.chance == pytest.approx(sum(1 / count_options(item) for item in items) / len(items), abs=1e-12)
+
+
+def count_options(item: dict[str, str]) -> int:
+    instruction = item["instruction"]
+    if "Answer Choices:" in instruction:
+        return len(set(re.findall(r"\(([A-E])\)", instruction.split("Answer Choices:")[1])))
+    return instruction.rsplit("format:", 1)[1].count("/") + 1
+
+
+def test_planning_can_afford_the_import() -> None:
+    code = (
+        "import sys; import kdscope.tasks; "
+        "print([name for name in ('torch', 'pandas', 'scipy', 'numpy', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from kdscope.errors import DataError
+from kdscope.tasks import get_task, score_completion
+
+
+def test_both_scorings_are_kept() -> None:
+    score = score_completion(
+        get_task("gsm8k"), "The answer is 3 days for 24 sacks.", "3.0", finish_reason="stop", instruction="24 sacks"
+    )
+    assert (score.published_value, score.correct_published) == ("24.0", False)
+    assert (score.robust_value, score.correct_robust) == ("3", True)
+    assert (score.robust_rule, score.robust_status, score.truncated) == ("marker", "explicit", False)
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "AQuA", "boolq"])
+def test_unparsed_is_wrong_in_both(name: str) -> None:
+    gold = {"gsm8k": "0", "AQuA": "A", "boolq": "true"}[name]
+    score = score_completion(get_task(name), "hmm", gold, finish_reason="length")
+    assert (score.published_value, score.robust_value) == (None, None)
+    assert (score.correct_published, score.correct_robust) == (False, False)
+    assert (score.robust_status, score.truncated) == ("unparsed", True)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "gold", "published", "robust"),
+    [
+        ("0.1666", "0.16666666666666666", True, False),
+        ("0.165", "0.16666666666666666", False, False),
+        ("4.0009", "4", True, False),
+        ("1/6", "0.16666666666666666", False, True),
+        ("20.52", "20.52", True, True),
+    ],
+)
+def test_the_two_tolerances(predicted: str, gold: str, published: bool, robust: bool) -> None:
+    score = score_completion(get_task("AddSub"), f"The answer is {predicted} .", gold, finish_reason="stop")
+    assert (score.correct_published, score.correct_robust) == (published, robust)
+
+
+@pytest.mark.parametrize(
+    ("name", "gold", "expected"),
+    [("gsm8k", "five", "a number"), ("gsm8k", "inf", "a number"), ("boolq", "True", "one of true, false")],
+)
+def test_an_unusable_gold(name: str, gold: str, expected: str) -> None:
+    with pytest.raises(DataError, match=f"{name}: the gold answer '{gold}' is not {expected}"):
+        score_completion(get_task(name), "5", gold, finish_reason="stop")
