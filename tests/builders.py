@@ -55,7 +55,14 @@ def make_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
         a, b = rng.randint(2, 90), rng.randint(2, 90)
         answer = str(a + b)
         question = f"Ann has {a} pens and gets {b}. How many now?"
-        rows.append({"instruction": question, "input": "", "output": f"{a} + {b} = {answer}. The answer is {answer}.", "answer": answer})
+        rows.append(
+            {
+                "instruction": question,
+                "input": "",
+                "output": f"{a} + {b} = {answer}. The answer is {answer}.",
+                "answer": answer,
+            }
+        )
     return rows
 
 
@@ -81,8 +88,14 @@ def study_values(folder: Path, **changes: Any) -> dict[str, Any]:
         "teachers": [{"name": "big", "path": str(folder / "teacher")}],
         "students": [{"name": "cut", "path": str(folder / "teacher"), "keep_layers": 2, "tuning": "full"}],
         "methods": ["sft", "seqkd", {"name": "forward_kl", "kd_temperature": [1.0, 2.0]}, "gkd"],
-        "training": {"epochs": 2, "batch_size_sequences": 5, "max_length_tokens": 200, "learning_rate": 1e-3,
-                     "checkpoint_every_steps": 2, "validate_every_steps": 3},
+        "training": {
+            "epochs": 2,
+            "batch_size_sequences": 5,
+            "max_length_tokens": 200,
+            "learning_rate": 1e-3,
+            "checkpoint_every_steps": 2,
+            "validate_every_steps": 3,
+        },
         "teacher_generation": {"max_new_tokens": 12},
         "evaluation": {"max_new_tokens": 8, "batch_size": 4},
         "runtime": {"device": "cpu", "threads": 1},

@@ -18,7 +18,7 @@ from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
 from kdscope.stages.estimate import Sizes, estimate_seconds, measure_sizes
 from kdscope.stages.execute import execute
-from kdscope.stages.graph import GraphBuilder, StudyPlan
+from kdscope.stages.graph import StudyPlan, build_plan
 from kdscope.study.files import check_files
 from kdscope.study.load import read_study
 from kdscope.study.schema import Study
@@ -113,7 +113,7 @@ def explain_stage(study: Study | Path, name: str, store: Path | None = None) -> 
 
 def _build(study: Study, root: Path) -> StudyPlan:
     cache = HashCache(root / "hashes.json")
-    plan = GraphBuilder(study, cache, root, _sizes(study)).build()
+    plan = build_plan(study, cache, root, _sizes(study))
     cache.save()
     return plan
 

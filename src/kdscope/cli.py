@@ -156,7 +156,9 @@ def _events(quiet: bool, as_json: bool) -> Any:
 
 def _print_result(result: StudyResult, as_json: bool) -> None:
     counts = {name: len(getattr(result.run, name)) for name in ("executed", "reused", "failed", "blocked")}
-    places = {name: str(path) if path else None for name, path in (("report", result.report), ("tables", result.tables))}
+    places = {
+        name: str(path) if path else None for name, path in (("report", result.report), ("tables", result.tables))
+    }
     if as_json:
         print(json.dumps({"event": "result", **counts, **places}))
         return

@@ -54,5 +54,5 @@ class TrainingDivergedError(KdscopeError, ArithmeticError):
     """A loss or gradient became NaN or infinite; the cell stops, the study goes on."""
 
 
-class EnvironmentProblem(KdscopeError, RuntimeError):
+class MachineError(KdscopeError, RuntimeError):
     """The machine lacks something the request needs: memory, disk, a device, an optional package."""

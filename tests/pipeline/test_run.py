@@ -305,6 +305,32 @@ def test_the_slot_keeps_the_last_thing_only_and_frees_it_first():
     assert alive == []
 
 
+def test_a_failure_lets_go_of_what_was_loaded(stage, store):
+    made = []
+
+    def execute(one, context):
+        context.resources.get("model", lambda: made.append(one.label) or object())
+        if one.label == "bad":
+            raise MemoryError
+
+    run_plan([stage("good"), stage("bad"), stage("next"), stage("last")], store, execute)
+    assert made == ["good", "next"]
+
+
+def test_what_failed_here_counts_as_failed_even_if_another_process_manages(chain, store, toy, events, monkeypatch):
+    def complete_elsewhere(one, message):
+        with store.build(one) as work:
+            (work.output / "value.txt").write_text("late")
+
+    toy.broken = {"data"}
+    monkeypatch.setattr(events, "failed", complete_elsewhere)
+    result = run_plan(chain[:2], store, toy, events=events)
+    assert labels(result.failed) == ["data"]
+    assert labels(result.blocked) == ["teacher"]
+    toy.calls.clear()
+    assert labels(run_plan(chain[:2], store, toy).executed) == ["teacher"]
+
+
 @st.composite
 def studies(draw):
     """Small random graphs, each stage: which earlier ones it reads, whether it tolerates, whether it breaks."""

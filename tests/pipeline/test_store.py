@@ -363,3 +363,36 @@ def test_a_checkpoint_left_behind_a_completed_stage_is_tidied(store, child, pare
         (store.root / "scratch" / one.identity).mkdir(parents=True)
     store.tidy(child)
     assert [path.name for path in (store.root / "scratch").iterdir()] == [parent.identity]
+
+
+def test_scratch_goes_in_one_step(store, child, monkeypatch):
+    # A crash during removal must not leave half of a checkpoint where the next attempt would look for one.
+    monkeypatch.setattr("kdscope.pipeline.store.shutil.rmtree", lambda *_, **__: None)
+    with store.try_lock(child), store.build(child) as work:
+        (work.scratch / "weights").write_text("1")
+    assert not work.scratch.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc here")
+def test_all_is_on_disk_before_it_is_visible(store, child, monkeypatch):
+    order, rename, fsync = [], Path.rename, os.fsync
+
+    def note_sync(descriptor):
+        order.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def note_rename(path, target):
+        if Path(target) == store.path(child):
+            order.append("visible")
+            home.append(str(path))
+        return rename(path, target)
+
+    home: list[str] = []
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    complete(store, child, a="text")
+    moment = order.index("visible")
+    before = [path.removeprefix(home[0]) for path in order[:moment]]
+    assert set(before) == {"/a", "/folder/part", "/folder", "/manifest.json", ""}
+    assert before[-2:] == ["/manifest.json", ""]
+    assert str(store.path(child).parent) in order[moment:]

@@ -50,7 +50,11 @@ def cell_row(cell: str, role: str, method: str, **values: object) -> dict[str, o
 def build_cells() -> pd.DataFrame:
     rows = [cell_row(TEACHER, "teacher", "adapt", teacher="big", teacher_condition="adapted")]
     for student, methods in SKILL.items():
-        rows.append(cell_row(f"{student}/base", "base", "base", student=student, parameters=80_000_000, steps=0, trained_parameters=0))
+        rows.append(
+            cell_row(
+                f"{student}/base", "base", "base", student=student, parameters=80_000_000, steps=0, trained_parameters=0
+            )
+        )
         for method in methods:
             cell = f"{student}/{method}/s0" if method == "sft" else f"{student}/{method}/teacher/s0"
             taught = (

@@ -69,6 +69,14 @@ def test_any_study_round_trips(tmp_path, name, description, task, path, temperat
         assert _reload(tmp_path, study_yaml(study)) == study
 
 
+@pytest.mark.parametrize(
+    "text", ["\x85", "a\u2028b", " \u2029 ", "a\n\nb\n", " lead", "trail ", "\t", "#x", "\0", "\ufeff"]
+)
+def test_awkward_texts_round_trip(example, tmp_path, text):
+    study = load_study(example).model_copy(update={"description": text})
+    assert _reload(tmp_path, study_yaml(study)) == study
+
+
 def _ascii_safe(values):
     """JSON writes characters beyond U+FFFF as two escapes, which YAML reads as two characters."""
     return all(character <= "\uffff" for character in str(values["description"]) + values["tasks"]["names"][0])

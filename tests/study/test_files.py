@@ -134,7 +134,7 @@ def test_a_layer_that_does_not_exist(problem):
 def test_every_problem_in_file_order(workspace):
     (workspace / "study.yaml").write_text(
         "name: x\nstudents: {name: s, path: nowhere}\ndata: {path: none}\n"
-        "tasks: {folder: tasks, names: [what]}\nmethods: sft\n"
+        "tasks: {folder: tasks, names: what}\nmethods: sft\n"
     )
     with pytest.raises(StudyError) as caught:
         check_files(read_study(workspace / "study.yaml"), find_task)

@@ -114,7 +114,7 @@ def test_an_alias_of_itself_is_refused(text):
 
 @pytest.mark.parametrize("text", ["a: " + "[" * 5000, "a: " + "[" * 5000 + "]" * 5000, "- " * 3000, "? " * 3000])
 def test_deep_nesting_is_refused(text):
-    with pytest.raises(StudyError):
+    with pytest.raises(StudyError, match="nested too deeply"):
         parse_document(text, FILE)
 
 

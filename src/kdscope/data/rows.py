@@ -73,7 +73,7 @@ class Row:
 def read_rows(file: Path) -> list[Row]:
     """The rows of a file, at least one: a JSON list of objects, or JSONL with an object on every line.
 
-    A file named `.jsonl` is JSONL, and so is any other whose first line is an object by itself. Blank lines are skipped.
+    A file named `.jsonl` is JSONL, and so is one whose first line is an object by itself. Blank lines are skipped.
 
     Raises:
         DataError: The file cannot be read as that; the message names the file and, where it can, the row.

@@ -124,7 +124,7 @@ def split_examples(examples: Sequence[Example], *, limit: int | None, validation
     if wanted > len(examples):
         raise DataError(f"{wanted} rows are asked for, but there are {len(examples)}", key="limit")
     order = list(range(len(examples)))
-    random.Random(seed).shuffle(order)  # noqa: S311 (a reproducible draw, no secret)
+    random.Random(seed).shuffle(order)
     held_out, kept = sorted(order[:validation_items]), sorted(order[validation_items:wanted])
     held_texts = {_text(examples[index]) for index in held_out}
     train = tuple(examples[index] for index in kept if _text(examples[index]) not in held_texts)

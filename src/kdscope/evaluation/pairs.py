@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from kdscope.errors import DataError
 from kdscope.evaluation.records import Record
 from kdscope.fidelity import AnswerFidelity, answer_fidelity, shuffled_floor, trace_bleu
-from kdscope.tasks import get_task, numbers_match
+from kdscope.tasks import get_task
+from kdscope.tasks.quantities import parse_number
 
 POOLED = "pooled"
 _FLOOR_REPEATS = 5
@@ -51,7 +52,7 @@ def compare_records(
     """
     rows: list[FidelityRow] = []
     for task in student:
-        _check_same_items(task, student[task], teacher[task])
+        check_same_items(task, student[task], teacher.get(task, ()))
         rows += _rows(task, student[task], teacher[task], scoring)
     if len(student) > 1:
         pooled = [[record for task in student for record in side[task]] for side in (student, teacher)]
@@ -70,38 +71,43 @@ def is_correct(record: Record, scoring: str) -> bool:
 
 
 def _rows(task: str, student: Sequence[Record], teacher: Sequence[Record], scoring: str) -> list[FidelityRow]:
-    measured = _answers(student, teacher, scoring)
-    floor = shuffled_floor(
-        lambda t, s: _answers(s, t, scoring).agreement, list(teacher), list(student), _FLOOR_SEED, _FLOOR_REPEATS
+    numeric = frozenset(name for name in {r.task for r in student} if get_task(name).answer_kind == "number")
+    teacher_keys, student_keys = ([_answer_key(r, scoring, numeric) for r in side] for side in (teacher, student))
+    measured = answer_fidelity(
+        teacher_keys,
+        student_keys,
+        [is_correct(r, scoring) for r in teacher],
+        [is_correct(r, scoring) for r in student],
     )
+    floor = shuffled_floor(_agreement, teacher_keys, student_keys, _FLOOR_SEED, _FLOOR_REPEATS)
     rows = [
-        FidelityRow(task, name, float(getattr(measured, name)), measured.items, floor if name == "agreement" else math.nan)
+        FidelityRow(
+            task, name, float(getattr(measured, name)), measured.items, floor if name == "agreement" else math.nan
+        )
         for name in (field.name for field in fields(AnswerFidelity))
         if name not in ("items", "cohen_kappa")
     ]
     return rows + _trace_rows(task, [r.completion for r in student], [r.completion for r in teacher])
 
 
-def _answers(student: Sequence[Record], teacher: Sequence[Record], scoring: str) -> AnswerFidelity:
-    numeric = frozenset(name for name in {r.task for r in student} if get_task(name).answer_kind == "number")
+def _answer_key(record: Record, scoring: str, numeric: frozenset[str]) -> str | None:
+    """The answer in a form that is equal for equal answers; numbers that are not integers to six digits.
 
-    def same(first: str, second: str) -> bool:
-        (task, one), (other_task, two) = first.split(_TAG, 1), second.split(_TAG, 1)
-        return task == other_task and (numbers_match(one, two) if task in numeric else one == two)
-
-    return answer_fidelity(
-        [_tagged(r, scoring) for r in teacher],
-        [_tagged(r, scoring) for r in student],
-        [is_correct(r, scoring) for r in teacher],
-        [is_correct(r, scoring) for r in student],
-        same_answer=same,
-    )
-
-
-def _tagged(record: Record, scoring: str) -> str | None:
-    # Pooled items mix tasks: an answer keeps its task, so that only answers to the same question kind can agree.
+    Keys keep the comparison symmetric between the two models, and linear in the number of different answers.
+    """
     value = answer_of(record, scoring)
-    return None if value is None else f"{record.task}{_TAG}{value}"
+    if value is None:
+        return None
+    number = parse_number(value) if record.task in numeric else None
+    if number is not None:
+        value = str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"
+    # Pooled items mix tasks: an answer keeps its task, so that only answers to the same question kind can agree.
+    return f"{record.task}{_TAG}{value}"
+
+
+def _agreement(teacher_keys: list[str | None], student_keys: list[str | None]) -> float:
+    same = sum(t is not None and t == s for t, s in zip(teacher_keys, student_keys, strict=True))
+    return same / len(teacher_keys)
 
 
 def _trace_rows(task: str, student: list[str], teacher: list[str]) -> list[FidelityRow]:
@@ -121,6 +127,11 @@ def _trace_rows(task: str, student: list[str], teacher: list[str]) -> list[Fidel
     ]
 
 
-def _check_same_items(task: str, student: Sequence[Record], teacher: Sequence[Record]) -> None:
-    if [(r.item_id, r.item_hash) for r in student] != [(r.item_id, r.item_hash) for r in teacher]:
-        raise DataError(f"student and teacher did not answer the same items of {task}")
+def check_same_items(task: str, first: Sequence[Record], second: Sequence[Record]) -> None:
+    """Two models can be compared item by item only if they answered the same items, in the same order.
+
+    Raises:
+        DataError: They did not.
+    """
+    if [(r.item_id, r.item_hash) for r in first] != [(r.item_id, r.item_hash) for r in second]:
+        raise DataError(f"the two models did not answer the same items of {task}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from kdscope.evaluation.pairs import POOLED, answer_of, is_correct
+from kdscope.evaluation.pairs import POOLED, answer_of, check_same_items, is_correct
 from kdscope.evaluation.records import Record
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.paired import compare_paired, wilson_interval
@@ -46,13 +47,18 @@ def gains_table(records: Mapping[str, ModelRecords], controls: Mapping[str, str]
     Args:
         records: Records by model label and task.
         controls: The control's label by student label.
+
+    Raises:
+        DataError: A student and its control did not answer the same items.
     """
     rows: list[dict[str, Any]] = []
     for scoring in SCORINGS:
         own: list[dict[str, Any]] = []
         for cell, control in controls.items():
             tasks = dict(records[cell])
-            pairs = {task: (list(tasks[task]), list(records[control][task])) for task in tasks}
+            pairs = {task: (list(tasks[task]), list(records[control].get(task, ()))) for task in tasks}
+            for task, pair in pairs.items():
+                check_same_items(task, *pair)
             if len(pairs) > 1:
                 pairs[POOLED] = (
                     [record for one, _ in pairs.values() for record in one],
@@ -84,15 +90,9 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
         return pd.DataFrame()
     gains = pd.DataFrame(rows)
     keys = ["teacher", "teacher_condition", "student", "seed", "family", "task"]
-    best = gains.groupby(keys, sort=False, dropna=False, as_index=False)["gain"].max()
+    best = gains.groupby(keys, sort=False, dropna=False)["gain"].max().reset_index()
     best["task"] = best["task"].replace(AVERAGE, "Average")
-    tests = pd.DataFrame([{"protocol": "published", **vars_of(result)} for result in published_h1(best)])
-    return tests
-
-
-def vars_of(result: Any) -> dict[str, Any]:
-    """The fields of a (slotted) dataclass."""
-    return {name: getattr(result, name) for name in result.__dataclass_fields__}
+    return pd.DataFrame([{"protocol": "published", **asdict(result)} for result in published_h1(best)])
 
 
 def _accuracy_row(cell: str, task: str, records: Sequence[Record], scoring: str) -> dict[str, Any]:

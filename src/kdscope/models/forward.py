@@ -43,7 +43,7 @@ def apply_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     Gemma caps (cap * tanh(z / cap)), Cohere multiplies by `logit_scale`, Granite divides by `logits_scaling`.
     """
     logits: Tensor = model.get_output_embeddings()(hidden)
-    config = model.config
+    config = model.config.get_text_config()
     scale = getattr(config, "logit_scale", None)
     if scale is not None:
         logits = logits * scale

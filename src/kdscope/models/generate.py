@@ -64,9 +64,7 @@ class HuggingFaceGenerator:
         ids, mask = _pad_left(prompts, int(self.tokenizer.pad_token_id), device)
         torch.manual_seed(derive_seed(decoding.seed, "generate", call))
         with self._autocast(device):
-            output = self.model.generate(
-                input_ids=ids, attention_mask=mask, generation_config=self._config(decoding)
-            )
+            output = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=self._config(decoding))
         stops = self._stop_ids()
         return [self._completion(row, stops) for row in output[:, ids.shape[1] :].tolist()]
 

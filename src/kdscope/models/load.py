@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
-
 from transformers.utils import logging
 
-from kdscope.errors import EnvironmentProblem, ModelError
+from kdscope.errors import MachineError, ModelError
 from kdscope.models.source import ModelPlace, spaced_layers
+
+# Entries of a configuration that are lists for another reason than having one value a layer.
+_NOT_PER_LAYER = frozenset({"architectures", "bos_token_id", "eos_token_id", "pad_token_id"})
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -28,14 +31,14 @@ def check_device(device: str, dtype: str) -> torch.device:
     """The torch device, or an error that says what this machine lacks.
 
     Raises:
-        EnvironmentProblem: The device is absent, or cannot compute in bfloat16 although that was asked.
+        MachineError: The device is absent, or cannot compute in bfloat16 although that was asked.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem("runtime.device is cuda, but torch sees no CUDA device; use 'cpu' or 'auto'")
+        raise MachineError("runtime.device is cuda, but torch sees no CUDA device; use 'cpu' or 'auto'")
     if device == "mps" and not torch.backends.mps.is_available():
-        raise EnvironmentProblem("runtime.device is mps, but torch sees none; use 'cpu' or 'auto'")
+        raise MachineError("runtime.device is mps, but torch sees none; use 'cpu' or 'auto'")
     if device == "cuda" and dtype == "bfloat16" and not torch.cuda.is_bf16_supported():
-        raise EnvironmentProblem("this GPU does not compute in bfloat16; set runtime.dtype: float32")
+        raise MachineError("this GPU does not compute in bfloat16; set runtime.dtype: float32")
     return torch.device(device)
 
 
@@ -49,7 +52,7 @@ def load_tokenizer(place: ModelPlace) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(
             place.location, revision=place.revision, trust_remote_code=place.trust_remote_code
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a broken tokenizer.json raises whatever its parser stumbles over
         raise ModelError(f"no usable tokenizer in {place.location}: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of {place.location} has no end-of-sequence token")
@@ -62,26 +65,30 @@ def load_model(place: ModelPlace, dtype: str, device: str) -> PreTrainedModel:
     """A causal LM in evaluation mode; an adapter (if any) is merged in float32, then the weights are rounded once.
 
     Raises:
-        ModelError: Weights that cannot be read; pickled weights are refused.
-        EnvironmentProblem: The device is not there.
+        ModelError: Weights that cannot be read, or are not all there; pickled weights are refused.
+        MachineError: The device is not there.
     """
     target = check_device(device, dtype)
     logging.disable_progress_bar()  # a run has its own progress
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             place.location,
             revision=place.revision,
             trust_remote_code=place.trust_remote_code,
             dtype=torch_dtype(dtype) if place.adapter is None else torch.float32,
             use_safetensors=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load a causal LM from {place.location}: {_first_line(error)}") from error
+    _check_complete(place, found["missing_keys"])
     if place.adapter is not None:
-        model = _merge_adapter(model, place.adapter).to(torch_dtype(dtype))
+        model = _merge_adapter(model, place.adapter, torch_dtype(dtype))
     # A checkpoint's own sampling defaults would silently change how it is evaluated.
     model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
-    return model.to(target).eval()
+    model.to(target)
+    model.eval()
+    return model
 
 
 def prune_depth(model: PreTrainedModel, keep: int | tuple[int, ...]) -> PreTrainedModel:
@@ -95,12 +102,12 @@ def prune_depth(model: PreTrainedModel, keep: int | tuple[int, ...]) -> PreTrain
     if not isinstance(layers, torch.nn.ModuleList):
         raise ModelError(f"depth pruning needs a decoder with .layers; {type(model).__name__} has none")
     kept = spaced_layers(len(layers), keep)
-    if len(set(kept)) != len(kept) or kept[-1] >= len(layers):
-        raise ModelError(f"keep_layers asks for {len(kept)} layers up to {kept[-1]}, the model has {len(layers)}")
+    if len(set(kept)) != len(kept) or max(kept) >= len(layers):
+        raise ModelError(f"keep_layers asks for {len(kept)} layers up to index {max(kept)}, the model has {len(layers)}")
     decoder.layers = torch.nn.ModuleList(layers[i] for i in kept)
     for index, layer in enumerate(decoder.layers):
         _renumber(layer, index)
-    _cut_config(model.config, kept)
+    _cut_config(model.config.get_text_config(), kept, len(layers))
     return model
 
 
@@ -112,17 +119,29 @@ def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """peft asks transformers for an attribute under its old name; the warning is not for our users."""
+    """Silence one warning: peft asks transformers for an attribute under its old name."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         yield
 
 
-def _merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+def _check_complete(place: ModelPlace, missing: set[str]) -> None:
+    # transformers fills what a checkpoint lacks with random numbers and goes on.
+    if missing:
+        first = ", ".join(sorted(missing)[:3])
+        raise ModelError(f"{place.location} lacks {len(missing)} of the model's weights ({first}, ...)")
+
+
+def _merge_adapter(model: PreTrainedModel, adapter: str, dtype: torch.dtype) -> PreTrainedModel:
     from peft import PeftModel
 
+    if not (Path(adapter) / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{adapter} has no adapter_model.safetensors; pickled adapters are refused")
     with quiet_peft():
         merged: PreTrainedModel = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    # Weights only: `.to(dtype)` would round the rotary frequencies too, which no loaded model does.
+    for parameter in merged.parameters():
+        parameter.data = parameter.data.to(dtype)
     return merged
 
 
@@ -130,14 +149,15 @@ def _renumber(layer: torch.nn.Module, index: int) -> None:
     # Attention modules address the key-value cache by their layer index.
     for module in layer.modules():
         if hasattr(module, "layer_idx"):
-            module.layer_idx = index
+            module.layer_idx = index  # type: ignore[assignment]
 
 
-def _cut_config(config: Any, kept: tuple[int, ...]) -> None:
-    types = getattr(config, "layer_types", None)
+def _cut_config(config: Any, kept: tuple[int, ...], total: int) -> None:
+    # Such as layer_types, or SmolLM3's no_rope_layers: a layer must take its own entry along.
+    lists = {name: value for name, value in vars(config).items() if isinstance(value, list) and len(value) == total}
     config.num_hidden_layers = len(kept)
-    if types is not None:
-        config.layer_types = [types[i] for i in kept]
+    for name in lists.keys() - _NOT_PER_LAYER:
+        setattr(config, name, [lists[name][i] for i in kept])
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+from kdscope.errors import ModelError
+
+MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
+_IN_LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.\d+\.")
+_LONGEST_HEADER_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -58,21 +63,39 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_shape(folder: Path) -> ModelShape:
-    """Count parameters from safetensors headers, without loading a weight."""
-    total = in_layers = size = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        for name, shape in _tensor_shapes(file).items():
-            count = math.prod(shape)
-            total += count
-            in_layers += count if ".layers." in name or ".h." in name else 0
-        size += file.stat().st_size
-    return ModelShape(total, int(read_config(folder).get("num_hidden_layers", 1)), in_layers, size)
+    """Count parameters from safetensors headers, without loading a weight.
+
+    Raises:
+        ModelError: There are no safetensors weights, or a file is not what its name says.
+    """
+    config, files = read_config(folder), _weight_files(folder)
+    shapes = {name: shape for file in files for name, shape in _tensor_shapes(file).items()}
+    if config.get("tie_word_embeddings"):
+        shapes.pop("lm_head.weight", None)  # some checkpoints store the embeddings a second time
+    counts = {name: math.prod(shape) for name, shape in shapes.items()}
+    in_layers = sum(count for name, count in counts.items() if _IN_LAYER.search(name))
+    size = sum(file.stat().st_size for file in files)
+    return ModelShape(sum(counts.values()), int(config.get("num_hidden_layers", 1)), in_layers, size)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """What transformers would load: other safetensors (a second format, an adapter) may lie beside it."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        raise ModelError(f"{folder} has no model.safetensors")
+    places: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    return [folder / name for name in sorted(set(places.values()))]
 
 
 def _tensor_shapes(file: Path) -> dict[str, list[int]]:
     # The safetensors format: 8 bytes little-endian header length, then a JSON header.
     with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
+        first = stream.read(8)
+        length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
+        if not 0 < length <= _LONGEST_HEADER_BYTES:
+            raise ModelError(f"{file} is not a safetensors file; was it downloaded whole?")
         header = json.loads(stream.read(length))
     return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
 

@@ -105,8 +105,7 @@ class HashCache:
         if known[:-1] == marks:
             return str(known[-1])
         digest = hash_file(path)
-        settled = time.time_ns() - max(marks[1], marks[2]) >= self._settle_nanoseconds
-        if settled and _marks(path) == marks:
+        if time.time_ns() - max(marks[1], marks[2]) >= self._settle_nanoseconds:
             self._entries[key] = [*marks, digest]
             self._changed = True
         return digest

@@ -24,8 +24,8 @@ from kdscope.report.views import (
     cells_view,
     fidelity_view,
     gains_view,
+    grid_tests_view,
     models_view,
-    tests_view,
 )
 
 _SYMBOLS = {
@@ -110,7 +110,7 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
 
 
 def _views(tables: ReportTables, scoring: str) -> list[View]:
-    return [accuracy_view(tables, scoring), gains_view(tables, scoring), fidelity_view(tables), tests_view(tables)]
+    return [accuracy_view(tables, scoring), gains_view(tables, scoring), fidelity_view(tables), grid_tests_view(tables)]
 
 
 def _drawn(figure: Figure) -> ShownFigure:

@@ -136,19 +136,17 @@ def _check_values(series: pd.Series, column: Column, table: str) -> None:
         wrong |= (series > column.highest).fillna(False)
     if wrong.any():
         row = int(np.argmax(wrong.to_numpy(dtype=bool)))
-        raise DataError(f"{_shown(series[row])} {_expected(column)}", file=_place(table), row=row + 1, key=column.name)
+        raise DataError(_complaint(series[row], column), file=_place(table), row=row + 1, key=column.name)
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if pd.isna(value) else repr(value)
-
-
-def _expected(column: Column) -> str:
+def _complaint(value: Any, column: Column) -> str:
+    if pd.isna(value):
+        return "a value is missing"
     if column.choices:
-        return f"is not one of {', '.join(column.choices)}"
+        return f"{value!r} is not one of {', '.join(column.choices)}"
     if column.highest is not None:
-        return f"is not between {column.lowest:g} and {column.highest:g}"
-    return "is below 0" if column.lowest is not None and not column.required else "is not a value here"
+        return f"{value} is not between {column.lowest:g} and {column.highest:g}"
+    return f"{value} is below 0"
 
 
 def _check_key(frame: pd.DataFrame, schema: Schema, table: str) -> None:

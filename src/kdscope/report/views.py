@@ -227,7 +227,7 @@ def _fidelity_entry(measure: str, row: Mapping[str, Any]) -> Entry:
     return Entry(show(row["value"]) + floor, _sort(row["value"]))
 
 
-def tests_view(tables: ReportTables) -> View:
+def grid_tests_view(tables: ReportTables) -> View:
     """The tests over the whole grid."""
     rows = [
         (

@@ -35,6 +35,8 @@ def run(context: StageContext) -> None:
         training=_stacked(context, "trained", "training.parquet", arms).drop(columns="cut_mass", errors="ignore"),
     )
     save_tables(tables, context.output)
+    notes = [note for number, arm in enumerate(arms) for note in _notes(context, number, arm["label"])]
+    (context.output / "notes.json").write_text(json.dumps(notes, indent=1))
 
 
 def _records(context: StageContext, number: int, tasks: list[str]) -> dict[str, list[Record]]:
@@ -59,6 +61,23 @@ def _cell(context: StageContext, number: int, arm: dict[str, Any], done: bool) -
         facts = dict(read_manifest(context.inputs[f"trained/{number}"] / "manifest.json").facts)
     cause = None if done else _cause(context, arm["label"])
     return row | {name: facts.get(name) for name in _TRAINING_FACTS} | {"cause": cause}
+
+
+def _notes(context: StageContext, number: int, label: str) -> list[str]:
+    """What a reader should know of how a model was trained, from what its stage wrote down."""
+    if f"trained/{number}" not in context.inputs:
+        return []
+    folder = context.inputs[f"trained/{number}"]
+    facts: dict[str, Any] = dict(read_manifest(folder / "manifest.json").facts)
+    notes = []
+    if facts["examples_left_out"]:
+        notes.append(f"{label}: {facts['examples_left_out']} training examples left out, no room for a response")
+    if facts["examples_cut"]:
+        notes.append(f"{label}: {facts['examples_cut']} of {facts['examples']} training examples cut at max_length_tokens")
+    lost = pd.read_parquet(folder / "training.parquet", columns=["cut_mass"])["cut_mass"].max()
+    if lost > 0:
+        notes.append(f"{label}: up to {lost:.2g} of the teacher's probability lay on ids the student lacks")
+    return notes
 
 
 def _cause(context: StageContext, label: str) -> str:

@@ -51,7 +51,9 @@ def _teacher(context: StageContext, prepared: Prepared) -> LiveTeacher:
             student.get_output_embeddings().weight.shape[0],
         )
     except ModelError as error:
-        raise ModelError(f"teacher {place.location} and this student cannot be compared token by token: {error}") from error
+        raise ModelError(
+            f"teacher {place.location} and this student cannot be compared token by token: {error}"
+        ) from error
     noise: float = settings["method"]["teacher_noise_std"]
     return LiveTeacher(SelectedLogits(model), match, noise, derive_seed(settings["seed"], "teacher noise"))
 

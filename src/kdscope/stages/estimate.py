@@ -70,8 +70,9 @@ class Sizes:
         length = min(self.prompt_tokens + self.response_tokens, training.max_length_tokens)
         tokens = round(self.examples * length * training.epochs)
         per_token = (6 if tuning.kind == "full" else 4) * shape.parameters + 2 * (teacher.parameters if teacher else 0)
+        known = shape.known and (teacher is None or teacher.known)
         weights = shape.disk_bytes(self.bytes_per_weight) if tuning.kind == "full" else 0
-        return Cost(tokens=tokens, flops=float(tokens) * per_token, disk_bytes=weights)
+        return Cost(tokens=tokens, flops=float(tokens) * per_token if known else 0.0, disk_bytes=weights)
 
     def distillation(self, cell: Cell, training: Training) -> Cost:
         """One cell: its training, its live teacher, and its own samples."""
@@ -82,7 +83,8 @@ class Sizes:
             return cost
         room = max(0.0, training.max_length_tokens - self.prompt_tokens)
         sampled = self.examples * training.epochs * cell.method.on_policy_probability * (self.prompt_tokens + room)
-        return replace(cost, tokens=cost.tokens + round(sampled), flops=cost.flops + 2.0 * student.parameters * sampled)
+        flops = cost.flops + 2.0 * student.parameters * sampled if cost.flops else 0.0
+        return replace(cost, tokens=cost.tokens + round(sampled), flops=flops)
 
     def recording(self, shape: Shape, max_new_tokens: int) -> Cost:
         """The teacher's responses to every training prompt."""
@@ -98,23 +100,28 @@ class Sizes:
 
 def measure_sizes(study: Study, prompts: Sequence[str], responses: Sequence[str], items: dict[str, list[str]]) -> Sizes:
     """Sizes of a study from the text of its data."""
-    kept = len(prompts) if study.data.limit is None else min(len(prompts), study.data.limit + study.data.validation_items)
+    used = len(prompts) if study.data.limit is None else min(len(prompts), study.data.limit)
     return Sizes(
         prompt_tokens=_mean_tokens(prompts) + _TEMPLATE_TOKENS,
         response_tokens=_mean_tokens(responses) + 1,
-        examples=max(0, kept - study.data.validation_items),
+        examples=max(0, used - study.data.validation_items),
         items={task: len(texts) for task, texts in items.items()},
         item_tokens={task: _mean_tokens(texts) + _TEMPLATE_TOKENS for task, texts in items.items()},
     )
 
 
 def estimate_seconds(planned: Sequence[PlannedStage], store: Store, device: str) -> list[PlannedStage]:
-    """The same plan with a time on every stage that will run and has a known number of operations."""
+    """The same plan with a time on every stage whose number of operations is known.
+
+    Tokens without operations are those of a model whose size is not known: such a stage keeps no time.
+    """
     rates = _measured_rates(planned, store)
     fallback = _DEVICE_FLOPS.get(device, 1e11)
 
     def timed(item: PlannedStage) -> PlannedStage:
         cost = item.stage.cost
+        if cost.tokens and not cost.flops:
+            return item
         seconds = 1.0 + cost.flops / rates.get(item.stage.kind, fallback)
         return replace(item, stage=replace(item.stage, cost=replace(cost, seconds=seconds)))
 

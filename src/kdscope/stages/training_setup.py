@@ -53,10 +53,16 @@ def prepare(context: StageContext, place: ModelPlace, responses: Sequence[Sequen
     context.resources.clear()  # a model kept for evaluation must not share the memory with one that trains
     tokenizer = load_tokenizer(place)
     data = context.inputs["data"]
-    train_set = _encode(context, tokenizer, read_prepared_examples(data / "train.jsonl"), responses)
+    examples = read_prepared_examples(data / "train.jsonl")
+    train_set = _encode(context, tokenizer, examples, responses)
+    limit = settings["training"]["max_length_tokens"]
     if not train_set:
-        limit = settings["training"]["max_length_tokens"]
         raise DataError(f"no training example has room for a response within max_length_tokens = {limit}")
+    context.facts.update(
+        examples=len(train_set),
+        examples_left_out=len(examples) - len(train_set),
+        examples_cut=sum(len(s.token_ids) == limit and s.token_ids[-1] != tokenizer.eos_token_id for s in train_set),
+    )
     validation = _encode(context, tokenizer, read_prepared_examples(data / "validation.jsonl"), None)
     return Prepared(_trainable(context, place), tokenizer, train_set, validation)
 
@@ -159,7 +165,5 @@ def _save(context: StageContext, prepared: Prepared, position: Position) -> None
 def write_log(position: Position, file: Path) -> None:
     """The training log, one row an optimiser step."""
     numbers = ("loss", "cross_entropy", "divergence", "cut_mass", "learning_rate", "gradient_norm", "validation_loss")
-    schema = pa.schema(
-        [("step", pa.int64()), ("tokens", pa.int64()), *((name, pa.float64()) for name in numbers)]
-    )
+    schema = pa.schema([("step", pa.int64()), ("tokens", pa.int64()), *((name, pa.float64()) for name in numbers)])
     pq.write_table(pa.Table.from_pylist(position.log, schema=schema), file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -20,7 +21,7 @@ def run(context: StageContext) -> None:
     """Write report.html, and tables/ beside it."""
     settings: Any = context.stage.parameters
     where: Any = context.stage.context
-    study = Study.model_validate_json(_json(where["study"]))
+    study = Study.model_validate_json(json.dumps(where["study"]))
     shutil.copytree(context.inputs["analysis"], context.output / "tables", ignore=lambda *_: ["manifest.json"])
     tables = load_tables(context.output / "tables")
     failed = tables.cells[tables.cells["state"] == "failed"]
@@ -32,17 +33,11 @@ def run(context: StageContext) -> None:
         hardware=f"{describe_hardware(where['device'])}, {where['dtype']}",
         seeds=list(study.seeds),
         scoring=settings["scoring"],
-        warnings=[],
+        warnings=json.loads((context.output / "tables" / "notes.json").read_text()),
         failures=list(zip(failed["cell"], failed["cause"], strict=True)),
         data_facts=_data_facts(study),
     )
     write_page(tables, facts, context.output / "report.html")
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ from pydantic_core import core_schema
 
 from kdscope.study.fields import Settings, as_list, name_only, tuning_kind_only
 from kdscope.study.schema import MethodName, Study, Tuning
-from kdscope.study.source import FLOAT_PATTERN, INT_PATTERN
+from kdscope.study.yaml_text import FLOAT_PATTERN, INT_PATTERN
 
 _EITHER = frozenset({"path", "hub", "revision"})
 
@@ -27,7 +27,14 @@ def _represent_list(dumper: _Dumper, data: list[Any]) -> yaml.SequenceNode:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
 
 
+def _represent_text(dumper: _Dumper, data: str) -> yaml.ScalarNode:
+    """Quoted where PyYAML would leave a Unicode line break bare, which reads back as a space."""
+    style = '"' if any(character in data for character in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
 _Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_text)
 
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT_PATTERN, list("-+0123456789."))
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:int", INT_PATTERN, list("-+0123456789"))

@@ -42,6 +42,8 @@ def find_problems(error: ValidationError, values: Mapping[str, Any]) -> list[Pro
     """
     groups: defaultdict[Location, list[ErrorDetails]] = defaultdict(list)
     for details in error.errors(include_url=False):
+        if details["type"] == "too_short" and details["input"]:
+            continue  # not empty as written: its items are wrong, and have errors of their own
         groups[_written_location(details, values)].append(details)
     return [
         _problem(location, group, values)

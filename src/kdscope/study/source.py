@@ -1,12 +1,7 @@
-"""YAML text becomes plain values, and every value remembers the line it was written in.
-
-The dialect is YAML 1.1 as PyYAML reads it, with the scalars of YAML 1.2's core schema: `3e-4` is a number, only `true`
-and `false` are booleans (a task called `no` stays a name), and dates stay text.
-"""
+"""YAML becomes plain values, and every value remembers the line it was written in."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,33 +11,15 @@ from typing import Any
 import yaml
 
 from kdscope.errors import StudyError
+from kdscope.study.yaml_text import YAML_TAG, compose, deep_nesting_refused, read_text
 
 Location = tuple[str | int, ...]
 
-MAX_FILE_BYTES = 2**20
 MAX_VALUES = 50_000
-INT_PATTERN = re.compile(r"^[-+]?[0-9]+$")
-FLOAT_PATTERN = re.compile(
-    r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-)
-_YAML = "tag:yaml.org,2002:"
 
 
 def _is_text(value: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-class _CoreLoader(yaml.SafeLoader):
-    """PyYAML's safe loader with other rules for plain scalars; only its composer is used."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012 (PyYAML's own way to say: none inherited)
-
-
-_CoreLoader.add_implicit_resolver(f"{_YAML}bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_CoreLoader.add_implicit_resolver(f"{_YAML}null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_CoreLoader.add_implicit_resolver(f"{_YAML}int", INT_PATTERN, list("-+0123456789"))
-_CoreLoader.add_implicit_resolver(f"{_YAML}float", FLOAT_PATTERN, list("-+0123456789."))
-_CoreLoader.add_implicit_resolver(f"{_YAML}merge", re.compile(r"^<<$"), ["<"])
 
 
 def _boolean(text: str) -> bool:
@@ -54,11 +31,11 @@ def _number(text: str) -> float:
 
 
 _SCALARS: Mapping[str, Callable[[str], Any]] = {
-    f"{_YAML}null": lambda text: None,
-    f"{_YAML}bool": _boolean,
-    f"{_YAML}int": int,
-    f"{_YAML}float": lambda text: _number(text.lower()),
-    f"{_YAML}str": str,
+    f"{YAML_TAG}null": lambda text: None,
+    f"{YAML_TAG}bool": _boolean,
+    f"{YAML_TAG}int": int,
+    f"{YAML_TAG}float": lambda text: _number(text.lower()),
+    f"{YAML_TAG}str": str,
 }
 
 
@@ -134,12 +111,13 @@ def read_document(file: Path) -> Document:
     Raises:
         StudyError: The file cannot be read, is no YAML or no mapping.
     """
-    return parse_document(_read_text(file), file)
+    return parse_document(read_text(file), file)
 
 
 def parse_document(text: str, file: Path) -> Document:
     """The same for text at hand; `file` is what errors name."""
-    node = _compose(text, file)
+    with deep_nesting_refused(file):
+        node = compose(text, file)
     if node is None:
         raise StudyError("the file is empty; a study is a mapping of 'key: value' lines", file=file)
     if not isinstance(node, yaml.MappingNode):
@@ -148,69 +126,9 @@ def parse_document(text: str, file: Path) -> Document:
             "a study is a mapping of 'key: value' lines, not a list or a single value", file=file, line=line
         )
     builder = _Builder(file)
-    with _deep_nesting(file):
+    with deep_nesting_refused(file):
         values = builder.build(node, (), node)
     return Document(values, StudySource(file, builder.lines), tuple(builder.problems))
-
-
-def _read_text(file: Path) -> str:
-    if file.is_dir():
-        raise StudyError("this is a folder, not a study file", file=file)
-    if not file.is_file():
-        raise StudyError("no such file", file=file)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise StudyError(f"cannot be read: {error.strerror}", file=file) from None
-    if len(data) > MAX_FILE_BYTES:
-        raise StudyError(f"has {len(data)} bytes; a study file has at most {MAX_FILE_BYTES}", file=file)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise StudyError("this is not UTF-8 text; save the file as UTF-8", file=file, line=line) from None
-
-
-def _compose(text: str, file: Path) -> yaml.Node | None:
-    loader: _CoreLoader | None = None
-    try:
-        with _deep_nesting(file):
-            loader = _CoreLoader(text)
-            return loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        raise _syntax_error(error, file) from None
-    except yaml.reader.ReaderError as error:
-        # Its position counts from the start of the text, which is checked whole before anything is parsed.
-        line = text.count("\n", 0, error.position) + 1
-        raise StudyError(
-            f"holds the control character U+{ord(text[error.position]):04X}", file=file, line=line
-        ) from None
-    except (ValueError, OverflowError):  # PyYAML hands escapes such as "\UFFFFFFFF" to chr() unchecked
-        at_line = loader.line + 1 if loader else None
-        raise StudyError("not valid YAML: an escape sequence that is no character", file=file, line=at_line) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
-
-
-def _syntax_error(error: yaml.MarkedYAMLError, file: Path) -> StudyError:
-    mark = error.problem_mark or error.context_mark
-    what = error.problem or "cannot be understood"
-    if "'\\t'" in what:
-        what = "a tab where only spaces may stand; indent with spaces"
-    elif error.context:
-        what = f"{what}, {error.context}"
-        if error.context_mark is not None and mark is not None and error.context_mark.line != mark.line:
-            what += f" that starts in line {error.context_mark.line + 1}"
-    return StudyError(f"not valid YAML: {what}", file=file, line=None if mark is None else mark.line + 1)
-
-
-@contextmanager
-def _deep_nesting(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except RecursionError:
-        raise StudyError("is nested too deeply to be a study", file=file) from None
 
 
 class _Builder:
@@ -227,15 +145,15 @@ class _Builder:
         """The value of a node at a location; `written` is the node (a key, say) whose line is meant by it."""
         self.lines[at] = written.start_mark.line + 1
         with self._entered(node):
-            if isinstance(node, yaml.MappingNode) and node.tag == f"{_YAML}map":
+            if isinstance(node, yaml.MappingNode) and node.tag == f"{YAML_TAG}map":
                 pairs = self._pairs(node, at).items()
                 return {key: self.build(value, (*at, key), key_node) for key, (key_node, value) in pairs}
-            if isinstance(node, yaml.SequenceNode) and node.tag == f"{_YAML}seq":
+            if isinstance(node, yaml.SequenceNode) and node.tag == f"{YAML_TAG}seq":
                 return [self.build(value, (*at, index), value) for index, value in enumerate(node.value)]
             return self._scalar(node, at)
 
     def _scalar(self, node: yaml.Node, at: Location) -> Any:
-        tag = node.tag.replace(_YAML, "!!")
+        tag = node.tag.replace(YAML_TAG, "!!")
         if not isinstance(node, yaml.ScalarNode) or node.tag not in _SCALARS:
             self._problem(at, f"the YAML tag {tag!r} is not used in studies")
         elif not _is_text(node.value):
@@ -252,7 +170,7 @@ class _Builder:
         merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == f"{_YAML}merge":
+            if key_node.tag == f"{YAML_TAG}merge":
                 merged = {**self._merged(value_node, at), **merged}
             elif not isinstance(key_node, yaml.ScalarNode) or not _is_text(key_node.value):
                 self._problem(at, "a key must be a word", key_node.start_mark.line + 1)

@@ -59,9 +59,7 @@ class Checkpoints:
             if old.name != name:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def restore(
-        self, weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
-    ) -> Position:
+    def restore(self, weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Position:
         """Load the latest checkpoint into model and optimiser; the start of training where there is none."""
         latest = self._pointed("latest")
         if latest is None:
@@ -134,9 +132,7 @@ def _load_weights(file: Path, weights: Mapping[str, torch.nn.Parameter]) -> None
             parameter.copy_(stored[name])
 
 
-def _load_moments(
-    file: Path, weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
-) -> None:
+def _load_moments(file: Path, weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
     stored = load_file(file)
     for name, parameter in weights.items():
         if f"step/{name}" not in stored:

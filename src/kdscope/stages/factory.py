@@ -1,0 +1,209 @@
+"""How each stage of a study is named: its parameters, its inputs, and where it finds what it reads.
+
+Only what changes a result is a parameter; where things lie (paths, device, threads) is context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kdscope.models.hardware import resolve_device, resolve_dtype
+from kdscope.pipeline.fingerprint import JSON, HashCache
+from kdscope.pipeline.stage import Cost, Stage
+from kdscope.stages import STAGE_VERSIONS
+from kdscope.stages.estimate import Sizes
+from kdscope.stages.identity import source_identity, source_place
+from kdscope.study.grid import Cell
+from kdscope.study.schema import DIVERGENCE_METHODS, Student, Study, Teacher, Training, Tuning
+
+_DIVERGENCES = {"sft": "none", "seqkd": "none", "gkd": "jsd"}
+
+
+@dataclass
+class StageFactory:
+    """Makes the stages of one study, a method for each kind; equal stages are equal objects.
+
+    Attributes:
+        study: The study.
+        cache: Content hashes of model and data files.
+        sizes: What is known of the study's sizes, for costs.
+    """
+
+    study: Study
+    cache: HashCache
+    sizes: Sizes
+    device: str = field(init=False)
+    dtype: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.device = resolve_device(self.study.runtime.device)
+        self.dtype = resolve_dtype(self.study.runtime.dtype, self.device)
+
+    def data(self) -> Stage:
+        """Training and validation examples."""
+        data = self.study.data
+        parameters: dict[str, JSON] = {
+            "content": self.cache.hash(data.path),
+            "limit": data.limit,
+            "validation_items": data.validation_items,
+            "seed": data.seed,
+        }
+        return make_stage("prepare_data", "training data", parameters, {}, context={"path": str(data.path)})
+
+    def task(self, task: str) -> Stage:
+        """The items of one task."""
+        tasks = self.study.tasks
+        content = self.cache.hash(tasks.folder / task / "test.json")
+        parameters: dict[str, JSON] = {"task": task, "content": content, "limit": tasks.limit}
+        return make_stage("prepare_task", f"items of {task}", parameters, {}, context={"folder": str(tasks.folder)})
+
+    def pruned(self, student: Student) -> Stage | None:
+        """The depth-pruned student; None for a student used as it comes."""
+        keep = student.keep_layers
+        if keep is None:
+            return None
+        return make_stage(
+            "prepare_student",
+            f"prune {student.name}",
+            {
+                "model": source_identity(student, self.cache),
+                "keep_layers": list(keep) if isinstance(keep, tuple) else keep,
+            },
+            {},
+            context={"source": source_place(student)},
+            cost=Cost(disk_bytes=self.sizes.of(student).disk_bytes(4)),
+        )
+
+    def adapted(self, teacher: Teacher) -> Stage:
+        """The teacher fine-tuned on the training set, with the first seed: one teacher serves every cell."""
+        training = self.study.teacher_training or self.study.training
+        parameters = {
+            "model": source_identity(teacher, self.cache),
+            "prompt_in_loss": any(m.name == "sft" and m.prompt_in_loss for m in self.study.methods),
+            **self._training(training, teacher.tuning, self.study.seeds[0]),
+        }
+        cost = self.sizes.training(self.sizes.of(teacher), teacher.tuning, training)
+        context = self._context(training.checkpoint_every_steps, base=source_place(teacher))
+        inputs = {"data": self.data()}
+        return make_stage("adapt_teacher", f"adapt {teacher.name}", parameters, inputs, context=context, cost=cost)
+
+    def responses(self, teacher: Teacher, condition: str) -> Stage:
+        """The teacher's own answers to the training prompts."""
+        generation = self.study.teacher_generation
+        parameters = {
+            "model": source_identity(teacher, self.cache),
+            "generation": generation.model_dump(mode="json"),
+            "template": self.study.template,
+            "dtype": self.dtype,
+            "seed": self.study.seeds[0],
+        }
+        inputs = {"data": self.data(), **self._adapted_input(teacher, condition)}
+        cost = self.sizes.recording(self.sizes.of(teacher), generation.max_new_tokens)
+        context = self._context(base=source_place(teacher))
+        label = f"responses of {teacher_label(teacher, condition)}"
+        return make_stage("record_teacher", label, parameters, inputs, context=context, cost=cost)
+
+    def distilled(self, cell: Cell) -> Stage:
+        """One trained student."""
+        training = self.study.training
+        places: dict[str, JSON] = {"base": source_place(cell.student)}
+        inputs = {"data": self.data()}
+        parameters: dict[str, Any] = {
+            "model": source_identity(cell.student, self.cache),
+            "method": method_parameters(cell),
+            **self._training(training, cell.student.tuning, cell.seed),
+        }
+        if (pruned := self.pruned(cell.student)) is not None:
+            inputs["base"] = pruned
+        if cell.teacher is not None and cell.method.name in DIVERGENCE_METHODS:
+            parameters["teacher"] = source_identity(cell.teacher, self.cache)
+            places["teacher_base"] = source_place(cell.teacher)
+            inputs |= self._adapted_input(cell.teacher, str(cell.teacher_condition))
+        elif cell.teacher is not None:
+            inputs["responses"] = self.responses(cell.teacher, str(cell.teacher_condition))
+        cost = self.sizes.distillation(cell, training)
+        context = self._context(training.checkpoint_every_steps, **places)
+        return make_stage("distil_student", f"train {cell.label}", parameters, inputs, context=context, cost=cost)
+
+    def evaluations(self, label: str, source: Teacher | Student, trained: Stage | None) -> dict[str, Stage]:
+        """One model on every task; `trained` is None for a model used as it comes."""
+        pruned = self.pruned(source) if isinstance(source, Student) else None
+        inputs = {role: stage for role, stage in (("model", trained), ("base", pruned)) if stage is not None}
+        evaluation = self.study.evaluation
+        parameters = {
+            "model": source_identity(source, self.cache),
+            "evaluation": evaluation.model_dump(mode="json", exclude={"base_models"}),
+            "template": self.study.template,
+            "dtype": self.dtype,
+        }
+        return {
+            task: make_stage(
+                "evaluate_model",
+                f"{task}: {label}",
+                {"task": task, **parameters},
+                {"items": self.task(task), **inputs},
+                context=self._context(base=source_place(source)),
+                cost=self.sizes.evaluation(self.sizes.of(source), task, evaluation.max_new_tokens),
+            )
+            for task in self.study.tasks.names
+        }
+
+    def pair(self, label: str, student: Mapping[str, Stage], teacher: Mapping[str, Stage]) -> Stage:
+        """A student's evaluations beside a teacher's."""
+        sides = (("student", student), ("teacher", teacher))
+        inputs = {f"{side}/{task}": stage for side, evaluations in sides for task, stage in evaluations.items()}
+        parameters: dict[str, JSON] = {"tasks": list(self.study.tasks.names), "scoring": self.study.scoring}
+        return make_stage("compare_pair", label, parameters, inputs)
+
+    def _adapted_input(self, teacher: Teacher, condition: str) -> dict[str, Stage]:
+        return {"teacher": self.adapted(teacher)} if condition == "adapted" else {}
+
+    def _training(self, training: Training, tuning: Tuning, seed: int) -> dict[str, JSON]:
+        # When a run saves where it is changes nothing about where it goes.
+        settings = training.model_dump(mode="json", exclude={"checkpoint_every_steps"})
+        full: dict[str, JSON] = {"kind": "full", "learning_rate": tuning.learning_rate}
+        return {
+            "training": settings,
+            "tuning": full if tuning.kind == "full" else tuning.model_dump(mode="json"),
+            "template": self.study.template,
+            "dtype": self.dtype,
+            "seed": seed,
+        }
+
+    def _context(self, checkpoint_every_steps: int | None = None, **places: JSON) -> dict[str, JSON]:
+        context: dict[str, JSON] = {"device": self.device, "threads": self.study.runtime.threads, **places}
+        return context | ({"checkpoint_every_steps": checkpoint_every_steps} if checkpoint_every_steps else {})
+
+
+def make_stage(
+    kind: str, label: str, parameters: Mapping[str, JSON], inputs: Mapping[str, Stage], **extra: Any
+) -> Stage:
+    """A stage at its present code version."""
+    return Stage(kind, label, STAGE_VERSIONS[kind], parameters, inputs, **extra)
+
+
+def teacher_label(teacher: Teacher, condition: str) -> str:
+    """How tables and labels name a teacher in one of its conditions."""
+    return f"teacher/{teacher.name}" if condition == "adapted" else f"teacher/{teacher.name}@base"
+
+
+def method_parameters(cell: Cell) -> dict[str, JSON]:
+    """What a cell's method comes down to; settings that do not apply are left at neutral values."""
+    method = cell.method
+    sampled = method.name == "gkd"
+    return {
+        "divergence": _DIVERGENCES.get(method.name, method.name),
+        "kd_weight": cell.kd_weight if cell.kd_weight is not None else 0.0,
+        "temperature": cell.kd_temperature if cell.kd_temperature is not None else 1.0,
+        "teacher_noise_std": cell.teacher_noise_std or 0.0,
+        "beta": method.beta,
+        "skew": method.skew,
+        "on_policy_probability": method.on_policy_probability if sampled else 0.0,
+        "sampling_temperature": method.sampling_temperature if sampled else 1.0,
+        "t2_scale": method.t2_scale,
+        "prompt_in_loss": method.prompt_in_loss,
+        "reduction": method.reduction,
+        "probability_epsilon": method.probability_epsilon,
+    }

@@ -1,0 +1,150 @@
+"""A whole small study through the command line: real training, real evaluation, real tables."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kdscope.evaluation.records import read_records
+from tests.end_to_end.conftest import World
+
+Events = list[dict[str, Any]]
+
+
+def labels(events: Events, name: str) -> list[str]:
+    return [event["label"] for event in events if event["event"] == name]
+
+
+def test_a_study_leaves_tables_that_agree_with_its_records(finished: World) -> None:
+    tables = {name: pd.read_csv(finished.folder / f"runs/small/tables/{name}.csv") for name in ("cells", "accuracy", "gains")}
+    assert set(tables["cells"]["method"]) == {"adapt", "sft", "seqkd", "forward_kl", "gkd"}
+    assert (tables["cells"]["state"] == "done").all()
+    files = sorted((finished.folder / ".kdscope/stages/evaluate_model").glob("*/records.parquet"))
+    assert len(files) == 12  # a teacher and five students, two tasks each
+    assert sum(len(read_records(file)) for file in files) == 12 * 6
+    one = tables["accuracy"].query("cell == 'cut/sft/s0' and task == 'AddSub' and scoring == 'robust'").iloc[0]
+    manifests = [json.loads((f.parent / "manifest.json").read_text()) for f in files]
+    record_file = files[[m["label"] for m in manifests].index("AddSub: cut/sft/s0")]
+    assert one["correct"] == sum(record.correct_robust for record in read_records(record_file))
+    assert set(tables["gains"]["control"]) == {"cut/sft/s0"}
+    assert (tables["gains"]["gain"].abs() <= 1).all()
+
+
+def test_the_page_stands_alone(finished: World) -> None:
+    page = (finished.folder / "runs/small/report.html").read_text()
+    assert not re.search(r"""(src|href)=["']https?://[^"']+\.(js|css)""", page)
+    for word in ("forward_kl", "kd_temperature", "torch", "AddSub"):
+        assert word in page
+
+
+def test_the_second_run_executes_nothing(finished: World) -> None:
+    began = time.monotonic()
+    result = finished.run()[-1]
+    assert (result["executed"], result["failed"]) == (0, 0)
+    assert result["reused"] == 30
+    assert time.monotonic() - began < 5
+
+
+def test_changing_one_temperature_reruns_what_depends_on_it(finished: World) -> None:
+    methods = ["sft", "seqkd", {"name": "forward_kl", "kd_temperature": [1.0, 3.0]}, "gkd"]
+    finished.rewrite(methods=methods)
+    assert labels(finished.run(), "finished") == [
+        "train cut/forward_kl-T3/big/s0",
+        "AddSub: cut/forward_kl-T3/big/s0",
+        "SVAMP: cut/forward_kl-T3/big/s0",
+        "cut/forward_kl-T3/big/s0 ~ teacher/big",
+        "analysis",
+        "report",
+    ]
+
+
+def test_how_often_checkpoints_are_written_reruns_nothing(finished: World) -> None:
+    study = finished.folder / "study.yaml"
+    study.write_text(study.read_text().replace("checkpoint_every_steps: 2", "checkpoint_every_steps: 1"))
+    assert finished.run()[-1]["executed"] == 0
+
+
+def test_moving_the_model_reruns_nothing(finished: World) -> None:
+    (finished.folder / "teacher").rename(finished.folder / "moved")
+    study = finished.folder / "study.yaml"
+    study.write_text(study.read_text().replace(str(finished.folder / "teacher"), str(finished.folder / "moved")))
+    assert finished.run()[-1]["executed"] == 0
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_runs_end_in_the_same_tables(world: World, expected_tables: dict[str, bytes], kills: int) -> None:
+    rng = random.Random(kills)
+    survived = 0
+    for _ in range(kills):
+        process = world.start("run", "study.yaml", "--quiet")
+        # Importing torch takes seconds in which nothing happens: wait for the first sign of work, then strike.
+        until = time.monotonic() + 60
+        before = _count_files(world.folder / ".kdscope")
+        while _count_files(world.folder / ".kdscope") == before and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 6))
+        survived += process.poll() is not None
+        process.kill()
+        process.communicate()
+    assert survived < kills, "no kill struck a running study"
+    assert world.run()[-1]["failed"] == 0
+    assert world.tables() == expected_tables
+
+
+def _count_files(folder: Path) -> int:
+    return sum(1 for _ in folder.rglob("*"))
+
+
+def test_two_processes_share_the_work(world: World, expected_tables: dict[str, bytes]) -> None:
+    processes = [world.start("run", "study.yaml", "--json") for _ in range(2)]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    done = [labels([json.loads(line) for line in out.splitlines()], "finished") for out, _ in outputs]
+    assert sorted(done[0] + done[1]) == sorted(set(done[0]) | set(done[1])), "a stage was done twice"
+    assert len(done[0]) + len(done[1]) == 30
+    assert world.tables() == expected_tables
+
+
+def test_a_cell_that_diverges_does_not_stop_the_study(world: World) -> None:
+    teacher = str(world.folder / "teacher")
+    broken = {"name": "wild", "path": teacher, "tuning": {"kind": "full", "learning_rate": 1e30}}
+    sound = {"name": "cut", "path": teacher, "keep_layers": 2, "tuning": "full"}
+    world.rewrite(students=[broken, sound], methods=["sft", "forward_kl"])
+    done = world.call("run", "study.yaml")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    assert re.search(r"failed: train wild/sft/s0: step \d+: the (loss|gradient norm) is (nan|inf)", done.stdout)
+    cells = pd.read_csv(world.folder / "runs/small/tables/cells.csv").set_index("cell")
+    assert dict(cells["state"]) == {
+        "teacher/big": "done",
+        "wild/sft/s0": "failed",
+        "wild/forward_kl-T1/big/s0": "failed",
+        "cut/sft/s0": "done",
+        "cut/forward_kl-T1/big/s0": "done",
+    }
+    assert "lower learning rate" in cells.loc["wild/sft/s0", "cause"]
+    assert "wild/sft/s0" in (world.folder / "runs/small/report.html").read_text()
+
+
+def test_planning_is_fast_and_loads_no_torch(world: World) -> None:
+    began = time.monotonic()
+    done = world.call("plan", "study.yaml")
+    assert done.returncode == 0
+    assert "30 of 30 stages will run" in done.stdout
+    assert time.monotonic() - began < 5
+    assert not (world.folder / ".kdscope/stages").exists() or not list((world.folder / ".kdscope/stages").iterdir())
+
+
+def test_explain_names_the_input_that_changed(finished: World) -> None:
+    finished.rewrite(methods=["sft", "seqkd", {"name": "forward_kl", "kd_temperature": [1.0, 3.0]}, "gkd"])
+    done = finished.call("explain", "study.yaml", "train cut/forward_kl-T3/big/s0")
+    assert done.returncode == 0
+    assert "method.temperature" in done.stdout
+    assert "-> 3.0" in done.stdout

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from kdscope.report import save_tables, write_page
+from kdscope.report.page import render_page
+
+from .builders import FAILED, TEACHER, build_facts, build_tables, cell_row, empty_tables, only
+
+ATTACK = "<script>alert(1)</script>"
+BREAKOUT = '"></title></svg></style><img src=x onerror=alert(2)>\\1{{ 7*7 }}'
+VOID = {"meta", "img", "br", "input", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text of a page; complains about tags that do not nest."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.scripts: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        (self.scripts if self.open[-1:] == ["script"] else self.text).append(data)
+
+    def attributes(self, name):
+        return [found[name] for _, found in self.elements if name in found]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return build_tables()
+
+
+@pytest.fixture(scope="module")
+def html(tables):
+    return render_page(tables, build_facts())
+
+
+def test_one_file_that_loads_nothing(html):
+    page = Page(html)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"link", "img", "iframe", "object", "embed", "base", "image", "use", "foreignobject"}
+    assert not page.attributes("src") + page.attributes("xlink:href")
+    assert all(link.startswith(("#", "tables/")) for link in page.attributes("href"))
+    style = html.split("<style>")[1].split("</style>")[0]
+    assert "@import" not in style
+    assert not re.search(r"url\((?!#)", html)
+    assert len(html.encode()) < 3_000_000
+
+
+def test_only_its_own_script_may_run(html):
+    page = Page(html)
+    [script] = page.scripts
+    allowed = re.search(r"script-src 'sha256-([^']+)'", html)
+    assert allowed is not None
+    assert allowed[1] == base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'" in html
+
+
+def test_ids_are_unique_and_links_lead_somewhere(html, tables, tmp_path):
+    page = Page(html)
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    save_tables(tables, tmp_path / "tables")
+    for link in page.attributes("href"):
+        assert link[1:] in ids if link.startswith("#") else (tmp_path / link).is_file()
+
+
+def test_answer_comes_before_everything_else(html):
+    places = [
+        html.index(part) for part in ('id="answer"', 'id="ran"', 'id="figures"', 'id="tables"', 'id="provenance"')
+    ]
+    assert places == sorted(places)
+    assert places[0] < html.index("small: seqkd beat SFT") < places[1]
+
+
+def test_both_scorings_are_shown_the_primary_first(tables):
+    for primary, other in (("robust", "published"), ("published", "robust")):
+        html = render_page(tables, build_facts(scoring=primary))
+        for kind in ("gains", "accuracy", "gains-table", "accuracy-table"):
+            assert html.index(f'id="{kind}-{primary}"') < html.index(f'id="{kind}-{other}"')
+
+
+def test_facts_warnings_and_failures_are_told(html):
+    for part in (
+        "AddSub shares items",
+        "2.13.0",
+        "2 CPU cores",
+        "seeds: [0]",
+        "7,373",
+        "the loss became NaN at step 17",
+    ):
+        assert part in html
+    assert html.count(f"<dt>{FAILED}</dt>") == 1
+
+
+def test_same_input_same_bytes(tables, tmp_path, html):
+    write_page(tables, build_facts(), tmp_path / "deep" / "report.html")
+    assert (tmp_path / "deep" / "report.html").read_bytes() == html.encode()
+
+
+def renamed(tables, mapping):
+    frames = {}
+    for name in ("cells", "accuracy", "gains", "fidelity", "training"):
+        frames[name] = getattr(tables, name).replace(mapping)
+    return replace(tables, **frames)
+
+
+@pytest.mark.parametrize("attack", [ATTACK, BREAKOUT])
+def test_hostile_text_stays_text(tables, attack):
+    small = only(tables, [TEACHER, "small/sft/s0", "small/seqkd/teacher/s0", FAILED])
+    mapping = {
+        TEACHER: f"T{attack}",
+        "small/seqkd/teacher/s0": f"C{attack}",
+        "small": f"S{attack}",
+        "gsm8k": f"G{attack}",
+    }
+    hostile = renamed(small, mapping | {"seqkd": f"M{attack}", "the loss became NaN at step 17": f"F{attack}"})
+    hostile = replace(
+        hostile,
+        gains=hostile.gains.assign(method_of_test=attack),
+        tests=tables.tests.assign(group=attack, hypothesis=attack),
+    )
+    words = {"name": attack, "description": attack, "study_yaml": attack, "hardware": attack, "warnings": [attack]}
+    pairs = {"versions": {attack: attack}, "data_facts": {attack: attack}, "failures": [(attack, attack)]}
+    html = render_page(hostile, build_facts(**words, **pairs))
+    page = Page(html)
+    assert len(page.scripts) == 1
+    assert not {"img"} & {tag for tag, _ in page.elements}
+    assert not [name for _, found in page.elements for name in found if name.startswith("on")]
+    assert attack not in html
+    text = "".join(page.text)
+    for mark in "SCMGF":
+        assert f"{mark}{attack}" in text
+
+
+def test_hostile_labels_in_hover_titles_stay_text(tables):
+    small = only(tables, ["small/sft/s0", "small/seqkd/teacher/s0"])
+    html = render_page(renamed(small, {"seqkd": ATTACK}), build_facts())
+    assert re.search(r"<title>&lt;script&gt;alert\(1\)&lt;/script&gt;: ", html)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [],
+        [cell_row("s/sft", "student", "sft", student="s")],
+        [cell_row("s/sft", "student", "sft", student="s", state="failed", cause="out of memory")],
+        [cell_row("t", "teacher", "adapt", teacher="t")],
+        [cell_row("s/base", "base", "base", student="s")],
+    ],
+)
+def test_empty_tables_give_a_page_that_says_why(cells):
+    html = render_page(empty_tables(cells=pd.DataFrame(cells)), build_facts(failures=[], warnings=[], data_facts={}))
+    Page(html)
+    assert "No student has been compared with a teacher." in html
+    assert "There is no finished distilled student with a finished SFT control" in html
+    assert "No validation loss has been recorded." in html
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        ["small/sft/s0"],
+        ["small/seqkd/teacher/s0"],
+        ["small/sft/s0", "small/seqkd/teacher/s0"],
+        [TEACHER, "small/sft/s0"],
+        [TEACHER, "small/seqkd/teacher/s0", FAILED],
+    ],
+)
+def test_parts_of_a_study_give_a_page(tables, kept):
+    Page(render_page(only(tables, kept), build_facts()))
+
+
+def test_one_task(tables):
+    frames = {name: getattr(tables, name).query("task == 'gsm8k'") for name in ("accuracy", "gains", "fidelity")}
+    frames["gains"] = frames["gains"].assign(p_holm=frames["gains"]["p_value"])
+    html = render_page(replace(tables, **frames), build_facts())
+    Page(html)
+    assert "from 1 task;" in html
+    assert "small: seqkd beat SFT" in html
+
+
+def test_values_that_were_not_measured(tables):
+    blank = {"low": None, "high": None, "p_value": None, "p_holm": None, "only_cell": None, "only_control": None}
+    accuracy = tables.accuracy.assign(below_chance=None, chance=None, unparsed_rate=None, truncated_rate=None)
+    html = render_page(replace(tables, gains=tables.gains.assign(**blank), accuracy=accuracy), build_facts())
+    Page(html)
+    assert "nothing can be concluded from it" in html

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+
+from kdscope.report.views import accuracy_view, cells_view, fidelity_view, gains_view, grid_tests_view, models_view
+
+from .builders import BELOW_CHANCE, FAILED, build_tables, empty_tables, only
+
+EMPTY = empty_tables()
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return build_tables()
+
+
+def row(view, cell):
+    [found] = [row for row in view.rows if row[0].text == cell]
+    return dict(zip(view.head, found, strict=True))
+
+
+def test_accuracy_shows_value_and_interval_and_flags_below_chance(tables):
+    view = accuracy_view(tables, "robust")
+    expected = tables.accuracy.query("scoring == 'robust' and task == 'gsm8k' and cell == 'small/sft/s0'").iloc[0]
+    shown = row(view, "small/sft/s0")
+    numbers = [f"{100 * expected[name]:.1f}" for name in ("accuracy", "low", "high")]
+    assert shown["gsm8k (n=400)"].text == f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+    assert float(shown["gsm8k (n=400)"].sort) == expected["accuracy"]
+    assert "[" not in shown["average"].text
+    assert row(view, BELOW_CHANCE)["ARC-Easy (n=500)"].flagged
+    assert [entry.text for entry in view.rows[-1]] == ["chance", "0.0", "0.0", "25.0", "–"]
+    assert FAILED not in [entry[0].text for entry in view.rows]
+
+
+def test_gains_show_the_test_and_every_task(tables):
+    view = gains_view(tables, "robust")
+    expected = tables.gains.query("scoring == 'robust' and task == 'pooled' and cell == 'small/seqkd/teacher/s0'").iloc[
+        0
+    ]
+    shown = row(view, "small/seqkd/teacher/s0")
+    assert (shown["control"].text, shown["items"].text) == ("small/sft/s0", "1,200")
+    assert float(shown["only cell"].sort) - float(shown["only control"].sort) == pytest.approx(1200 * expected["gain"])
+    assert shown["pooled gain"].text.startswith(f"+{100 * expected['gain']:.1f} [")
+    assert shown["Holm p"].text == "<0.001"
+    assert "McNemar exact" in view.how_to_read
+    assert {"gsm8k", "SVAMP", "ARC-Easy"} <= set(view.head)
+
+
+def test_gains_of_one_task_stand_for_all_items(tables):
+    one = empty_tables(cells=tables.cells, gains=tables.gains.query("task == 'gsm8k'"))
+    shown = row(gains_view(one, "robust"), "small/seqkd/teacher/s0")
+    assert shown["items"].text == "400"
+    assert shown["pooled gain"].text == shown["gsm8k"].text != "–"
+
+
+def test_fidelity_units_and_floor(tables):
+    shown = row(fidelity_view(tables), "small/sft/s0")
+    rows = tables.fidelity.query("cell == 'small/sft/s0' and task == 'pooled'").set_index("measure")["value"]
+    assert shown["agreement"].text == f"{100 * rows['agreement']:.1f} (floor 11.0)"
+    assert shown["bleu"].text == f"{rows['bleu']:.1f} (floor 3.0)"
+    assert shown["error consistency kappa"].text == "0.21"
+
+
+def test_models_and_cells(tables):
+    view = models_view(tables)
+    tiny = row(view, "tiny")
+    assert (tiny["as"].text, tiny["parameters"].text, tiny["cells done"].text) == ("student", "80.0 M", "5 of 6")
+    assert tiny["cells done"].flagged
+    assert row(view, "big")["as"].text == "teacher"
+    failed = row(cells_view(tables), FAILED)
+    assert (failed["state"].text, failed["state"].flagged, failed["T"].text) == ("failed", True, "1")
+
+
+def test_tests_are_shown_as_given(tables):
+    first = dict(zip(grid_tests_view(tables).head, grid_tests_view(tables).rows[0], strict=True))
+    assert (first["statistic"].text, first["p"].text, first["n"].text) == ("1.750", "0.0871", "6")
+
+
+@pytest.mark.parametrize("make", [models_view, cells_view, fidelity_view, grid_tests_view])
+def test_empty_views_say_why(make):
+    assert make(EMPTY).rows == ()
+    assert make(EMPTY).empty
+
+
+@pytest.mark.parametrize("make", [accuracy_view, gains_view])
+def test_empty_views_by_scoring_say_why(make):
+    assert make(EMPTY, "published").rows == ()
+
+
+def test_rows_are_as_long_as_their_heads(tables):
+    part = only(tables, ["small/sft/s0", "small/seqkd/teacher/s0"])
+    for view in (accuracy_view(part, "robust"), gains_view(part, "robust"), models_view(part), cells_view(part)):
+        assert view.rows
+        assert {len(row) for row in view.rows} == {len(view.head)}

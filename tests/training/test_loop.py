@@ -1,0 +1,196 @@
+"""The training loop against transformers' Trainer, against itself resumed, and against its own invariances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Trainer, TrainingArguments
+
+from kdscope.data.batches import plan_windows
+from kdscope.errors import TrainingDivergedError
+from kdscope.models.forward import SelectedLogits
+from kdscope.models.generate import HuggingFaceGenerator
+from kdscope.models.load import load_model
+from kdscope.models.source import ModelPlace
+from kdscope.models.vocabulary import VocabularyMatch
+from kdscope.objectives import Objective
+from kdscope.teacher.live import LiveTeacher
+from kdscope.training.checkpoints import Checkpoints
+from kdscope.training.loop import Job, train
+from kdscope.training.on_policy import OnPolicySampling
+from tests.builders import make_model, make_tokenizer
+from tests.training.conftest import sequences, settings
+
+MakeJob = Callable[..., Job]
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+def weights_of(job: Job) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in job.model.trainable().items()}
+
+
+def teacher_for(job: Job, folder: Path, **changes: Any) -> LiveTeacher:
+    model = load_model(ModelPlace(str(folder)), "float32", "cpu").requires_grad_(False)
+    rows = model.config.vocab_size
+    return LiveTeacher(SelectedLogits(model), VocabularyMatch(rows, 0, 0, rows), **changes)
+
+
+@pytest.fixture(scope="module")
+def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model") / "teacher", layers=3, hidden=48, seed=7)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_sft_follows_transformers_trainer_step_by_step(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(train=sequences(80), validation=[], settings=settings(epochs=2, batch_size_sequences=8, warmup_steps=4))
+    reference = make_job().model.base
+    order = [i for window in plan_windows(80, 8, 2, job.seed) for i in window]
+
+    class Ordered(Trainer):
+        def _get_train_sampler(self, *_: Any) -> Any:
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    def collator(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        width = max(len(r["input_ids"]) for r in rows)
+        return {
+            key: torch.tensor([r[key] + [fill] * (width - len(r[key])) for r in rows])
+            for key, fill in (("input_ids", 257), ("attention_mask", 0), ("labels", -100))
+        }
+
+    data = [
+        {
+            "input_ids": list(s.token_ids),
+            "attention_mask": [1] * len(s.token_ids),
+            "labels": [-100] * s.prompt_length + list(s.token_ids[s.prompt_length :]),
+        }
+        for s in (job.train[i] for i in order)
+    ]
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "trainer"), per_device_train_batch_size=4, gradient_accumulation_steps=2,
+        num_train_epochs=1, learning_rate=job.learning_rate, lr_scheduler_type="linear", warmup_steps=4,
+        max_grad_norm=1.0, weight_decay=0.0, optim="adamw_torch", logging_steps=1, report_to=[], save_strategy="no",
+        use_cpu=True, bf16=False, disable_tqdm=True, remove_unused_columns=False, seed=0,
+    )  # fmt: skip
+    trainer = Ordered(model=reference, args=arguments, train_dataset=data, data_collator=collator)
+    trainer.train()
+    theirs = [row["loss"] for row in trainer.state.log_history if "loss" in row and "learning_rate" in row]
+    ours = train(job, Checkpoints(tmp_path / "ours"))
+    assert len(theirs) == len(ours.log) == 20
+    assert [row["loss"] for row in ours.log] == pytest.approx(theirs, abs=1e-4)
+    assert ours.log[-1]["loss"] < ours.log[0]["loss"] - 0.1
+    for name, parameter in reference.named_parameters():
+        torch.testing.assert_close(dict(job.model.base.named_parameters())[name], parameter, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("divergence", ["none", "forward_kl", "reverse_kl", "jsd"])
+@pytest.mark.parametrize("reduction", ["token", "sequence"])
+def test_micro_batches_do_not_change_a_step(
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, divergence: Any, reduction: Any
+) -> None:
+    runs = []
+    for budget in (10_000, 40, 1):
+        job = make_job(
+            objective=Objective(divergence, kd_weight=0.7 if divergence != "none" else 0.0, reduction=reduction),
+            settings=settings(epochs=1, micro_batch_tokens=budget),
+            validation=[],
+        )
+        if divergence != "none":
+            job = replace(job, teacher=teacher_for(job, teacher_folder, noise_std=0.5, noise_seed=3))
+        position = train(job, Checkpoints(tmp_path / str(budget)))
+        runs.append(([row["loss"] for row in position.log], weights_of(job)))
+    for losses, weights in runs[1:]:
+        assert losses == pytest.approx(runs[0][0], rel=2e-5)
+        for name, value in weights.items():
+            torch.testing.assert_close(value, runs[0][1][name], atol=5e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 7, 9])
+@pytest.mark.parametrize("method", ["sft", "gkd"])
+def test_a_resumed_run_is_the_same_bit_for_bit(
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, stop_at: int, method: str
+) -> None:
+    def prepared(**changes: Any) -> Job:
+        job = make_job(lora=method == "sft", dropout=0.1 if method == "sft" else 0.0, **changes)
+        if method == "sft":
+            return job
+        sampling = OnPolicySampling(HuggingFaceGenerator(job.model.base, make_tokenizer()), 0.5, 1.0, 24, seed=5)
+        objective = Objective("jsd", kd_weight=1.0, beta=0.5)
+        return replace(job, objective=objective, teacher=teacher_for(job, teacher_folder), on_policy=sampling)
+
+    def kill(done: int, total: int, note: str) -> None:
+        if done == stop_at:
+            raise Killed
+
+    whole = prepared()
+    expected = train(whole, Checkpoints(tmp_path / "whole"))
+    checkpoints = Checkpoints(tmp_path / "stopped")
+    with pytest.raises(Killed):
+        train(prepared(progress=kill), checkpoints)
+    steps: list[int] = []
+    resumed = prepared(progress=lambda done, total, note: steps.append(done))
+    position = train(resumed, checkpoints)
+    assert steps[0] == stop_at // 3 * 3 + 1  # checkpoints every 3 steps: nothing before the last one is done again
+    assert position == expected
+    for name, value in weights_of(resumed).items():
+        assert torch.equal(value, weights_of(whole)[name]), name
+
+
+def test_the_best_validation_loss_decides_which_weights_remain(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(settings=settings(epochs=8, validate_every_steps=1), learning_rate=3e-2)
+    position = train(job, Checkpoints(tmp_path))
+    losses = [row["validation_loss"] for row in position.log]
+    assert position.best_loss == min(losses)
+    assert position.best_step == losses.index(min(losses)) + 1 < len(losses), "the test wants a run that overfits"
+    short = make_job(settings=settings(epochs=8, validate_every_steps=1), learning_rate=3e-2, progress=_stop_after(position.best_step))
+    with pytest.raises(Killed):
+        train(short, Checkpoints(tmp_path / "short"))
+    for name, value in weights_of(short).items():
+        assert torch.equal(value, weights_of(job)[name])
+
+
+def _stop_after(step: int | None) -> Callable[[int, int, str], None]:
+    def progress(done: int, total: int, note: str) -> None:
+        if done == step:
+            raise Killed
+
+    return progress
+
+
+def test_divergence_stops_with_advice(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(learning_rate=1e30, settings=settings(warmup_steps=0, gradient_clip_norm=1e30))
+    with pytest.raises(TrainingDivergedError, match=r"step \d+: the (loss|gradient norm) is (nan|inf).*lower learning rate"):
+        train(job, Checkpoints(tmp_path))
+
+
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn(make_job: MakeJob, model_folder: Path, tmp_path: Path) -> None:
+    job = make_job(objective=Objective("forward_kl", kd_weight=1.0, temperature=2.0), settings=settings(epochs=1))
+    first = train(replace(job, teacher=teacher_for(job, model_folder)), Checkpoints(tmp_path)).log[0]
+    # Later steps move: AdamW turns the rounding noise of the gradient into steps of the learning rate's size.
+    assert abs(first["loss"]) < 1e-6
+    assert first["gradient_norm"] < 1e-5
+
+
+def test_distillation_brings_the_student_nearer_to_the_teacher(make_job: MakeJob, teacher_folder: Path, tmp_path: Path) -> None:
+    job = make_job(objective=Objective("forward_kl", kd_weight=1.0), settings=settings(epochs=6))
+    position = train(replace(job, teacher=teacher_for(job, teacher_folder)), Checkpoints(tmp_path))
+    assert position.log[-1]["divergence"] < 0.8 * position.log[0]["divergence"]
+
+
+def test_prompt_in_loss_counts_every_token_but_the_first(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(settings=settings(epochs=1), prompt_in_loss=True)
+    position = train(job, Checkpoints(tmp_path))
+    assert sum(row["tokens"] for row in position.log) == sum(len(s.token_ids) - 1 for s in job.train)
+
+
+def test_bfloat16_follows_float32(make_job: MakeJob, tmp_path: Path) -> None:
+    exact = train(make_job(), Checkpoints(tmp_path / "exact"))
+    rough = train(make_job(autocast=True), Checkpoints(tmp_path / "rough"))
+    assert [row["loss"] for row in rough.log] == pytest.approx([row["loss"] for row in exact.log], rel=0.03)
