@@ -10,8 +10,13 @@ from typing import Any
 import yaml
 
 
-def make_model(folder: Path, *, layers: int = 3, hidden: int = 32, seed: int = 0, extra_rows: int = 0) -> Path:
-    """A random Llama with a byte-level tokenizer (258 tokens), saved as an ordinary Hugging Face folder."""
+def make_model(
+    folder: Path, *, layers: int = 3, hidden: int = 32, seed: int = 0, extra_rows: int = 0, spread: float = 0.02
+) -> Path:
+    """A random Llama with a byte-level tokenizer (258 tokens), saved as an ordinary Hugging Face folder.
+
+    With a `spread` (standard deviation of the weights) of about 0.3 it has opinions: it does not repeat one token.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -28,6 +33,7 @@ def make_model(folder: Path, *, layers: int = 3, hidden: int = 32, seed: int = 0
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=True,
+        initializer_range=spread,
     )
     torch.manual_seed(seed)
     LlamaForCausalLM(config).save_pretrained(folder)

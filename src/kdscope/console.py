@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from kdscope.pipeline.stage import Stage
 
@@ -28,7 +28,8 @@ def show_seconds(seconds: float | None) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class Clock:
@@ -47,6 +48,10 @@ class Clock:
             self._estimates[stage.identity] = known if stage.cost.seconds is None else stage.cost.seconds
         self._left = {stage.identity: self._estimates[stage.identity] for stage in stages}
 
+    def expects(self, stage: Stage) -> bool:
+        """Whether the stage is among those still to run."""
+        return stage.identity in self._left
+
     def done(self, stage: Stage, seconds: float | None) -> None:
         """A stage is settled; `seconds` is what it took, None where that says nothing (another process did it)."""
         estimate = self._left.pop(stage.identity, 0.0)
@@ -54,16 +59,45 @@ class Clock:
             self._expected += estimate
             self._taken += seconds
 
-    def remaining(self, stage: Stage | None = None, fraction: float = 0.0, elapsed: float = 0.0) -> float:
-        """Seconds left; the running stage's own pace counts once it has made some way."""
+    def remaining(self, stage: Stage | None = None, fraction: float = 0.0, own: float | None = None) -> float:
+        """Seconds left of the run, while `stage` has done this fraction of its work.
+
+        `own` is what the running stage has left by its own pace; None where that is not known yet.
+        """
         left = dict(self._left)
         running = left.pop(stage.identity, 0.0) if stage is not None else 0.0
-        own = elapsed * (1 - fraction) / fraction if fraction > 0.05 else running * self._correction()
+        if own is None:
+            own = running * max(0.0, 1 - fraction) * self._correction()
         return own + sum(left.values()) * self._correction()
 
     def _correction(self) -> float:
         # Ten seconds of prior belief in the estimates keep the first tiny stages from swinging the forecast.
         return (self._taken + 10.0) / (self._expected + 10.0)
+
+
+class Pace:
+    """How fast the running stage moves.
+
+    A resumed stage starts with what it finds done: its first report and the burst after it say nothing about speed.
+    """
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+        self._mark = self._latest = (0.0, 0.0)
+
+    def note(self, now: float, fraction: float) -> None:
+        """At this second the stage has done this fraction."""
+        self._first = now if self._first is None else self._first
+        self._latest = (now, fraction)
+        if now - self._first < 1.0:
+            self._mark = self._latest
+
+    def seconds_left(self) -> float | None:
+        """What is left at this pace; None before it has made some way."""
+        (start, before), (now, fraction) = self._mark, self._latest
+        if fraction - before < 0.05:
+            return None
+        return (now - start) * max(0.0, 1 - fraction) / (fraction - before)
 
 
 class PlainEvents:
@@ -93,7 +127,8 @@ class PlainEvents:
         self._say(f"      done in {show_seconds(seconds)}")
 
     def reused(self, stage: Stage) -> None:
-        """Nothing to say: it was there."""
+        """Nothing to say: it was there, or another process has made it."""
+        self.count += self.clock.expects(stage)
         self.clock.done(stage, None)
 
     def failed(self, stage: Stage, message: str) -> None:
@@ -170,9 +205,12 @@ class RichEvents(PlainEvents):
 
     def __init__(self, console: Console) -> None:
         super().__init__(sys.stderr)
-        self.console, self.began = console, 0.0
-        columns = (TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn(), TimeElapsedColumn())
-        self.bars = Progress(*columns, TextColumn("[dim]{task.fields[note]}"), console=console, transient=True)
+        self.console, self.pace = console, Pace()
+        # Labels and messages are text, never markup: a name may hold brackets or colons.
+        name = TextColumn("{task.description}", markup=False)
+        note = TextColumn("{task.fields[note]}", markup=False, style="dim")
+        columns = (name, BarColumn(24), TaskProgressColumn(), TimeElapsedColumn(), note)
+        self.bars = Progress(*columns, console=console, transient=True)
         self.run: TaskID | None = None
         self.step: TaskID | None = None
 
@@ -193,46 +231,52 @@ class RichEvents(PlainEvents):
     def started(self, stage: Stage) -> None:
         """Show the bar of the stage."""
         self.count += 1
-        self.began = time.monotonic()
+        self.pace = Pace()
         self._drop_step()
-        self.step = self.bars.add_task(escape(stage.label), total=None, note="")
+        self.step = self.bars.add_task(stage.label, total=None, note="")
         self._note_left(stage, 0.0)
 
     def progress(self, stage: Stage, done: float, total: float | None, unit: str, note: str) -> None:
         """Move it."""
         if self.step is not None:
             text = f"{done:g}/{total:g} {unit}  {note}" if total else f"{done:g} {unit}  {note}"
-            self.bars.update(self.step, completed=done, total=total, note=escape(text))
-            self._note_left(stage, done / total if total else 0.0)
+            self.bars.update(self.step, completed=done, total=total, note=text)
+            fraction = done / total if total else 0.0
+            self.pace.note(time.monotonic(), fraction)
+            self._note_left(stage, fraction)
 
     def finished(self, stage: Stage, seconds: float) -> None:
         """Leave one line behind."""
         self.clock.done(stage, seconds)
         self._drop_step()
-        self.console.print(f"[green]done[/] {escape(stage.label)} [dim]{show_seconds(seconds)}[/]")
-        if self.run is not None:
-            self.bars.update(self.run, completed=self.count)
-        self._note_left(None, 0.0)
+        self.console.print(Text.assemble(("done", "green"), f" {stage.label} ", (show_seconds(seconds), "dim")))
+        self._settled()
 
     def failed(self, stage: Stage, message: str) -> None:
         """Leave the reason behind."""
         self.clock.done(stage, None)
         self._drop_step()
-        self.console.print(f"[red]failed[/] {escape(stage.label)}: {escape(message)}")
+        self.console.print(Text.assemble(("failed", "red"), f" {stage.label}: {message}"))
+        self._settled()
 
     def warning(self, message: str) -> None:
         """Leave the warning behind."""
-        self.console.print(f"[yellow]warning[/] {escape(message)}")
+        self.console.print(Text.assemble(("warning", "yellow"), f" {message}"))
 
     def _say(self, text: str) -> None:
-        self.console.print(escape(text), style="dim")
+        self.console.print(Text(text, style="dim"))
 
     def _drop_step(self) -> None:
         if self.step is not None:
             self.bars.remove_task(self.step)
             self.step = None
 
+    def _settled(self) -> None:
+        if self.run is not None:
+            self.bars.update(self.run, completed=self.count)
+        self._note_left(None, 0.0)
+
     def _note_left(self, stage: Stage | None, fraction: float) -> None:
         if self.run is not None:
-            left = self.clock.remaining(stage, fraction, time.monotonic() - self.began)
+            left = self.clock.remaining(stage, fraction, None if stage is None else self.pace.seconds_left())
             self.bars.update(self.run, note=f"stage {self.count}/{self.total}, about {show_seconds(left)} left")

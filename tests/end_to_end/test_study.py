@@ -23,7 +23,9 @@ def labels(events: Events, name: str) -> list[str]:
 
 
 def test_a_study_leaves_tables_that_agree_with_its_records(finished: World) -> None:
-    tables = {name: pd.read_csv(finished.folder / f"runs/small/tables/{name}.csv") for name in ("cells", "accuracy", "gains")}
+    tables = {
+        name: pd.read_csv(finished.folder / f"runs/small/tables/{name}.csv") for name in ("cells", "accuracy", "gains")
+    }
     assert set(tables["cells"]["method"]) == {"adapt", "sft", "seqkd", "forward_kl", "gkd"}
     assert (tables["cells"]["state"] == "done").all()
     files = sorted((finished.folder / ".kdscope/stages/evaluate_model").glob("*/records.parquet"))

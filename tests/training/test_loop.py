@@ -50,7 +50,9 @@ def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_sft_follows_transformers_trainer_step_by_step(make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job(train=sequences(80), validation=[], settings=settings(epochs=2, batch_size_sequences=8, warmup_steps=4))
+    job = make_job(
+        train=sequences(80), validation=[], settings=settings(epochs=2, batch_size_sequences=8, warmup_steps=4)
+    )
     reference = make_job().model.base
     order = [i for window in plan_windows(80, 8, 2, job.seed) for i in window]
 
@@ -149,7 +151,11 @@ def test_the_best_validation_loss_decides_which_weights_remain(make_job: MakeJob
     losses = [row["validation_loss"] for row in position.log]
     assert position.best_loss == min(losses)
     assert position.best_step == losses.index(min(losses)) + 1 < len(losses), "the test wants a run that overfits"
-    short = make_job(settings=settings(epochs=8, validate_every_steps=1), learning_rate=3e-2, progress=_stop_after(position.best_step))
+    short = make_job(
+        settings=settings(epochs=8, validate_every_steps=1),
+        learning_rate=3e-2,
+        progress=_stop_after(position.best_step),
+    )
     with pytest.raises(Killed):
         train(short, Checkpoints(tmp_path / "short"))
     for name, value in weights_of(short).items():
@@ -166,11 +172,15 @@ def _stop_after(step: int | None) -> Callable[[int, int, str], None]:
 
 def test_divergence_stops_with_advice(make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job(learning_rate=1e30, settings=settings(warmup_steps=0, gradient_clip_norm=1e30))
-    with pytest.raises(TrainingDivergedError, match=r"step \d+: the (loss|gradient norm) is (nan|inf).*lower learning rate"):
+    with pytest.raises(
+        TrainingDivergedError, match=r"step \d+: the (loss|gradient norm) is (nan|inf).*lower learning rate"
+    ):
         train(job, Checkpoints(tmp_path))
 
 
-def test_a_student_equal_to_its_teacher_has_nothing_to_learn(make_job: MakeJob, model_folder: Path, tmp_path: Path) -> None:
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn(
+    make_job: MakeJob, model_folder: Path, tmp_path: Path
+) -> None:
     job = make_job(objective=Objective("forward_kl", kd_weight=1.0, temperature=2.0), settings=settings(epochs=1))
     first = train(replace(job, teacher=teacher_for(job, model_folder)), Checkpoints(tmp_path)).log[0]
     # Later steps move: AdamW turns the rounding noise of the gradient into steps of the learning rate's size.
@@ -178,7 +188,9 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn(make_job: MakeJob, 
     assert first["gradient_norm"] < 1e-5
 
 
-def test_distillation_brings_the_student_nearer_to_the_teacher(make_job: MakeJob, teacher_folder: Path, tmp_path: Path) -> None:
+def test_distillation_brings_the_student_nearer_to_the_teacher(
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path
+) -> None:
     job = make_job(objective=Objective("forward_kl", kd_weight=1.0), settings=settings(epochs=6))
     position = train(replace(job, teacher=teacher_for(job, teacher_folder)), Checkpoints(tmp_path))
     assert position.log[-1]["divergence"] < 0.8 * position.log[0]["divergence"]

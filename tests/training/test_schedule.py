@@ -9,7 +9,9 @@ from transformers import get_scheduler
 from kdscope.training.schedule import learning_rate_at, warmup_length
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")])
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")]
+)
 @pytest.mark.parametrize("warmup", [0, 1, 7])
 def test_schedules_equal_those_of_transformers(ours: str, theirs: str, warmup: int) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)

@@ -93,7 +93,7 @@ def _rows(task: str, student: Sequence[Record], teacher: Sequence[Record], scori
 def _answer_key(record: Record, scoring: str, numeric: frozenset[str]) -> str | None:
     """The answer in a form that is equal for equal answers; numbers that are not integers to six digits.
 
-    Keys keep the comparison symmetric between the two models, and linear in the number of different answers.
+    Unlike a tolerance around one of the two, it does not matter which model is asked first.
     """
     value = answer_of(record, scoring)
     if value is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +14,7 @@ def resolve_device(asked: str) -> str:
     """'auto' becomes cuda, mps or cpu; anything else is taken at its word (loading checks it)."""
     if asked != "auto":
         return asked
-    if not _torch_is_cpu_build() and Path("/dev/nvidiactl").exists():
+    if not _torch_is_cpu_build() and _has_nvidia_gpu():
         return "cuda"
     return "mps" if platform.system() == "Darwin" and platform.machine() == "arm64" else "cpu"
 
@@ -29,11 +30,14 @@ def resolve_dtype(asked: str, device: str, cpuinfo: Path = Path("/proc/cpuinfo")
 
 def describe_hardware(device: str) -> str:
     """One line for a report: processor, cores, memory, device."""
-    import os
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{platform.machine()} {platform.system()}, {cores} cores, {memory:.0f} GiB memory, device {device}"
+
+
+def _has_nvidia_gpu() -> bool:
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and Path("/dev/nvidiactl").exists()
 
 
 def _torch_is_cpu_build() -> bool:

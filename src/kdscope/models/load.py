@@ -103,7 +103,9 @@ def prune_depth(model: PreTrainedModel, keep: int | tuple[int, ...]) -> PreTrain
         raise ModelError(f"depth pruning needs a decoder with .layers; {type(model).__name__} has none")
     kept = spaced_layers(len(layers), keep)
     if len(set(kept)) != len(kept) or max(kept) >= len(layers):
-        raise ModelError(f"keep_layers asks for {len(kept)} layers up to index {max(kept)}, the model has {len(layers)}")
+        raise ModelError(
+            f"keep_layers asks for {len(kept)} layers up to index {max(kept)}, the model has {len(layers)}"
+        )
     decoder.layers = torch.nn.ModuleList(layers[i] for i in kept)
     for index, layer in enumerate(decoder.layers):
         _renumber(layer, index)

@@ -13,8 +13,8 @@ def reverse_kl(
     """KL(Q‖P) = Σ q (log q - log p) per token, in nats (MiniLLM, Gu et al. 2024, arXiv 2306.08543, section 2).
 
     Deviation: MiniLLM's divergence is between whole sequences, estimated on the student's samples; this is the exact
-    one of every next token, given the prefix. A probability_epsilon > 0 puts Q + epsilon in place of Q, unnormalised,
-    as published code does to avoid log 0; that is no divergence any more.
+    one of every next token, given the prefix. A probability_epsilon > 0 gives Σ (q + epsilon) (log q - log p), as
+    published code does (the logarithm stays that of q); that is no divergence any more.
 
     Args:
         teacher_logits: [N, V]; a logit of -inf makes the value inf unless the student's is -inf too.
@@ -39,5 +39,4 @@ def reverse_kl(
     log_p, log_q = log_probability_pair(teacher_logits, student_logits, temperature)
     if probability_epsilon == 0.0:
         return kl_between(log_q, log_p)
-    q = log_q.exp() + probability_epsilon
-    return (q * (q.log() - log_p)).sum(dim=-1)
+    return ((log_q.exp() + probability_epsilon) * (log_q - log_p)).sum(dim=-1)

@@ -73,7 +73,9 @@ def _notes(context: StageContext, number: int, label: str) -> list[str]:
     if facts["examples_left_out"]:
         notes.append(f"{label}: {facts['examples_left_out']} training examples left out, no room for a response")
     if facts["examples_cut"]:
-        notes.append(f"{label}: {facts['examples_cut']} of {facts['examples']} training examples cut at max_length_tokens")
+        notes.append(
+            f"{label}: {facts['examples_cut']} of {facts['examples']} training examples cut at max_length_tokens"
+        )
     lost = pd.read_parquet(folder / "training.parquet", columns=["cut_mass"])["cut_mass"].max()
     if lost > 0:
         notes.append(f"{label}: up to {lost:.2g} of the teacher's probability lay on ids the student lacks")

@@ -146,7 +146,7 @@ class Method(Settings):
     prompt_in_loss: bool = False
     """Train on prompt tokens as well as on the response."""
     reduction: Literal["token", "sequence"] = "token"
-    """token: mean over all target tokens of the step; sequence: mean of per-sequence means (the divergence only)."""
+    """token: mean over all target tokens of the step; sequence: mean of per-sequence means."""
     probability_epsilon: NonNegative = 0.0
     """Added to probabilities inside forward_kl and reverse_kl, as the published code does (1e-9)."""
 

@@ -1,0 +1,143 @@
+"""Targets are where a plain loop finds them; every sequence and every example is seen as often as it should be."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdscope.data.batches import (
+    Batch,
+    TokenSequence,
+    collate,
+    count_targets,
+    pack_micro_batches,
+    plan_windows,
+)
+
+PAD = 99
+
+
+@st.composite
+def sequences(draw: st.DrawFn, most: int = 8) -> list[TokenSequence]:
+    lengths = draw(st.lists(st.integers(1, 12), min_size=1, max_size=most))
+    examples = draw(st.permutations(range(len(lengths))))
+    return [
+        TokenSequence(
+            example,
+            tuple(draw(st.lists(st.integers(0, 99), min_size=length, max_size=length))),
+            draw(st.integers(0, length)),
+        )
+        for example, length in zip(examples, lengths, strict=True)
+    ]
+
+
+def targets_by_hand(given_sequences: list[TokenSequence], prompt_in_loss: bool) -> list[tuple[int, int, int, int]]:
+    """(row, position that predicts, token predicted, example) of every target, in reading order."""
+    found = []
+    for row, sequence in enumerate(given_sequences):
+        for index, token in enumerate(sequence.token_ids):
+            has_context = index > 0
+            is_response = index >= sequence.prompt_length
+            if has_context and (is_response or prompt_in_loss):
+                found.append((row, index - 1, token, sequence.example))
+    return found
+
+
+@settings(deadline=None)
+@given(sequences(), st.booleans())
+def test_targets_are_those_of_a_plain_loop(given_sequences: list[TokenSequence], prompt_in_loss: bool) -> None:
+    batch = collate(given_sequences, PAD, prompt_in_loss)
+    expected = targets_by_hand(given_sequences, prompt_in_loss)
+    columns = (batch.rows, batch.positions, batch.targets, batch.examples)
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
+    assert all(column.dtype == torch.int64 for column in columns)
+    assert count_targets(given_sequences, prompt_in_loss) == len(expected)
+
+
+@settings(deadline=None)
+@given(sequences())
+def test_padding_is_on_the_right_and_masked(given_sequences: list[TokenSequence]) -> None:
+    batch = collate(given_sequences, PAD, prompt_in_loss=False)
+    width = max(len(s.token_ids) for s in given_sequences)
+    for row, sequence in enumerate(given_sequences):
+        spare = width - len(sequence.token_ids)
+        assert batch.input_ids[row].tolist() == [*sequence.token_ids, *[PAD] * spare]
+        assert batch.attention_mask[row].tolist() == [1] * len(sequence.token_ids) + [0] * spare
+
+
+def test_a_worked_example() -> None:
+    prompt_of_two = TokenSequence(7, (10, 11, 12, 13), 2)
+    no_prompt = TokenSequence(3, (20, 21), 0)
+    batch = collate([prompt_of_two, no_prompt], PAD, prompt_in_loss=False)
+    assert batch.input_ids.tolist() == [[10, 11, 12, 13], [20, 21, PAD, PAD]]
+    assert batch.targets.tolist() == [12, 13, 21]
+    assert batch.positions.tolist() == [1, 2, 0]
+    assert batch.examples.tolist() == [7, 7, 3]
+    with_prompt = collate([prompt_of_two, no_prompt], PAD, prompt_in_loss=True)
+    assert with_prompt.targets.tolist() == [11, 12, 13, 21]
+
+
+def test_a_batch_moves_with_all_its_parts() -> None:
+    moved = collate([TokenSequence(0, (1, 2, 3), 1)], PAD, prompt_in_loss=False).to(torch.device("meta"))
+    assert isinstance(moved, Batch)
+    assert {getattr(moved, name).device.type for name in Batch.__dataclass_fields__} == {"meta"}
+
+
+@settings(deadline=None)
+@given(sequences(most=20), st.integers(1, 60))
+def test_micro_batches_hold_every_sequence_once_within_the_budget(
+    given_sequences: list[TokenSequence], budget: int
+) -> None:
+    batches = pack_micro_batches(given_sequences, budget)
+    assert Counter(s for batch in batches for s in batch) == Counter(given_sequences)
+    for batch in batches:
+        padded = len(batch) * max(len(s.token_ids) for s in batch)
+        assert padded <= budget or len(batch) == 1
+
+
+@settings(deadline=None)
+@given(sequences(most=20), st.integers(1, 60), st.randoms(use_true_random=False))
+def test_micro_batches_do_not_depend_on_the_order_given(
+    given_sequences: list[TokenSequence], budget: int, random: object
+) -> None:
+    shuffled = list(given_sequences)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert pack_micro_batches(shuffled, budget) == pack_micro_batches(given_sequences, budget)
+
+
+def test_micro_batches_are_filled() -> None:
+    equal = [TokenSequence(i, (1,) * 5, 2) for i in range(7)]
+    assert [len(batch) for batch in pack_micro_batches(equal, 15)] == [3, 3, 1]
+    assert [len(batch) for batch in pack_micro_batches(equal, 14)] == [2, 2, 2, 1]
+    assert pack_micro_batches([], 15) == []
+
+
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(1, 9), st.integers(1, 4), st.integers(0, 5))
+def test_every_example_is_seen_once_an_epoch(count: int, size: int, epochs: int, seed: int) -> None:
+    windows = plan_windows(count, size, epochs, seed)
+    per_epoch = -(-count // size)
+    assert len(windows) == epochs * per_epoch
+    for epoch in range(epochs):
+        own = windows[epoch * per_epoch : (epoch + 1) * per_epoch]
+        assert sorted(index for window in own for index in window) == list(range(count))
+        assert all(len(window) == size for window in own[:-1])
+    assert plan_windows(count, size, epochs, seed) == windows
+    assert plan_windows(count, size, epochs + 1, seed)[: len(windows)] == windows
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_seed_and_epoch_decide_the_order(seed: int) -> None:
+    first, second = plan_windows(30, 30, 2, seed)
+    assert first != second
+    assert first != list(range(30))
+    assert plan_windows(30, 30, 1, seed + 1)[0] != first
+
+
+def test_the_order_does_not_depend_on_the_window() -> None:
+    small, big = plan_windows(20, 3, 2, 5), plan_windows(20, 7, 2, 5)
+    assert [i for window in small for i in window] == [i for window in big for i in window]

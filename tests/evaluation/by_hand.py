@@ -1,0 +1,56 @@
+"""Records written by hand: what a model said, item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kdscope.evaluation.records import Record
+
+_PLAIN = Record(
+    task="gsm8k",
+    item_id="gsm8k/0",
+    item_hash="h0",
+    decoding_seed=0,
+    prompt="p0",
+    completion="the answer is 4",
+    finish_reason="stop",
+    gold="4",
+    published_value="4.0",
+    correct_published=True,
+    robust_value="4",
+    robust_rule="marker",
+    robust_status="explicit",
+    truncated=False,
+    correct_robust=True,
+    completion_tokens=5,
+)
+
+
+def record(task: str, index: int, **changes: object) -> Record:
+    """One record of an item of this task; what is not named is of no importance."""
+    own = {"task": task, "item_id": f"{task}/{index}", "item_hash": f"hash {task} {index}", "prompt": f"{task} {index}"}
+    return replace(_PLAIN, **own | changes)
+
+
+def answered(task: str, values: Sequence[str | None], golds: Sequence[str], **changes: object) -> list[Record]:
+    """Records whose robust and published answers are `values`, right where they equal the gold answer."""
+    return [
+        record(
+            task,
+            index,
+            gold=gold,
+            robust_value=value,
+            published_value=value,
+            correct_robust=value == gold,
+            correct_published=value == gold,
+            completion=f"so the answer must be {value} I think",
+            **changes,
+        )
+        for index, (value, gold) in enumerate(zip(values, golds, strict=True))
+    ]
+
+
+def marked(task: str, right: str, **changes: object) -> list[Record]:
+    """Records right where the text has a 1: ``"1101"``."""
+    return answered(task, ["4" if mark == "1" else "5" for mark in right], ["4"] * len(right), **changes)

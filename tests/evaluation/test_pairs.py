@@ -1,0 +1,150 @@
+"""Fidelity rows against values worked out by hand, by sacrebleu and by counting every pairing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import sacrebleu
+
+from kdscope.errors import DataError
+from kdscope.evaluation.pairs import POOLED, FidelityRow, check_same_items, compare_records
+from kdscope.evaluation.records import Record
+from tests.evaluation.by_hand import answered, record
+
+GOLDS = ["1", "2", "3", "4", "5", "6"]
+TEACHER = ["1", "2", "3", "9", "8", None]  # right, right, right, wrong, wrong, unparsed
+STUDENT = ["1", "2", "7", "9", "5", None]  # right, right, wrong, the teacher's error, right, unparsed
+
+
+def by_measure(rows: list[FidelityRow], task: str = "gsm8k") -> dict[str, FidelityRow]:
+    return {row.measure: row for row in rows if row.task == task}
+
+
+def compare(student: list[Record], teacher: list[Record], scoring: str = "robust") -> dict[str, FidelityRow]:
+    task = student[0].task
+    return by_measure(compare_records({task: student}, {task: teacher}, scoring), task)
+
+
+def test_values_worked_out_by_hand() -> None:
+    found = compare(answered("gsm8k", STUDENT, GOLDS), answered("gsm8k", TEACHER, GOLDS))
+    expected = {
+        "agreement": 3 / 6,
+        "agreement_both_parsed": 3 / 5,
+        "agreement_when_teacher_right": 2 / 3,
+        "error_inheritance": 1 / 3,
+        "same_wrong_given_both_wrong": 1 / 2,
+        "both_right": 2 / 6,
+        "both_wrong_same": 1 / 6,
+        "both_wrong_different": 1 / 6,
+        "only_teacher_right": 1 / 6,
+        "only_student_right": 1 / 6,
+        # 4 of 6 both right or both wrong; independent models of accuracy 1/2 each agree half the time.
+        "error_consistency_kappa": (4 / 6 - 1 / 2) / (1 - 1 / 2),
+    }
+    assert {name: found[name].value for name in expected} == pytest.approx(expected)
+    assert {row.items for row in found.values()} == {6}
+    assert [name for name, row in found.items() if not math.isnan(row.floor)] == ["agreement", "bleu", "chrf"]
+
+
+def test_both_scorings_are_compared_by_their_own_answers() -> None:
+    teacher = [record("gsm8k", 0, robust_value="1", published_value="2.0", correct_robust=False)]
+    student = [record("gsm8k", 0, robust_value="1", published_value="3.0", correct_published=False)]
+    robust, published = (compare(student, teacher, scoring) for scoring in ("robust", "published"))
+    assert (robust["agreement"].value, published["agreement"].value) == (1.0, 0.0)
+    assert (robust["only_student_right"].value, published["only_teacher_right"].value) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("4", "4.0", True),
+        ("0.16666666666666666", "0.1666667", True),
+        ("0.5", "1/2", True),
+        ("4", "4.0000001", False),
+        ("0.25", "0.26", False),
+        ("-3", "3", False),
+        ("12345678901234567890", "12345678901234567891", False),
+    ],
+)
+def test_numbers_agree_by_value_whoever_is_asked_first(one: str, other: str, same: bool) -> None:
+    first, second = (answered("gsm8k", [value], ["7"]) for value in (one, other))
+    assert compare(first, second)["agreement"].value == float(same)
+    assert compare(second, first)["agreement"].value == float(same)
+
+
+def test_letters_agree_by_their_text() -> None:
+    student, teacher = answered("AQuA", ["A", "B", "C"], ["A"] * 3), answered("AQuA", ["A", "C", "C"], ["A"] * 3)
+    assert compare(student, teacher)["agreement"].value == pytest.approx(2 / 3)
+
+
+def test_unparsed_answers_agree_with_nothing() -> None:
+    nothing = answered("gsm8k", [None, None], ["1", "2"])
+    found = compare(nothing, nothing)
+    assert found["agreement"].value == found["agreement"].floor == 0.0
+    assert math.isnan(found["agreement_both_parsed"].value)
+
+
+def test_the_floor_of_constant_answers_is_their_agreement() -> None:
+    """Whoever always says the same agrees as much with a stranger's items as with its own."""
+    constant = answered("gsm8k", ["4"] * 5, GOLDS[:5])
+    assert compare(constant, constant)["agreement"].floor == 1.0
+
+
+def test_the_floor_is_a_mean_over_pairings_of_other_items() -> None:
+    teacher, student = ["1", "1", "2", "2"], ["1", "2", "2", "1"]
+    orders = [o for o in itertools.permutations(range(4)) if all(i != j for i, j in enumerate(o))]
+    possible = [sum(teacher[i] == student[j] for i, j in enumerate(order)) / 4 for order in orders]
+    golds = ["9"] * 4
+    found = compare(answered("gsm8k", student, golds), answered("gsm8k", teacher, golds))["agreement"].floor
+    assert min(possible) <= found <= max(possible)
+    assert math.isclose(found * 20, round(found * 20))
+    again = compare(answered("gsm8k", student, golds), answered("gsm8k", teacher, golds))["agreement"].floor
+    assert again == found
+
+
+def test_a_single_item_has_no_floor() -> None:
+    one = answered("gsm8k", ["4"], ["4"])
+    assert math.isnan(compare(one, one)["agreement"].floor)
+
+
+def test_traces_are_compared_by_sacrebleu() -> None:
+    said = ["Ann has 3 and 4 pens so 7 in all", "The train goes 60 miles an hour for 2 hours", "so it is nine"]
+    heard = ["Ann has 3 and gets 4 pens so 7 in all", "The train goes for 2 hours at 60 miles an hour", "it is ten"]
+    teacher = [record("gsm8k", i, completion=text) for i, text in enumerate(said)]
+    student = [record("gsm8k", i, completion=text) for i, text in enumerate(heard)]
+    found = compare(student, teacher)
+    assert found["bleu"].value == pytest.approx(sacrebleu.corpus_bleu(heard, [said]).score)
+    assert found["chrf"].value == pytest.approx(sacrebleu.corpus_chrf(heard, [said]).score)
+    shifts = [[heard[1], heard[2], heard[0]], [heard[2], heard[0], heard[1]]]
+    floors = [sacrebleu.corpus_chrf(shift, [said]).score for shift in shifts]
+    assert any(found["chrf"].floor == pytest.approx(floor) for floor in floors)
+
+
+def test_pooled_items_never_agree_across_tasks() -> None:
+    student = {"gsm8k": answered("gsm8k", ["1", "2"], ["1", "2"]), "SVAMP": answered("SVAMP", ["2"], ["1"])}
+    teacher = {"gsm8k": answered("gsm8k", ["1", "3"], ["1", "2"]), "SVAMP": answered("SVAMP", ["2"], ["1"])}
+    rows = compare_records(student, teacher, "robust")
+    assert {row.task for row in rows} == {"gsm8k", "SVAMP", POOLED}
+    pooled = by_measure(rows, POOLED)
+    assert (pooled["agreement"].value, pooled["agreement"].items) == (pytest.approx(2 / 3), 3)
+    same_text = {task: answered(task, ["2"], ["1"]) for task in ("gsm8k", "SVAMP")}
+    assert by_measure(compare_records(same_text, same_text, "robust"), POOLED)["agreement"].floor == 0.0
+
+
+def test_one_task_is_not_pooled() -> None:
+    one = {"gsm8k": answered("gsm8k", ["1", "2"], ["1", "2"])}
+    assert {row.task for row in compare_records(one, one, "robust")} == {"gsm8k"}
+
+
+def test_other_items_are_refused() -> None:
+    own = answered("gsm8k", ["1", "2"], ["1", "2"])
+    changed = [record("gsm8k", 0, item_hash="another question"), own[1]]
+    for other in (own[:1], own[::-1], changed, []):
+        with pytest.raises(DataError, match="did not answer the same items of gsm8k"):
+            compare_records({"gsm8k": own}, {"gsm8k": other}, "robust")
+        with pytest.raises(DataError, match="gsm8k"):
+            check_same_items("gsm8k", other, own)
+    with pytest.raises(DataError, match="gsm8k"):
+        compare_records({"gsm8k": own}, {"SVAMP": own}, "robust")

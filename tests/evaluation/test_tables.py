@@ -1,0 +1,193 @@
+"""Tables against scipy and statsmodels, and values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from kdscope.errors import DataError
+from kdscope.evaluation.pairs import POOLED
+from kdscope.evaluation.records import Record
+from kdscope.evaluation.tables import AVERAGE, accuracy_table, gains_table, published_tests_table
+from tests.evaluation.by_hand import answered, marked
+
+
+def row(table: pd.DataFrame, **keys: str) -> pd.Series:
+    chosen = table
+    for name, value in keys.items():
+        chosen = chosen[chosen[name] == value]
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+def test_accuracy_and_its_interval() -> None:
+    records = {"m": {"gsm8k": marked("gsm8k", "1101000"), "AQuA": answered("AQuA", ["A", None, "C"], ["A"] * 3)}}
+    table = accuracy_table(records)
+    first = row(table, task="gsm8k", scoring="robust")
+    assert (first["items"], first["correct"], first["accuracy"]) == (7, 3, pytest.approx(3 / 7))
+    assert (first["low"], first["high"]) == pytest.approx(proportion_confint(3, 7, method="wilson"))
+    assert (first["unparsed_rate"], first["chance"], first["below_chance"]) == (0.0, 0.0, False)
+    second = row(table, task="AQuA", scoring="published")
+    assert second["unparsed_rate"] == pytest.approx(1 / 3)
+    average = row(table, task=AVERAGE, scoring="robust")
+    assert average["accuracy"] == pytest.approx((3 / 7 + 1 / 3) / 2)
+    assert (average["items"], average["correct"]) == (10, 4)
+    assert math.isnan(average["low"])
+    assert math.isnan(average["high"])
+
+
+def test_both_scorings_have_their_own_rows() -> None:
+    records = [replace(r, correct_published=not r.correct_robust) for r in marked("gsm8k", "110")]
+    table = accuracy_table({"m": {"gsm8k": records}})
+    assert row(table, task="gsm8k", scoring="robust")["accuracy"] == pytest.approx(2 / 3)
+    assert row(table, task="gsm8k", scoring="published")["accuracy"] == pytest.approx(1 / 3)
+
+
+def test_a_collapsed_model_is_below_chance() -> None:
+    collapsed = answered("boolq", [None] * 60, ["true"] * 60, finish_reason="length")
+    found = row(accuracy_table({"m": {"boolq": collapsed}}), task="boolq", scoring="robust")
+    assert found["below_chance"]
+    assert (found["unparsed_rate"], found["truncated_rate"], found["chance"]) == (1.0, 1.0, 0.5)
+    lucky = answered("boolq", ["true", "false"] * 30, ["true"] * 60)
+    assert not row(accuracy_table({"m": {"boolq": lucky}}), task="boolq", scoring="robust")["below_chance"]
+
+
+# Tango's own example (1998, table II): 9 against 3 discordant of 32 items.
+CELL, CONTROL = "1" * 9 + "0" * 3 + "1" * 20, "0" * 9 + "1" * 3 + "1" * 20
+
+
+def two_models(task: str, cell: str, control: str) -> dict[str, dict[str, list[Record]]]:
+    return {"kd": {task: marked(task, cell)}, "sft": {task: marked(task, control)}}
+
+
+def test_a_gain_and_its_test() -> None:
+    found = row(gains_table(two_models("gsm8k", CELL, CONTROL), {"kd": "sft"}), task="gsm8k", scoring="robust")
+    assert (found["cell"], found["control"], found["items"]) == ("kd", "sft", 32)
+    assert (found["only_cell"], found["only_control"]) == (9, 3)
+    assert found["gain"] == pytest.approx(6 / 32)
+    assert found["p_value"] == pytest.approx(mcnemar([[20, 9], [3, 0]], exact=True).pvalue)
+    assert (found["low"], found["high"]) == pytest.approx((-0.027, 0.390), abs=5e-4)
+    assert found["p_holm"] == found["p_value"]
+
+
+def test_copies_of_a_question_count_once() -> None:
+    records = two_models("gsm8k", CELL, CONTROL)
+    independent = gains_table(records, {"kd": "sft"}).iloc[0]
+    copied = {
+        label: {"gsm8k": [replace(r, prompt=f"p{i // 2}") for i, r in enumerate(tasks["gsm8k"])]}
+        for label, tasks in records.items()
+    }
+    clustered = gains_table(copied, {"kd": "sft"}).iloc[0]
+    assert clustered["gain"] == independent["gain"]
+    assert clustered["p_value"] > independent["p_value"]
+    assert "cluster" in clustered["method_of_test"]
+    assert "McNemar" in independent["method_of_test"]
+
+
+def test_pooled_gains_are_adjusted_over_the_students() -> None:
+    control = {"gsm8k": "0" * 12, "SVAMP": "0" * 8}
+    cells = {
+        "a": {"gsm8k": "1" * 6 + "0" * 6, "SVAMP": "1" * 4 + "0" * 4},
+        "b": {"gsm8k": "1" * 5 + "0" * 7, "SVAMP": "0" * 8},
+        "c": {"gsm8k": "0" * 12, "SVAMP": "0" * 8},
+    }
+    everyone = {"sft": control, **cells}
+    records = {label: {task: marked(task, right) for task, right in tasks.items()} for label, tasks in everyone.items()}
+    table = gains_table(records, dict.fromkeys(cells, "sft"))
+    for scoring in ("robust", "published"):
+        pooled = table[(table["task"] == POOLED) & (table["scoring"] == scoring)].set_index("cell")
+        plain = [stats.binomtest(10, 10).pvalue, stats.binomtest(5, 5).pvalue, 1.0]
+        assert list(pooled["p_value"]) == pytest.approx(plain)
+        assert list(pooled["p_holm"]) == pytest.approx(multipletests(plain, method="holm")[1])
+        assert list(pooled["gain"]) == pytest.approx([10 / 20, 5 / 20, 0.0])
+    assert table[table["task"] != POOLED]["p_holm"].isna().all()
+    assert len(table) == 3 * 3 * 2
+
+
+def test_a_gain_over_other_items_is_refused() -> None:
+    records = two_models("gsm8k", "1100", "0011")
+    records["sft"]["gsm8k"][2] = replace(records["sft"]["gsm8k"][2], item_hash="another question")
+    with pytest.raises(DataError, match="same items of gsm8k"):
+        gains_table(records, {"kd": "sft"})
+    with pytest.raises(DataError, match="same items of gsm8k"):
+        gains_table({"kd": records["kd"], "sft": {}}, {"kd": "sft"})
+
+
+def test_no_controls_no_gains() -> None:
+    assert gains_table(two_models("gsm8k", "10", "01"), {}).empty
+
+
+GRID = [
+    # cell, method, teacher, student, temperature, right of ten on gsm8k, on SVAMP
+    ("s/sft", "sft", None, "s", None, 3, 5),
+    ("t/sft", "sft", None, "t", None, 6, 2),
+    ("s/kd/1", "forward_kl", "big", "s", 1.0, 4, 6),
+    ("s/kd/2", "forward_kl", "big", "s", 2.0, 5, 4),
+    ("t/kd/1", "forward_kl", "big", "t", 1.0, 7, 3),
+    ("t/kd/2", "forward_kl", "big", "t", 2.0, 6, 2),
+    ("s/rkd/1", "reverse_kl", "big", "s", 1.0, 2, 5),
+    ("t/rkd/1", "reverse_kl", "big", "t", 1.0, 6, 4),
+    ("lost", "forward_kl", "big", "u", 1.0, 9, 9),
+]
+# Best temperature minus SFT, in percentage points, by hand: (s, t) of each method and task.
+GAINS = {
+    ("forward_kl", "gsm8k"): [20.0, 10.0],
+    ("forward_kl", "SVAMP"): [10.0, 10.0],
+    ("forward_kl", "Average"): [10.0, 10.0],
+    ("reverse_kl", "gsm8k"): [-10.0, 0.0],
+    ("reverse_kl", "SVAMP"): [0.0, 20.0],
+    ("reverse_kl", "Average"): [-5.0, 10.0],
+}
+
+
+def published_tests() -> pd.DataFrame:
+    records, cells = {}, []
+    for cell, method, teacher, student, temperature, *right in GRID:
+        marks = ["1" * count + "0" * (10 - count) for count in right]
+        # By the robust scoring everybody is always wrong: only the published one may enter.
+        records[cell] = {
+            task: [replace(r, correct_robust=False) for r in marked(task, mark)]
+            for task, mark in zip(("gsm8k", "SVAMP"), marks, strict=True)
+        }
+        facts = {"teacher": teacher, "teacher_condition": teacher and "adapted", "kd_temperature": temperature}
+        cells.append({"cell": cell, "method": method, "student": student, "seed": 0, **facts})
+    controls = {cell: f"{student}/sft" for cell, method, _, student, *_ in GRID if method != "sft" and student != "u"}
+    return published_tests_table(accuracy_table(records), pd.DataFrame(cells), controls)
+
+
+def test_the_published_t_tests_over_the_grid() -> None:
+    table = published_tests()
+    assert set(table["protocol"]) == {"published"}
+    for task in ("gsm8k", "SVAMP", "Average"):
+        for group in ("all", "forward_kl", "reverse_kl"):
+            gains = [g for (family, t), both in GAINS.items() for g in both if t == task and group in ("all", family)]
+            found = row(table, test="ttest_1samp", group=group, task=task)
+            assert found["n"] == len(gains)
+            if len(set(gains)) == 1:
+                assert math.isnan(found["p_value"])
+                continue
+            expected = stats.ttest_1samp(gains, 0.0, alternative="greater")
+            assert (found["statistic"], found["p_value"]) == pytest.approx((expected.statistic, expected.pvalue))
+
+
+def test_the_published_anova_over_the_grid() -> None:
+    table = published_tests()
+    for task in ("gsm8k", "SVAMP", "Average"):
+        expected = stats.f_oneway(GAINS["forward_kl", task], GAINS["reverse_kl", task])
+        found = row(table, test="f_oneway", task=task)
+        assert (found["statistic"], found["p_value"], found["n"]) == pytest.approx(
+            (expected.statistic, expected.pvalue, 4)
+        )
+
+
+def test_nothing_to_test() -> None:
+    records = {"m": {"gsm8k": marked("gsm8k", "10")}}
+    cells = pd.DataFrame([{"cell": "m", "method": "sft", "student": "s", "seed": 0}])
+    assert published_tests_table(accuracy_table(records), cells, {}).empty

@@ -1,0 +1,193 @@
+"""Generation says what the model says, whoever stands beside a prompt in its batch and whatever ran before."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator, plan_batches
+from kdscope.models.load import load_model, load_tokenizer
+from kdscope.models.source import ModelPlace
+
+PROMPTS = [
+    list(b"Ann has 3 pens and gets 4."),
+    list(b"12 + 30 ="),
+    list(b"x"),
+    list(b"A long question, is it not?" * 2),
+]
+GREEDY = Decoding(max_new_tokens=16)
+SAMPLED = Decoding(max_new_tokens=16, temperature=1.0, seed=3)
+END, PAD = 256, 257
+
+
+def generator_of(folder: Path) -> HuggingFaceGenerator:
+    place = ModelPlace(str(folder))
+    return HuggingFaceGenerator(load_model(place, "float32", "cpu"), load_tokenizer(place))
+
+
+@pytest.fixture(scope="module")
+def generator(model_folder: Path) -> HuggingFaceGenerator:
+    return generator_of(model_folder)
+
+
+@torch.no_grad()
+def greedy_by_hand(generator: HuggingFaceGenerator, prompt: list[int], steps: int, stops: set[int]) -> list[int]:
+    """Argmax of the model's own logits, one full forward pass a token, no cache, no padding."""
+    written: list[int] = []
+    while len(written) < steps and not stops.intersection(written):
+        logits = generator.model(input_ids=torch.tensor([[*prompt, *written]])).logits
+        written.append(int(logits[0, -1].argmax()))
+    return written
+
+
+def text_of(generator: HuggingFaceGenerator, ids: tuple[int, ...]) -> str:
+    return str(generator.tokenizer.decode([i for i in ids if i < END]))
+
+
+def test_a_batch_says_what_each_prompt_alone_does(generator: HuggingFaceGenerator) -> None:
+    together = generator.generate(PROMPTS, GREEDY)
+    for prompt, completion in zip(PROMPTS, together, strict=True):
+        expected = greedy_by_hand(generator, prompt, 16, {END})
+        assert list(completion.token_ids) == expected
+        assert generator.generate([prompt], GREEDY) == [completion]
+    assert len({completion.text for completion in together}) > 2
+
+
+def stopping_at(generator: HuggingFaceGenerator, stop: int) -> HuggingFaceGenerator:
+    """The same model with one more end token."""
+    model = load_model(ModelPlace(generator.model.name_or_path), "float32", "cpu")
+    model.generation_config.eos_token_id = [END, stop]
+    return replace(generator, model=model)
+
+
+def test_a_completion_ends_with_its_end_token(generator: HuggingFaceGenerator) -> None:
+    free = generator.generate(PROMPTS, GREEDY)
+    stop = free[0].token_ids[5]
+    stopped = stopping_at(generator, stop).generate(PROMPTS, GREEDY)
+    for before, after in zip(free, stopped, strict=True):
+        length = before.token_ids.index(stop) + 1 if stop in before.token_ids else 16
+        assert after.token_ids == before.token_ids[:length]
+        assert after.finish_reason == ("stop" if stop in before.token_ids else "length")
+        kept = after.token_ids[:-1] if after.finish_reason == "stop" else after.token_ids
+        assert after.text == text_of(generator, kept)
+    assert {completion.finish_reason for completion in stopped} == {"stop", "length"}
+
+
+def test_padding_that_is_the_end_token_is_not_taken_for_text(generator: HuggingFaceGenerator) -> None:
+    stop = generator.generate(PROMPTS[:1], GREEDY)[0].token_ids[3]
+    expected = stopping_at(generator, stop).generate(PROMPTS, GREEDY)
+    ambiguous = stopping_at(generator, stop)
+    tokenizer = load_tokenizer(ModelPlace(generator.model.name_or_path))
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(stop)
+    assert tokenizer.pad_token_id == stop
+    written = replace(ambiguous, tokenizer=tokenizer).generate(PROMPTS, GREEDY)
+    assert [c.token_ids for c in written] == [c.token_ids for c in expected]
+    assert [c.finish_reason for c in written] == [c.finish_reason for c in expected]
+
+
+def test_end_tokens_in_a_prompt_are_read_like_any_other(generator: HuggingFaceGenerator) -> None:
+    prompt = [72, END, 73, PAD, 74]
+    completions = generator.generate([prompt, PROMPTS[3]], GREEDY)
+    assert list(completions[0].token_ids) == greedy_by_hand(generator, prompt, 16, {END})
+
+
+def test_every_end_token_of_a_checkpoint_ends(model_folder: Path, tmp_path: Path) -> None:
+    free = generator_of(model_folder).generate(PROMPTS, GREEDY)
+    stops = [free[0].token_ids[2], free[1].token_ids[4]]
+    copied = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    (copied / "generation_config.json").write_text(json.dumps({"eos_token_id": stops}))
+    for before, after in zip(free, generator_of(copied).generate(PROMPTS, GREEDY), strict=True):
+        ends = [before.token_ids.index(stop) + 1 for stop in {*stops, END} if stop in before.token_ids]
+        assert after.token_ids == before.token_ids[: min(ends, default=16)]
+        assert after.finish_reason == ("stop" if ends else "length")
+
+
+def test_a_checkpoints_own_habits_are_ignored(model_folder: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    habits = {"do_sample": True, "temperature": 0.1, "top_k": 2, "repetition_penalty": 5.0, "eos_token_id": END}
+    habits |= {"no_repeat_ngram_size": 1, "min_new_tokens": 9, "max_length": 3, "num_beams": 1}
+    (copied / "generation_config.json").write_text(json.dumps(habits))
+    plain, own = generator_of(model_folder), generator_of(copied)
+    for decoding in (GREEDY, SAMPLED):
+        assert own.generate(PROMPTS, decoding) == plain.generate(PROMPTS, decoding)
+
+
+def test_samples_depend_on_seed_and_call_and_nothing_else(generator: HuggingFaceGenerator) -> None:
+    first = generator.generate(PROMPTS, SAMPLED, call=4)
+    generator.generate(PROMPTS[:2], SAMPLED, call=5)
+    torch.manual_seed(123)
+    torch.randn(7)
+    assert generator.generate(PROMPTS, SAMPLED, call=4) == first
+    assert generator.generate(PROMPTS, SAMPLED, call=5) != first
+    assert generator.generate(PROMPTS, replace(SAMPLED, seed=4), call=4) != first
+    assert generator.generate(PROMPTS, replace(GREEDY, seed=9), call=8) == generator.generate(PROMPTS, GREEDY)
+
+
+@torch.no_grad()
+def next_probabilities(generator: HuggingFaceGenerator, temperature: float) -> np.ndarray:
+    logits = generator.model(input_ids=torch.tensor([[65, 66, 67]])).logits[0, -1].double()
+    return torch.softmax(logits / temperature, -1).numpy()
+
+
+def first_tokens(generator: HuggingFaceGenerator, count: int, **settings: float) -> np.ndarray:
+    decoding = Decoding(max_new_tokens=1, seed=5, **settings)
+    completions = generator.generate([[65, 66, 67]] * count, decoding)
+    return np.bincount([c.token_ids[0] for c in completions], minlength=258)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 3.0])
+def test_sampling_follows_the_softmax_at_its_temperature(generator: HuggingFaceGenerator, temperature: float) -> None:
+    """All 258 tokens can come: a default top-k of 50 would show here."""
+    count = 6000
+    seen = first_tokens(generator, count, temperature=temperature)
+    expected = next_probabilities(generator, temperature) * count
+    common = expected >= 5
+    pooled_seen = [*seen[common], seen[~common].sum()]
+    pooled = [*expected[common], expected[~common].sum()]
+    assert chisquare(pooled_seen, pooled).pvalue > 1e-4
+    if temperature == 3.0:
+        assert np.count_nonzero(seen) > 200
+
+
+def test_top_p_keeps_the_nucleus(generator: HuggingFaceGenerator) -> None:
+    probabilities = next_probabilities(generator, 3.0)
+    order = np.argsort(-probabilities)
+    nucleus = order[: 1 + int(np.searchsorted(np.cumsum(probabilities[order]), 0.3))]
+    seen = first_tokens(generator, 3000, temperature=3.0, top_p=0.3)
+    assert set(np.flatnonzero(seen)) == set(nucleus)
+
+
+def test_autocast_generates_in_bfloat16(model_folder: Path) -> None:
+    plain = generator_of(model_folder)
+    kinds = set()
+    plain.model.lm_head.register_forward_hook(lambda _module, _inputs, output: kinds.add(output.dtype))
+    replace(plain, autocast_dtype=torch.bfloat16).generate(PROMPTS, GREEDY)
+    assert kinds == {torch.bfloat16}
+    plain.generate(PROMPTS[:1], GREEDY)
+    assert kinds == {torch.bfloat16, torch.float32}
+
+
+def test_text_leaves_special_tokens_out(generator: HuggingFaceGenerator) -> None:
+    completion = generator._completion([72, PAD, 105, END, PAD], frozenset({END}))
+    assert completion == Completion((72, PAD, 105, END), text_of(generator, (72, 105)), "stop")
+    assert generator._completion([END, 72], frozenset({END})) == Completion((END,), "", "stop")
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 9))
+def test_a_plan_covers_every_prompt_once_longest_first(lengths: list[int], size: int) -> None:
+    plan = plan_batches(lengths, size)
+    flat = [index for batch in plan for index in batch]
+    assert sorted(flat) == list(range(len(lengths)))
+    assert [lengths[i] for i in flat] == sorted(lengths, reverse=True)
+    assert [len(batch) for batch in plan[:-1]] == [size] * (len(plan) - 1) if plan else True
+    assert all(0 < len(batch) <= size for batch in plan)

@@ -1,0 +1,169 @@
+"""Models come in whole, in one precision, and never from pickles."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kdscope.errors import MachineError, ModelError
+from kdscope.models.load import check_device, load_model, load_tokenizer, save_model
+from kdscope.models.lora import add_lora
+from kdscope.models.source import ModelPlace
+
+
+@pytest.fixture
+def copied(model_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the model that a test may damage."""
+    return Path(shutil.copytree(model_folder, tmp_path / "copied"))
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def make_adapter(model_folder: Path, folder: Path) -> Path:
+    """An adapter that changes the model a lot."""
+    place = ModelPlace(str(model_folder))
+    trained = add_lora(
+        load_model(place, "float32", "cpu"), rank=3, alpha=6.0, dropout=0.0, target_modules="all-linear", seed=0
+    )
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in trained.trainable().values():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    save_model(trained.network, load_tokenizer(place), folder)
+    return folder
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_weights_come_in_the_precision_asked_for(model_folder: Path, name: str, dtype: torch.dtype) -> None:
+    model = load_model(ModelPlace(str(model_folder)), name, "cpu")
+    stored = load_file(model_folder / "model.safetensors")
+    weights = dict(model.named_parameters())
+    assert weights.keys() == stored.keys()
+    for key, weight in weights.items():
+        assert torch.equal(weight, stored[key].to(dtype))
+    assert not model.training
+
+
+def test_the_checkpoints_own_sampling_habits_are_dropped_but_not_its_end_tokens(copied: Path) -> None:
+    habits = {"do_sample": True, "temperature": 0.3, "top_k": 5, "repetition_penalty": 1.7, "eos_token_id": [256, 11]}
+    (copied / "generation_config.json").write_text(json.dumps(habits))
+    kept = load_model(ModelPlace(str(copied)), "float32", "cpu").generation_config.to_diff_dict()
+    assert {key: value for key, value in kept.items() if key != "transformers_version"} == {"eos_token_id": [256, 11]}
+
+
+def test_pickled_weights_are_refused(copied: Path) -> None:
+    torch.save(load_file(copied / "model.safetensors"), copied / "pytorch_model.bin")
+    (copied / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        load_model(ModelPlace(str(copied)), "float32", "cpu")
+
+
+def test_a_pickled_adapter_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(model_folder, tmp_path / "adapter")
+    torch.save(load_file(adapter / "adapter_model.safetensors"), adapter / "adapter_model.bin")
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelError, match="pickled adapters are refused"):
+        load_model(ModelPlace(str(model_folder), adapter=str(adapter)), "float32", "cpu")
+
+
+def test_missing_weights_are_refused_and_not_made_up(copied: Path) -> None:
+    change_config(copied, num_hidden_layers=5)
+    with pytest.raises(ModelError, match=r"lacks 18 of the model's weights .*model\.layers\.3"):
+        load_model(ModelPlace(str(copied)), "float32", "cpu")
+
+
+def test_weights_of_another_shape_are_refused(copied: Path) -> None:
+    change_config(copied, hidden_size=16)
+    with pytest.raises(ModelError, match="cannot load a causal LM"):
+        load_model(ModelPlace(str(copied)), "float32", "cpu")
+
+
+def test_half_a_file_is_refused(copied: Path) -> None:
+    file = copied / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(ModelError, match="cannot load a causal LM"):
+        load_model(ModelPlace(str(copied)), "float32", "cpu")
+
+
+@pytest.mark.parametrize("config", [None, "{}", '{"model_type": "no-such-thing"}', "{"])
+def test_what_is_no_model_is_refused(tmp_path: Path, config: str | None) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ModelError, match="cannot load a causal LM"):
+        load_model(ModelPlace(str(tmp_path)), "float32", "cpu")
+
+
+def test_padding_falls_back_to_the_end_token(copied: Path) -> None:
+    file = copied / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    settings.pop("pad_token")
+    file.write_text(json.dumps(settings))
+    tokenizer = load_tokenizer(ModelPlace(str(copied)))
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id == 256
+
+
+def test_a_tokenizer_without_an_end_is_refused(copied: Path) -> None:
+    file = copied / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    settings.pop("eos_token")
+    file.write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="no end-of-sequence token"):
+        load_tokenizer(ModelPlace(str(copied)))
+
+
+@pytest.mark.parametrize("content", [None, "{}", "{"])
+def test_a_broken_tokenizer_is_refused(copied: Path, content: str | None) -> None:
+    file = copied / "tokenizer.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(ModelError, match="no usable tokenizer"):
+        load_tokenizer(ModelPlace(str(copied)))
+
+
+@torch.no_grad()
+def test_an_adapter_is_merged_in_float32_and_rounded_once(model_folder: Path, tmp_path: Path) -> None:
+    """The oracle: the merged float32 model saved as a folder, then loaded in bfloat16 like any other."""
+    place = ModelPlace(str(model_folder), adapter=str(make_adapter(model_folder, tmp_path / "adapter")))
+    exact = load_model(place, "float32", "cpu")
+    save_model(exact, load_tokenizer(place), tmp_path / "merged")
+    expected = load_model(ModelPlace(str(tmp_path / "merged")), "bfloat16", "cpu")
+    rounded = load_model(place, "bfloat16", "cpu")
+    ids = torch.arange(200).reshape(1, 200)
+    assert torch.equal(rounded(ids).logits, expected(ids).logits)
+    assert {b.dtype for b in rounded.buffers()} == {b.dtype for b in expected.buffers()}
+    plain = load_model(ModelPlace(str(model_folder)), "float32", "cpu")
+    assert not torch.allclose(exact(ids).logits, plain(ids).logits, atol=0.1)
+
+
+def test_saved_folders_hold_no_pickles(model_folder: Path, tmp_path: Path) -> None:
+    place = ModelPlace(str(model_folder))
+    save_model(load_model(place, "bfloat16", "cpu"), load_tokenizer(place), tmp_path / "model")
+    names = {file.name for file in (tmp_path / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
+    assert not {name for name in names if name.endswith((".bin", ".pt", ".pkl"))}
+    again = load_model(ModelPlace(str(tmp_path / "model")), "bfloat16", "cpu")
+    assert {p.dtype for p in again.parameters()} == {torch.bfloat16}
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for device in ("cuda", "mps"):
+        with pytest.raises(MachineError, match=f"runtime.device is {device}"):
+            check_device(device, "float32")
+    assert check_device("cpu", "bfloat16") == torch.device("cpu")
+
+
+def test_bfloat16_on_an_old_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    with pytest.raises(MachineError, match=r"runtime\.dtype: float32"):
+        check_device("cuda", "bfloat16")
+    assert check_device("cuda", "float32").type == "cuda"

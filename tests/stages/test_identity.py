@@ -1,0 +1,61 @@
+"""A source model is its content, wherever it lies."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kdscope.errors import IdentityError
+from kdscope.models.source import ModelPlace
+from kdscope.pipeline.fingerprint import HashCache
+from kdscope.stages.identity import source_identity, source_place
+from kdscope.study.schema import Student, Teacher
+from tests.builders import make_model
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> HashCache:
+    return HashCache(tmp_path / "hashes.json", settle_seconds=0.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("identity") / "model")
+
+
+def test_a_copy_is_the_same_model(folder: Path, cache: HashCache, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
+    (copied / "README.md").write_text("words change nothing")
+    first, second = (source_identity(Teacher(name="t", path=path), cache) for path in (folder, copied))
+    assert first == second
+    assert first == source_identity(Student(name="s", path=folder, keep_layers=2), cache)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", "modeling_own.py"])
+def test_another_content_is_another_model(name: str, folder: Path, cache: HashCache, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(folder, tmp_path / "changed"))
+    before = source_identity(Teacher(name="t", path=changed), cache)
+    with (changed / name).open("ab") as file:
+        file.write(b" ")
+    assert source_identity(Teacher(name="t", path=changed), cache) != before
+
+
+def test_a_hub_model_is_its_commit(cache: HashCache) -> None:
+    source = Teacher(name="t", hub="owner/name", revision="a" * 40, trust_remote_code=True)
+    assert source_identity(source, cache) == {"hub": "owner/name", "revision": "a" * 40}
+    place = source_place(source)
+    assert isinstance(place, dict)
+    assert ModelPlace(**place) == ModelPlace("owner/name", "a" * 40, None, trust_remote_code=True)
+
+
+def test_a_folder_is_loaded_from_where_it_lies(folder: Path) -> None:
+    place = source_place(Teacher(name="t", path=folder))
+    assert isinstance(place, dict)
+    assert ModelPlace(**place) == ModelPlace(str(folder))
+
+
+def test_an_empty_folder_is_no_model(cache: HashCache, tmp_path: Path) -> None:
+    with pytest.raises(IdentityError, match="no file matches"):
+        source_identity(Teacher(name="t", path=tmp_path / "nothing"), cache)
