@@ -157,8 +157,14 @@ def published_tests() -> pd.DataFrame:
             for task, mark in zip(("gsm8k", "SVAMP"), marks, strict=True)
         }
         facts = {"teacher": teacher, "teacher_condition": teacher and "adapted", "kd_temperature": temperature}
+        facts |= {"kd_weight": 1.0 if teacher else None, "teacher_noise_std": 0.0 if teacher else None}
         cells.append({"cell": cell, "method": method, "student": student, "seed": 0, **facts})
     controls = {cell: f"{student}/sft" for cell, method, _, student, *_ in GRID if method != "sft" and student != "u"}
+    # Ablations with enormous gains, which must not enter.
+    for name, change in (("base", {"teacher_condition": "base"}), ("noisy", {"teacher_noise_std": 0.5})):
+        records[name] = {task: marked(task, "1" * 10) for task in ("gsm8k", "SVAMP")}
+        cells.append({**cells[2], "cell": name, **change})
+        controls[name] = next(iter(controls.values()))
     return published_tests_table(accuracy_table(records), pd.DataFrame(cells), controls)
 
 
@@ -189,5 +195,6 @@ def test_the_published_anova_over_the_grid() -> None:
 
 def test_nothing_to_test() -> None:
     records = {"m": {"gsm8k": marked("gsm8k", "10")}}
-    cells = pd.DataFrame([{"cell": "m", "method": "sft", "student": "s", "seed": 0}])
+    facts = {"teacher_condition": None, "teacher_noise_std": None}
+    cells = pd.DataFrame([{"cell": "m", "method": "sft", "student": "s", "seed": 0, **facts}])
     assert published_tests_table(accuracy_table(records), cells, {}).empty

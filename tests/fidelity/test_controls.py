@@ -61,3 +61,17 @@ def test_a_single_item_has_no_floor():
 def test_what_has_no_pairs_is_refused(teacher, student, repeats):
     with pytest.raises(StatisticsError):
         shuffled_floor(agreement, teacher, student, seed=0, repeats=repeats)
+
+
+def test_groups_keep_every_item_among_its_own() -> None:
+    groups = [name for name in ("a", "b", "c") for _ in range(7)]
+    met: list[tuple[str, str]] = []
+
+    def measure(teacher: list[tuple[str, int]], student: list[tuple[str, int]]) -> float:
+        met.extend((t[0], s[0]) for t, s in zip(teacher, student, strict=True))
+        return float(any(t == s for t, s in zip(teacher, student, strict=True)))
+
+    items = [(group, index) for index, group in enumerate(groups)]
+    assert shuffled_floor(measure, items, items, 0, 20, groups) == 0.0
+    assert all(t == s for t, s in met)
+    assert math.isnan(shuffled_floor(measure, items[:8], items[:8], 0, 1, groups[:8])), "one item of 'b' has no other"

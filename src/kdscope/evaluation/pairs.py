@@ -79,7 +79,8 @@ def _rows(task: str, student: Sequence[Record], teacher: Sequence[Record], scori
         [is_correct(r, scoring) for r in teacher],
         [is_correct(r, scoring) for r in student],
     )
-    floor = shuffled_floor(_agreement, teacher_keys, student_keys, _FLOOR_SEED, _FLOOR_REPEATS)
+    tasks = [r.task for r in student]
+    floor = shuffled_floor(_agreement, teacher_keys, student_keys, _FLOOR_SEED, _FLOOR_REPEATS, tasks)
     rows = [
         FidelityRow(
             task, name, float(getattr(measured, name)), measured.items, floor if name == "agreement" else math.nan
@@ -87,7 +88,7 @@ def _rows(task: str, student: Sequence[Record], teacher: Sequence[Record], scori
         for name in (field.name for field in fields(AnswerFidelity))
         if name not in ("items", "cohen_kappa")
     ]
-    return rows + _trace_rows(task, [r.completion for r in student], [r.completion for r in teacher])
+    return rows + _trace_rows(task, student, teacher)
 
 
 def _answer_key(record: Record, scoring: str, numeric: frozenset[str]) -> str | None:
@@ -110,21 +111,17 @@ def _agreement(teacher_keys: list[str | None], student_keys: list[str | None]) -
     return same / len(teacher_keys)
 
 
-def _trace_rows(task: str, student: list[str], teacher: list[str]) -> list[FidelityRow]:
+def _trace_rows(task: str, student: Sequence[Record], teacher: Sequence[Record]) -> list[FidelityRow]:
     measures: dict[str, Callable[[list[str], list[str]], float]] = {
         "bleu": lambda t, s: trace_bleu(s, t).corpus,
         "chrf": lambda t, s: trace_bleu(s, t).chrf,
     }
-    return [
-        FidelityRow(
-            task,
-            name,
-            measure(teacher, student),
-            len(student),
-            shuffled_floor(measure, teacher, student, _FLOOR_SEED, 1),
-        )
-        for name, measure in measures.items()
-    ]
+    written, taught, tasks = [r.completion for r in student], [r.completion for r in teacher], [r.task for r in student]
+    rows = []
+    for name, measure in measures.items():
+        floor = shuffled_floor(measure, taught, written, _FLOOR_SEED, 1, tasks)
+        rows.append(FidelityRow(task, name, measure(taught, written), len(written), floor))
+    return rows
 
 
 def check_same_items(task: str, first: Sequence[Record], second: Sequence[Record]) -> None:
