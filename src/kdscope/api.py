@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdscope.data.sources import read_examples, read_items
-from kdscope.errors import StudyError
+from kdscope.data.sources import Example, read_examples, read_items, split_examples
+from kdscope.errors import DataError, StudyError
 from kdscope.pipeline.events import Events, NullEvents
 from kdscope.pipeline.explain import Explanation, explain
 from kdscope.pipeline.fingerprint import HashCache
@@ -120,14 +121,23 @@ def _build(study: Study, root: Path) -> StudyPlan:
 
 def _sizes(study: Study) -> Sizes:
     """Read all data once: every row is checked before anything runs."""
-    examples = read_examples(study.data.path)
     items = {name: read_items(get_task(name), study.tasks.folder, study.tasks.limit) for name in study.tasks.names}
+    train = _training_examples(study)
     return measure_sizes(
-        study,
-        [f"{e.instruction}{e.input}" for e in examples],
-        [e.output for e in examples],
+        [f"{e.instruction}{e.input}" for e in train],
+        [e.output for e in train],
         {name: [f"{item.instruction}{item.input}" for item in rows] for name, rows in items.items()},
     )
+
+
+def _training_examples(study: Study) -> Sequence[Example]:
+    data = study.data
+    examples = read_examples(data.path)
+    try:
+        split = split_examples(examples, limit=data.limit, validation_items=data.validation_items, seed=data.seed)
+    except DataError as error:
+        raise DataError(str(error), file=data.path) from error
+    return split.train
 
 
 def _deliver(plan: StudyPlan, result: RunResult, folder: Path) -> StudyResult:

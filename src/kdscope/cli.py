@@ -20,20 +20,17 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="""Distil language models, and know what you got.
-
-    A study is one YAML file: teachers, students, methods, data, tasks. kdscope trains every combination once, measures
-    whether each student got better than plain fine-tuning and whether it still answers like its teacher, and writes a
-    page that says what can be concluded.
-
-    [bold]First steps[/]
-
-      kdscope plan study.yaml       what would run, what is done, how long it takes
-
-      kdscope run study.yaml        run it; again: continue, or do nothing if all is done
-
-      kdscope explain study.yaml distil   why a stage must run again
-    """,
+    help=(
+        "Distil language models, and know what you got.\n\n"
+        "A study is one YAML file: teachers, students, methods, data, tasks. kdscope trains every combination once, "
+        "measures whether each student got better than plain fine-tuning and whether it still answers like its "
+        "teacher, and writes a page that says what can be concluded.\n\n"
+        "[bold]A study, step by step[/]\n\n"
+        "  kdscope plan STUDY.yaml\n\n"
+        "  kdscope run STUDY.yaml\n\n"
+        "  kdscope explain STUDY.yaml gkd\n\n"
+        "`kdscope COMMAND --help` says more; `kdscope schema` describes every key of a study."
+    ),
 )
 
 StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file. `kdscope schema` describes every key.")]

@@ -103,19 +103,13 @@ def test_methods_pay_for_what_they_use(study: Study) -> None:
 # Sizes
 
 
-def test_sizes_of_a_study_follow_its_text(study: Study) -> None:
+def test_sizes_of_a_study_follow_its_text() -> None:
     prompts, responses = ["x" * 35, "x" * 70], ["y" * 7] * 2
-    sizes = measure_sizes(study, prompts * 12, responses * 12, {"AddSub": ["z" * 14] * 6})
+    sizes = measure_sizes(prompts * 12, responses * 12, {"AddSub": ["z" * 14] * 6})
     template = sizes.item_tokens["AddSub"] - 14 / CHARACTERS_PER_TOKEN
     assert sizes.prompt_tokens == pytest.approx(52.5 / CHARACTERS_PER_TOKEN + template)
     assert sizes.response_tokens == pytest.approx(7 / CHARACTERS_PER_TOKEN + 1)  # the end token
-    assert (sizes.examples, sizes.items) == (24 - 4, {"AddSub": 6})
-
-
-@pytest.mark.parametrize(("limit", "expected"), [(None, 20), (10, 6), (24, 20), (99, 20)])
-def test_a_limit_counts_the_rows_held_out(study: Study, limit: int | None, expected: int) -> None:
-    limited = study.model_copy(update={"data": study.data.model_copy(update={"limit": limit})})
-    assert measure_sizes(limited, ["x"] * 24, ["y"] * 24, {}).examples == expected
+    assert (sizes.examples, sizes.items) == (24, {"AddSub": 6})
 
 
 def test_shapes_are_read_from_the_files_and_pruned(study: Study, tmp_path: Path) -> None:

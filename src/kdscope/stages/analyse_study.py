@@ -45,9 +45,9 @@ def _records(context: StageContext, number: int, tasks: list[str]) -> dict[str, 
 
 
 def _controls(arms: list[dict[str, Any]], complete: dict[str, Any]) -> dict[str, str]:
-    """The SFT student of the same base and seed, for every other student."""
+    """The SFT student of the same base and seed, for every other student; the first, where a study has several."""
     students = [arm for arm in arms if arm["role"] == "student" and arm["label"] in complete]
-    control = {(a["student"], a["seed"]): a["label"] for a in students if a["method"] == "sft"}
+    control = {(a["student"], a["seed"]): a["label"] for a in reversed(students) if a["method"] == "sft"}
     keys = {a["label"]: (a["student"], a["seed"]) for a in students if a["method"] != "sft"}
     return {label: control[key] for label, key in keys.items() if key in control}
 

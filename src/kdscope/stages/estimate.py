@@ -17,7 +17,7 @@ from kdscope.pipeline.plan import PlannedStage
 from kdscope.pipeline.stage import Cost
 from kdscope.pipeline.store import Store
 from kdscope.study.grid import Cell
-from kdscope.study.schema import ModelSource, Student, Study, Training, Tuning
+from kdscope.study.schema import ModelSource, Student, Training, Tuning
 
 CHARACTERS_PER_TOKEN = 3.5
 _TEMPLATE_TOKENS = 32
@@ -98,13 +98,12 @@ class Sizes:
         return Cost(tokens=tokens, flops=2.0 * shape.parameters * tokens, disk_bytes=self.items[task] * 1500)
 
 
-def measure_sizes(study: Study, prompts: Sequence[str], responses: Sequence[str], items: dict[str, list[str]]) -> Sizes:
-    """Sizes of a study from the text of its data."""
-    used = len(prompts) if study.data.limit is None else min(len(prompts), study.data.limit)
+def measure_sizes(prompts: Sequence[str], responses: Sequence[str], items: dict[str, list[str]]) -> Sizes:
+    """Sizes of a study from the text of its training examples and of its tasks' items."""
     return Sizes(
         prompt_tokens=_mean_tokens(prompts) + _TEMPLATE_TOKENS,
         response_tokens=_mean_tokens(responses) + 1,
-        examples=max(0, used - study.data.validation_items),
+        examples=len(prompts),
         items={task: len(texts) for task, texts in items.items()},
         item_tokens={task: _mean_tokens(texts) + _TEMPLATE_TOKENS for task, texts in items.items()},
     )

@@ -95,7 +95,7 @@ class StageFactory:
         parameters = {
             "model": source_identity(teacher, self.cache),
             "generation": generation.model_dump(mode="json"),
-            "template": self.study.template,
+            "template": self._training_template(),
             "dtype": self.dtype,
             "seed": self.study.seeds[0],
         }
@@ -167,10 +167,14 @@ class StageFactory:
         return {
             "training": settings,
             "tuning": full if tuning.kind == "full" else tuning.model_dump(mode="json"),
-            "template": self.study.template,
+            "template": self._training_template(),
             "dtype": self.dtype,
             "seed": seed,
         }
+
+    def _training_template(self) -> str:
+        # The published code trains and evaluates on prompts that differ in white space.
+        return "published_training" if self.study.template == "published" else self.study.template
 
     def _context(self, checkpoint_every_steps: int | None = None, **places: JSON) -> dict[str, JSON]:
         context: dict[str, JSON] = {"device": self.device, "threads": self.study.runtime.threads, **places}

@@ -1,0 +1,177 @@
+"""The command line: what it prints, and the exit code it leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kdscope.cli import main
+from tests.builders import make_data, study_values, write_study
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Data and a model folder that planning accepts; no weights are ever loaded here."""
+    make_data(tmp_path)
+    model = tmp_path / "teacher"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"num_hidden_layers": 3}))
+    (model / "tokenizer.json").write_text("{}")
+    (model / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    return tmp_path
+
+
+def call(monkeypatch: pytest.MonkeyPatch, capsys: Capture, *arguments: object) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["kdscope", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    out, err = capsys.readouterr()
+    return int(stop.value.code or 0), out, err
+
+
+BROKEN = {
+    "unknown key": {"trainin": {"epochs": 3}},
+    "unknown nested key": {"training": {"epoch": 3}},
+    "wrong type": {"training": {"epochs": "three"}},
+    "boolean for a number": {"seeds": True},
+    "impossible value": {"training": {"learning_rate": -1}},
+    "empty list": {"methods": []},
+    "unknown method": {"methods": ["reversekl"]},
+    "setting of another method": {"methods": [{"name": "sft", "kd_temperature": 2}]},
+    "no teacher": {"teachers": []},
+    "two students of one name": {"students": [{"name": "a", "path": "teacher"}, {"name": "a", "path": "teacher"}]},
+    "bad name": {"name": "../escape"},
+    "unknown task": {"tasks": {"folder": "tasks", "names": ["gsm9k"]}},
+    "task twice": {"tasks": {"folder": "tasks", "names": ["AddSub", "addsub"]}},
+    "missing task file": {"tasks": {"folder": "tasks", "names": ["gsm8k"]}},
+    "missing task folder": {"tasks": {"folder": "nowhere", "names": ["AddSub"]}},
+    "missing data file": {"data": {"path": "nowhere.json"}},
+    "missing model": {"students": {"name": "a", "path": "nowhere"}},
+    "too many layers": {"students": {"name": "a", "path": "teacher", "keep_layers": 9}},
+    "layers out of order": {"students": {"name": "a", "path": "teacher", "keep_layers": [2, 1]}},
+    "branch for a revision": {"students": {"name": "a", "hub": "org/model", "revision": "main"}},
+    "path and hub": {"students": {"name": "a", "path": "teacher", "hub": "org/model"}},
+    "unknown preset": {"preset": "publshed"},
+    "unknown device": {"runtime": {"device": "gpu"}},
+}
+
+
+@pytest.mark.parametrize("changes", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_study_is_one_readable_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, changes: dict[str, object]
+) -> None:
+    study = write_study(folder, **changes)
+    code, out, err = call(monkeypatch, capsys, "run", study, "--store", folder / "store")
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith(f"error: {study}:")
+    assert "Traceback" not in err
+    assert not (folder / "store").exists()
+
+
+BROKEN_ROWS = {
+    "not JSON": ("train.json", "[{]"),
+    "key missing": ("train.json", '[{"instruction": "a"}]'),
+    "too few rows": ("train.json", '[{"instruction": "a", "input": "", "output": "b"}]'),
+    "gold is no number": ("tasks/SVAMP/test.json", '[{"instruction": "a", "answer": "four"}]'),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), BROKEN_ROWS.values(), ids=BROKEN_ROWS.keys())
+def test_broken_data_is_found_before_anything_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, name: str, content: str
+) -> None:
+    (folder / name).write_text(content)
+    code, out, err = call(monkeypatch, capsys, "run", write_study(folder), "--store", folder / "store")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert str(folder / name) in err
+    assert not (folder / "store" / "stages").exists()
+
+
+def test_plan_as_text_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    study = write_study(folder)
+    code, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store")
+    assert code == 0
+    assert "30 of 30 stages will run" in out
+    _, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store", "--json")
+    stages = json.loads(out)
+    assert len(stages) == 30
+    assert {stage["state"] for stage in stages} == {"will run"}
+    assert stages[-1]["kind"] == "write_report"
+
+
+@pytest.mark.parametrize(("limit", "trained"), [(None, 20), (10, 6)])
+def test_the_plan_counts_the_rows_it_trains_on(folder: Path, limit: int | None, trained: int) -> None:
+    from kdscope.api import plan_study
+
+    study = write_study(folder, data={"path": "train.json", "limit": limit, "validation_items": 4})
+    _, planned = plan_study(study, folder / "store")
+    _, whole = plan_study(write_study(folder, training={"max_length_tokens": 200, "epochs": 1}), folder / "store")
+    tokens = [next(p.stage.cost.tokens for p in plan if "sft" in p.stage.label) for plan in (planned, whole)]
+    assert tokens[0] == pytest.approx(tokens[1] * 2 * trained / 20, rel=0.1)
+
+
+def test_aliases_of_tasks_are_one_identity(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    identities = []
+    for name in ("AddSub", "addsub"):
+        study = write_study(folder, tasks={"folder": "tasks", "names": [name]})
+        _, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store", "--json")
+        identities.append(json.loads(out)[-1]["identity"])
+    assert identities[0] == identities[1]
+
+
+def test_explain_lists_stages_it_does_not_know(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    code, _, err = call(monkeypatch, capsys, "explain", write_study(folder), "nothing", "--store", folder / "store")
+    assert code == 2
+    assert "kdscope plan" in err
+
+
+def test_tasks_and_schema(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    code, out, _ = call(monkeypatch, capsys, "tasks", "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 14
+    _, out, _ = call(monkeypatch, capsys, "schema")
+    assert {"name", "students", "methods"} <= set(json.loads(out)["required"])
+
+
+def test_run_without_a_study_says_how_to_start(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    code, out, _ = call(monkeypatch, capsys, "run")
+    assert code == 2
+    assert "examples/" in out
+
+
+def test_help_is_fast() -> None:
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "kdscope", "--help"], check=True, capture_output=True)
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.5
+
+
+def test_planning_loads_nothing_heavy(folder: Path) -> None:
+    write_study(folder)
+    code = (
+        "import sys; sys.argv = ['kdscope', 'plan', 'study.yaml', '--json']\n"
+        "from kdscope.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'transformers', 'pandas', 'scipy', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_study_values_are_the_study(folder: Path) -> None:
+    """The builder's study must stay a valid one, or the broken ones above prove nothing."""
+    from kdscope.api import load_study
+
+    assert load_study(write_study(folder)).name == study_values(folder)["name"]
