@@ -16,6 +16,7 @@ from kdscope.stages.graph import StudyPlan
 from tests.builders import make_data, write_study
 
 Planned = Callable[..., StudyPlan]
+AFTERWARDS = {"compare_pair", "analyse_study", "write_report"}
 
 
 @pytest.fixture
@@ -93,13 +94,16 @@ def test_teachers_nobody_learns_from_are_left_out(planned: Planned) -> None:
 @pytest.mark.parametrize(
     ("changes", "kinds"),
     [
-        ({"scoring": "published"}, {"compare_pair", "analyse_study", "write_report"}),
+        ({"scoring": "published"}, AFTERWARDS),
         ({"description": "another"}, {"write_report"}),
         ({"runtime": {"device": "cpu", "dtype": "float32", "threads": 2}}, set()),
-        ({"evaluation": {"max_new_tokens": 9, "batch_size": 4}}, {"evaluate_model", "compare_pair", "analyse_study", "write_report"}),
-        ({"teacher_generation": {"max_new_tokens": 13}}, {"record_teacher", "distil_student", "evaluate_model", "compare_pair", "analyse_study", "write_report"}),
+        ({"evaluation": {"max_new_tokens": 9, "batch_size": 4}}, {"evaluate_model", *AFTERWARDS}),
+        (
+            {"teacher_generation": {"max_new_tokens": 13}},
+            {"record_teacher", "distil_student", "evaluate_model", *AFTERWARDS},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_change_reaches_what_depends_on_it(planned: Planned, changes: dict[str, Any], kinds: set[str]) -> None:
     before, after = planned(), planned(**changes)
     stages = by_label(after)
