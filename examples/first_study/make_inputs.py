@@ -36,15 +36,15 @@ def addition(a: int, b: int, rng: random.Random) -> dict[str, str]:
 
 def write_data(rng: random.Random) -> None:
     """Training rows and test items that share no number (parity) and no wording (sums)."""
-    numbers = rng.sample(range(100, 1000), 700)
+    numbers = rng.sample(range(100, 1000), 550)
     sums = [addition(rng.randrange(10), rng.randrange(10), rng) for _ in range(2000)]
     unique = list({row["instruction"]: row for row in sums}.values())
-    rows = [parity(n) for n in numbers[:500]] + unique[:700]
+    rows = [parity(n) for n in numbers[:400]] + unique[:400]
     rng.shuffle(rows)
     files = {
         "train.json": rows,
-        "tasks/boolq/test.json": [parity(n) for n in numbers[500:]],
-        "tasks/AddSub/test.json": unique[700:900],
+        "tasks/boolq/test.json": [parity(n) for n in numbers[400:]],
+        "tasks/AddSub/test.json": unique[400:550],
     }
     for name, content in files.items():
         file = INPUTS / name
@@ -71,6 +71,6 @@ def write_model(name: str, hidden: int, layers: int) -> None:
 
 if __name__ == "__main__":
     write_data(random.Random(0))
-    write_model("teacher", hidden=128, layers=4)
-    write_model("student", hidden=64, layers=2)
+    write_model("teacher", hidden=64, layers=4)
+    write_model("student", hidden=32, layers=2)
     print(f"wrote {INPUTS}")

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from kdscope.data.sources import Example, read_examples, read_items, split_examples
 from kdscope.errors import DataError, StudyError
+from kdscope.models.source import read_vocabulary
 from kdscope.pipeline.events import Events, NullEvents
 from kdscope.pipeline.explain import Explanation, explain
+from kdscope.pipeline.files import explained
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.plan import PlannedStage, plan_states
 from kdscope.pipeline.run import RunResult, run_plan
@@ -21,8 +23,9 @@ from kdscope.stages.estimate import Sizes, estimate_seconds, measure_sizes
 from kdscope.stages.execute import execute
 from kdscope.stages.graph import StudyPlan, build_plan
 from kdscope.study.files import check_files
-from kdscope.study.load import read_study
-from kdscope.study.schema import Study
+from kdscope.study.load import LoadedStudy, read_study
+from kdscope.study.schema import DIVERGENCE_METHODS, Study
+from kdscope.study.source import Problem
 from kdscope.tasks import get_task
 
 __all__ = ["StudyResult", "default_store", "explain_stage", "load_study", "plan_study", "run_study"]
@@ -56,6 +59,7 @@ def load_study(path: Path) -> Study:
     """
     loaded = read_study(Path(path))
     check_files(loaded, get_task)
+    _check_vocabularies(loaded)
     tasks = loaded.study.tasks
     canonical = tuple(get_task(name).name for name in tasks.names)
     return loaded.study.model_copy(update={"tasks": tasks.model_copy(update={"names": canonical})})
@@ -83,17 +87,22 @@ def run_study(
     Raises:
         StudyError: The study file is wrong.
         DataError: A row of the data is.
-        StoreError: The store cannot be read or written.
+        StoreError: The store, or the folder of the results, cannot be read or written.
     """
     study = study if isinstance(study, Study) else load_study(study)
     root = Path(store if store is not None else default_store())
     plan, planned = plan_study(study, root)
+    folder = Path(out) if out is not None else Path("runs") / study.name
+    with explained("make the folder of the results", folder):
+        folder.mkdir(parents=True, exist_ok=True)
     seconds = {item.stage.identity: item.stage for item in planned}
     listener = events or NullEvents()
     listener.plan([seconds[item.stage.identity] for item in planned if item.state in ("will run", "damaged")])
+    if all(method.name != "sft" for method in study.methods):
+        listener.warning("no 'sft' among the methods: without that control no gain can be computed")
     result = run_plan([plan.report], Store(root), execute, events=listener)
-    folder = Path(out) if out is not None else Path("runs") / study.name
-    return _deliver(plan, result, folder)
+    with explained("write the results", folder):
+        return _deliver(plan, result, folder)
 
 
 def explain_stage(study: Study | Path, name: str, store: Path | None = None) -> list[tuple[Stage, Explanation]]:
@@ -110,6 +119,24 @@ def explain_stage(study: Study | Path, name: str, store: Path | None = None) -> 
     if not matching:
         raise StudyError(f"no stage of this study matches {name!r}; `kdscope plan` lists them")
     return [(stage, explain(stage, Store(root))) for stage in matching]
+
+
+def _check_vocabularies(loaded: LoadedStudy) -> None:
+    """Divergences need one vocabulary; better to say so now than after the teacher was trained."""
+    study = loaded.study
+    needing = [method.name for method in study.methods if method.name in DIVERGENCE_METHODS]
+    teachers = {t.name: read_vocabulary(t.path) for t in study.teachers if t.path is not None and needing}
+    problems = []
+    for index, student in enumerate(study.students):
+        own = read_vocabulary(student.path) if student.path is not None and teachers else None
+        for name, vocabulary in teachers.items():
+            if own is not None and vocabulary is not None and own != vocabulary:
+                message = (
+                    f"its vocabulary is not that of teacher '{name}', which method '{needing[0]}' compares it with"
+                )
+                problems.append(Problem(("students", index), message))
+    if problems:
+        raise loaded.source.error(problems)
 
 
 def _build(study: Study, root: Path) -> StudyPlan:
@@ -143,7 +170,7 @@ def _training_examples(study: Study) -> Sequence[Example]:
 def _deliver(plan: StudyPlan, result: RunResult, folder: Path) -> StudyResult:
     """Copy what people open out of the store; tables are delivered even where the page could not be made."""
     report, tables = result.final(plan.report), result.final(plan.analysis)
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.html").unlink(missing_ok=True)  # an old page must not stand beside new tables
     if tables is not None:
         source = result.store.path(tables)
         shutil.copytree(source, folder / "tables", dirs_exist_ok=True, ignore=lambda *_: ["manifest.json"])

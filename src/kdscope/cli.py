@@ -33,6 +33,25 @@ app = typer.Typer(
     ),
 )
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from kdscope import __version__
+
+        print(f"kdscope {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+]
+
+
+@app.callback()
+def _options(version: VersionOption = False) -> None:
+    pass
+
+
 StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file. `kdscope schema` describes every key.")]
 StoreOption = Annotated[
     Path | None,
@@ -52,6 +71,8 @@ def run(
     """Run a study: what is done is reused, what was interrupted continues.
 
     Writes OUT/report.html and OUT/tables/*.csv (and .parquet). A failed cell does not stop the others.
+
+    Exit code: 0 all done, 1 a cell or the report failed, 2 bad input.
     """
     from kdscope import api
 
@@ -134,8 +155,8 @@ def main() -> None:
 
 _NO_STUDY = """Give a study file: kdscope run STUDY.yaml
 
-An example to start from is examples/smollm2_math/study.yaml in the source repository; its README.md says
-which model and data to put beside it. `kdscope schema` lists every key of a study."""
+To see a whole study first, run examples/first_study/run.sh of the source repository: it makes its own small models and
+data and takes a few minutes. `kdscope schema` lists every key of a study."""
 
 
 def _events(quiet: bool, as_json: bool) -> Any:
@@ -173,7 +194,8 @@ def _print_plan(planned: list[PlannedStage]) -> None:
     rows = []
     for item in planned:
         cost = item.stage.cost
-        numbers = [f"{cost.tokens:,}", f"{cost.flops:.1e}", _show_bytes(cost.disk_bytes)] if cost.tokens else [""] * 3
+        flops = f"{cost.flops:.1e}" if cost.flops else "unknown"
+        numbers = [f"{cost.tokens:,}", flops, _show_bytes(cost.disk_bytes)] if cost.tokens else [""] * 3
         time = show_seconds(cost.seconds) if item.state in ("will run", "damaged") else ""
         rows.append([item.state, item.stage.kind, item.stage.label, *numbers, time])
     headings = ["state", "stage", "what", "tokens", "FLOPs", "disk", "time"]

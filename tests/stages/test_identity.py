@@ -43,8 +43,20 @@ def test_another_content_is_another_model(name: str, folder: Path, cache: HashCa
 
 
 def test_a_hub_model_is_its_commit(cache: HashCache) -> None:
-    source = Teacher(name="t", hub="owner/name", revision="a" * 40, trust_remote_code=True)
+    source = Teacher(name="t", hub="owner/name", revision="a" * 40)
     assert source_identity(source, cache) == {"hub": "owner/name", "revision": "a" * 40}
+    # A repository's own code may be another architecture than the library's of that name.
+    trusted = source.model_copy(update={"trust_remote_code": True})
+    assert source_identity(trusted, cache) == {"hub": "owner/name", "revision": "a" * 40, "trust_remote_code": True}
+
+
+def test_a_folder_that_hides_a_hub_model_is_refused(
+    cache: HashCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="owner/name: a folder of that name"):
+        source_identity(Teacher(name="t", hub="owner/name", revision="a" * 40), cache)
     place = source_place(source)
     assert isinstance(place, dict)
     assert ModelPlace(**place) == ModelPlace("owner/name", "a" * 40, None, trust_remote_code=True)

@@ -32,6 +32,20 @@ def encode_response(tokenizer: Tokenizer, response: str) -> list[int]:
     return [*tokenizer(response, add_special_tokens=False).input_ids, int(tokenizer.eos_token_id)]
 
 
+def encode_recorded(
+    tokenizer: Tokenizer, token_ids: Sequence[int], text: str, *, finished: bool, same_vocabulary: bool
+) -> list[int]:
+    """A teacher's response as the student's token ids, ending in the student's own end token if the teacher stopped.
+
+    With one vocabulary the sampled ids are kept; otherwise the text is encoded anew.
+    """
+    if same_vocabulary:
+        ids = list(token_ids[:-1] if finished else token_ids)
+    else:
+        ids = list(tokenizer(text, add_special_tokens=False).input_ids)
+    return [*ids, int(tokenizer.eos_token_id)] if finished else ids
+
+
 def join(prompts: Sequence[Sequence[int]], responses: Iterable[Sequence[int]], max_length: int) -> list[TokenSequence]:
     """Prompt and response ids as training sequences, cut at `max_length` tokens.
 

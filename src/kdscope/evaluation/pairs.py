@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 from kdscope.errors import DataError
 from kdscope.evaluation.records import Record
-from kdscope.fidelity import AnswerFidelity, answer_fidelity, shuffled_floor, trace_bleu
+from kdscope.fidelity import AnswerFidelity, answer_fidelity, corpus_bleu, corpus_chrf, shuffled_floor
 from kdscope.tasks import get_task
 from kdscope.tasks.quantities import parse_number
 
@@ -86,7 +86,7 @@ def _rows(task: str, student: Sequence[Record], teacher: Sequence[Record], scori
             task, name, float(getattr(measured, name)), measured.items, floor if name == "agreement" else math.nan
         )
         for name in (field.name for field in fields(AnswerFidelity))
-        if name not in ("items", "cohen_kappa")
+        if name != "items" and (name != "cohen_kappa" or not numeric)
     ]
     return rows + _trace_rows(task, student, teacher)
 
@@ -113,8 +113,8 @@ def _agreement(teacher_keys: list[str | None], student_keys: list[str | None]) -
 
 def _trace_rows(task: str, student: Sequence[Record], teacher: Sequence[Record]) -> list[FidelityRow]:
     measures: dict[str, Callable[[list[str], list[str]], float]] = {
-        "bleu": lambda t, s: trace_bleu(s, t).corpus,
-        "chrf": lambda t, s: trace_bleu(s, t).chrf,
+        "bleu": lambda t, s: corpus_bleu(s, t),
+        "chrf": lambda t, s: corpus_chrf(s, t),
     }
     written, taught, tasks = [r.completion for r in student], [r.completion for r in teacher], [r.task for r in student]
     rows = []

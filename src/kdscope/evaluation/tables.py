@@ -42,7 +42,8 @@ def gains_table(records: Mapping[str, ModelRecords], controls: Mapping[str, str]
     """Paired difference of every student to its SFT control, per task and over all items together.
 
     The interval is Tango's score interval, the p-value McNemar's exact test; the pooled p-values of each scoring are
-    adjusted by Holm's method. Items with the same prompt count as one cluster.
+    adjusted by Holm's method. Items with the same prompt count as one cluster. Tasks that only one of the two has
+    answered, because the other failed, are left out.
 
     Args:
         records: Records by model label and task.
@@ -56,7 +57,8 @@ def gains_table(records: Mapping[str, ModelRecords], controls: Mapping[str, str]
         own: list[dict[str, Any]] = []
         for cell, control in controls.items():
             tasks = dict(records[cell])
-            pairs = {task: (list(tasks[task]), list(records[control].get(task, ()))) for task in tasks}
+            common = [task for task in tasks if task in records[control]]
+            pairs = {task: (list(tasks[task]), list(records[control][task])) for task in common}
             for task, pair in pairs.items():
                 check_same_items(task, *pair)
             if len(pairs) > 1:
@@ -73,14 +75,16 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
     """The published H1 over this study's own grid: is the gain positive, and do methods differ?
 
     As published, a student's best temperature (per teacher and method) stands for the method, in percentage points, and
-    ablations stay out: unadapted teachers and noisy ones. Different weights of the divergence count as different cells.
+    ablations stay out: unadapted teachers and noisy ones. Other settings and other seeds count as cells of their own.
     """
+    if accuracy.empty:
+        return pd.DataFrame()
     table = accuracy[accuracy["scoring"] == "published"].set_index(["cell", "task"])["accuracy"]
     ablated = (cells["teacher_condition"] == "base") | (cells["teacher_noise_std"].fillna(0.0) > 0)
     chosen = cells[cells["cell"].isin(list(controls)) & ~ablated]
     rows = [
         {
-            **{key: row[key] for key in ("teacher", "student", "seed", "kd_weight")},
+            **{key: row[key] for key in ("teacher", "student", "seed", "kd_weight", "variant")},
             "family": row["method"],
             "task": task,
             "gain": 100 * (table[row["cell"], task] - table[controls[row["cell"]], task]),
@@ -91,7 +95,7 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
     if not rows:
         return pd.DataFrame()
     gains = pd.DataFrame(rows)
-    keys = ["teacher", "student", "seed", "kd_weight", "family", "task"]
+    keys = ["teacher", "student", "seed", "kd_weight", "variant", "family", "task"]
     best = gains.groupby(keys, sort=False, dropna=False)["gain"].max().reset_index()
     best["task"] = best["task"].replace(AVERAGE, "Average")
     return pd.DataFrame([{"protocol": "published", **asdict(result)} for result in published_h1(best)])

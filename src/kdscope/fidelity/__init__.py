@@ -2,6 +2,14 @@
 
 from kdscope.fidelity.agreement import AnswerFidelity, answer_fidelity
 from kdscope.fidelity.controls import shuffled_floor
-from kdscope.fidelity.traces import TraceBleu, trace_bleu
+from kdscope.fidelity.traces import TraceBleu, corpus_bleu, corpus_chrf, trace_bleu
 
-__all__ = ["AnswerFidelity", "TraceBleu", "answer_fidelity", "shuffled_floor", "trace_bleu"]
+__all__ = [
+    "AnswerFidelity",
+    "TraceBleu",
+    "answer_fidelity",
+    "corpus_bleu",
+    "corpus_chrf",
+    "shuffled_floor",
+    "trace_bleu",
+]

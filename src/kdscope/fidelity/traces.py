@@ -34,6 +34,26 @@ class TraceBleu:
     chrf_signature: str
 
 
+def corpus_bleu(student_texts: Sequence[str], teacher_texts: Sequence[str]) -> float:
+    """`TraceBleu.corpus` alone.
+
+    Raises:
+        StatisticsError: as `trace_bleu`.
+    """
+    _check_pairs(student_texts, teacher_texts)
+    return float(BLEU(force=True).corpus_score(list(student_texts), [list(teacher_texts)]).score)
+
+
+def corpus_chrf(student_texts: Sequence[str], teacher_texts: Sequence[str]) -> float:
+    """`TraceBleu.chrf` alone.
+
+    Raises:
+        StatisticsError: as `trace_bleu`.
+    """
+    _check_pairs(student_texts, teacher_texts)
+    return float(CHRF().corpus_score(list(student_texts), [list(teacher_texts)]).score)
+
+
 def trace_bleu(student_texts: Sequence[str], teacher_texts: Sequence[str]) -> TraceBleu:
     """BLEU (Papineni 2002) and chrF (Popovic 2015) of the student with the teacher as the only reference.
 
@@ -51,10 +71,7 @@ def trace_bleu(student_texts: Sequence[str], teacher_texts: Sequence[str]) -> Tr
         >>> trace_bleu(["3 + 4 = 7 so seven"], ["3 + 4 = 7 so seven"]).sentence_mean > 99.99
         True
     """
-    if not student_texts or len(student_texts) != len(teacher_texts):
-        raise StatisticsError(
-            f"trace overlap needs as many student as teacher texts: {len(student_texts)}, {len(teacher_texts)}"
-        )
+    _check_pairs(student_texts, teacher_texts)
     # force only silences the advice about text that looks tokenized: calculations like "3 + 4 = 7 ." do.
     corpus, sentence, characters = BLEU(force=True), BLEU(force=True, effective_order=True), CHRF()
     students, references = list(student_texts), [list(teacher_texts)]
@@ -68,3 +85,10 @@ def trace_bleu(student_texts: Sequence[str], teacher_texts: Sequence[str]) -> Tr
         chrf=float(characters.corpus_score(students, references).score),
         chrf_signature=str(characters.get_signature()),
     )
+
+
+def _check_pairs(student_texts: Sequence[str], teacher_texts: Sequence[str]) -> None:
+    if not student_texts or len(student_texts) != len(teacher_texts):
+        raise StatisticsError(
+            f"trace overlap needs as many student as teacher texts: {len(student_texts)}, {len(teacher_texts)}"
+        )

@@ -34,10 +34,10 @@ def check_device(device: str, dtype: str) -> torch.device:
         MachineError: The device is absent, or cannot compute in bfloat16 although that was asked.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise MachineError("runtime.device is cuda, but torch sees no CUDA device; use 'cpu' or 'auto'")
+        raise MachineError("this run wants CUDA, but torch sees no usable device; set runtime.device: cpu")
     if device == "mps" and not torch.backends.mps.is_available():
-        raise MachineError("runtime.device is mps, but torch sees none; use 'cpu' or 'auto'")
-    if device == "cuda" and dtype == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise MachineError("this run wants MPS, but torch sees no usable device; set runtime.device: cpu")
+    if device == "cuda" and dtype == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise MachineError("this GPU does not compute in bfloat16; set runtime.dtype: float32")
     return torch.device(device)
 

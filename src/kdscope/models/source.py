@@ -12,7 +12,7 @@ from typing import Any
 
 from kdscope.errors import ModelError
 
-MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
+MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py")
 _IN_LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.\d+\.")
 _LONGEST_HEADER_BYTES = 100_000_000
 
@@ -98,6 +98,17 @@ def _tensor_shapes(file: Path) -> dict[str, list[int]]:
             raise ModelError(f"{file} is not a safetensors file; was it downloaded whole?")
         header = json.loads(stream.read(length))
     return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+
+
+def read_vocabulary(folder: Path) -> dict[str, int] | None:
+    """String -> id of a folder's fast tokenizer, added tokens included; None where it cannot be told from its files."""
+    try:
+        tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        own = tokenizer["model"]["vocab"]
+        pieces = dict(own) if isinstance(own, dict) else {piece[0]: i for i, piece in enumerate(own)}
+        return pieces | {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def spaced_layers(total: int, keep: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -14,8 +14,8 @@ _SHOWN = 5
 
 
 def cautions(tables: ReportTables, scoring: str) -> list[str]:
-    """Failed cells, results below chance, and models whose answers often could not be read."""
-    found = [_failed(tables.cells), _below_chance(tables, scoring), _unparsed(tables, scoring)]
+    """Failed cells, results below chance, models whose answers often could not be read, and what one seed hides."""
+    found = [_failed(tables.cells), _below_chance(tables, scoring), _unparsed(tables, scoring), _seeds(tables.cells)]
     return [sentence for sentence in found if sentence]
 
 
@@ -28,12 +28,30 @@ def failures(cells: pd.DataFrame) -> list[tuple[str, str]]:
     ]
 
 
+def _seeds(cells: pd.DataFrame) -> str:
+    trained = cells[cells["role"] == "student"]
+    seeds = trained["seed"].dropna().nunique()
+    if trained.empty:
+        return ""
+    if seeds <= 1:
+        return (
+            "Every model was trained once, with one seed. The intervals cover which items were asked, not how training "
+            "could have gone: a gain belongs to these trained models, not yet to their methods."
+        )
+    return (
+        f"Each seed is compared with the control of its own seed ({seeds} seeds), and the best of them flatters its "
+        "method: look at the range over seeds."
+    )
+
+
 def _failed(cells: pd.DataFrame) -> str:
     labels = [label for label, _ in failures(cells)]
     if not labels:
         return ""
-    verb = "is" if len(labels) == 1 else "are"
-    return f"{plural(len(labels), 'cell')} failed and {verb} missing from every comparison: {_listed(labels)}."
+    return (
+        f"{plural(len(labels), 'cell')} did not finish; what such a cell did not answer is missing from every "
+        f"comparison: {_listed(labels)}."
+    )
 
 
 def _below_chance(tables: ReportTables, scoring: str) -> str:

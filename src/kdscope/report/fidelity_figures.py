@@ -76,8 +76,9 @@ def decomposition_figure(tables: ReportTables) -> Figure:
     return Figure(
         key="decomposition",
         title="What agreement is made of",
-        how_to_read="All items, split by who was right. Compare a distilled student with the SFT row: where only “both "
-        "wrong, same answer” has grown, the student has taken over the teacher's errors.",
+        how_to_read="All items, split by who was right. Compare a distilled student with the SFT row: where “both "
+        "wrong, same answer” has grown, the student may have taken over errors of the teacher. With only two options "
+        "to choose from, two wrong answers are always the same, so such a task cannot show it.",
         empty="No student has been compared with a teacher answer by answer.",
         panels={
             f"{model} vs {teacher}": _stack_panel(part, f"{model} vs {teacher}")

@@ -88,6 +88,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _text("teacher"),
                 _text("teacher_condition", choices=("adapted", "base")),
                 _text("method", required=True),
+                _text("variant"),
                 _number("kd_temperature"),
                 _number("kd_weight"),
                 _number("teacher_noise_std"),

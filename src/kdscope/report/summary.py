@@ -101,20 +101,21 @@ def _pooled_gains(tables: ReportTables, scoring: str, names: dict[str, CellName]
 def _about_student(student: str, gains: list[Gain], cells: pd.DataFrame) -> str:
     if not gains:
         return f"{student}: {_why_no_gain(cells)}"
-    best = max(gains, key=lambda gain: gain.gain)
-    others = "" if len(gains) == 1 else f" of {len(gains)} comparisons"
+    established = [gain for gain in gains if gain.verdict is Verdict.BETTER]
+    best = max(established or gains, key=lambda gain: gain.gain)
+    others = "" if len(gains) == 1 else f" shown by an interval, of {len(gains)} comparisons"
     text = {
         Verdict.BETTER: f"{student}: {best.name.short} beat SFT, {best}; the largest gain{others}. "
         "Its interval excludes 0, and the adjusted p-value allows for the number of comparisons.",
         Verdict.ALONE: f"{student}: the largest gain over SFT is {best.name.short}'s, {best}. Its interval alone "
-        f"excludes 0, but that does not establish a difference among {plural(len(gains), 'comparison')}.",
+        "excludes 0, but allowing for the number of comparisons it does not establish a difference.",
         Verdict.UNCLEAR: _unclear(student, best, gains),
         Verdict.UNKNOWN: f"{student}: the largest gain over SFT is {best.name.short}'s, {best}, without an interval: "
         "nothing can be concluded from it.",
         Verdict.WORSE: f"{student}: every method was below SFT; the least far is {best.name.short}, {best}, and its "
         "interval excludes 0.",
     }[best.verdict]
-    return text + _losses(best, gains) + _seed_range(best, gains, cells)
+    return text + _others_better(best, established) + _losses(best, gains) + _seed_range(best, gains, cells)
 
 
 def _unclear(student: str, best: Gain, gains: list[Gain]) -> str:
@@ -129,6 +130,11 @@ def _unclear(student: str, best: Gain, gains: list[Gain]) -> str:
     )
 
 
+def _others_better(best: Gain, established: list[Gain]) -> str:
+    others = sorted((gain for gain in established if gain is not best), key=lambda gain: -gain.gain)
+    return f" Also above SFT: {'; '.join(f'{gain.name.short}, {gain}' for gain in others)}." if others else ""
+
+
 def _losses(best: Gain, gains: list[Gain]) -> str:
     worse = sorted((g for g in gains if g.verdict is Verdict.WORSE and g is not best), key=lambda gain: gain.gain)
     if not worse:
@@ -138,7 +144,7 @@ def _losses(best: Gain, gains: list[Gain]) -> str:
 
 
 def _seed_range(best: Gain, gains: list[Gain], cells: pd.DataFrame) -> str:
-    same = ["method", "teacher", "teacher_condition", "kd_temperature", "kd_weight", "teacher_noise_std"]
+    same = ["method", "variant", "teacher", "teacher_condition", "kd_temperature", "kd_weight", "teacher_noise_std"]
     settings = {row["cell"]: tuple(str(row[column]) for column in same) for row in records(cells)}
     alike = [gain.gain for gain in gains if settings[gain.name.cell] == settings[best.name.cell]]
     seeds = {row["seed"] for row in records(cells) if settings[row["cell"]] == settings[best.name.cell]}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
+from kdscope.data.encode import encode_recorded
 from kdscope.errors import ModelError
 from kdscope.models.forward import SelectedLogits
 from kdscope.models.generate import HuggingFaceGenerator
@@ -21,9 +25,7 @@ from kdscope.training.on_policy import OnPolicySampling
 def run(context: StageContext) -> None:
     """Write model/ and training.parquet."""
     method: Any = context.stage.parameters["method"]
-    responses = None
-    if "responses" in context.inputs:
-        responses = [row["token_ids"] for row in read_rows(context.inputs["responses"] / "responses.jsonl")]
+    responses = partial(_responses, context) if "responses" in context.inputs else None
     prepared = prepare(context, model_place(context, "base"), responses)
     extra: dict[str, Any] = {}
     if method["divergence"] != "none":
@@ -31,6 +33,19 @@ def run(context: StageContext) -> None:
     if method["on_policy_probability"] > 0:
         extra["on_policy"] = _on_policy(context, prepared)
     run_training(context, prepared, _objective(method), prompt_in_loss=method["prompt_in_loss"], **extra)
+
+
+def _responses(context: StageContext, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """What the teacher wrote, in the student's tokens."""
+    same = load_tokenizer(model_place(context, "teacher_base")).get_vocab() == tokenizer.get_vocab()
+    rows = read_rows(context.inputs["responses"] / "responses.jsonl")
+    context.facts.update(responses_unfinished=sum(row["finish_reason"] == "length" for row in rows))
+    return [
+        encode_recorded(
+            tokenizer, row["token_ids"], row["text"], finished=row["finish_reason"] == "stop", same_vocabulary=same
+        )
+        for row in rows
+    ]
 
 
 def _objective(method: dict[str, Any]) -> Objective:
@@ -42,10 +57,11 @@ def _teacher(context: StageContext, prepared: Prepared) -> LiveTeacher:
     settings: Any = context.stage.parameters
     place = model_place(context, "teacher_base", "teacher")
     model = load_frozen(place, settings["dtype"], str(context.stage.context["device"]))
-    student = prepared.model.base
+    student, tokenizer = prepared.model.base, load_tokenizer(place)
+    _check_end_tokens(tokenizer, prepared.tokenizer)
     try:
         match = match_vocabularies(
-            load_tokenizer(place).get_vocab(),
+            tokenizer.get_vocab(),
             prepared.tokenizer.get_vocab(),
             model.get_output_embeddings().weight.shape[0],
             student.get_output_embeddings().weight.shape[0],
@@ -56,6 +72,20 @@ def _teacher(context: StageContext, prepared: Prepared) -> LiveTeacher:
         ) from error
     noise: float = settings["method"]["teacher_noise_std"]
     return LiveTeacher(SelectedLogits(model), match, noise, derive_seed(settings["seed"], "teacher noise"))
+
+
+def _check_end_tokens(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> None:
+    """A student that learns to end like its teacher must also stop there when it is evaluated.
+
+    Raises:
+        ModelError: The two end their responses with different tokens.
+    """
+    if teacher.eos_token_id != student.eos_token_id:
+        raise ModelError(
+            f"the teacher ends its responses with {teacher.eos_token!r}, the student with {student.eos_token!r}: the "
+            "student would learn an end it does not stop at. Give both the same eos_token in tokenizer_config.json, or "
+            "use seqkd"
+        )
 
 
 def _on_policy(context: StageContext, prepared: Prepared) -> OnPolicySampling:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import platform
+import sys
 from importlib import import_module
+from importlib.metadata import version
 
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
@@ -17,4 +21,23 @@ def execute(stage: Stage, context: StageContext) -> None:
     """
     if stage.kind not in STAGE_VERSIONS:
         raise KeyError(stage.kind)
-    import_module(f"kdscope.stages.{stage.kind}").run(context)
+    context.facts["software"] = _software(stage)
+    try:
+        import_module(f"kdscope.stages.{stage.kind}").run(context)
+    finally:
+        _free_memory()
+
+
+def _software(stage: Stage) -> str:
+    """What decides numbers beside the parameters: the machine's kind and the versions of what computes."""
+    device = stage.context.get("device")
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "accelerate"))
+    return f"{platform.machine()} {device}, {packages}" if device is not None else packages
+
+
+def _free_memory() -> None:
+    """Give back what a stage leaves behind: models sit in reference cycles that a large heap is slow to collect."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -81,7 +81,7 @@ class StageFactory:
         training = self.study.teacher_training or self.study.training
         parameters = {
             "model": source_identity(teacher, self.cache),
-            "prompt_in_loss": any(m.name == "sft" and m.prompt_in_loss for m in self.study.methods),
+            "prompt_in_loss": all(m.prompt_in_loss for m in self.study.methods),
             **self._training(training, teacher.tuning, self.study.seeds[0]),
         }
         cost = self.sizes.training(self.sizes.of(teacher), teacher.tuning, training)
@@ -122,6 +122,7 @@ class StageFactory:
             places["teacher_base"] = source_place(cell.teacher)
             inputs |= self._adapted_input(cell.teacher, str(cell.teacher_condition))
         elif cell.teacher is not None:
+            places["teacher_base"] = source_place(cell.teacher)
             inputs["responses"] = self.responses(cell.teacher, str(cell.teacher_condition))
         cost = self.sizes.distillation(cell, training)
         context = self._context(training.checkpoint_every_steps, **places)
@@ -132,9 +133,12 @@ class StageFactory:
         pruned = self.pruned(source) if isinstance(source, Student) else None
         inputs = {role: stage for role, stage in (("model", trained), ("base", pruned)) if stage is not None}
         evaluation = self.study.evaluation
+        decoding = evaluation.model_dump(mode="json", exclude={"base_models"})
+        if evaluation.sampling_temperature == 0:
+            decoding |= {"top_p": 1.0, "decoding_seed": 0}  # greedy decoding knows neither
         parameters = {
             "model": source_identity(source, self.cache),
-            "evaluation": evaluation.model_dump(mode="json", exclude={"base_models"}),
+            "evaluation": decoding,
             "template": self.study.template,
             "dtype": self.dtype,
         }

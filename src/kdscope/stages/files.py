@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,16 @@ def model_place(context: StageContext, base: str, trained: str | None = None) ->
 
     Args:
         context: The running stage's.
-        base: Role of the base model: an input if it was prepared, otherwise an entry of the stage's context.
+        base: Role of the base model: where it comes from is in the stage's context; if it was prepared, it is an input.
         trained: Role of the stage that trained it.
     """
+    source: Any = context.stage.context[base]
+    place = ModelPlace(**source)
     if base in context.inputs:
-        place = ModelPlace(str(context.inputs[base] / "model"))
-    else:
-        source: Any = context.stage.context[base]
-        place = ModelPlace(**source)
+        place = ModelPlace(str(context.inputs[base] / "model"), trust_remote_code=place.trust_remote_code)
     if trained is None or trained not in context.inputs:
         return place
     folder = context.inputs[trained] / "model"
     if (folder / "adapter_config.json").exists():
-        return ModelPlace(place.location, place.revision, str(folder), place.trust_remote_code)
-    return ModelPlace(str(folder))
+        return replace(place, adapter=str(folder))
+    return ModelPlace(str(folder), trust_remote_code=place.trust_remote_code)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdscope.pipeline.fingerprint import JSON, HashCache
-from kdscope.pipeline.stage import Stage
+from kdscope.pipeline.stage import Stage, in_order
 from kdscope.stages.estimate import Sizes
 from kdscope.stages.factory import StageFactory, make_stage, teacher_label
 from kdscope.study.grid import Cell, expand_cells
@@ -111,6 +111,8 @@ def _student_arm(factory: StageFactory, cell: Cell) -> Arm:
         "kd_temperature": cell.kd_temperature,
         "kd_weight": cell.kd_weight,
         "teacher_noise_std": cell.teacher_noise_std,
+        "variant": cell.variant,
+        "prompt_in_loss": cell.method.prompt_in_loss,
         "seed": cell.seed,
     }
     teacher = teacher_label(cell.teacher, str(cell.teacher_condition)) if cell.teacher else None
@@ -147,5 +149,4 @@ def _compared_with(arm: Arm, arms: Sequence[Arm]) -> list[tuple[int, Arm]]:
 
 def _own_stages(arm: Arm) -> list[Stage]:
     """What has to succeed for a model to be in the tables, in order."""
-    trained = [] if arm.trained is None else [*arm.trained.inputs.values(), arm.trained]
-    return [*trained, *arm.evaluations.values()]
+    return in_order([*([] if arm.trained is None else [arm.trained]), *arm.evaluations.values()])

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
+from kdscope.errors import ModelError
 from kdscope.models.source import MODEL_FILES, ModelPlace
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint, hash_tree
 from kdscope.study.schema import ModelSource
 
 
 def source_identity(source: ModelSource, cache: HashCache) -> JSON:
-    """Content hash of a folder's model files, or repository and pinned commit."""
+    """Content hash of a folder's model files, or repository and pinned commit.
+
+    Raises:
+        ModelError: A file of the model cannot be read, or a local folder hides the hub repository.
+    """
+    own_code: dict[str, JSON] = {"trust_remote_code": True} if source.trust_remote_code else {}
     if source.path is None:
-        return {"hub": source.hub, "revision": source.revision}
-    return {"content": fingerprint(hash_tree(source.path, MODEL_FILES, cache))}
+        if Path(str(source.hub)).is_dir():
+            # transformers would load the folder and ignore the pinned commit.
+            raise ModelError(f"hub model {source.hub}: a folder of that name lies here and would be loaded instead")
+        return {"hub": source.hub, "revision": source.revision, **own_code}
+    try:
+        return {"content": fingerprint(hash_tree(source.path, MODEL_FILES, cache)), **own_code}
+    except OSError as error:
+        raise ModelError(f"cannot read the model in {source.path}: {error.strerror or error}") from error
 
 
 def source_place(source: ModelSource) -> JSON:

@@ -12,6 +12,7 @@ from kdscope.stages.files import model_place
 def run(context: StageContext) -> None:
     """Write model/: the pruned model in float32, and its tokenizer."""
     settings: Any = context.stage.parameters
+    context.resources.clear()
     place = model_place(context, "source")
     keep = settings["keep_layers"]
     model = prune_depth(load_model(place, "float32", "cpu"), tuple(keep) if isinstance(keep, list) else keep)

@@ -17,6 +17,7 @@ from kdscope.tasks import get_template
 def run(context: StageContext) -> None:
     """Write responses.jsonl: token ids (with the end token if the teacher stopped), text, finish reason."""
     settings: Any = context.stage.parameters
+    context.resources.clear()
     use_threads(context)
     place = model_place(context, "base", "teacher")
     tokenizer = load_tokenizer(place)

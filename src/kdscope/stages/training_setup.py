@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +29,8 @@ from kdscope.tasks import get_template
 from kdscope.training.checkpoints import Checkpoints, Position
 from kdscope.training.loop import Job, train
 
+Responses = Callable[[PreTrainedTokenizerBase], Sequence[Sequence[int]]]
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -40,13 +42,14 @@ class Prepared:
     validation: list[TokenSequence]
 
 
-def prepare(context: StageContext, place: ModelPlace, responses: Sequence[Sequence[int]] | None = None) -> Prepared:
+def prepare(context: StageContext, place: ModelPlace, responses: Responses | None = None) -> Prepared:
     """Load the model, decide which weights train, and encode the data.
 
     Args:
         context: The running stage's.
         place: The model before training.
-        responses: Token ids that replace the training examples' own responses (the teacher's, for seqkd).
+        responses: Gives, for the model's tokenizer, the token ids that replace the training examples' own responses
+            (the teacher's, for seqkd).
     """
     settings: Any = context.stage.parameters
     use_threads(context)
@@ -54,7 +57,7 @@ def prepare(context: StageContext, place: ModelPlace, responses: Sequence[Sequen
     tokenizer = load_tokenizer(place)
     data = context.inputs["data"]
     examples = read_prepared_examples(data / "train.jsonl")
-    train_set = _encode(context, tokenizer, examples, responses)
+    train_set = _encode(context, tokenizer, examples, None if responses is None else responses(tokenizer))
     limit = settings["training"]["max_length_tokens"]
     if not train_set:
         raise DataError(f"no training example has room for a response within max_length_tokens = {limit}")

@@ -28,9 +28,9 @@ def run(context: StageContext) -> None:
     facts = PageFacts(
         name=settings["name"],
         description=settings["description"],
-        study_yaml=study_yaml(study),
+        study_yaml=study_yaml(study, shorten_paths=True),
         versions=_versions(),
-        hardware=f"{describe_hardware(where['device'])}, {where['dtype']}",
+        hardware=f"{describe_hardware(where['device'])}, {where['dtype']}; where this page was written",
         seeds=list(study.seeds),
         scoring=settings["scoring"],
         warnings=json.loads((context.output / "tables" / "notes.json").read_text()),

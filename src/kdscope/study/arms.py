@@ -11,7 +11,6 @@ from kdscope.study.fields import (
     Fraction,
     FractionList,
     Name,
-    NonNegative,
     NonNegativeList,
     PathField,
     Positive,
@@ -130,7 +129,7 @@ class Method(Settings):
     kd_temperature: PositiveList = (1.0,)
     """List. T in softmax(z / T), for teacher and student alike."""
     kd_weight: FractionList = (1.0,)
-    """List. w in (1 - w) * cross-entropy + w * divergence."""
+    """List. w in (1 - w) * cross-entropy + w * divergence; not for gkd, whose own samples are no reference."""
     teacher_noise_std: NonNegativeList = (0.0,)
     """List. Standard deviation of Gaussian noise added to the teacher's logits, before the temperature."""
     beta: Fraction = 0.5
@@ -144,10 +143,10 @@ class Method(Settings):
     t2_scale: bool = False
     """Multiply the divergence by T squared."""
     prompt_in_loss: bool = False
-    """Train on prompt tokens as well as on the response."""
+    """Train on prompt tokens as well as on the response; teachers are adapted so where every method is trained so."""
     reduction: Literal["token", "sequence"] = "token"
     """token: mean over all target tokens of the step; sequence: mean of per-sequence means."""
-    probability_epsilon: NonNegative = 0.0
+    probability_epsilon: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Added to probabilities inside forward_kl and reverse_kl, as the published code does (1e-9)."""
 
     @model_validator(mode="after")
@@ -173,4 +172,7 @@ def applicable_settings(method: str) -> frozenset[str]:
         "forward_kl": {"probability_epsilon"},
         "reverse_kl": {"probability_epsilon"},
     }
+    if method == "gkd":
+        # On its own samples, cross-entropy would only teach a student to repeat itself.
+        keys -= {"kd_weight"}
     return frozenset(keys | extra.get(method, set()))

@@ -40,21 +40,27 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT_PATTERN, list("-+
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:int", INT_PATTERN, list("-+0123456789"))
 
 
-def study_yaml(study: Study) -> str:
+def study_yaml(study: Study, *, shorten_paths: bool = False) -> str:
     """Every setting of a study, defaults and preset filled in; loading it gives an equal study.
 
-    Left out is only what has no effect: settings of other methods, LoRA settings of a model tuned in full.
+    Left out is only what has no effect: settings of other methods, LoRA settings of a model tuned in full. With
+    `shorten_paths` only the last two parts of a path are told, for pages that others will read.
     """
-    return yaml.dump(_plain(study), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    values = _plain(study, shorten_paths)
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, shorten_paths: bool) -> Any:
     if isinstance(value, Settings):
         keys = sorted(type(value).model_fields.keys() - value.idle_settings(), key=_reading_order(value))
         settings = {key: getattr(value, key) for key in keys}
-        return {key: _plain(item) for key, item in settings.items() if item is not None or key not in _EITHER}
+        return {
+            key: _plain(item, shorten_paths) for key, item in settings.items() if item is not None or key not in _EITHER
+        }
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, shorten_paths) for item in value]
+    if isinstance(value, PurePath) and shorten_paths and len(value.parts) > 3:
+        value = PurePath("...", *value.parts[-2:])
     return str(value).replace("$", "$$") if isinstance(value, PurePath) else value
 
 

@@ -21,6 +21,7 @@ class Cell:
         kd_temperature: T of the divergence; None where the method has none.
         kd_weight: Weight of the divergence against cross-entropy.
         teacher_noise_std: Noise on the teacher's logits.
+        variant: The method's other settings where they tell it from the default or from its namesakes.
     """
 
     label: str
@@ -32,6 +33,7 @@ class Cell:
     kd_temperature: float | None = None
     kd_weight: float | None = None
     teacher_noise_std: float | None = None
+    variant: str = ""
 
 
 def expand_cells(study: Study) -> list[Cell]:
@@ -47,19 +49,19 @@ def expand_cells(study: Study) -> list[Cell]:
 def _cells_of(study: Study, student: Student, method: Method, seed: int) -> Iterator[Cell]:
     variant = _variant(study, method)
     if method.name == "sft":
-        yield Cell(_label(student.name, f"sft{variant}", seed), student, method, seed)
+        yield Cell(_label(student.name, f"sft{variant}", seed), student, method, seed, variant=variant[1:])
         return
     for teacher in study.teachers:
         for condition in dict.fromkeys(teacher.condition):
             if method.name not in DIVERGENCE_METHODS:
                 label = _label(student.name, f"{method.name}{variant}", seed, teacher.name, condition)
-                yield Cell(label, student, method, seed, teacher, condition)
+                yield Cell(label, student, method, seed, teacher, condition, variant=variant[1:])
                 continue
             settings = itertools.product(method.kd_temperature, method.kd_weight, method.teacher_noise_std)
-            for temperature, weight, noise in settings:
-                name = f"{method.name}{_point(temperature, weight, noise)}{variant}"
+            for point in settings:
+                name = f"{method.name}{_point(*point)}{variant}"
                 label = _label(student.name, name, seed, teacher.name, condition)
-                yield Cell(label, student, method, seed, teacher, condition, temperature, weight, noise)
+                yield Cell(label, student, method, seed, teacher, condition, *point, variant[1:])
 
 
 def _point(temperature: float, weight: float, noise: float) -> str:

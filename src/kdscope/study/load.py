@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -43,7 +44,7 @@ def read_study(path: Path) -> LoadedStudy:
     problems = list(document.problems)
     known = {problem.location for problem in problems}
     problems += resolve_paths(values, source.file.parent, os.environ)
-    values = apply_preset(values)
+    values = _with_teacher_training(apply_preset(values))
     try:
         study = Study.model_validate(values)
     except ValidationError as error:
@@ -51,3 +52,11 @@ def read_study(path: Path) -> LoadedStudy:
     if problems:
         raise source.error(problems)
     return LoadedStudy(study, source)
+
+
+def _with_teacher_training(values: dict[str, Any]) -> dict[str, Any]:
+    """What `teacher_training` does not say is as in `training`."""
+    training, own = values.get("training"), values.get("teacher_training")
+    if not isinstance(training, dict) or not isinstance(own, dict):
+        return values
+    return {**values, "teacher_training": {**training, **own}}

@@ -175,7 +175,7 @@ class Study(Settings):
     """The scoring that the conclusions use; both are always recorded."""
     training: Training = Training()
     teacher_training: Training | None = None
-    """How teachers are adapted; as 'training' where absent."""
+    """How teachers are adapted, with the first of the seeds; what it does not say is as in 'training'."""
     teacher_generation: TeacherGeneration = TeacherGeneration()
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = Runtime()

@@ -61,8 +61,8 @@ def canonical_number(value: Fraction) -> str:
 
 def parse_number(text: str) -> Fraction | None:
     """The number that `text` is, ``"576.0"`` or ``"3/4"``; None when it is none."""
-    if len(text) > 2 * _LONGEST_NUMBER:
-        return None
+    if len(text) > 2 * _LONGEST_NUMBER or re.search(r"[eE][-+]?\d{4}", text):
+        return None  # a number nobody means, and one that takes forever to write out
     try:
         return Fraction(text.strip())
     except (ValueError, ZeroDivisionError):

@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from kdscope.data.batches import Batch, TokenSequence, collate, count_targets, pack_micro_batches, plan_windows
-from kdscope.errors import TrainingDivergedError
+from kdscope.errors import MachineError, TrainingDivergedError
 from kdscope.models.forward import SelectedLogits
 from kdscope.models.lora import TrainableModel
 from kdscope.objectives import Objective, TokenLosses, per_token_loss, sequence_mean_share, token_mean_share
@@ -86,10 +86,15 @@ def train(job: Job, checkpoints: Checkpoints) -> Position:
 
     Raises:
         TrainingDivergedError: A loss or gradient norm became NaN or infinite.
+        MachineError: Several processes were launched together.
     """
     device = next(job.model.network.parameters()).device
-    accelerator = Accelerator(mixed_precision="bf16" if job.autocast else "no", cpu=device.type == "cpu")
+    accelerator = Accelerator(
+        mixed_precision="bf16" if job.autocast else "no", cpu=device.type == "cpu", gradient_accumulation_steps=1
+    )
     try:
+        if accelerator.num_processes > 1:
+            raise MachineError("training runs in one process; start kdscope without torchrun or accelerate launch")
         return _Run(job, accelerator, checkpoints).to_the_end()
     finally:
         # accelerate keeps its precision in a process-wide state; the next cell may need another one.
