@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdscope.data.batches import TokenSequence
-from kdscope.data.encode import encode_prompt, encode_response, join
+from kdscope.data.encode import encode_prompt, encode_recorded, encode_response, join
 from tests.builders import make_tokenizer
 
 START, END = 1, 2
@@ -79,3 +79,14 @@ def test_joined_sequences_are_prefixes_with_something_to_learn(
 def test_a_response_is_needed_for_every_prompt() -> None:
     with pytest.raises(ValueError, match="zip"):
         join([[1], [2]], [[3]], 9)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("same_vocabulary", [True, False])
+def test_a_recorded_response_ends_as_the_student_ends(finished: bool, same_vocabulary: bool) -> None:
+    student = make_tokenizer()
+    written = list(student("7 pens", add_special_tokens=False).input_ids)
+    # With its own vocabulary the teacher's ids are kept; with another one they mean nothing and the text counts.
+    ids = [*(written if same_vocabulary else [1, 2, 3]), *([99_999] if finished else [])]
+    found = encode_recorded(student, ids, "7 pens", finished=finished, same_vocabulary=same_vocabulary)
+    assert found == [*written, *([student.eos_token_id] if finished else [])]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import IdentityError
+from kdscope.errors import IdentityError, ModelError
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.stages.identity import source_identity, source_place
@@ -48,16 +48,7 @@ def test_a_hub_model_is_its_commit(cache: HashCache) -> None:
     # A repository's own code may be another architecture than the library's of that name.
     trusted = source.model_copy(update={"trust_remote_code": True})
     assert source_identity(trusted, cache) == {"hub": "owner/name", "revision": "a" * 40, "trust_remote_code": True}
-
-
-def test_a_folder_that_hides_a_hub_model_is_refused(
-    cache: HashCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "owner" / "name").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match="owner/name: a folder of that name"):
-        source_identity(Teacher(name="t", hub="owner/name", revision="a" * 40), cache)
-    place = source_place(source)
+    place = source_place(trusted)
     assert isinstance(place, dict)
     assert ModelPlace(**place) == ModelPlace("owner/name", "a" * 40, None, trust_remote_code=True)
 
@@ -71,3 +62,12 @@ def test_a_folder_is_loaded_from_where_it_lies(folder: Path) -> None:
 def test_an_empty_folder_is_no_model(cache: HashCache, tmp_path: Path) -> None:
     with pytest.raises(IdentityError, match="no file matches"):
         source_identity(Teacher(name="t", path=tmp_path / "nothing"), cache)
+
+
+def test_a_folder_that_hides_a_hub_model_is_refused(
+    cache: HashCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="owner/name: a folder of that name"):
+        source_identity(Teacher(name="t", hub="owner/name", revision="a" * 40), cache)
