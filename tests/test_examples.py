@@ -52,13 +52,13 @@ def test_the_first_study_makes_its_inputs(tmp_path: Path, monkeypatch: pytest.Mo
 def test_gsm8k_rows_become_training_rows() -> None:
     row = script(EXAMPLES / "smollm2_math/prepare.py").training_row
     made = row({"question": "How many?", "answer": "3 + 4 = <<3+4=7>>7 pens.\nTwice: <<7*2=1,014>>1,014.\n#### 1,014"})
-    assert made["output"] == "3 + 4 = 7 pens.\nTwice: 1,014.\nThe answer is 1014."
+    assert made["output"] == "3 + 4 = 7 pens.\nTwice: 1,014.\nThe answer is 1,014."
     assert (made["instruction"], made["input"], made["answer"]) == ("How many?", "", "1014")
 
 
-def test_the_conversion_gives_the_rows_that_were_used(shared_data: Path) -> None:
-    """The shared training rows were made from the same source: the conversion must agree with them in form."""
+def test_the_conversion_has_the_form_of_the_rows_that_were_used(shared_data: Path) -> None:
     rows = json.loads((shared_data / "tasks/gsm8k/train.json").read_text())
-    assert all(
-        row["output"].endswith(f"\nThe answer is {row['answer']}.") and "<<" not in row["output"] for row in rows
-    )
+    for row in rows:
+        *_, last = row["output"].split("\n")
+        assert last.replace(",", "") == f"The answer is {row['answer']}."
+        assert "<<" not in row["output"]

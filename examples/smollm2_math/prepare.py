@@ -20,9 +20,8 @@ TASKS = ("gsm8k", "SVAMP", "AddSub", "ARC-Easy")
 def training_row(row: dict[str, str]) -> dict[str, str]:
     """A GSM8K row as instruction and output: calculator marks out, the answer said in words."""
     solution, answer = re.sub(r"<<[^>]*>>", "", row["answer"]).split("\n#### ")
-    answer = answer.replace(",", "").strip()
-    output = f"{solution}\nThe answer is {answer}."
-    return {"instruction": row["question"], "input": "", "output": output, "answer": answer}
+    output = f"{solution}\nThe answer is {answer.strip()}."
+    return {"instruction": row["question"], "input": "", "output": output, "answer": answer.strip().replace(",", "")}
 
 
 def main(gsm8k: Path, adapters: Path, target: Path) -> None:

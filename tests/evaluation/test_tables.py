@@ -158,6 +158,7 @@ def published_tests() -> pd.DataFrame:
         }
         facts = {"teacher": teacher, "teacher_condition": teacher and "adapted", "kd_temperature": temperature}
         facts |= {"kd_weight": 1.0 if teacher else None, "teacher_noise_std": 0.0 if teacher else None}
+        facts |= {"variant": ""}
         cells.append({"cell": cell, "method": method, "student": student, "seed": 0, **facts})
     controls = {cell: f"{student}/sft" for cell, method, _, student, *_ in GRID if method != "sft" and student != "u"}
     # Ablations with enormous gains, which must not enter.
@@ -195,6 +196,6 @@ def test_the_published_anova_over_the_grid() -> None:
 
 def test_nothing_to_test() -> None:
     records = {"m": {"gsm8k": marked("gsm8k", "10")}}
-    facts = {"teacher_condition": None, "teacher_noise_std": None}
+    facts = {"teacher_condition": None, "teacher_noise_std": None, "variant": ""}
     cells = pd.DataFrame([{"cell": "m", "method": "sft", "student": "s", "seed": 0, **facts}])
     assert published_tests_table(accuracy_table(records), cells, {}).empty

@@ -32,6 +32,7 @@ def cell_row(cell: str, role: str, method: str, **values: object) -> dict[str, o
         "teacher": None,
         "teacher_condition": None,
         "method": method,
+        "variant": None,
         "kd_temperature": np.nan,
         "kd_weight": np.nan,
         "teacher_noise_std": np.nan,
