@@ -1,9 +1,9 @@
-"""Make the inputs of a first study from nothing: two small untrained models and two tasks they can learn.
+"""Make the inputs of a first study from nothing: two small untrained models and two tasks.
 
     python examples/first_study/make_inputs.py          # a second; writes inputs/ beside this file
 
-Both models are Llamas with one token a byte. The tasks have the format of real ones: parity of a number asked as BoolQ
-asks (true or false), and sums of one-digit numbers asked as AddSub asks. Everything is drawn from fixed seeds.
+Both models are Llamas with one token a byte. The tasks have the format of real ones: is a number even, asked as BoolQ
+asks (true or false), and what is one more than it, asked as AddSub asks. Everything is drawn from fixed seeds.
 """
 
 from __future__ import annotations
@@ -17,35 +17,34 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 INPUTS = Path(__file__).parent / "inputs"
-THINGS = ["pens", "cups", "figs", "nuts"]
-NAMES = ["Ann", "Bob", "Eva", "Tom"]
+NAMES = ["Ann", "Bob", "Eva", "Tom", "Mia", "Leo", "Zoe", "Max", "Ida", "Ben", "Amy", "Kim"]
+THINGS = ["pens", "cups", "figs", "nuts", "hats", "eggs", "pins", "keys", "maps", "bags", "jars", "toys"]
 
 
-def parity(number: int) -> dict[str, str]:
+def parity(name: str, thing: str, count: int) -> dict[str, str]:
     """A true-or-false question."""
-    answer = "true" if number % 2 == 0 else "false"
-    question = f"question: is {number} even?\n\nAnswer format: true/false"
+    answer = "true" if count % 2 == 0 else "false"
+    question = f"{name} has {count} {thing}. Is {count} even?\n\nAnswer format: true/false"
     return {"instruction": question, "input": "", "output": f"the correct answer is {answer}", "answer": answer}
 
 
-def addition(a: int, b: int, rng: random.Random) -> dict[str, str]:
-    """A sum in words."""
-    question = f"{rng.choice(NAMES)} has {a} {rng.choice(THINGS)} and gets {b}. How many now?"
-    return {"instruction": question, "input": "", "output": f"The answer is {a + b}.", "answer": str(a + b)}
+def one_more(name: str, thing: str, count: int) -> dict[str, str]:
+    """The smallest of word problems."""
+    question = f"{name} has {count} {thing} and gets 1 more. How many now?"
+    answer = str(count + 1)
+    return {"instruction": question, "input": "", "output": f"The answer is {answer}.", "answer": answer}
 
 
 def write_data(rng: random.Random) -> None:
-    """Training rows and test items that share no number (parity) and no wording (sums)."""
-    numbers = rng.sample(range(100, 1000), 550)
-    sums = [addition(rng.randrange(10), rng.randrange(10), rng) for _ in range(2000)]
-    unique = list({row["instruction"]: row for row in sums}.values())
-    rows = [parity(n) for n in numbers[:400]] + unique[:400]
-    rng.shuffle(rows)
-    files = {
-        "train.json": rows,
-        "tasks/boolq/test.json": [parity(n) for n in numbers[400:]],
-        "tasks/AddSub/test.json": unique[400:550],
+    """Training rows and test items; no test item is in the training set."""
+    cases = [(name, thing, count) for name in NAMES for thing in THINGS for count in range(10)]
+    drawn = {task: rng.sample(cases, 550) for task in ("boolq", "AddSub")}
+    questions = {
+        task: [make(*case) for case in drawn[task]] for task, make in (("boolq", parity), ("AddSub", one_more))
     }
+    train = [row for rows in questions.values() for row in rows[:400]]
+    rng.shuffle(train)
+    files = {"train.json": train} | {f"tasks/{task}/test.json": rows[400:] for task, rows in questions.items()}
     for name, content in files.items():
         file = INPUTS / name
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -116,8 +116,13 @@ def test_a_gain_over_other_items_is_refused() -> None:
     records["sft"]["gsm8k"][2] = replace(records["sft"]["gsm8k"][2], item_hash="another question")
     with pytest.raises(DataError, match="same items of gsm8k"):
         gains_table(records, {"kd": "sft"})
-    with pytest.raises(DataError, match="same items of gsm8k"):
-        gains_table({"kd": records["kd"], "sft": {}}, {"kd": "sft"})
+
+
+def test_tasks_that_only_one_of_the_two_answered_are_left_out() -> None:
+    records = {**two_models("gsm8k", "1100", "0011"), "alone": two_models("SVAMP", "10", "01")["kd"]}
+    assert gains_table(records, {"alone": "sft"}).empty
+    records["kd"]["SVAMP"] = records["alone"]["SVAMP"]
+    assert set(gains_table(records, {"kd": "sft"})["task"]) == {"gsm8k"}
 
 
 def test_no_controls_no_gains() -> None:

@@ -188,9 +188,11 @@ def test_cautions_name_what_happened_and_nothing_else():
         accuracy("s/jsd", "gsm8k", items=300, unparsed_rate=0.1),
     ]
     found = cautions(empty_tables(cells=cells, accuracy=pd.DataFrame(rows)), "robust")
-    assert len(found) == 2
-    assert found[0] == "1 cell failed and is missing from every comparison: s/gkd."
+    assert len(found) == 3
+    assert found[0].startswith("1 cell did not finish; what such a cell did not answer is missing")
+    assert found[0].endswith(": s/gkd.")
     assert "s/jsd on arc (10.0%)" in found[1]
+    assert found[2].startswith("Every model was trained once, with one seed.")
     rows[2]["unparsed_rate"] = 0.4
     found = cautions(empty_tables(cells=cells, accuracy=pd.DataFrame(rows)), "robust")
     assert found[2].endswith("for 1 model: s/jsd (42.5%).")
@@ -199,11 +201,26 @@ def test_cautions_name_what_happened_and_nothing_else():
 def test_cautions_are_about_the_scoring_that_counts():
     rows = pd.DataFrame([accuracy("s/sft", "arc", below_chance=True, unparsed_rate=0.9)])
     tables = empty_tables(cells=pd.DataFrame([CONTROL]), accuracy=rows)
-    assert len(cautions(tables, "robust")) == 2
-    assert cautions(tables, "published") == []
+    assert len(cautions(tables, "robust")) == 3
+    assert len(cautions(tables, "published")) == 1, "that there is one seed is true under both"
+
+
+def test_several_seeds_are_not_one_run():
+    cells = pd.DataFrame([CONTROL, CONTROL | {"cell": "s/sft/s1", "seed": 1}])
+    (text,) = cautions(empty_tables(cells=cells), "robust")
+    assert "(2 seeds)" in text
 
 
 def test_long_lists_are_cut_with_their_count():
     cells = pd.DataFrame([cell_row(f"c{n}", "student", "sft", student="s") | FAILED for n in range(9)])
-    [text] = cautions(empty_tables(cells=cells), "robust")
+    text, _ = cautions(empty_tables(cells=cells), "robust")
     assert text.endswith("c0; c1; c2; c3; c4; and 4 more.")
+
+
+def test_an_established_gain_is_told_although_a_larger_one_is_not():
+    text = about(
+        study({"jsd": (0.06, -0.01, 0.13, 0.3), "gkd": (0.04, 0.02, 0.06, 0.001), "akl": (0.03, 0.01, 0.05, 0.02)})
+    )
+    assert text.startswith("s: gkd beat SFT, +4.0 points")
+    assert "Also above SFT: akl, +3.0 points" in text
+    assert "no method" not in text

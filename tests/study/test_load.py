@@ -157,3 +157,13 @@ def test_a_section_of_the_wrong_shape_is_a_study_error(tmp_path, section, value,
 
     values = {**yaml.safe_load(MINIMAL), section: value}
     _load(tmp_path, (preset + yaml.safe_dump(values)).encode("utf-8"))
+
+
+def test_teacher_training_inherits_what_it_does_not_say(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "name: demo\ndata: {path: a.json}\ntasks: {folder: t, names: gsm8k}\nstudents: {name: s, path: m}\nmethods: sft\n"
+        "training: {learning_rate: 1e-3, epochs: 2}\nteacher_training: {epochs: 8}\n"
+    )
+    study = load_study(file)
+    assert (study.teacher_training.epochs, study.teacher_training.learning_rate) == (8, 1e-3)
