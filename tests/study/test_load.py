@@ -162,7 +162,8 @@ def test_a_section_of_the_wrong_shape_is_a_study_error(tmp_path, section, value,
 def test_teacher_training_inherits_what_it_does_not_say(tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(
-        "name: demo\ndata: {path: a.json}\ntasks: {folder: t, names: gsm8k}\nstudents: {name: s, path: m}\nmethods: sft\n"
+        "name: demo\ndata: {path: a.json}\ntasks: {folder: t, names: gsm8k}\n"
+        "students: {name: s, path: m}\nmethods: sft\n"
         "training: {learning_rate: 1e-3, epochs: 2}\nteacher_training: {epochs: 8}\n"
     )
     study = load_study(file)
