@@ -41,6 +41,15 @@ def make_model(
     return folder
 
 
+def make_hollow_model(folder: Path) -> Path:
+    """A folder that planning takes for a model; it holds no weights and is never loaded."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"num_hidden_layers": 3}))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    return folder
+
+
 def make_tokenizer() -> Any:
     """One token a byte, an end token and a padding token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers

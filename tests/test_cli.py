@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kdscope.cli import main
-from tests.builders import make_data, study_values, write_study
+from tests.builders import make_data, make_hollow_model, study_values, write_study
 
 Capture = pytest.CaptureFixture[str]
 
@@ -21,11 +21,7 @@ Capture = pytest.CaptureFixture[str]
 def folder(tmp_path: Path) -> Path:
     """Data and a model folder that planning accepts; no weights are ever loaded here."""
     make_data(tmp_path)
-    model = tmp_path / "teacher"
-    model.mkdir()
-    (model / "config.json").write_text(json.dumps({"num_hidden_layers": 3}))
-    (model / "tokenizer.json").write_text("{}")
-    (model / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    make_hollow_model(tmp_path / "teacher")
     return tmp_path
 
 

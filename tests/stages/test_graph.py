@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from kdscope.api import plan_study
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.stages import STAGE_VERSIONS
 from kdscope.stages.graph import StudyPlan
-from tests.builders import make_data, write_study
+from tests.builders import make_data, make_hollow_model, write_study
 
 Planned = Callable[..., StudyPlan]
 AFTERWARDS = {"compare_pair", "analyse_study", "write_report"}
@@ -23,11 +22,7 @@ AFTERWARDS = {"compare_pair", "analyse_study", "write_report"}
 def planned(tmp_path: Path) -> Planned:
     """Plans the small study with some settings changed; its model is a folder nobody loads."""
     make_data(tmp_path)
-    model = tmp_path / "teacher"
-    model.mkdir()
-    (model / "config.json").write_text(json.dumps({"num_hidden_layers": 3}))
-    (model / "tokenizer.json").write_text("{}")
-    (model / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    make_hollow_model(tmp_path / "teacher")
 
     def plan(**changes: Any) -> StudyPlan:
         runtime = {"device": "cpu", "dtype": "float32"}
