@@ -50,6 +50,14 @@ def make_hollow_model(folder: Path) -> Path:
     return folder
 
 
+def make_hollow_family(folder: Path, *names: str) -> Path:
+    """Stands for the installed package: under models/tiny, hollow models of these names."""
+    (folder / "models" / "tiny").mkdir(parents=True)
+    for name in names:
+        make_hollow_model(folder / "models" / "tiny" / name)
+    return folder
+
+
 def make_tokenizer() -> Any:
     """One token a byte, an end token and a padding token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -117,6 +125,30 @@ def study_values(folder: Path, **changes: Any) -> dict[str, Any]:
     }
     values.update(changes)
     return values
+
+
+def made_up_study(folder: Path) -> dict[str, Any]:
+    """What changes the small study into one of generated problems: few labelled rows, prompts without answers, and a
+    teacher that was adapted on rows of its own."""
+    tasks = ["mini-one-step", "mini-choose"]
+    training = {**study_values(folder)["training"], "max_steps": 6}
+    del training["epochs"]
+    return {
+        "data": {
+            "mini": {"tasks": tasks, "rows_per_task": 10, "skip_per_task": 40},
+            "validation_items": 4,
+            "unlabelled": {"mini": {"tasks": tasks, "rows_per_task": 15, "skip_per_task": 50}},
+        },
+        "tasks": {"names": tasks, "mini_items": 6},
+        "teachers": [
+            {
+                "name": "big",
+                "path": str(folder / "teacher"),
+                "data": {"mini": {"tasks": tasks, "rows_per_task": 40}, "validation_items": 8},
+            }
+        ],
+        "training": training,
+    }
 
 
 def write_study(folder: Path, **changes: Any) -> Path:

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.api import load_study
 from kdscope.cli import main
+from kdscope.errors import StudyError
+from kdscope.study.embedded import embedded_study
+from kdscope.tasks import mini_rows
 from tests.builders import make_data, make_hollow_model, study_values, write_study
 
 Capture = pytest.CaptureFixture[str]
@@ -151,15 +155,66 @@ def test_explain_lists_stages_it_does_not_know(folder: Path, monkeypatch: pytest
 def test_tasks_and_schema(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     code, out, _ = call(monkeypatch, capsys, "tasks", "--json")
     assert code == 0
-    assert len(json.loads(out)) == 14
+    listed = json.loads(out)
+    assert [task["test_items"] is None for task in listed] == [False] * 14 + [True] * 6
+    assert listed[-1]["name"] == "mini-choose"
     _, out, _ = call(monkeypatch, capsys, "schema")
     assert {"name", "students", "methods"} <= set(json.loads(out)["required"])
 
 
-def test_run_without_a_study_says_how_to_start(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    code, out, _ = call(monkeypatch, capsys, "run")
+def test_run_without_a_study_runs_the_quickstart(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, int | None]] = []
+
+    def instead(study: Path, *, seed: int | None, **_: object) -> None:
+        asked.append((embedded_study("quickstart").name if study == embedded_study("quickstart").path else "", seed))
+        raise StudyError("not now")
+
+    monkeypatch.setattr("kdscope.api.run_study", instead)
+    assert call(monkeypatch, capsys, "run")[0] == 2
+    assert call(monkeypatch, capsys, "run", "--preset", "quickstart", "--seed", "3")[0] == 2
+    assert asked == [("quickstart", None), ("quickstart", 3)]
+
+
+def test_presets_are_listed_and_shown(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path) -> None:
+    code, out, _ = call(monkeypatch, capsys, "run", "--preset")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[2:5]] == ["smoke", "quickstart", "half-hour"]
+    code, out, _ = call(monkeypatch, capsys, "run", "--preset", "--json")
+    assert [study["name"] for study in json.loads(out)] == ["smoke", "quickstart", "half-hour"]
+    code, out, _ = call(monkeypatch, capsys, "run", "--preset", "smoke", "--show")
+    assert code == 0
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(out)
+    assert load_study(mine) == load_study(embedded_study("smoke").path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--preset", "smok"], "no study 'smok' comes with kdscope (known: smoke, quickstart, half-hour)"),
+        (["mine.yaml", "--preset", "smoke"], "give either a study file or --preset"),
+    ],
+)
+def test_what_cannot_be_run(monkeypatch: pytest.MonkeyPatch, capsys: Capture, arguments: list[str], said: str) -> None:
+    code, _, err = call(monkeypatch, capsys, "run", *arguments)
     assert code == 2
-    assert "examples/" in out
+    assert said in err
+
+
+def test_mini_tasks_are_written_as_files(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path) -> None:
+    code, out, _ = call(
+        monkeypatch, capsys, "data", "mini", tmp_path, "--task", "mini-one-step", "--train", 3, "--test", 2
+    )
+    assert code == 0
+    files = [Path(line) for line in out.splitlines()]
+    assert [str(file.relative_to(tmp_path)) for file in files] == [
+        "mini-one-step/train.json",
+        "mini-one-step/test.json",
+    ]
+    assert json.loads(files[0].read_text()) == mini_rows("mini-one-step", "train", 3)
+    assert json.loads(files[1].read_text()) == mini_rows("mini-one-step", "test", 2)
 
 
 def test_help_is_fast() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from kdscope.console import Clock, JsonEvents, Pace, PlainEvents, RichEvents, show_seconds
+from kdscope.console import JsonEvents, PlainEvents, RichEvents, show_seconds
+from kdscope.pipeline.clock import Clock, Pace
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.stage import Cost, Stage
 
@@ -62,14 +63,24 @@ positive = st.floats(0.01, 1e4)
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(positive, positive), min_size=1, max_size=8), st.floats(0.0, 1.5))
-def test_the_time_left_is_never_negative_and_ends_at_zero(runs: list[tuple[float, float]], fraction: float) -> None:
+@given(
+    st.lists(st.tuples(positive, positive), min_size=1, max_size=8),
+    st.lists(st.tuples(st.floats(0.0, 5.0), st.floats(0.0, 1.5)), max_size=4),
+    st.integers(1, 4),
+)
+def test_the_time_left_is_never_negative_and_ends_at_zero(
+    runs: list[tuple[float, float]], reports: list[tuple[float, float]], processes: int
+) -> None:
     clock, stages = Clock(), make_stages([estimate for estimate, _ in runs])
     clock.plan(stages)
+    clock.processes = processes
     for stage, (_, taken) in zip(stages, runs, strict=True):
-        assert clock.remaining(stage, fraction) >= 0
-        assert clock.remaining(stage, 0.0) == pytest.approx(clock.remaining())
-        assert clock.remaining(stage, fraction, own=0.0) >= 0
+        before = clock.remaining()
+        clock.started(stage)
+        assert clock.remaining() >= before * (1 - 1e-9)  # to begin with something does not bring the end nearer
+        for now, fraction in reports:
+            clock.progress(stage, fraction, now)
+            assert clock.remaining() >= 0
         clock.done(stage, taken)
     assert clock.remaining() == 0.0
 
@@ -94,8 +105,33 @@ def test_one_tiny_stage_does_not_swing_the_forecast() -> None:
 def test_the_running_stage_counts_by_its_own_pace_once_it_is_known() -> None:
     clock, stages = Clock(), make_stages([100.0, 50.0])
     clock.plan(stages)
-    assert clock.remaining(stages[0], 0.25) == pytest.approx(75.0 + 50.0)
-    assert clock.remaining(stages[0], 0.25, own=600.0) == pytest.approx(600.0 + 50.0)
+    clock.started(stages[0])
+    clock.progress(stages[0], 0.25, 10.0)
+    assert clock.remaining() == pytest.approx(75.0 + 50.0)
+    clock.progress(stages[0], 0.5, 210.0)  # a quarter in 200 seconds: the other half takes 400
+    assert clock.remaining() == pytest.approx(400.0 + 50.0)
+
+
+def test_processes_share_what_is_left() -> None:
+    clock, stages = Clock(), make_stages([100.0, 60.0, 40.0])
+    clock.plan(stages)
+    clock.processes = 2
+    assert clock.remaining() == 100.0
+    for stage in stages[:2]:
+        clock.started(stage)
+        clock.progress(stage, 0.0, 0.0)
+    assert clock.remaining() == 100.0
+    clock.progress(stages[0], 0.1, 30.0)  # ten percent in 30 s: 270 s more, in which the other does all the rest
+    assert clock.remaining() == pytest.approx(270.0)
+    clock.progress(stages[0], 0.5, 31.0)
+    assert clock.remaining() == pytest.approx((31.0 + 60.0 + 40.0) / 2)
+
+
+def test_more_processes_than_stages_share_nothing_more() -> None:
+    clock, stages = Clock(), make_stages([100.0, 60.0])
+    clock.plan(stages)
+    clock.processes = 8
+    assert clock.remaining() == 80.0
 
 
 def test_what_another_process_did_says_nothing_about_speed() -> None:
@@ -173,6 +209,36 @@ def test_stages_that_were_there_before_are_not_counted() -> None:
     assert stream.getvalue().startswith("[1/1] stage 1 ")
 
 
+def two_at_once(events: Events, stages: Sequence[Stage]) -> None:
+    """Two processes at work; one of them dies at the second stage, which then starts again."""
+    first, second, third = stages
+    events.plan(stages)
+    events.working(2)
+    events.started(first)
+    events.started(second)
+    events.progress(second, 1, 4, "steps", "")
+    events.progress(first, 3, 4, "steps", "")
+    events.working(1)
+    events.started(second)
+    events.working(2)
+    events.finished(first, 61.0)
+    events.started(third)
+    events.finished(second, 5.0)
+
+
+def test_plain_lines_of_two_stages_at_once_say_which_is_done() -> None:
+    stream = io.StringIO()
+    two_at_once(PlainEvents(stream), make_stages([60.0, 30.0, 30.0]))
+    assert stream.getvalue().splitlines() == [
+        "[1/3] stage 0 (about 1 min 00 s left)",
+        "[2/3] stage 1 (about 1 min 00 s left)",
+        "[2/3] stage 1 (about 1 min 15 s left)",
+        "      done in 1 min 01 s: stage 0",
+        "[3/3] stage 2 (about 30 s left)",
+        "      done in 5 s: stage 1",
+    ]
+
+
 # JSON lines
 
 
@@ -240,3 +306,30 @@ def test_a_terminal_shows_the_running_stage() -> None:
         assert step.fields["note"] == f"15/60 steps  loss 1.5 {TRICKY}"
         assert events.bars.tasks[0].fields["note"] == "stage 1/2, about 1 min 15 s left"
     assert f"15/60 steps  loss 1.5 {TRICKY}" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+
+
+def test_a_terminal_shows_every_running_stage() -> None:
+    events = RichEvents(Console(file=io.StringIO(), force_terminal=True, width=200, legacy_windows=False))
+    stages = make_stages([60.0, 30.0, 30.0])
+    two_at_once(events, stages)
+    run, running = events.bars.tasks
+    assert (run.completed, run.total, run.fields["note"]) == (2, 3, "stage 3/3, about 23 s left")  # 30 s, but so far they were quick
+    assert running.description == "stage 2"
+    events.progress(stages[0], 4, 4, "steps", "late")
+    events.failed(stages[2], "no")
+    assert [task.description for task in events.bars.tasks] == ["study"]
+    assert run.completed == 3
+
+
+def test_bars_of_stages_that_run_at_once_move_on_their_own() -> None:
+    events = RichEvents(Console(file=io.StringIO(), force_terminal=True, width=200, legacy_windows=False))
+    stages = make_stages([60.0, 30.0])
+    events.plan(stages)
+    events.working(2)
+    for stage in stages:
+        events.started(stage)
+    events.progress(stages[1], 20, 40, "items", "")
+    events.progress(stages[0], 1, 10, "steps", "loss 2")
+    bars = [(task.description, task.completed, task.total) for task in events.bars.tasks]
+    assert bars == [("study", 0, 2), ("stage 0", 1, 10), ("stage 1", 20, 40)]
+    assert events.bars.tasks[0].fields["note"] == "stage 2/2, about 54 s left"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import random
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from kdscope.api import load_study, plan_study
 from kdscope.study.load import read_study
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -29,24 +27,6 @@ def script(path: Path) -> ModuleType:
 def test_every_example_is_a_valid_study(study: Path) -> None:
     loaded = read_study(study).study
     assert {"sft", "seqkd", "forward_kl", "reverse_kl", "gkd"} == {method.name for method in loaded.methods}
-
-
-def test_the_first_study_makes_its_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = script(EXAMPLES / "first_study/make_inputs.py")
-    monkeypatch.setattr(inputs, "INPUTS", tmp_path / "inputs")
-    inputs.write_data(random.Random(0))
-    inputs.write_model("teacher", hidden=64, layers=4)
-    inputs.write_model("student", hidden=32, layers=2)
-    study = tmp_path / "study.yaml"
-    study.write_text((EXAMPLES / "first_study/study.yaml").read_text())
-    _, planned = plan_study(load_study(study), tmp_path / "store")
-    assert {item.state for item in planned} == {"will run"}
-    train = json.loads((tmp_path / "inputs/train.json").read_text())
-    tests = [json.loads(file.read_text()) for file in sorted((tmp_path / "inputs/tasks").glob("*/test.json"))]
-    seen = {row["instruction"] for row in train}
-    assert not [row for rows in tests for row in rows if row["instruction"] in seen], (
-        "a test item is in the training set"
-    )
 
 
 def test_gsm8k_rows_become_training_rows() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdscope.data.sources import Example, read_examples, read_items, split_examples
-from kdscope.errors import DataError, StudyError
+from kdscope.errors import StudyError
 from kdscope.models.source import read_vocabulary
+from kdscope.pipeline.crew import Crew
 from kdscope.pipeline.events import Events, NullEvents
 from kdscope.pipeline.explain import Explanation, explain
 from kdscope.pipeline.files import explained
@@ -22,6 +23,7 @@ from kdscope.pipeline.store import Store
 from kdscope.stages.estimate import Sizes, estimate_seconds, measure_sizes
 from kdscope.stages.execute import execute
 from kdscope.stages.graph import StudyPlan, build_plan
+from kdscope.stages.rows import checked_prompts, checked_split, read_task_items, task_place
 from kdscope.study.files import check_files
 from kdscope.study.load import LoadedStudy, read_study
 from kdscope.study.schema import DIVERGENCE_METHODS, Study
@@ -80,16 +82,27 @@ def plan_study(study: Study | Path, store: Path | None = None) -> tuple[StudyPla
 
 
 def run_study(
-    study: Study | Path, *, store: Path | None = None, out: Path | None = None, events: Events | None = None
+    study: Study | Path,
+    *,
+    store: Path | None = None,
+    out: Path | None = None,
+    events: Events | None = None,
+    seed: int | None = None,
 ) -> StudyResult:
     """Run what is missing of a study and put its report and tables into `out` (default: runs/<name>).
+
+    A `seed` stands in for the study's own seeds and becomes part of its name. With several `runtime.workers` the stages
+    run in processes of their own, which are gone when this returns, and when this process ends in any other way.
 
     Raises:
         StudyError: The study file is wrong.
         DataError: A row of the data is.
         StoreError: The store, or the folder of the results, cannot be read or written.
+        MachineError: The processes that the study asks for cannot be started.
     """
     study = study if isinstance(study, Study) else load_study(study)
+    if seed is not None:
+        study = study.model_copy(update={"seeds": (seed,), "name": f"{study.name}-s{seed}"})
     root = Path(store if store is not None else default_store())
     plan, planned = plan_study(study, root)
     folder = Path(out) if out is not None else Path("runs") / study.name
@@ -100,7 +113,8 @@ def run_study(
     listener.plan([seconds[item.stage.identity] for item in planned if item.state in ("will run", "damaged")])
     if all(method.name != "sft" for method in study.methods):
         listener.warning("no 'sft' among the methods: without that control no gain can be computed")
-    result = run_plan([plan.report], Store(root), execute, events=listener)
+    with _crew(study, root, listener) as crew:
+        result = run_plan([plan.report], Store(root), execute, events=listener, crew=crew)
     with explained("write the results", folder):
         return _deliver(plan, result, folder)
 
@@ -148,23 +162,27 @@ def _build(study: Study, root: Path) -> StudyPlan:
 
 def _sizes(study: Study) -> Sizes:
     """Read all data once: every row is checked before anything runs."""
-    items = {name: read_items(get_task(name), study.tasks.folder, study.tasks.limit) for name in study.tasks.names}
-    train = _training_examples(study)
+    items = {name: read_task_items(name, task_place(study.tasks, name)) for name in study.tasks.names}
+    train = checked_split(study.data).train
+    for teacher in study.teachers:
+        if teacher.data is not None:
+            checked_split(teacher.data)
+    unlabelled = checked_prompts(study.data.unlabelled) if study.data.unlabelled is not None else []
     return measure_sizes(
         [f"{e.instruction}{e.input}" for e in train],
         [e.output for e in train],
         {name: [f"{item.instruction}{item.input}" for item in rows] for name, rows in items.items()},
+        len(unlabelled),
     )
 
 
-def _training_examples(study: Study) -> Sequence[Example]:
-    data = study.data
-    examples = read_examples(data.path)
-    try:
-        split = split_examples(examples, limit=data.limit, validation_items=data.validation_items, seed=data.seed)
-    except DataError as error:
-        raise DataError(str(error), file=data.path) from error
-    return split.train
+def _crew(study: Study, root: Path, events: Events) -> AbstractContextManager[Crew | None]:
+    """The processes a study asks for; none for a single worker, which is this process."""
+    if study.runtime.workers == 1:
+        return nullcontext()
+    # Without -P a file in the current folder could stand in for a module.
+    command = (sys.executable, "-P", "-m", "kdscope.worker", str(root.absolute()))
+    return Crew(command, study.runtime.workers, events)
 
 
 def _deliver(plan: StudyPlan, result: RunResult, folder: Path) -> StudyResult:

@@ -26,6 +26,7 @@ app = typer.Typer(
         "measures whether each student got better than plain fine-tuning and whether it still answers like its "
         "teacher, and writes a page that says what can be concluded.\n\n"
         "[bold]A study, step by step[/]\n\n"
+        "  kdscope run                  (a study that comes with kdscope: nothing to download, minutes)\n\n"
         "  kdscope plan STUDY.yaml\n\n"
         "  kdscope run STUDY.yaml\n\n"
         "  kdscope explain STUDY.yaml gkd\n\n"
@@ -60,9 +61,33 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
 
-@app.command()
+class _PresetMayStandAlone(typer.core.TyperCommand):
+    """Lets `--preset` without a name ask for the list."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for place, word in enumerate(args):
+            if word == "--preset" and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                args = [*args[: place + 1], "", *args[place + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_PresetMayStandAlone)
 def run(
-    study: Annotated[Path | None, typer.Argument(help="The study, a YAML file.")] = None,
+    study: Annotated[
+        Path | None, typer.Argument(help="The study, a YAML file. Without one: the embedded quickstart.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", help="Run a study that comes with kdscope; without a name, list them.", metavar="NAME"
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the embedded study instead of running it: a start for your own.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Use this seed instead of the study's; results go to NAME-sN.")
+    ] = None,
     store: StoreOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report and tables. Default: runs/NAME.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures, warnings and the result.")] = False,
@@ -70,17 +95,24 @@ def run(
 ) -> None:
     """Run a study: what is done is reused, what was interrupted continues.
 
+    Without a study, the quickstart: small models and generated problems that come with kdscope, on the CPU, offline, a
+    few minutes.
+
     Writes OUT/report.html and OUT/tables/*.csv (and .parquet). A failed cell does not stop the others.
 
     Exit code: 0 all done, 1 a cell or the report failed, 2 bad input.
     """
     from kdscope import api
 
-    if study is None:
-        print(_NO_STUDY)
-        raise typer.Exit(2)
+    if preset == "":
+        _print_embedded(as_json)
+        return
+    study = _chosen_study(study, preset)
+    if show:
+        print(study.read_text(encoding="utf-8"), end="")
+        return
     with _events(quiet, as_json) as events:
-        result = api.run_study(study, store=store, out=out, events=events)
+        result = api.run_study(study, store=store, out=out, events=events, seed=seed)
     _print_result(result, as_json)
     raise typer.Exit(1 if result.run.failed or result.report is None else 0)
 
@@ -124,11 +156,45 @@ def tasks(as_json: JsonOption = False) -> None:
 
     found = list_tasks()
     if as_json:
-        names = ("name", "domain", "answer_kind", "labels", "chance", "test_items", "licence", "citation")
+        names = ("name", "domain", "answer_kind", "labels", "chance", "test_items", "generated", "licence", "citation")
         print(json.dumps([{name: getattr(task, name) for name in names} for task in found], indent=1))
         return
-    rows = [[t.name, t.domain, t.answer_kind, str(t.test_items), f"{t.chance:.3f}", t.licence] for t in found]
+    rows = [
+        [
+            t.name,
+            t.domain,
+            t.answer_kind,
+            "any" if t.test_items is None else str(t.test_items),
+            f"{t.chance:.3f}",
+            t.licence,
+        ]
+        for t in found
+    ]
     _print_table(["task", "domain", "answer", "items", "chance", "licence"], rows, right={3, 4})
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Data files: make the mini tasks' own.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("mini")
+def data_mini(
+    folder: Annotated[Path, typer.Argument(help="Where to write <task>/train.json and <task>/test.json.")],
+    task: Annotated[list[str] | None, typer.Option("--task", help="Only this mini task; may be repeated.")] = None,
+    train: Annotated[int, typer.Option("--train", min=1, help="Training rows of each task.")] = 1000,
+    test: Annotated[int, typer.Option("--test", min=1, help="Test items of each task.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other problems.")] = 0,
+) -> None:
+    """Write generated problems of the mini tasks as files, for use outside a study.
+
+    No training problem has a test problem's calculation. Studies need no files: they generate the same rows.
+    """
+    from kdscope.tasks import get_task, list_tasks
+    from kdscope.tasks.mini.files import write_mini_files
+
+    names = [get_task(name).name for name in task] if task else [t.name for t in list_tasks() if t.generated]
+    for file in write_mini_files(folder, names, train=train, test=test, seed=seed):
+        print(file)
 
 
 @app.command()
@@ -153,10 +219,24 @@ def main() -> None:
         sys.exit(130)
 
 
-_NO_STUDY = """Give a study file: kdscope run STUDY.yaml
+def _chosen_study(study: Path | None, preset: str | None) -> Path:
+    from kdscope.errors import StudyError
+    from kdscope.study.embedded import QUICKSTART, embedded_study
 
-To see a whole study first, run examples/first_study/run.sh of the source repository: it makes its own small models and
-data and takes a few minutes. `kdscope schema` lists every key of a study."""
+    if study is not None and preset is not None:
+        raise StudyError(f"give either a study file or --preset, not {study} and --preset {preset}")
+    return study if study is not None else embedded_study(preset or QUICKSTART).path
+
+
+def _print_embedded(as_json: bool) -> None:
+    from kdscope.study.embedded import embedded_studies
+
+    found = embedded_studies()
+    if as_json:
+        print(json.dumps([{"name": s.name, "summary": s.summary, "path": str(s.path)} for s in found], indent=1))
+        return
+    _print_table(["study", "what it shows"], [[s.name, s.summary] for s in found], right=set())
+    print("\nRun one: kdscope run --preset NAME. Read it, or make it yours: kdscope run --preset NAME --show > my.yaml")
 
 
 def _events(quiet: bool, as_json: bool) -> Any:

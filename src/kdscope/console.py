@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from kdscope.pipeline.clock import Clock
 from kdscope.pipeline.stage import Stage
 
 
@@ -32,103 +33,49 @@ def show_seconds(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class Clock:
-    """Time left of a whole run: the estimates of what is still to do, corrected by how the estimates have fared."""
-
-    def __init__(self) -> None:
-        self._estimates: dict[str, float] = {}
-        self._left: dict[str, float] = {}
-        self._expected = self._taken = 0.0
-
-    def plan(self, stages: Sequence[Stage]) -> None:
-        """These stages are still to run."""
-        for stage in stages:
-            # A later announcement may bring stages without an estimate: they keep the one first heard.
-            known = self._estimates.get(stage.identity, 1.0)
-            self._estimates[stage.identity] = known if stage.cost.seconds is None else stage.cost.seconds
-        self._left = {stage.identity: self._estimates[stage.identity] for stage in stages}
-
-    def expects(self, stage: Stage) -> bool:
-        """Whether the stage is among those still to run."""
-        return stage.identity in self._left
-
-    def done(self, stage: Stage, seconds: float | None) -> None:
-        """A stage is settled; `seconds` is what it took, None where that says nothing (another process did it)."""
-        estimate = self._left.pop(stage.identity, 0.0)
-        if seconds is not None:
-            self._expected += estimate
-            self._taken += seconds
-
-    def remaining(self, stage: Stage | None = None, fraction: float = 0.0, own: float | None = None) -> float:
-        """Seconds left of the run, while `stage` has done this fraction of its work.
-
-        `own` is what the running stage has left by its own pace; None where that is not known yet.
-        """
-        left = dict(self._left)
-        running = left.pop(stage.identity, 0.0) if stage is not None else 0.0
-        if own is None:
-            own = running * max(0.0, 1 - fraction) * self._correction()
-        return own + sum(left.values()) * self._correction()
-
-    def _correction(self) -> float:
-        # Ten seconds of prior belief in the estimates keep the first tiny stages from swinging the forecast.
-        return (self._taken + 10.0) / (self._expected + 10.0)
-
-
-class Pace:
-    """How fast the running stage moves.
-
-    A resumed stage starts with what it finds done: its first report and the burst after it say nothing about speed.
-    """
-
-    def __init__(self) -> None:
-        self._first: float | None = None
-        self._mark = self._latest = (0.0, 0.0)
-
-    def note(self, now: float, fraction: float) -> None:
-        """At this second the stage has done this fraction."""
-        self._first = now if self._first is None else self._first
-        self._latest = (now, fraction)
-        if now - self._first < 1.0:
-            self._mark = self._latest
-
-    def seconds_left(self) -> float | None:
-        """What is left at this pace; None before it has made some way."""
-        (start, before), (now, fraction) = self._mark, self._latest
-        if fraction - before < 0.05:
-            return None
-        return (now - start) * max(0.0, 1 - fraction) / (fraction - before)
-
-
 class PlainEvents:
     """One line per stage; for logs, pipes and --quiet terminals."""
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
         self.stream, self.quiet = stream or sys.stderr, quiet
-        self.clock, self.total, self.count = Clock(), 0, 0
+        self.clock, self.total = Clock(), 0
+        self._counted: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """How many of the stages of this run were begun, here or elsewhere."""
+        return len(self._counted)
 
     def plan(self, stages: Sequence[Stage]) -> None:
         """Note how much there is to do."""
         self.clock.plan(stages)
-        self.total = self.count + len(stages)
+        self.total = len(self._counted | {stage.identity for stage in stages})
+
+    def working(self, processes: int) -> None:
+        """Note among how many it is shared."""
+        self.clock.processes = processes
 
     def started(self, stage: Stage) -> None:
         """Say what begins."""
-        self.count += 1
+        self._counted.add(stage.identity)
+        self.clock.started(stage)
         left = show_seconds(self.clock.remaining())
         self._say(f"[{self.count}/{max(self.total, self.count)}] {stage.label} (about {left} left)")
 
     def progress(self, stage: Stage, done: float, total: float | None, unit: str, note: str) -> None:
-        """Too much for a log."""
+        """Too much for a log, but the clock heeds it."""
+        self.clock.progress(stage, done / total if total else 0.0, time.monotonic())
 
     def finished(self, stage: Stage, seconds: float) -> None:
-        """Say how long it took."""
+        """Say how long it took, and what: beside other stages that is not clear."""
+        which = f": {stage.label}" if self.clock.processes > 1 else ""
         self.clock.done(stage, seconds)
-        self._say(f"      done in {show_seconds(seconds)}")
+        self._say(f"      done in {show_seconds(seconds)}{which}")
 
     def reused(self, stage: Stage) -> None:
-        """Nothing to say: it was there, or another process has made it."""
-        self.count += self.clock.expects(stage)
+        """Nothing to say: it was there, or another run has made it."""
+        if self.clock.expects(stage):
+            self._counted.add(stage.identity)
         self.clock.done(stage, None)
 
     def failed(self, stage: Stage, message: str) -> None:
@@ -162,6 +109,10 @@ class JsonEvents:
     def plan(self, stages: Sequence[Stage]) -> None:
         """What will run."""
         self._write("plan", stages=[stage.label for stage in stages])
+
+    def working(self, processes: int) -> None:
+        """How many stages may run at once."""
+        self._write("working", processes=processes)
 
     def started(self, stage: Stage) -> None:
         """A stage begins."""
@@ -201,18 +152,18 @@ class JsonEvents:
 
 
 class RichEvents(PlainEvents):
-    """Two bars on a terminal: the whole run and the running stage, with the time left of the run."""
+    """Bars on a terminal: the whole run with the time left, and each running stage."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(sys.stderr)
-        self.console, self.pace = console, Pace()
+        self.console = console
         # Labels and messages are text, never markup: a name may hold brackets or colons.
         name = TextColumn("{task.description}", markup=False)
         note = TextColumn("{task.fields[note]}", markup=False, style="dim")
         columns = (name, BarColumn(24), TaskProgressColumn(), TimeElapsedColumn(), note)
         self.bars = Progress(*columns, console=console, transient=True)
         self.run: TaskID | None = None
-        self.step: TaskID | None = None
+        self.steps: dict[str, TaskID] = {}
 
     def __enter__(self) -> RichEvents:
         self.bars.start()
@@ -230,34 +181,36 @@ class RichEvents(PlainEvents):
 
     def started(self, stage: Stage) -> None:
         """Show the bar of the stage."""
-        self.count += 1
-        self.pace = Pace()
-        self._drop_step()
-        self.step = self.bars.add_task(stage.label, total=None, note="")
-        self._note_left(stage, 0.0)
+        self._drop_step(stage)
+        self._counted.add(stage.identity)
+        self.clock.started(stage)
+        self.steps[stage.identity] = self.bars.add_task(stage.label, total=None, note="")
+        self._note_left()
 
     def progress(self, stage: Stage, done: float, total: float | None, unit: str, note: str) -> None:
         """Move it."""
-        if self.step is not None:
+        super().progress(stage, done, total, unit, note)
+        if stage.identity in self.steps:
             text = f"{done:g}/{total:g} {unit}  {note}" if total else f"{done:g} {unit}  {note}"
-            self.bars.update(self.step, completed=done, total=total, note=text)
-            fraction = done / total if total else 0.0
-            self.pace.note(time.monotonic(), fraction)
-            self._note_left(stage, fraction)
+            self.bars.update(self.steps[stage.identity], completed=done, total=total, note=text)
+            self._note_left()
 
     def finished(self, stage: Stage, seconds: float) -> None:
         """Leave one line behind."""
         self.clock.done(stage, seconds)
-        self._drop_step()
         self.console.print(Text.assemble(("done", "green"), f" {stage.label} ", (show_seconds(seconds), "dim")))
-        self._settled()
+        self._settled(stage)
+
+    def reused(self, stage: Stage) -> None:
+        """Another run has made it, or it was there: the bar of the run moves."""
+        super().reused(stage)
+        self._settled(stage)
 
     def failed(self, stage: Stage, message: str) -> None:
         """Leave the reason behind."""
         self.clock.done(stage, None)
-        self._drop_step()
         self.console.print(Text.assemble(("failed", "red"), f" {stage.label}: {message}"))
-        self._settled()
+        self._settled(stage)
 
     def warning(self, message: str) -> None:
         """Leave the warning behind."""
@@ -266,17 +219,17 @@ class RichEvents(PlainEvents):
     def _say(self, text: str) -> None:
         self.console.print(Text(text, style="dim"))
 
-    def _drop_step(self) -> None:
-        if self.step is not None:
-            self.bars.remove_task(self.step)
-            self.step = None
+    def _drop_step(self, stage: Stage) -> None:
+        if stage.identity in self.steps:
+            self.bars.remove_task(self.steps.pop(stage.identity))
 
-    def _settled(self) -> None:
+    def _settled(self, stage: Stage) -> None:
+        self._drop_step(stage)
         if self.run is not None:
-            self.bars.update(self.run, completed=self.count)
-        self._note_left(None, 0.0)
+            self.bars.update(self.run, completed=self.count - len(self.steps))
+        self._note_left()
 
-    def _note_left(self, stage: Stage | None, fraction: float) -> None:
+    def _note_left(self) -> None:
         if self.run is not None:
-            left = self.clock.remaining(stage, fraction, None if stage is None else self.pace.seconds_left())
-            self.bars.update(self.run, note=f"stage {self.count}/{self.total}, about {show_seconds(left)} left")
+            left = show_seconds(self.clock.remaining())
+            self.bars.update(self.run, note=f"stage {self.count}/{self.total}, about {left} left")

@@ -15,6 +15,7 @@ from kdscope.data.batches import (
     collate,
     count_targets,
     pack_micro_batches,
+    plan_full_windows,
     plan_windows,
 )
 
@@ -128,6 +129,42 @@ def test_every_example_is_seen_once_an_epoch(count: int, size: int, epochs: int,
         assert all(len(window) == size for window in own[:-1])
     assert plan_windows(count, size, epochs, seed) == windows
     assert plan_windows(count, size, epochs + 1, seed)[: len(windows)] == windows
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 30), st.integers(0, 5))
+def test_full_windows_are_full_and_take_every_example_in_turn(count: int, size: int, steps: int, seed: int) -> None:
+    windows = plan_full_windows(count, size, steps, seed)
+    assert [len(window) for window in windows] == [size] * steps
+    stream = [index for window in windows for index in window]
+    for start in range(0, len(stream), count):
+        epoch = stream[start : start + count]
+        assert len(set(epoch)) == len(epoch), "an example came twice in one pass"
+        assert set(epoch) <= set(range(count))
+        assert len(epoch) == count or start + count > len(stream)
+    # How often two examples are seen never differs by more than one.
+    seen = Counter(stream)
+    assert max(seen.values()) - min(seen[index] for index in range(count)) <= 1
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 20), st.integers(1, 20), st.integers(0, 5))
+def test_more_steps_begin_as_fewer_do(count: int, size: int, steps: int, more: int, seed: int) -> None:
+    longer = plan_full_windows(count, size, steps + more, seed)
+    assert longer[:steps] == plan_full_windows(count, size, steps, seed)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 4), st.integers(0, 5))
+def test_where_epochs_divide_into_windows_steps_and_epochs_are_one_plan(
+    size: int, per_epoch: int, epochs: int, seed: int
+) -> None:
+    count = size * per_epoch
+    assert plan_full_windows(count, size, epochs * per_epoch, seed) == plan_windows(count, size, epochs, seed)
+
+
+def test_full_windows_depend_on_the_seed() -> None:
+    assert plan_full_windows(30, 7, 5, seed=0) != plan_full_windows(30, 7, 5, seed=1)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

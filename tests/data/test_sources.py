@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.data.sources import Example, read_examples, read_items, split_examples
+from kdscope.data.rows import read_rows
+from kdscope.data.sources import Example, as_prompts, read_examples, read_items, split_examples
 from kdscope.errors import DataError
 
 
@@ -56,6 +57,20 @@ def test_rows_of_jsonl_are_lines(tmp_path):
     text = '\ufeff{"instruction": "a", "output": "b"}\r\n\r\n{"instruction": "c", "output": "d", "input": null}\r\n'
     (tmp_path / "data.jsonl").write_bytes(text.encode())
     assert read_examples(tmp_path / "data.jsonl") == [Example(1, "a", "", "b"), Example(3, "c", "", "d")]
+
+
+def test_prompts_are_examples_whose_answers_are_not_looked_at(write):
+    rows = [_row(1), _row(2, input="more", output=["no", "text"]), {"instruction": "third"}]
+    assert as_prompts(read_rows(write(rows))) == [
+        Example(1, "question 1", "", ""),
+        Example(2, "question 2", "more", ""),
+        Example(3, "third", "", ""),
+    ]
+
+
+def test_prompts_need_a_question(write):
+    with pytest.raises(DataError, match=r"data.json, row 2: instruction: the key is missing"):
+        as_prompts(read_rows(write([_row(1), {"output": "answer"}])))
 
 
 def test_items_keep_their_place_and_their_content_hash(write, tmp_path):

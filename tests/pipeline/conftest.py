@@ -25,6 +25,9 @@ class Recorder(NullEvents):
     def plan(self, stages):
         self.seen.append(("plan", [stage.label for stage in stages]))
 
+    def working(self, processes):
+        self.seen.append(("working", processes))
+
     def started(self, stage):
         self.seen.append(("started", stage.label))
 

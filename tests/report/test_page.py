@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+import yaml
 
 from kdscope.report import save_tables, write_page
-from kdscope.report.page import render_page
+from kdscope.report.page import paragraphs, render_page
 
-from .builders import FAILED, TEACHER, build_facts, build_tables, cell_row, empty_tables, only
+from .builders import FAILED, TEACHER, build_facts, build_tables, cell_row, designed_tables, empty_tables, only
 
 ATTACK = "<script>alert(1)</script>"
 BREAKOUT = '"></title></svg></style><img src=x onerror=alert(2)>\\1{{ 7*7 }}'
@@ -156,6 +157,64 @@ def test_hostile_text_stays_text(tables, attack):
     text = "".join(page.text)
     for mark in "SCMGF":
         assert f"{mark}{attack}" in text
+
+
+@pytest.mark.parametrize("attack", [ATTACK, BREAKOUT])
+def test_hostile_designs_stay_text(attack):
+    designed = designed_tables()
+    mapping = {"big": f"T{attack}", "tiny": f"S{attack}", "seqkd": f"M{attack}", "forward_kl": f"D{attack}"}
+    hostile = replace(designed, cells=designed.cells.replace(mapping).assign(variant=attack), gains=pd.DataFrame())
+    hostile = replace(hostile, gains=designed.gains.replace(mapping))
+    html = render_page(hostile, build_facts(description=f"First.\n\n{attack}", failures=[]))
+    page = Page(html)
+    assert len(page.scripts) == 1
+    assert not {"img"} & {tag for tag, _ in page.elements}
+    assert attack not in html
+    text = "".join(page.text)
+    for part in (f"teacher T{attack}, adapted", f"students: M{attack}", f"For S{attack}: M{attack}-{attack} −1.2"):
+        assert part in text
+
+
+def test_the_design_is_told_before_the_results_and_beside_the_models():
+    html = render_page(designed_tables(), build_facts(failures=[]))
+    parts = ("Who saw what: the teacher learned from 2,400 labelled examples", "tiny: ", 'id="models"', 'id="learning"')
+    places = [html.index(part) for part in (*parts, "<summary>Every cell</summary>")]
+    assert places == sorted(places)
+    [learning] = re.findall(r'<section id="learning">.*?</section>', html, re.DOTALL)
+    assert learning.count("<tr>") == 1 + 6
+    assert "students: forward_kl, reverse_kl" in learning
+
+
+def test_failed_designs_give_a_page():
+    designed = designed_tables()
+    counts = dict.fromkeys(("steps", "labelled_examples", "unlabelled_prompts"))
+    html = render_page(
+        replace(designed, cells=designed.cells.assign(state="failed", **counts), gains=pd.DataFrame()), build_facts()
+    )
+    Page(html)
+    assert "Who saw what" not in html
+
+
+def leads(description):
+    html = render_page(empty_tables(), build_facts(description=description))
+    return re.findall(r'<p class="lead">(.*?)</p>', html, re.DOTALL)
+
+
+def test_a_description_may_have_paragraphs():
+    assert leads("") == leads(" \n ") == []
+    assert leads("One\nsentence. And\nanother.\n\n \nA <b>second</b>\nparagraph.\n") == [
+        "One sentence. And another.",
+        "A &lt;b&gt;second&lt;/b&gt; paragraph.",
+    ]
+
+
+@pytest.mark.parametrize("style", ["|", ">", ">-", ""])
+def test_a_blank_line_ends_a_paragraph_in_every_yaml_style(style):
+    text = f"description: {style}\n  A first sentence,\n  which goes on.\n\n  A second\n  paragraph.\n"
+    assert paragraphs(yaml.safe_load(text)["description"]) == [
+        "A first sentence, which goes on.",
+        "A second paragraph.",
+    ]
 
 
 def test_hostile_labels_in_hover_titles_stay_text(tables):

@@ -92,6 +92,7 @@ def change(frame: pd.DataFrame, column: str, value: object, row: int = 1) -> pd.
         ("cells", "steps", 1.5, "steps: not a column of kind 'integer'"),
         ("training", "loss", "high", "loss: not a column of kind 'number'"),
         ("accuracy", "items", -1, "row 2: items: -1 is below 0"),
+        ("cells", "labelled_examples", -1, "row 2: labelled_examples: -1 is below 0"),
         ("accuracy", "cell", "nobody", "cell: 'nobody' is not in table 'cells'"),
         ("gains", "control", "nobody", "control: 'nobody' is not in table 'cells'"),
         ("fidelity", "value", 40.0, "row 2: value: both_wrong_same is a share of items"),
@@ -113,6 +114,20 @@ def test_columns_must_be_those_of_the_schema(tables):
         replace(tables, gains=tables.gains.drop(columns="p_holm"))
     with pytest.raises(DataError, match="table 'gains': unknown column 'p_hlom'"):
         replace(tables, gains=tables.gains.assign(p_hlom=0.1))
+
+
+def test_tables_from_before_a_column_was_added_still_load(tables, tmp_path):
+    new = replace(tables, cells=tables.cells.assign(labelled_examples=300, unlabelled_prompts=0))
+    save_tables(new, tmp_path)
+    assert load_tables(tmp_path).cells["labelled_examples"].tolist() == [300] * len(tables.cells)
+    old = pd.read_parquet(tmp_path / "cells.parquet").drop(columns=["labelled_examples", "unlabelled_prompts"])
+    old.to_parquet(tmp_path / "cells.parquet")
+    loaded = load_tables(tmp_path)
+    assert loaded.cells[["labelled_examples", "unlabelled_prompts"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(loaded.cells[old.columns], new.cells[old.columns], check_exact=True)
+    old.drop(columns="steps").to_parquet(tmp_path / "cells.parquet")
+    with pytest.raises(DataError, match="table 'cells': no column 'steps'"):
+        load_tables(tmp_path)
 
 
 def test_a_row_may_not_repeat(tables):

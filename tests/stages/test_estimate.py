@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.api import plan_study
 from kdscope.pipeline.plan import PlannedStage, plan_states
-from kdscope.pipeline.stage import Cost, Stage
+from kdscope.pipeline.stage import Cost, Stage, in_order
 from kdscope.pipeline.store import Store
 from kdscope.stages.estimate import CHARACTERS_PER_TOKEN, Shape, Sizes, estimate_seconds, measure_sizes
 from kdscope.study.grid import Cell, expand_cells
 from kdscope.study.load import load_study
 from kdscope.study.schema import Study, Teacher, Training, Tuning
-from tests.builders import make_data, make_model, write_study
+from tests.builders import made_up_study, make_data, make_model, write_study
 
 STUDENT, TEACHER = Shape(1_000_000, known=True), Shape(5_000_000, known=True)
 SIZES = Sizes(
@@ -74,9 +75,9 @@ def test_unknown_sizes_have_tokens_but_no_operations() -> None:
 
 def test_recording_and_evaluating_are_forward_passes() -> None:
     # A teacher writes half again as much as the references, or as much as it may.
-    assert SIZES.recording(TEACHER, 256).tokens == 200 * (40 + 90)
-    assert SIZES.recording(TEACHER, 20).tokens == 200 * (40 + 20)
-    assert SIZES.recording(TEACHER, 20).flops == 2.0 * 5e6 * 200 * 60
+    assert SIZES.recording(TEACHER, 200, 256).tokens == 200 * (40 + 90)
+    assert SIZES.recording(TEACHER, 200, 20).tokens == 200 * (40 + 20)
+    assert SIZES.recording(TEACHER, 70, 20).flops == 2.0 * 5e6 * 70 * 60
     cost = SIZES.evaluation(STUDENT, "gsm8k", 256)
     assert (cost.tokens, cost.flops) == (30 * (50 + 256), 2.0 * 1e6 * 30 * 306)
 
@@ -100,6 +101,31 @@ def test_methods_pay_for_what_they_use(study: Study) -> None:
         assert (cost.tokens, cost.flops) == (tokens, pytest.approx(flops)), method
 
 
+def test_a_number_of_steps_costs_full_batches_whatever_the_data(study: Study) -> None:
+    training = Training(max_steps=11, batch_size_sequences=8, max_length_tokens=512)
+    sequences = 11 * 8
+    for sizes in (SIZES, replace(SIZES, examples=7), replace(SIZES, unlabelled=5000)):
+        cost = sizes.training(STUDENT, Tuning(kind="full"), training)
+        assert cost.tokens == sequences * 100
+        assert cost.flops == 6.0 * 1e6 * sequences * 100
+        sampled = sequences * 0.5 * 512
+        assert sizes.distillation(cell_of(study, "gkd"), training).tokens == sequences * 100 + sampled
+        assert sizes.distillation(cell_of(study, "sft"), training).tokens == sequences * 100
+
+
+def test_answers_to_unlabelled_prompts_are_paid_by_their_number(tmp_path: Path) -> None:
+    make_model(tmp_path / "teacher", layers=3)
+    plan, _ = plan_study(write_study(tmp_path, **made_up_study(tmp_path)), tmp_path / "store")
+    costs = {stage.label: stage.cost for stage in in_order([plan.report])}
+    labelled, unlabelled = (costs[f"responses of teacher/big{to}"] for to in ("", " to unlabelled prompts"))
+    # 2 tasks: 10 labelled rows each, 4 held out of all; 15 prompts each.
+    assert labelled.tokens > 0
+    assert unlabelled.tokens / labelled.tokens == pytest.approx(30 / 16, rel=1e-3)
+    assert unlabelled.flops / labelled.flops == pytest.approx(30 / 16, rel=1e-3)
+    # Steps are what training costs: the control pays as much as a student that has more to see.
+    assert costs["train cut/sft/s0"].tokens == costs["train cut/seqkd/big/s0"].tokens > 0
+
+
 # Sizes
 
 
@@ -109,7 +135,8 @@ def test_sizes_of_a_study_follow_its_text() -> None:
     template = sizes.item_tokens["AddSub"] - 14 / CHARACTERS_PER_TOKEN
     assert sizes.prompt_tokens == pytest.approx(52.5 / CHARACTERS_PER_TOKEN + template)
     assert sizes.response_tokens == pytest.approx(7 / CHARACTERS_PER_TOKEN + 1)  # the end token
-    assert (sizes.examples, sizes.items) == (24, {"AddSub": 6})
+    assert (sizes.examples, sizes.items, sizes.unlabelled) == (24, {"AddSub": 6}, 0)
+    assert measure_sizes(prompts, responses, {}, 31).unlabelled == 31
 
 
 def test_shapes_are_read_from_the_files_and_pruned(study: Study, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+import kdscope.stages.rows
 from kdscope.api import plan_study
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.stages import STAGE_VERSIONS
 from kdscope.stages.graph import StudyPlan
-from tests.builders import make_data, make_hollow_model, write_study
+from tests.builders import made_up_study, make_data, make_hollow_model, write_study
 
 Planned = Callable[..., StudyPlan]
 AFTERWARDS = {"compare_pair", "analyse_study", "write_report"}
@@ -44,9 +45,27 @@ def changed(before: StudyPlan, after: StudyPlan) -> set[str]:
     return {label for label in new if old.get(label) != new[label]}
 
 
-def test_every_kind_has_code_and_a_version(planned: Planned) -> None:
-    kinds = {stage.kind for stage in in_order([planned().report])}
+@pytest.fixture
+def made_up(planned: Planned, tmp_path: Path) -> Planned:
+    """Plans the study of generated problems; a change is a value and where to put it, dots between the keys."""
+
+    def plan(changes: dict[str, Any] | None = None, **sections: Any) -> StudyPlan:
+        values = {**made_up_study(tmp_path), **sections}
+        for place, value in (changes or {}).items():
+            inner: Any = values
+            *parts, last = (int(part) if part.isdigit() else part for part in place.split("."))
+            for part in parts:
+                inner = inner[part]
+            inner[last] = value
+        return planned(**values)
+
+    return plan
+
+
+def test_every_kind_has_code_and_a_version(planned: Planned, made_up: Planned) -> None:
+    kinds = {stage.kind for plan in (planned(), made_up()) for stage in in_order([plan.report])}
     assert kinds == set(STAGE_VERSIONS)
+    assert "prepare_prompts" not in {stage.kind for stage in in_order([planned().report])}
     folder = Path(__file__).parents[2] / "src/kdscope/stages"
     assert all((folder / f"{kind}.py").is_file() for kind in kinds)
 
@@ -143,3 +162,155 @@ def test_identities_are_what_they_were(planned: Planned) -> None:
     or say so in the changelog, then put the new ones in."""
     found = identities(planned())
     assert {label: found[label][:16] for label in GOLDEN} == GOLDEN
+
+
+# Generated problems, prompts without answers, teachers with data of their own
+
+
+def behind(stage: Stage) -> list[str]:
+    return [parent.label for parent in in_order([stage])[:-1]]
+
+
+def test_students_that_have_a_teacher_learn_from_its_answers_to_the_prompts(made_up: Planned) -> None:
+    stages = by_label(made_up())
+    more = {"prompts", "prompt_responses"}
+    needs = {
+        "train cut/sft/s0": {"data", "base"},
+        "train cut/seqkd/big/s0": {"data", "base", "responses", *more},
+        "train cut/forward_kl-T1/big/s0": {"data", "base", "teacher", *more},
+        "train cut/gkd-T1/big/s0": {"data", "base", "teacher", *more},
+    }
+    for label, roles in needs.items():
+        assert set(stages[label].inputs) == roles
+    answers = stages["train cut/gkd-T1/big/s0"].inputs["prompt_responses"]
+    assert answers.label == "responses of teacher/big to unlabelled prompts"
+    assert {role: stage.label for role, stage in answers.inputs.items()} == {
+        "prompts": "unlabelled prompts",
+        "teacher": "adapt big",
+    }
+    assert answers is not stages["train cut/seqkd/big/s0"].inputs["responses"]
+
+
+def test_the_control_sees_neither_prompts_nor_teacher(made_up: Planned) -> None:
+    assert behind(by_label(made_up())["train cut/sft/s0"]) == ["training data", "prune cut"]
+
+
+def test_a_teacher_with_data_of_its_own_sees_no_other(made_up: Planned) -> None:
+    stages = by_label(made_up())
+    assert behind(stages["adapt big"]) == ["training data of big"]
+    assert behind(stages["train cut/forward_kl-T1/big/s0"]) == [
+        "training data", "prune cut", "training data of big", "adapt big", "unlabelled prompts",
+        "responses of teacher/big to unlabelled prompts",
+    ]  # fmt: skip
+
+
+def test_a_base_teacher_answers_as_it_comes(made_up: Planned) -> None:
+    methods = ["sft", "seqkd", {"name": "forward_kl", "teacher_condition": ["adapted", "base"]}]
+    stages = by_label(made_up(methods=methods))
+    assert set(stages["train cut/forward_kl-T1/big@base/s0"].inputs) == {"data", "base", "prompts", "prompt_responses"}
+    assert behind(stages["responses of teacher/big@base to unlabelled prompts"]) == ["unlabelled prompts"]
+    assert "train cut/seqkd/big@base/s0" not in stages
+    assert "cut/sft/s0 ~ teacher/big@base" in stages
+    assert "cut/forward_kl-T1/big@base/s0 ~ teacher/big@base" in stages
+    assert "cut/seqkd/big/s0 ~ teacher/big@base" not in stages
+
+
+@pytest.mark.parametrize("conditions", [["adapted", "base"], ["base", "adapted"]])
+def test_teachers_stand_in_the_order_of_their_conditions(planned: Planned, conditions: list[str]) -> None:
+    plan = planned(teachers=[{"name": "big", "path": "teacher", "condition": conditions}])
+    assert [arm.facts["teacher_condition"] for arm in plan.arms if arm.role == "teacher"] == conditions
+
+
+def test_one_set_of_rows_is_one_stage_however_it_is_named(made_up: Planned) -> None:
+    labelled = {"mini": {"tasks": ["MINI_One-Step", "mini-choose"], "rows_per_task": 10, "skip_per_task": 40}}
+    stages = by_label(made_up({"teachers.0.data": {**labelled, "validation_items": 4}}))
+    assert stages["adapt big"].inputs["data"] == stages["train cut/sft/s0"].inputs["data"]
+    apart = by_label(made_up({"teachers.0.data": {**labelled, "validation_items": 5}}))
+    assert apart["adapt big"].inputs["data"] != apart["train cut/sft/s0"].inputs["data"]
+
+
+TRAINED = {"distil_student", "evaluate_model", *AFTERWARDS}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "kinds"),
+    [
+        ("data.mini.seed", 1, {"prepare_data", "record_teacher", *TRAINED}),
+        ("data.mini.rows_per_task", 9, {"prepare_data", "record_teacher", *TRAINED}),
+        ("data.mini.skip_per_task", 39, {"prepare_data", "record_teacher", *TRAINED}),
+        ("data.mini.tasks", ["mini-choose", "mini-one-step"], {"prepare_data", "record_teacher", *TRAINED}),
+        ("data.unlabelled.mini.seed", 1, {"prepare_prompts", "record_teacher", *TRAINED}),
+        ("data.unlabelled.mini.rows_per_task", 16, {"prepare_prompts", "record_teacher", *TRAINED}),
+        ("data.unlabelled.limit", 20, {"prepare_prompts", "record_teacher", *TRAINED}),
+        ("data.unlabelled.seed", 1, {"prepare_prompts", "record_teacher", *TRAINED}),
+        ("teachers.0.data.mini.seed", 1, {"prepare_data", "adapt_teacher", "record_teacher", *TRAINED}),
+        ("teachers.0.data.validation_items", 9, {"prepare_data", "adapt_teacher", "record_teacher", *TRAINED}),
+        ("tasks.mini_seed", 1, {"prepare_task", "evaluate_model", *AFTERWARDS}),
+        ("tasks.mini_items", 7, {"prepare_task", "evaluate_model", *AFTERWARDS}),
+        ("tasks.limit", 5, {"prepare_task", "evaluate_model", *AFTERWARDS}),
+        ("tasks.limit", 60, set()),
+        ("training.max_steps", 7, {"adapt_teacher", "record_teacher", *TRAINED}),
+        ("teacher_training", {"epochs": 1}, {"adapt_teacher", "record_teacher", *TRAINED}),
+        ("teacher_training", {"max_steps": 6}, set()),
+    ],
+)
+def test_new_settings_reach_what_depends_on_them(made_up: Planned, place: str, value: Any, kinds: set[str]) -> None:
+    before, after = made_up(), made_up({place: value})
+    stages = by_label(after)
+    assert {stages[label].kind for label in changed(before, after)} == kinds
+
+
+@pytest.mark.parametrize("place", ["data.unlabelled.mini.seed", "teachers.0.data.mini.seed"])
+def test_the_control_stays_when_prompts_or_teacher_change(made_up: Planned, place: str) -> None:
+    after = changed(made_up(), made_up({place: 1}))
+    trained = {label for label in after if label.startswith("train ")}
+    names = ("seqkd/big", "forward_kl-T1/big", "forward_kl-T2/big", "gkd-T1/big")
+    assert trained == {f"train cut/{name}/s0" for name in names}
+    assert "mini-choose: cut/sft/s0" not in after
+
+
+def test_prompts_leave_the_control_of_a_study_without_them_alone(made_up: Planned) -> None:
+    after = changed(made_up({"data.unlabelled": None}), made_up())
+    assert not after & {"train cut/sft/s0", "adapt big", "responses of teacher/big", "mini-choose: cut/sft/s0"}
+    assert "train cut/seqkd/big/s0" in after
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"teachers": [{"name": "big", "path": "teacher", "data": None}]},
+        {"tasks": {"folder": "tasks", "names": ["AddSub", "SVAMP"], "mini_items": 9, "mini_seed": 3}},
+        {"methods": ["sft", *({"name": name, "teacher_condition": "adapted"} for name in ("seqkd", "gkd"))]},
+    ],
+    ids=["no data of the teacher's own", "numbers of mini items without mini tasks", "the condition it has anyway"],
+)
+def test_new_settings_without_effect_change_no_model(planned: Planned, changes: dict[str, Any]) -> None:
+    assert not {
+        label for label in changed(planned(), planned(**changes)) if not label.startswith(("analysis", "report"))
+    }
+
+
+def test_max_steps_keep_out_of_the_identity_of_studies_without_them(planned: Planned, made_up: Planned) -> None:
+    with_epochs = by_label(planned())["train cut/sft/s0"].parameters["training"]
+    with_steps = by_label(made_up())["train cut/sft/s0"].parameters["training"]
+    assert with_epochs.keys() - with_steps.keys() == {"epochs"}
+    assert with_steps.keys() - with_epochs.keys() == {"max_steps"}
+
+
+def test_problems_are_made_up_a_few_times_for_a_plan_however_many_cells(
+    made_up: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str]] = []
+    original = kdscope.stages.rows.mini_rows
+
+    def counted(task: str, split: Any, items: int, seed: int = 0) -> list[dict[str, str]]:
+        made.append((task, split))
+        return original(task, split, items, seed)
+
+    monkeypatch.setattr(kdscope.stages.rows, "mini_rows", counted)
+    counts = []
+    for seeds in ([0], [0, 1, 2]):
+        made.clear()
+        made_up(seeds=seeds)
+        counts.append(len(made))
+    assert counts[0] == counts[1] > 0

@@ -10,7 +10,7 @@ import pytest
 from kdscope.errors import IdentityError, ModelError
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache
-from kdscope.stages.identity import source_identity, source_place
+from kdscope.stages.identity import model_source_place, source_identity
 from kdscope.study.schema import Student, Teacher
 from tests.builders import make_model
 
@@ -48,13 +48,13 @@ def test_a_hub_model_is_its_commit(cache: HashCache) -> None:
     # A repository's own code may be another architecture than the library's of that name.
     trusted = source.model_copy(update={"trust_remote_code": True})
     assert source_identity(trusted, cache) == {"hub": "owner/name", "revision": "a" * 40, "trust_remote_code": True}
-    place = source_place(trusted)
+    place = model_source_place(trusted)
     assert isinstance(place, dict)
     assert ModelPlace(**place) == ModelPlace("owner/name", "a" * 40, None, trust_remote_code=True)
 
 
 def test_a_folder_is_loaded_from_where_it_lies(folder: Path) -> None:
-    place = source_place(Teacher(name="t", path=folder))
+    place = model_source_place(Teacher(name="t", path=folder))
     assert isinstance(place, dict)
     assert ModelPlace(**place) == ModelPlace(str(folder))
 

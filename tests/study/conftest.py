@@ -27,7 +27,7 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=["minimal", "full", "published"])
+@pytest.fixture(params=["minimal", "full", "published", "generated"])
 def example(request: pytest.FixtureRequest, workspace: Path) -> Path:
     """Each example study in turn, beside the files it names."""
     text = (Path(__file__).parent / "examples" / f"{request.param}.yaml").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """A study written back is the same study, and the editor's schema agrees with the loader."""
 
 import copy
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from kdscope.errors import StudyError
 from kdscope.study.dump import study_schema, study_yaml
 from kdscope.study.load import load_study
+from kdscope.study.schema import Study
 
 
 def _reload(folder, text):
@@ -27,9 +29,65 @@ def test_an_example_round_trips_with_all_its_defaults(example, tmp_path):
     assert yaml.safe_load(text)["training"]["batch_size_sequences"] == 16
 
 
+def test_what_a_generated_study_says_is_written_and_nothing_it_does_not(workspace):
+    written = yaml.safe_load(study_yaml(load_study(_example(workspace, "generated"))))
+    assert written["data"] == {
+        "mini": {"tasks": ["mini-one-step", "mini-choose"], "rows_per_task": 30, "skip_per_task": 200, "seed": 3},
+        "limit": None,
+        "seed": 0,
+        "validation_items": 10,
+        "unlabelled": {"path": str(workspace / "train.jsonl"), "limit": 1, "seed": 5},
+    }
+    names = ["mini-one-step", "mini-choose"]
+    assert written["tasks"] == {"names": names, "limit": None, "mini_items": 12, "mini_seed": 4}
+    assert written["teachers"][0]["data"]["limit"] == 150
+    assert "mini" not in written["teachers"][1]["data"]
+    conditions = {method["name"]: method.get("teacher_condition") for method in written["methods"]}
+    assert conditions == {"sft": None, "forward_kl": ["adapted", "base"], "seqkd": ["adapted"], "gkd": None}
+    assert (written["training"].get("epochs"), written["training"]["max_steps"]) == (None, 40)
+    assert (written["teacher_training"]["epochs"], written["teacher_training"].get("max_steps")) == (2, None)
+
+
+def test_alternatives_a_study_does_not_take_are_not_written(workspace):
+    written = yaml.safe_load(study_yaml(load_study(_example(workspace, "full"))))
+    assert written["data"].keys() == {"path", "limit", "seed", "validation_items"}
+    assert "data" not in written["teachers"][0]
+    assert "max_steps" not in written["training"]
+    assert not [method for method in written["methods"] if "teacher_condition" in method]
+
+
+@pytest.mark.parametrize("training", ["{max_steps: 7}", "{epochs: 2}"])
+@pytest.mark.parametrize("teacher", ["{max_steps: 9}", "{epochs: 5}", "{learning_rate: 1e-5}"])
+@pytest.mark.parametrize("preset", ["", "preset: published\n"])
+def test_every_length_of_training_round_trips(workspace, tmp_path, training, teacher, preset):
+    text = _example(workspace, "minimal").read_text("utf-8")
+    study = _reload(tmp_path, f"{preset}{text}training: {training}\nteacher_training: {teacher}\n")
+    assert _reload(tmp_path, study_yaml(study)) == study
+
+
+def test_pages_show_no_more_of_a_path_than_its_end(workspace):
+    text = study_yaml(load_study(_example(workspace, "generated")), shorten_paths=True)
+    assert str(workspace.parent) not in text
+    written = yaml.safe_load(text)
+    paths = [written["data"]["unlabelled"]["path"], written["teachers"][1]["data"]["path"]]
+    assert paths == [f".../{workspace.name}/train.jsonl"] * 2
+
+
+def _example(workspace, name):
+    text = (Path(__file__).parent / "examples" / f"{name}.yaml").read_text("utf-8")
+    (workspace / "study.yaml").write_text(text, encoding="utf-8")
+    return workspace / "study.yaml"
+
+
+def test_a_study_survives_the_json_that_stages_are_told_it_in(example):
+    study = load_study(example)
+    assert Study.model_validate_json(study.model_dump_json()) == study
+
+
 def test_settings_without_effect_are_left_out(example):
     for method in yaml.safe_load(study_yaml(load_study(example)))["methods"]:
         assert method["name"] != "sft" or method.keys() == {"name", "prompt_in_loss"}
+        assert method["name"] != "seqkd" or method.keys() <= {"name", "prompt_in_loss", "teacher_condition"}
 
 
 _NUMBERS = st.floats(1e-12, 1e6, allow_nan=False)
@@ -94,7 +152,10 @@ def test_the_schema_accepts_a_study_written_in_full(example):
 
 def _with_plain_floats(text):
     """PyYAML alone reads 2e-4 as text; editors follow YAML 1.2, where it is a number."""
-    return text.replace("2e-4", "0.0002").replace("1e-4", "0.0001").replace("1e-2", "0.01")
+    numbers = {"2e-4": "0.0002", "1e-4": "0.0001", "1e-3": "0.001", "1e-2": "0.01"}
+    for written, plain in numbers.items():
+        text = text.replace(written, plain)
+    return text
 
 
 CHANGES = [
@@ -123,6 +184,39 @@ CHANGES = [
     (("runtime",), {"device": "gpu"}, False),
     (("preset",), "published", True),
     (("preset",), "paper", False),
+    (("data",), {"mini": {"tasks": ["a", "b"], "rows_per_task": 3}}, True),
+    (("data",), {"mini": {"tasks": "a", "rows_per_task": 3, "skip_per_task": 0, "seed": 1}, "path": None}, True),
+    (("data",), {"path": "p", "mini": None}, True),
+    (("data",), {}, False),
+    (("data",), {"path": "p", "mini": {"tasks": "a", "rows_per_task": 3}}, False),
+    (("data",), {"mini": {"tasks": "a"}}, False),
+    (("data",), {"mini": {"tasks": "a", "rows_per_task": 0}}, False),
+    (("data",), {"mini": {"tasks": "a", "rows_per_task": 1, "skip_per_task": -1}}, False),
+    (("data",), {"mini": {"tasks": [], "rows_per_task": 1}}, False),
+    (("data",), {"mini": {"tasks": "a", "rows_per_task": 1, "rows": 1}}, False),
+    (("data", "unlabelled"), {"path": "u", "limit": 4, "seed": 2}, True),
+    (("data", "unlabelled"), None, True),
+    (("data", "unlabelled"), {"limit": 4}, False),
+    (("data", "unlabelled"), {"path": "u", "validation_items": 4}, False),
+    (("teachers", 0, "data"), {"path": "p", "validation_items": 0}, True),
+    (("teachers", 0, "data"), {"path": "p", "unlabelled": {"path": "u"}}, False),
+    (("teachers", 0, "data"), None, True),
+    (("teachers", 0, "data"), {}, False),
+    (("tasks",), {"names": "mini-choose", "mini_items": 3, "mini_seed": 0}, True),
+    (("tasks",), {"names": "mini-choose", "mini_items": 0}, False),
+    (("tasks", "folder"), None, True),
+    (("tasks", "mini_seed"), -1, False),
+    (("training", "max_steps"), 1, True),
+    (("training", "max_steps"), 0, False),
+    (("training", "max_steps"), None, True),
+    (("training", "max_steps"), 1.5, False),
+    (("teacher_training",), {"epochs": 2}, True),
+    (("teacher_training",), {"max_steps": 0}, False),
+    (("methods", 0), {"name": "seqkd", "teacher_condition": "base"}, True),
+    (("methods", 0), {"name": "seqkd", "teacher_condition": ["base", "adapted"]}, True),
+    (("methods", 0), {"name": "seqkd", "teacher_condition": None}, True),
+    (("methods", 0), {"name": "seqkd", "teacher_condition": []}, False),
+    (("methods", 0), {"name": "seqkd", "teacher_condition": "adopted"}, False),
 ]
 
 
@@ -132,9 +226,10 @@ def test_schema_and_loader_agree(place, value, valid, tmp_path):
         "name": "demo",
         "data": {"path": "train.jsonl"},
         "tasks": {"folder": "tasks", "names": ["gsm8k"]},
+        "teachers": [{"name": "big", "path": "teacher"}],
         "students": [{"name": "small", "path": "student"}],
         "methods": ["sft"],
-        "training": {},
+        "training": {"max_steps": 5},
     }
     changed = inner = copy.deepcopy(values)
     for part in place[:-1]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -9,27 +10,30 @@ from kdscope.errors import DataError, StudyError
 from kdscope.study.files import check_files, count_layers
 from kdscope.study.load import read_study
 
+EXAMPLES = Path(__file__).parent / "examples"
+
 
 @dataclass(frozen=True)
 class FolderTask:
     name: str
+    generated: bool = False
 
 
 def find_task(name):
-    canonical = {"gsm8k": "gsm8k", "svamp": "SVAMP", "boolq": "boolq"}.get(name.lower())
+    files = {"gsm8k": "gsm8k", "svamp": "SVAMP", "boolq": "boolq"}
+    generated = {"mini-one-step": "mini-one-step", "mini-choose": "mini-choose", "one": "mini-one-step"}
+    canonical = (files | generated).get(name.lower())
     if canonical is None:
         raise DataError(f"unknown task {name!r}")
-    return FolderTask(canonical)
+    return FolderTask(canonical, canonical in generated.values())
 
 
 @pytest.fixture
 def problem(workspace):
-    """Checks the minimal study with one change, and gives the single line that it is answered with."""
+    """Checks a study with one change, and gives the key, the line and the text of the single problem it is told."""
 
-    def check(old="", new="", name="minimal"):
-        from pathlib import Path
-
-        text = (Path(__file__).parent / "examples" / f"{name}.yaml").read_text(encoding="utf-8")
+    def check(old="", new="", name="minimal", start=None):
+        text = (EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8") if start is None else start
         assert old in text
         (workspace / "study.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
         with pytest.raises(StudyError) as caught:
@@ -84,6 +88,55 @@ def test_a_task_without_its_file(problem, workspace):
     key, _, message = problem()
     assert key == "tasks.names[1]"
     assert "SVAMP/test.json" in message
+
+
+def three_sources(**rows):
+    """A study with rows in three places: files, but where a test says otherwise."""
+    given = {name: rows.get(name, "path: train.jsonl") for name in ("data", "unlabelled", "teacher")}
+    return (
+        "name: x\ndata:\n  {data}\n  unlabelled:\n    {unlabelled}\ntasks: {{folder: tasks, names: gsm8k}}\n"
+        "teachers:\n  name: big\n  path: teacher\n  data:\n    {teacher}\n"
+        "students: {{name: small, path: student}}\nmethods: sft\ntraining: {{max_steps: 5}}\n"
+    ).format(**given)
+
+
+KEYS = {"data": ("data", 3), "unlabelled": ("data.unlabelled", 5), "teacher": ("teachers.data", 11)}
+
+
+@pytest.mark.parametrize("place", KEYS)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mini-chose", "unknown task 'mini-chose'"),
+        ("boolq", "boolq is not a mini task, its problems come from a file"),
+        ("One", "'One' and 'mini-one-step' are the same task"),
+    ],
+)
+def test_mini_problems_are_of_mini_tasks_each_once(problem, place, name, words):
+    text = three_sources(**{place: f"mini: {{tasks: [mini-one-step, {name}], rows_per_task: 9}}"})
+    key, line, message = problem(start=text)
+    assert (key, line) == (f"{KEYS[place][0]}.mini.tasks[1]", KEYS[place][1])
+    assert words in message
+
+
+@pytest.mark.parametrize("place", KEYS)
+@pytest.mark.parametrize(("path", "words"), [("nowhere.jsonl", "no file"), ("tasks", "is a folder, not a file")])
+def test_every_source_of_rows_is_looked_at(problem, place, path, words):
+    key, line, message = problem(start=three_sources(**{place: f"path: {path}"}))
+    assert (key, line) == (f"{KEYS[place][0]}.path", KEYS[place][1])
+    assert words in message
+    assert path in message
+
+
+def test_tasks_with_files_need_a_folder(problem):
+    key, line, message = problem("  folder: tasks\n  names: [gsm8k, SVAMP]", "  names: [one, SVAMP]")
+    assert (key, line) == ("tasks.names[1]", 5)
+    assert "give 'folder', with SVAMP/test.json in it" in message
+
+
+def test_a_folder_is_looked_at_even_if_no_task_needs_it(problem):
+    old = "names: [mini-one-step, mini-choose]\n  mini_items"
+    assert problem(old, f"folder: nowhere\n  {old}", "generated")[0] == "tasks.folder"
 
 
 def test_no_model_folder(problem):

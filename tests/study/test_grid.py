@@ -64,3 +64,53 @@ def test_methods_that_differ_in_one_setting_are_two_cells(cells, one, other):
 
 def test_equal_methods_are_one_cell(cells):
     assert len(cells(METHODS.format("  - forward_kl\n  - {name: forward_kl, kd_temperature: 1}"))) == 1
+
+
+TEACHERS = METHODS.replace(
+    "{{name: big, path: t}}", "[{{name: big, path: t}}, {{name: old, path: o, condition: base}}]"
+)
+
+
+def taught(cells):
+    return [(cell.method.name, cell.teacher.name, cell.teacher_condition) for cell in cells if cell.teacher]
+
+
+def test_a_method_may_ask_for_teachers_in_other_conditions_than_theirs(cells):
+    found = cells(
+        TEACHERS.format(
+            "  - sft\n  - {name: forward_kl, teacher_condition: [adapted, base]}\n  - seqkd\n  - reverse_kl"
+        )
+    )
+    assert taught(found) == [
+        ("forward_kl", "big", "adapted"),
+        ("forward_kl", "big", "base"),
+        ("forward_kl", "old", "adapted"),
+        ("forward_kl", "old", "base"),
+        ("seqkd", "big", "adapted"),
+        ("seqkd", "old", "base"),
+        ("reverse_kl", "big", "adapted"),
+        ("reverse_kl", "old", "base"),
+    ]
+    labels = [cell.label for cell in found]
+    assert labels[:3] == ["s/sft/s0", "s/forward_kl-T1/big/s0", "s/forward_kl-T1/big@base/s0"]
+
+
+def test_one_condition_restricts(cells):
+    found = cells(TEACHERS.format("  - {name: seqkd, teacher_condition: adapted}"))
+    assert taught(found) == [("seqkd", "big", "adapted"), ("seqkd", "old", "adapted")]
+
+
+def test_a_condition_named_twice_or_by_two_entries_is_one_cell(cells):
+    two = "  - forward_kl\n  - {name: forward_kl, teacher_condition: [adapted, base, adapted]}"
+    assert [cell.label for cell in cells(METHODS.format(two))] == [
+        "s/forward_kl-T1/big/s0",
+        "s/forward_kl-T1/big@base/s0",
+    ]
+
+
+def test_conditions_of_entries_that_differ_otherwise_are_kept_apart(cells):
+    two = "  - {name: jsd, beta: 0.1, teacher_condition: base}\n  - {name: jsd, beta: 0.9}"
+    assert [cell.label for cell in cells(METHODS.format(two))] == [
+        "s/jsd-T1-beta0.1/big@base/s0",
+        "s/jsd-T1-beta0.9/big/s0",
+    ]

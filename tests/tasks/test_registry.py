@@ -34,8 +34,15 @@ def make_task(name: str = "mine", **changes: object) -> Task:
 
 
 def test_the_papers_fourteen_tasks() -> None:
-    assert [task.name for task in list_tasks()] == NAMES
-    assert [task.domain for task in list_tasks()] == ["math"] * 6 + ["commonsense"] * 8
+    assert [task.name for task in list_tasks()[:14]] == NAMES
+    assert [task.domain for task in list_tasks()[:14]] == ["math"] * 6 + ["commonsense"] * 8
+    assert not any(task.generated for task in list_tasks()[:14])
+
+
+def test_the_generated_tasks_come_last() -> None:
+    assert len(list_tasks()) == 20
+    assert all(task.generated and task.test_items is None for task in list_tasks()[14:])
+    assert all(task.name.startswith("mini-") for task in list_tasks()[14:])
 
 
 @pytest.mark.parametrize(
@@ -51,6 +58,8 @@ def test_the_papers_fourteen_tasks() -> None:
         ("ARC-C", "ARC-Challenge"),
         ("obqa", "openbookqa"),
         (" winogrande ", "winogrande"),
+        ("MINI-One-Step", "mini-one-step"),
+        ("mini_choose", "mini-choose"),
     ],
 )
 def test_names_in_any_case_and_aliases(typed: str, name: str) -> None:
@@ -58,24 +67,27 @@ def test_names_in_any_case_and_aliases(typed: str, name: str) -> None:
     assert typed in default_registry()
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("gsm8", "gsm8k"), ("hellswag", "hellaswag"), ("arc-eazy", "ARC-Easy")])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("gsm8", "gsm8k"), ("hellswag", "hellaswag"), ("arc-eazy", "ARC-Easy"), ("mini-chose", "mini-choose")],
+)
 def test_an_unknown_name_is_answered_with_the_closest(typed: str, meant: str) -> None:
     with pytest.raises(DataError, match=f"unknown task '{typed}'; did you mean {meant}\\?"):
         get_task(typed)
 
 
 def test_an_unknown_name_near_nothing_lists_what_there_is() -> None:
-    with pytest.raises(DataError, match=r"unknown task 'zzzz' \(known: gsm8k, .*openbookqa\)"):
+    with pytest.raises(DataError, match=r"unknown task 'zzzz' \(known: gsm8k, .*openbookqa, .*mini-choose\)"):
         get_task("zzzz")
 
 
 def test_extending_makes_a_new_registry() -> None:
     before = default_registry()
     after = before.extended([make_task()])
-    assert (len(before), len(after)) == (14, 15)
+    assert (len(before), len(after)) == (20, 21)
     assert after.get("MINE").name == "mine"
     assert "mine" not in before
-    assert list(after)[:14] == list(before)
+    assert list(after)[:20] == list(before)
 
 
 @pytest.mark.parametrize("clash", [make_task("GSM8K"), make_task("other", aliases=("obqa",))])
@@ -105,6 +117,7 @@ def test_tasks_and_registries_are_immutable() -> None:
         {"chance": 1.0},
         {"chance": -0.1},
         {"test_items": 0},
+        {"test_items": -1},
     ],
 )
 def test_an_impossible_task_is_refused(changes: dict[str, object]) -> None:

@@ -72,7 +72,8 @@ def test_hand_labelled(case) -> None:
 
 
 def test_the_hand_labelled_cases_cover_every_task_and_status() -> None:
-    assert {case["task"] for case in GOLDEN} == {task.name for task in list_tasks()} - {"ARC-Challenge"}
+    published = {task.name for task in list_tasks() if not task.generated}
+    assert {case["task"] for case in GOLDEN} == published - {"ARC-Challenge"}
     assert min(Counter(case["status"] for case in GOLDEN).values()) >= 8
 
 
@@ -149,7 +150,9 @@ def test_real_outputs(name: str, real_data) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", [task for task in list_tasks() if task.answer_kind == "number"], ids=lambda task: task.name
+    "task",
+    [task for task in list_tasks() if task.answer_kind == "number" and not task.generated],
+    ids=lambda task: task.name,
 )
 def test_a_real_closing_statement_is_read_alike_by_both_rules(task, real_data) -> None:
     """Completions that end on "the answer is N." say one thing only."""

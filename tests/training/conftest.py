@@ -29,6 +29,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(**changes: Any) -> SimpleNamespace:
     values: dict[str, Any] = {
         "epochs": 2,
+        "max_steps": None,
         "batch_size_sequences": 8,
         "micro_batch_tokens": 10_000,
         "schedule": "linear",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from kdscope.data.batches import plan_windows
+from kdscope.data.batches import TokenSequence, plan_windows
 from kdscope.errors import TrainingDivergedError
 from kdscope.models.forward import SelectedLogits
 from kdscope.models.generate import HuggingFaceGenerator
@@ -116,10 +116,14 @@ def test_micro_batches_do_not_change_a_step(
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 7, 9])
 @pytest.mark.parametrize("method", ["sft", "gkd"])
+@pytest.mark.parametrize(
+    "length", [{"epochs": 2}, {"max_steps": 10, "batch_size_sequences": 7}], ids=["epochs", "steps"]
+)
 def test_a_resumed_run_is_the_same_bit_for_bit(
-    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, stop_at: int, method: str
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, stop_at: int, method: str, length: dict[str, int]
 ) -> None:
     def prepared(**changes: Any) -> Job:
+        changes["settings"] = settings(**length)
         job = make_job(lora=method == "sft", dropout=0.1 if method == "sft" else 0.0, **changes)
         if method == "sft":
             return job
@@ -168,6 +172,34 @@ def _stop_after(step: int | None) -> Callable[[int, int, str], None]:
             raise Killed
 
     return progress
+
+
+@pytest.mark.parametrize("examples", [5, 12, 40])
+@pytest.mark.parametrize("divergence", ["none", "forward_kl"])
+def test_a_number_of_steps_means_full_batches_whatever_the_data(
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, examples: int, divergence: Any
+) -> None:
+    """Sequences of equal length: the tokens of a step tell how many of them it had."""
+    equal = [TokenSequence(number, (*range(number, number + 6), 256), 4) for number in range(examples)]
+    job = make_job(
+        train=equal,
+        validation=[],
+        settings=settings(epochs=0, max_steps=9, batch_size_sequences=8),
+        objective=Objective(divergence, kd_weight=0.0 if divergence == "none" else 1.0),
+    )
+    if divergence != "none":
+        job = replace(job, teacher=teacher_for(job, teacher_folder))
+    told: list[tuple[int, int]] = []
+    position = train(replace(job, progress=lambda done, total, note: told.append((done, total))), Checkpoints(tmp_path))
+    assert [row["tokens"] for row in position.log] == [8 * 3] * 9
+    assert told == [(step, 9) for step in range(1, 10)]
+
+
+def test_the_schedule_ends_with_the_steps(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(settings=settings(max_steps=10, warmup_steps=0.2), learning_rate=1.0e-3)
+    rates = [row["learning_rate"] for row in train(job, Checkpoints(tmp_path)).log]
+    # Two steps of warm-up from 0, then a line to 0 that the step after the last would reach.
+    assert rates == pytest.approx([0.0, 5e-4, *(1e-3 * (8 - step) / 8 for step in range(8))])
 
 
 def test_divergence_stops_with_advice(make_job: MakeJob, tmp_path: Path) -> None:

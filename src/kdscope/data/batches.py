@@ -105,7 +105,23 @@ def plan_windows(count: int, batch_size: int, epochs: int, seed: int) -> list[li
     """
     windows: list[list[int]] = []
     for epoch in range(epochs):
-        order = list(range(count))
-        random.Random(derive_seed(seed, "order", epoch)).shuffle(order)
+        order = _order(count, seed, epoch)
         windows += [order[start : start + batch_size] for start in range(0, count, batch_size)]
     return windows
+
+
+def plan_full_windows(count: int, batch_size: int, steps: int, seed: int) -> list[list[int]]:
+    """The same for a given number of steps: epoch after epoch in one stream, so that every window is full.
+
+    >>> [len(window) for window in plan_full_windows(5, 4, 3, seed=0)]
+    [4, 4, 4]
+    """
+    epochs = -(-steps * batch_size // count)
+    stream = [index for epoch in range(epochs) for index in _order(count, seed, epoch)]
+    return [stream[start : start + batch_size] for start in range(0, steps * batch_size, batch_size)]
+
+
+def _order(count: int, seed: int, epoch: int) -> list[int]:
+    order = list(range(count))
+    random.Random(derive_seed(seed, "order", epoch)).shuffle(order)
+    return order

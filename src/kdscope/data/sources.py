@@ -93,10 +93,27 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         DataError: The file or one of its rows cannot be used; the message names file, row and key.
     """
+    return as_examples(read_rows(Path(path)))
+
+
+def as_examples(rows: Sequence[Row]) -> list[Example]:
+    """Rows as training examples.
+
+    Raises:
+        DataError: A row cannot be used; the message names file, row and key.
+    """
     return [
-        Example(row.number, row.text("instruction"), row.optional_text("input"), row.text("output"))
-        for row in read_rows(Path(path))
+        Example(row.number, row.text("instruction"), row.optional_text("input"), row.text("output")) for row in rows
     ]
+
+
+def as_prompts(rows: Sequence[Row]) -> list[Example]:
+    """Rows as prompts without an answer: an output is not looked at and not kept.
+
+    Raises:
+        DataError: A row cannot be used; the message names file, row and key.
+    """
+    return [Example(row.number, row.text("instruction"), row.optional_text("input"), "") for row in rows]
 
 
 def read_items(task: EvaluationTask, folder: Path, limit: int | None = None) -> list[Item]:
@@ -105,7 +122,15 @@ def read_items(task: EvaluationTask, folder: Path, limit: int | None = None) -> 
     Raises:
         DataError: The file or one of its rows cannot be used, or a gold answer is not one of the task.
     """
-    rows = read_rows(Path(folder) / task.name / "test.json")[:limit]
+    return as_items(task, read_rows(Path(folder) / task.name / "test.json")[:limit])
+
+
+def as_items(task: EvaluationTask, rows: Sequence[Row]) -> list[Item]:
+    """Rows as evaluation items.
+
+    Raises:
+        DataError: A row cannot be used, or a gold answer is not one of the task.
+    """
     return [_read_item(task, index, row) for index, row in enumerate(rows)]
 
 

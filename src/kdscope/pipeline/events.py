@@ -13,19 +13,22 @@ class Events(Protocol):
     """A listener; every call returns at once and must not raise."""
 
     def plan(self, stages: Sequence[Stage]) -> None:
-        """These will run, in this order; told again when failures have rewired what is left."""
+        """These will run, each after its inputs; told again when failures have rewired what is left."""
+
+    def working(self, processes: int) -> None:
+        """So many processes work on the run from now on, each on a stage of its own; one if this is never told."""
 
     def started(self, stage: Stage) -> None:
-        """The stage begins to run here."""
+        """The stage begins to run, here or in a process that works for this one."""
 
     def progress(self, stage: Stage, done: float, total: float | None, unit: str, note: str) -> None:
-        """The running stage has done this much; `total` is None where it cannot know."""
+        """A running stage has done this much; `total` is None where it cannot know."""
 
     def finished(self, stage: Stage, seconds: float) -> None:
         """The stage's output is complete and in the store."""
 
     def reused(self, stage: Stage) -> None:
-        """The stage was complete already, or another process completed it."""
+        """The stage was complete already, or a process of another run completed it."""
 
     def failed(self, stage: Stage, message: str) -> None:
         """The stage raised an error; the rest of the study goes on."""
@@ -34,7 +37,7 @@ class Events(Protocol):
         """The stage cannot run because these inputs failed or are blocked themselves."""
 
     def waiting(self, stages: Sequence[Stage]) -> None:
-        """Nothing is left to do here until another process is done with one of these."""
+        """Nothing is left to do in this run until another one is done with one of these."""
 
     def warning(self, message: str) -> None:
         """Something a person should know; the run goes on."""
@@ -44,6 +47,9 @@ class NullEvents:
     """A listener that does not care."""
 
     def plan(self, stages: Sequence[Stage]) -> None:
+        """Ignored."""
+
+    def working(self, processes: int) -> None:
         """Ignored."""
 
     def started(self, stage: Stage) -> None:

@@ -3,66 +3,22 @@
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias, TypeVar
 
-from kdscope.errors import KdscopeError, StoreError
-from kdscope.pipeline.events import Events, NullEvents, Progress
-from kdscope.pipeline.fingerprint import JSON
+from kdscope.errors import StoreError
+from kdscope.pipeline.attempt import Execute, Outcome, Resources, StageContext, record_failure
+from kdscope.pipeline.crew import Crew
+from kdscope.pipeline.events import Events, NullEvents
 from kdscope.pipeline.plan import needed
 from kdscope.pipeline.rewire import Rewiring, rewire
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
+from kdscope.pipeline.team import Alone, Team
 
-Value = TypeVar("Value")
-
-
-class Resources:
-    """Keeps the one thing that was expensive to load last, such as a model, for the next stage that asks for it.
-
-    Who changes what it got from here must not leave it changed.
-    """
-
-    def __init__(self) -> None:
-        self._slot: dict[str, object] = {}
-
-    def get(self, key: str, make: Callable[[], Value]) -> Value:
-        """What `make` returned for this key, if it was the last one asked for; otherwise made now.
-
-        The old one is let go before the new one is made, so that the two are never in memory together.
-        """
-        if key not in self._slot:
-            self._slot.clear()
-            self._slot[key] = make()
-        return self._slot[key]  # type: ignore[return-value]
-
-    def clear(self) -> None:
-        """Let go of what is kept."""
-        self._slot.clear()
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """What a stage function gets to work with.
-
-    `inputs` are folders to read, by role. `output` is an empty folder to fill with regular files. `scratch` is for
-    checkpoints: a killed attempt leaves it to the next, so what is written there must be replaced atomically.
-    `facts` may be filled with what is worth knowing later; they go to the manifest.
-    """
-
-    stage: Stage
-    inputs: Mapping[str, Path]
-    output: Path
-    scratch: Path
-    progress: Progress
-    resources: Resources
-    facts: dict[str, JSON]
-
-
-Execute: TypeAlias = Callable[[Stage, StageContext], None]
+__all__ = ["Execute", "Resources", "RunResult", "StageContext", "run_plan"]
 
 
 @dataclass(frozen=True)
@@ -102,30 +58,36 @@ def run_plan(
     execute: Execute,
     *,
     events: Events | None = None,
+    crew: Crew | None = None,
     poll_seconds: float = 0.2,
 ) -> RunResult:
     """Complete the targets: run what is missing, reuse what is there, go on after failures.
 
     `execute` runs one stage and may raise anything. Its failure is recorded; the rest of the study goes on. Outputs
-    that a stage will read are verified by content hash once per run. Stages locked by another process are left to it.
+    that a stage will read are verified by content hash once per run. Stages locked by a process of another run are
+    left to it. A `crew` runs the stages where some of them can run side by side; otherwise, and should it die out,
+    this process does.
 
     Raises:
         StoreError: the store itself cannot be read or written.
+        MachineError: a process of the crew cannot be started.
         KeyboardInterrupt: passed on, with nothing half-written visible.
     """
-    run = _Run(store, execute, events or NullEvents(), poll_seconds)
-    return run.complete(list(targets))
+    listener = events or NullEvents()
+    return _Run(store, listener, Alone(store, execute, listener), crew, poll_seconds).complete(list(targets))
 
 
 @dataclass
 class _Run:
     store: Store
-    execute: Execute
     events: Events
+    alone: Alone
+    crew: Crew | None
     poll_seconds: float
-    resources: Resources = field(default_factory=Resources)
+    processes: int = 1  # at work, as last told
     sound: dict[str, bool] = field(default_factory=dict)  # by full verification, or by having been completed here
     wanted: set[str] = field(default_factory=set)  # all that any round found to be needed
+    lost: set[str] = field(default_factory=set)  # what a process has died of, or at least with
     executed: dict[str, Stage] = field(default_factory=dict)
     reused: dict[str, Stage] = field(default_factory=dict)
     failed: dict[str, Stage] = field(default_factory=dict)
@@ -175,68 +137,98 @@ class _Run:
 
     def _run_all(self, stages: list[Stage]) -> None:
         """Settle every stage whose inputs can be had; those behind a failure are left for the next round."""
-        pending = {stage.identity: stage for stage in stages}
-        waiting = False
+        crew = self.crew if self.crew is not None and (self.crew.started or _side_by_side(stages)) else None
+        pending = {stage.identity: stage for stage in (stages if crew is None else _longest_way_first(stages))}
+        given, elsewhere, waiting = set[str](), set[str](), False
         while ready := [stage for stage in pending.values() if self._is_ready(stage, pending)]:
-            settled = next((stage for stage in ready if self._settle(stage)), None)
-            if settled is not None:
-                del pending[settled.identity]
-            else:
-                if not waiting:
-                    self.events.waiting(ready)
-                time.sleep(self.poll_seconds)
-            waiting = settled is None
+            team = self._team(crew)
+            for stage in ready:
+                if team.has_room and stage.identity not in given | elsewhere:
+                    given.add(stage.identity)
+                    team.give(stage)
+            if not given and not waiting:
+                self.events.waiting(ready)
+                waiting = True
+            news = self._news(team, given, elsewhere)
+            if news is None:
+                elsewhere.clear()
+            elif self._settle(*news):
+                del pending[news[0].identity]
+                elsewhere.clear()
+                waiting = False
 
     def _is_ready(self, stage: Stage, pending: Mapping[str, Stage]) -> bool:
         return all(p.identity not in pending and p.identity not in self.failed for p in stage.inputs.values())
 
-    def _settle(self, stage: Stage) -> bool:
-        """Run the stage, or find it completed or failed; False if another process is at it."""
-        with self.store.try_lock(stage) as held:
-            if not held:
-                return False
-            # Looked at again under the lock: another process may have completed it since the plan was made.
-            found = self.store.inspect(stage, full=True)
-            if found.state == "done":
+    def _team(self, crew: Crew | None) -> Team:
+        team: Team = self.alone if crew is None or crew.size == 0 else crew
+        if team.size != self.processes:
+            self.processes = team.size
+            self.events.working(team.size)
+        return team
+
+    def _news(self, team: Team, given: set[str], elsewhere: set[str]) -> tuple[Stage, Outcome] | None:
+        """What became of a stage that was given; None when it is time to ask again for those at work elsewhere."""
+        if not given:
+            time.sleep(self.poll_seconds)
+            return None
+        news = team.wait(self.poll_seconds if elsewhere else None)
+        if news is not None:
+            stage, outcome = news
+            given.remove(stage.identity)
+            if outcome.state == "elsewhere":
+                elsewhere.add(stage.identity)
+        return news
+
+    def _settle(self, stage: Stage, outcome: Outcome) -> bool:
+        """Note what became of the stage; False if it is still to be run."""
+        match outcome.state:
+            case "executed":
+                self.sound[stage.identity] = True
+                self.executed[stage.identity] = stage
+                self.events.finished(stage, outcome.seconds)
+            case "reused":
                 self.sound[stage.identity] = True
                 self._reuse(stage)
-                return True
-            if found.state == "damaged":
-                aside = self.store.set_aside(stage)
-                self.events.warning(f"{stage.label}: {found.problem}; moved to {aside} and run again")
-            self._run_stage(stage)
-            return True
-
-    def _run_stage(self, stage: Stage) -> None:
-        self.events.started(stage)
-        began = time.monotonic()
-        inputs = {role: self.store.path(parent) for role, parent in stage.inputs.items()}
-        progress = Progress(stage, self.events)
-        try:
-            with self.store.build(stage) as work:
-                given = StageContext(stage, inputs, work.output, work.scratch, progress, self.resources, work.facts)
-                self.execute(stage, given)
-        except Exception as error:
-            self._fail(stage, error)
-            return
-        self.sound[stage.identity] = True
-        self.executed[stage.identity] = stage
-        self.events.finished(stage, time.monotonic() - began)
-
-    def _fail(self, stage: Stage, error: Exception) -> None:
-        message = str(error) if isinstance(error, KdscopeError) else f"{type(error).__name__}: {error}"
-        self.resources.clear()
-        self.sound[stage.identity] = False  # for this run, even if another process manages
-        self.failed[stage.identity] = stage
-        self.messages[stage.identity] = message
-        self.events.failed(stage, message)
-        try:
-            self.store.record_failure(stage, message, "".join(traceback.format_exception(error)))
-        except StoreError as trouble:
-            self.events.warning(str(trouble))
+            case "failed":
+                self._fail(stage, outcome.message)
+            case "lost":
+                return self._lose(stage, outcome.message)
+        return outcome.state != "elsewhere"
 
     def _reuse(self, stage: Stage) -> None:
         if stage.identity not in self.reused:
             self.store.tidy(stage)
             self.reused[stage.identity] = stage
             self.events.reused(stage)
+
+    def _fail(self, stage: Stage, message: str) -> None:
+        self.sound[stage.identity] = False  # for this run, even if another one manages
+        self.failed[stage.identity] = stage
+        self.messages[stage.identity] = message
+        self.events.failed(stage, message)
+
+    def _lose(self, stage: Stage, reason: str) -> bool:
+        """A stage gets a second process, not a third: it may be what they die of."""
+        if stage.identity not in self.lost:
+            self.lost.add(stage.identity)
+            self.events.warning(f"{stage.label}: its process died ({reason}); it starts again in another one")
+            return False
+        message = f"its process died, and so did the one that tried again ({reason})"
+        record_failure(stage, self.store, message, "", self.events)
+        self._fail(stage, message)
+        return True
+
+
+def _side_by_side(stages: Sequence[Stage]) -> bool:
+    """Whether two of them could run at once; if not, each needs the one before it."""
+    return any(first not in second.inputs.values() for first, second in pairwise(stages))
+
+
+def _longest_way_first(stages: Sequence[Stage]) -> list[Stage]:
+    """Stages with more steps behind them first, else in order: what is begun last is short, so all end together."""
+    way: dict[str, int] = {}
+    for stage in reversed(stages):
+        for parent in stage.inputs.values():
+            way[parent.identity] = max(way.get(parent.identity, 0), way.get(stage.identity, 0) + 1)
+    return sorted(stages, key=lambda stage: -way.get(stage.identity, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 MISSING = "–"
 _MINUS = "\u2212"
@@ -83,6 +84,17 @@ def count(value: int | None) -> str:
     '1,319'
     """
     return MISSING if value is None or is_missing(value) else f"{int(value):,}"
+
+
+def span(values: Sequence[int]) -> str:
+    """Whole numbers in increasing order as a range, one of them as itself.
+
+    >>> span([300]), span([290, 295, 1300]), span([])
+    ('300', '290 to 1,300', '–')
+    """
+    if len(values) < 2:
+        return count(values[0]) if values else MISSING
+    return f"{count(values[0])} to {count(values[-1])}"
 
 
 def short_count(value: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 import pandas as pd
@@ -39,7 +39,7 @@ def name_cells(cells: pd.DataFrame) -> dict[str, CellName]:
     names: dict[str, CellName] = {}
     for is_teacher in (False, True):
         part = cells[(cells["role"] == "teacher") == is_teacher]
-        told = _differing(part[part["role"] != "base"])
+        told = differing(part[part["role"] != "base"])
         for record in records(part):
             names[record["cell"]] = _name(record, told - {"teacher"} if is_teacher else told)
     _make_unique(names)
@@ -51,8 +51,14 @@ def students(names: Mapping[str, CellName]) -> list[str]:
     return list(dict.fromkeys(name.model for name in names.values() if name.role != "teacher"))
 
 
-def _differing(part: pd.DataFrame) -> set[str]:
-    return {column for column, _ in _SETTINGS if part[column].nunique(dropna=True) > 1}
+def differing(cells: pd.DataFrame) -> set[str]:
+    """The settings in which these cells are not all alike."""
+    return {column for column, _ in _SETTINGS if cells[column].nunique(dropna=True) > 1}
+
+
+def setting_words(record: Mapping[str, object], told: Set[str]) -> list[str]:
+    """Those of a cell's settings that are to be told and that it has, as names show them."""
+    return [show(record[column]) for column, show in _SETTINGS if column in told and not is_missing(record[column])]
 
 
 def _name(record: dict[str, object], told: set[str]) -> CellName:
@@ -63,11 +69,7 @@ def _name(record: dict[str, object], told: set[str]) -> CellName:
         first = "untrained"
     elif role == "teacher":
         first = "adapted"
-    parts = [
-        show(record[column])
-        for column, show in _SETTINGS
-        if column in told and not is_missing(record[column]) and not (role != "student" and column != "seed")
-    ]
+    parts = setting_words(record, told if role == "student" else told & {"seed"})
     return CellName(
         cell=str(record["cell"]),
         role=role,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from markupsafe import Markup
 
 from kdscope.report.cautions import cautions, failures
 from kdscope.report.figures import main_figures, other_scoring_figures
+from kdscope.report.learning import learning_view
 from kdscope.report.panels import Figure
 from kdscope.report.style import LegendEntry
 from kdscope.report.summary import summary_sentences
@@ -28,6 +30,8 @@ from kdscope.report.views import (
     models_view,
 )
 
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
+_SENTENCE_END = re.compile(r"(?<=[.!?:)])[ \t]*\n")
 _SYMBOLS = {
     "circle": "M6 1.5a4.5 4.5 0 1 0 .01 0Z",
     "square": "M2 2H10V10H2Z",
@@ -44,8 +48,8 @@ _SYMBOLS = {
 class PageFacts:
     """What the page tells beside the tables: the study, where it ran, and what went wrong.
 
-    `scoring` is the scoring that the conclusions use; `failures` are (label, cause); `data_facts` and `versions` are
-    shown as they are given.
+    `description` may hold several paragraphs (see `paragraphs`); `scoring` is the scoring that the conclusions use;
+    `failures` are (label, cause); `data_facts` and `versions` are shown as they are given.
     """
 
     name: str
@@ -92,6 +96,7 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
     script = environment.get_template("page.js").render()
     return environment.get_template("page.html.jinja").render(
         facts=facts,
+        lead=paragraphs(facts.description),
         other=other,
         csv_folder=csv_folder,
         style=Markup(environment.get_template("page.css").render()),  # noqa: S704 - our own file
@@ -103,10 +108,25 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
         figures=[_drawn(figure) for figure in main_figures(tables, facts.scoring)],
         other_figures=[_drawn(figure) for figure in other_scoring_figures(tables, other)],
         models=models_view(tables),
+        learning=learning_view(tables),
         cells=cells_view(tables),
         views=_views(tables, facts.scoring),
         other_views=[accuracy_view(tables, other), gains_view(tables, other)],
     )
+
+
+def paragraphs(text: str) -> list[str]:
+    r"""The paragraphs of a text from YAML.
+
+    A blank line ends one. YAML's folded and plain styles leave a single line break where the file had a blank line, so
+    in a text without blank lines a line break after the end of a sentence does the same; other line breaks are spaces.
+
+    >>> paragraphs("One,\ntwo.\nThree.\n\nFour."), paragraphs("One, two.\nThree,\nfour.")
+    (['One, two. Three.', 'Four.'], ['One, two.', 'Three, four.'])
+    """
+    text = text.strip()
+    end = _BLANK_LINE if _BLANK_LINE.search(text) else _SENTENCE_END
+    return [" ".join(part.split()) for part in end.split(text) if part.strip()]
 
 
 def _views(tables: ReportTables, scoring: str) -> list[View]:

@@ -36,7 +36,11 @@ SCORE_MEASURES = ("bleu", "chrf")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, what its values are, and what they may be."""
+    """One column: its name, what its values are, and what they may be.
+
+    `required` values are never missing; an `optional` column may be missing as a whole, as it is in tables that were
+    saved before there was such a column.
+    """
 
     name: str
     kind: Literal["text", "integer", "number", "flag"]
@@ -44,6 +48,7 @@ class Column:
     lowest: float | None = None
     highest: float | None = None
     choices: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ def _text(name: str, *, required: bool = False, choices: tuple[str, ...] = ()) -
     return Column(name, "text", required=required, choices=choices)
 
 
-def _count(name: str, *, required: bool = False) -> Column:
-    return Column(name, "integer", required=required, lowest=0)
+def _count(name: str, *, required: bool = False, optional: bool = False) -> Column:
+    return Column(name, "integer", required=required, lowest=0, optional=optional)
 
 
 def _number(name: str) -> Column:
@@ -100,6 +105,8 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _count("steps"),
                 _count("target_tokens"),
                 _number("validation_loss"),
+                _count("labelled_examples", optional=True),
+                _count("unlabelled_prompts", optional=True),
             ),
             key=("cell",),
         ),

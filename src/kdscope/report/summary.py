@@ -1,75 +1,33 @@
 """The answer first: a few sentences that say what the tables allow, and no more.
 
-A gain is called an improvement (or a loss) only where its 95% interval excludes 0 and its Holm-adjusted p-value is
-below 0.05. The largest of several gains flatters itself, so its interval alone never decides.
+The largest of several gains flatters itself, so its interval alone never decides: see `gains.Verdict`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-
 import pandas as pd
 
-from kdscope.report.formatting import fixed, is_missing, p_equals, percent, plural, points
+from kdscope.report.contrasts import contrast_sentences
+from kdscope.report.design import design_sentence
+from kdscope.report.formatting import fixed, percent, plural, points
+from kdscope.report.gains import Gain, Verdict, pooled_gains
 from kdscope.report.labels import CellName, name_cells, students
 from kdscope.report.panels import pooled, select
 from kdscope.report.schema import AVERAGE
 from kdscope.report.tables import ReportTables, records
 
-LEVEL = 0.05
-"""The level of Holm's adjusted p-values at which a gain counts as established."""
-
-
-class Verdict(Enum):
-    """What a gain's interval and adjusted p-value allow to be said."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    ALONE = "excludes 0 alone"
-    UNCLEAR = "includes 0"
-    UNKNOWN = "no interval"
-
-
-@dataclass(frozen=True)
-class Gain:
-    """One pooled comparison with SFT."""
-
-    name: CellName
-    gain: float
-    low: float
-    high: float
-    p_holm: float
-    items: int
-
-    @property
-    def verdict(self) -> Verdict:
-        """What may be said of it."""
-        if is_missing(self.low) or is_missing(self.high):
-            return Verdict.UNKNOWN
-        if self.low <= 0 <= self.high:
-            return Verdict.UNCLEAR
-        if is_missing(self.p_holm) or self.p_holm >= LEVEL:
-            return Verdict.ALONE
-        return Verdict.BETTER if self.gain > 0 else Verdict.WORSE
-
-    def __str__(self) -> str:
-        """Points, interval and adjusted p-value."""
-        interval = "" if self.verdict is Verdict.UNKNOWN else f"95% CI {points(self.low)} to {points(self.high)}, "
-        adjusted = "no Holm p" if is_missing(self.p_holm) else f"Holm p {p_equals(self.p_holm)}"
-        return f"{points(self.gain)} points ({interval}{adjusted})"
-
 
 def summary_sentences(tables: ReportTables, scoring: str) -> list[str]:
-    """What was done, then for every student its best method, then accuracy and fidelity beside the SFT control."""
+    """What was done, for every student its best method, what ablations show, then accuracy and fidelity levels."""
     names = name_cells(tables.cells)
-    gains = _pooled_gains(tables, scoring, names)
-    sentences = [_opening(tables, scoring, names)]
+    gains = pooled_gains(tables, scoring, names)
+    sentences = [_opening(tables, scoring, names), design_sentence(tables.cells)]
     trained = tables.cells[tables.cells["role"] == "student"]
     for student in dict.fromkeys(trained["student"].dropna()):
         own = [gain for gain in gains if gain.name.model == student]
         sentences.append(_about_student(student, own, trained[trained["student"] == student]))
-    return [sentence for sentence in [*sentences, _levels(tables, scoring, names), *_fidelity(tables)] if sentence]
+    sentences += [*contrast_sentences(tables.cells, gains), _levels(tables, scoring, names), *_fidelity(tables)]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _opening(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> str:
@@ -88,14 +46,6 @@ def _opening(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> 
     tasks = plural(rows["task"].nunique(), "task")
     asked = f"Each model answered up to {plural(items, 'item')} from {tasks}"
     return f"{text} {asked}; answers read with the {scoring} scoring."
-
-
-def _pooled_gains(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> list[Gain]:
-    rows = pooled(select(tables.gains, scoring=scoring))
-    return [
-        Gain(names[row["cell"]], row["gain"], row["low"], row["high"], row["p_holm"], int(row["items"]))
-        for row in records(rows[rows["gain"].notna()])
-    ]
 
 
 def _about_student(student: str, gains: list[Gain], cells: pd.DataFrame) -> str:

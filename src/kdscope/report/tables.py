@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +29,8 @@ class ReportTables:
     """The six tables of `SCHEMAS`, one pandas frame each; a frame without rows may also come without columns.
 
     Rows of `cells` keep the order they are given in (the study's order); the other tables follow the order of their
-    cells, and otherwise keep their own. Columns come out in the schema's order with the schema's types.
+    cells, and otherwise keep their own. Columns come out in the schema's order with the schema's types; optional
+    columns that are not there come out without values.
 
     Raises:
         DataError: a column is missing, unknown or of the wrong kind, a value is out of range, a row repeats another,
@@ -71,7 +72,7 @@ def save_tables(tables: ReportTables, folder: Path) -> None:
 
 
 def load_tables(folder: Path) -> ReportTables:
-    """Reads the parquet files that `save_tables` wrote.
+    """Reads the parquet files that `save_tables` wrote, also those from before a table got its optional columns.
 
     Raises:
         DataError: a file is missing or is not parquet, or its rows break the schema.
@@ -82,6 +83,11 @@ def load_tables(folder: Path) -> ReportTables:
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows, one dictionary each."""
     return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]
+
+
+def known_counts(rows: Iterable[Mapping[str, Any]], column: str) -> list[int]:
+    """The different whole numbers that a column of records holds, smallest first."""
+    return sorted({int(row[column]) for row in rows if not pd.isna(row[column])})
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -98,6 +104,8 @@ def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     names = [column.name for column in schema.columns]
     if frame.empty and not len(frame.columns):
         frame = pd.DataFrame(columns=names)
+    absent = [column.name for column in schema.columns if column.optional and column.name not in frame.columns]
+    frame = frame.assign(**dict.fromkeys(absent))
     missing = [column for column in names if column not in frame.columns]
     unknown = [str(column) for column in frame.columns if column not in names]
     if missing or unknown:

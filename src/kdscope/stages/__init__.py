@@ -1,15 +1,16 @@
 """The steps of a study, in order; each is one file with a function `run(context)`.
 
-1. `prepare_data`     training file -> training and validation examples
-2. `prepare_task`     task file -> evaluation items
-3. `prepare_student`  model folder -> the same model with fewer layers (depth-pruned students only)
-4. `adapt_teacher`    teacher + training examples -> teacher that knows the task
-5. `record_teacher`   teacher + prompts -> the teacher's own responses (what seqkd trains on)
-6. `distil_student`   student + method (+ teacher) -> trained student; `sft` is the control
-7. `evaluate_model`   any model + one task -> one record per item
-8. `compare_pair`     student's records + teacher's records -> fidelity
-9. `analyse_study`    everything measured -> tidy tables
-10. `write_report`    tables -> page
+1. `prepare_data`     training rows -> training and validation examples
+2. `prepare_prompts`  unlabelled rows -> prompts (studies with `data.unlabelled` only)
+3. `prepare_task`     task rows -> evaluation items
+4. `prepare_student`  model folder -> the same model with fewer layers (depth-pruned students only)
+5. `adapt_teacher`    teacher + training examples -> teacher that knows the task
+6. `record_teacher`   teacher + prompts -> the teacher's own responses
+7. `distil_student`   student + method (+ teacher) -> trained student; `sft` is the control
+8. `evaluate_model`   any model + one task -> one record per item
+9. `compare_pair`     student's records + teacher's records -> fidelity
+10. `analyse_study`   everything measured -> tidy tables
+11. `write_report`    tables -> page
 
 A version goes up when a stage's code changes what it writes: its outputs, and all that follow from them, are made anew.
 """
@@ -22,6 +23,7 @@ from types import MappingProxyType
 STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
     {
         "prepare_data": 1,
+        "prepare_prompts": 1,
         "prepare_task": 1,
         "prepare_student": 1,
         "adapt_teacher": 1,
@@ -29,7 +31,7 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
         "distil_student": 1,
         "evaluate_model": 1,
         "compare_pair": 1,
-        "analyse_study": 1,
-        "write_report": 1,
+        "analyse_study": 2,
+        "write_report": 2,
     }
 )

@@ -1,4 +1,4 @@
-"""Stage 9: everything measured becomes the study's tidy tables."""
+"""Stage 10: everything measured becomes the study's tidy tables."""
 
 from __future__ import annotations
 
@@ -69,7 +69,15 @@ def _cell(context: StageContext, number: int, arm: dict[str, Any], done: bool) -
     if f"trained/{number}" in context.inputs:
         facts = dict(read_manifest(context.inputs[f"trained/{number}"] / "manifest.json").facts)
     cause = None if done else _cause(context, arm["label"])
-    return row | {name: facts.get(name) for name in _TRAINING_FACTS} | {"cause": cause}
+    return row | {name: facts.get(name) for name in _TRAINING_FACTS} | _sequences(facts) | {"cause": cause}
+
+
+def _sequences(facts: dict[str, Any]) -> dict[str, int | None]:
+    """What a model trained on; a stage that trained tells all its sequences, and the prompts among them if any."""
+    if (examples := facts.get("examples")) is None:
+        return {"labelled_examples": None, "unlabelled_prompts": None}
+    prompts = facts.get("unlabelled_prompts", 0)
+    return {"labelled_examples": examples - prompts, "unlabelled_prompts": prompts}
 
 
 def _cause(context: StageContext, label: str) -> str:

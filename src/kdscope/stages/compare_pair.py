@@ -1,4 +1,4 @@
-"""Stage 8: does the student answer and reason like the teacher?"""
+"""Stage 9: does the student answer and reason like the teacher?"""
 
 from __future__ import annotations
 

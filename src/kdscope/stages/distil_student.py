@@ -1,4 +1,4 @@
-"""Stage 6: one student of the grid, trained by one method; `sft` is the control."""
+"""Stage 7: one student of the grid, trained by one method; `sft` is the control."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from kdscope.stages.training_setup import Prepared, load_frozen, prepare, run_tr
 from kdscope.teacher.live import LiveTeacher
 from kdscope.training.on_policy import OnPolicySampling
 
+_WORDS = ("responses", "prompt_responses")
+
 
 def run(context: StageContext) -> None:
     """Write model/ and training.parquet."""
     method: Any = context.stage.parameters["method"]
-    responses = partial(_responses, context) if "responses" in context.inputs else None
-    prepared = prepare(context, model_place(context, "base"), responses)
+    words = (partial(_responses, context, role) if role in context.inputs else None for role in _WORDS)
+    prepared = prepare(context, model_place(context, "base"), *words)
     extra: dict[str, Any] = {}
     if method["divergence"] != "none":
         extra["teacher"] = _teacher(context, prepared)
@@ -35,11 +37,12 @@ def run(context: StageContext) -> None:
     run_training(context, prepared, _objective(method), prompt_in_loss=method["prompt_in_loss"], **extra)
 
 
-def _responses(context: StageContext, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+def _responses(context: StageContext, role: str, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """What the teacher wrote, in the student's tokens."""
     same = load_tokenizer(model_place(context, "teacher_base")).get_vocab() == tokenizer.get_vocab()
-    rows = read_rows(context.inputs["responses"] / "responses.jsonl")
-    context.facts.update(responses_unfinished=sum(row["finish_reason"] == "length" for row in rows))
+    rows = read_rows(context.inputs[role] / "responses.jsonl")
+    unfinished: Any = context.facts.get("responses_unfinished", 0)
+    context.facts["responses_unfinished"] = unfinished + sum(row["finish_reason"] == "length" for row in rows)
     return [
         encode_recorded(
             tokenizer, row["token_ids"], row["text"], finished=row["finish_reason"] == "stop", same_vocabulary=same

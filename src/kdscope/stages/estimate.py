@@ -44,6 +44,7 @@ class Sizes:
         prompt_tokens: Mean length of a training prompt.
         response_tokens: Mean length of a training response.
         examples: Training examples.
+        unlabelled: Prompts without an answer.
         items: Items of each task.
         item_tokens: Mean prompt length of each task.
         bytes_per_weight: Of the precision weights are stored in.
@@ -54,6 +55,7 @@ class Sizes:
     examples: int
     items: dict[str, int]
     item_tokens: dict[str, float]
+    unlabelled: int = 0
     bytes_per_weight: int = 2
     _shapes: dict[str, Shape] = field(default_factory=dict)
 
@@ -68,11 +70,17 @@ class Sizes:
     def training(self, shape: Shape, tuning: Tuning, training: Training, teacher: Shape | None = None) -> Cost:
         """Fine-tuning, with a live teacher beside it if there is one."""
         length = min(self.prompt_tokens + self.response_tokens, training.max_length_tokens)
-        tokens = round(self.examples * length * training.epochs)
+        tokens = round(self._seen(training) * length)
         per_token = (6 if tuning.kind == "full" else 4) * shape.parameters + 2 * (teacher.parameters if teacher else 0)
         known = shape.known and (teacher is None or teacher.known)
         weights = shape.disk_bytes(self.bytes_per_weight) if tuning.kind == "full" else 0
         return Cost(tokens=tokens, flops=float(tokens) * per_token if known else 0.0, disk_bytes=weights)
+
+    def _seen(self, training: Training) -> int:
+        """Sequences that a training run goes through."""
+        if training.max_steps is not None:
+            return training.max_steps * training.batch_size_sequences
+        return self.examples * training.epochs
 
     def distillation(self, cell: Cell, training: Training) -> Cost:
         """One cell: its training, its live teacher, and its own samples."""
@@ -82,14 +90,14 @@ class Sizes:
         if cell.method.name != "gkd":
             return cost
         room = max(0.0, training.max_length_tokens - self.prompt_tokens)
-        sampled = self.examples * training.epochs * cell.method.on_policy_probability * (self.prompt_tokens + room)
+        sampled = self._seen(training) * cell.method.on_policy_probability * (self.prompt_tokens + room)
         flops = cost.flops + 2.0 * student.parameters * sampled if cost.flops else 0.0
         return replace(cost, tokens=cost.tokens + round(sampled), flops=flops)
 
-    def recording(self, shape: Shape, max_new_tokens: int) -> Cost:
-        """The teacher's responses to every training prompt."""
+    def recording(self, shape: Shape, prompts: int, max_new_tokens: int) -> Cost:
+        """The teacher's responses to this many prompts."""
         new = min(float(max_new_tokens), 1.5 * self.response_tokens)
-        tokens = round(self.examples * (self.prompt_tokens + new))
+        tokens = round(prompts * (self.prompt_tokens + new))
         return Cost(tokens=tokens, flops=2.0 * shape.parameters * tokens, disk_bytes=tokens * 8)
 
     def evaluation(self, shape: Shape, task: str, max_new_tokens: int) -> Cost:
@@ -98,7 +106,9 @@ class Sizes:
         return Cost(tokens=tokens, flops=2.0 * shape.parameters * tokens, disk_bytes=self.items[task] * 1500)
 
 
-def measure_sizes(prompts: Sequence[str], responses: Sequence[str], items: dict[str, list[str]]) -> Sizes:
+def measure_sizes(
+    prompts: Sequence[str], responses: Sequence[str], items: dict[str, list[str]], unlabelled: int = 0
+) -> Sizes:
     """Sizes of a study from the text of its training examples and of its tasks' items."""
     return Sizes(
         prompt_tokens=_mean_tokens(prompts) + _TEMPLATE_TOKENS,
@@ -106,6 +116,7 @@ def measure_sizes(prompts: Sequence[str], responses: Sequence[str], items: dict[
         examples=len(prompts),
         items={task: len(texts) for task, texts in items.items()},
         item_tokens={task: _mean_tokens(texts) + _TEMPLATE_TOKENS for task, texts in items.items()},
+        unlabelled=unlabelled,
     )
 
 

@@ -1,4 +1,4 @@
-"""Stage 7: one model answers one task; every answer is kept with both of its scorings."""
+"""Stage 8: one model answers one task; every answer is kept with both of its scorings."""
 
 from __future__ import annotations
 

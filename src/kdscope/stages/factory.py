@@ -5,18 +5,21 @@ Only what changes a result is a parameter; where things lie (paths, device, thre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kdscope.models.hardware import resolve_device, resolve_dtype
-from kdscope.pipeline.fingerprint import JSON, HashCache
+from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
 from kdscope.pipeline.stage import Cost, Stage
 from kdscope.stages import STAGE_VERSIONS
 from kdscope.stages.estimate import Sizes
-from kdscope.stages.identity import source_identity, source_place
+from kdscope.stages.identity import model_source_place, source_identity
+from kdscope.stages.rows import content_of, content_of_task, source_place, split_settings, task_place
+from kdscope.study.data import DataSource
 from kdscope.study.grid import Cell
-from kdscope.study.schema import DIVERGENCE_METHODS, Student, Study, Teacher, Training, Tuning
+from kdscope.study.schema import DIVERGENCE_METHODS, Runtime, Student, Study, Teacher, Training, Tuning
 
 _DIVERGENCES = {"sft": "none", "seqkd": "none", "gkd": "jsd"}
 
@@ -36,28 +39,39 @@ class StageFactory:
     sizes: Sizes
     device: str = field(init=False)
     dtype: str = field(init=False)
+    _contents: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.device = resolve_device(self.study.runtime.device)
         self.dtype = resolve_dtype(self.study.runtime.dtype, self.device)
 
-    def data(self) -> Stage:
-        """Training and validation examples."""
-        data = self.study.data
+    def data(self, teacher: Teacher | None = None) -> Stage:
+        """Training and validation examples: a teacher's own where it has some, or the study's."""
+        own = teacher.data if teacher is not None else None
+        data = own or self.study.data
+        label = f"training data of {teacher.name}" if teacher is not None and own is not None else "training data"
+        parameters: dict[str, JSON] = {"content": self._content_of(data), **split_settings(data)}
+        return make_stage("prepare_data", label, parameters, {}, context=source_place(data))
+
+    def prompts(self) -> Stage | None:
+        """The unlabelled prompts; None where the study has none."""
+        unlabelled = self.study.data.unlabelled
+        if unlabelled is None:
+            return None
         parameters: dict[str, JSON] = {
-            "content": self.cache.hash(data.path),
-            "limit": data.limit,
-            "validation_items": data.validation_items,
-            "seed": data.seed,
+            "content": self._content_of(unlabelled),
+            "limit": unlabelled.limit,
+            "seed": unlabelled.seed,
         }
-        return make_stage("prepare_data", "training data", parameters, {}, context={"path": str(data.path)})
+        return make_stage("prepare_prompts", "unlabelled prompts", parameters, {}, context=source_place(unlabelled))
 
     def task(self, task: str) -> Stage:
         """The items of one task."""
         tasks = self.study.tasks
-        content = self.cache.hash(tasks.folder / task / "test.json")
-        parameters: dict[str, JSON] = {"task": task, "content": content, "limit": tasks.limit}
-        return make_stage("prepare_task", f"items of {task}", parameters, {}, context={"folder": str(tasks.folder)})
+        place = task_place(tasks, task)
+        content = self._once({"task": task, **place}, lambda: content_of_task(tasks, task, self.cache))
+        parameters: dict[str, JSON] = {"task": task, "content": content, "limit": place.get("limit")}
+        return make_stage("prepare_task", f"items of {task}", parameters, {}, context=place)
 
     def pruned(self, student: Student) -> Stage | None:
         """The depth-pruned student; None for a student used as it comes."""
@@ -72,7 +86,7 @@ class StageFactory:
                 "keep_layers": list(keep) if isinstance(keep, tuple) else keep,
             },
             {},
-            context={"source": source_place(student)},
+            context={"source": model_source_place(student)},
             cost=Cost(disk_bytes=self.sizes.of(student).disk_bytes(4)),
         )
 
@@ -85,12 +99,12 @@ class StageFactory:
             **self._training(training, teacher.tuning, self.study.seeds[0]),
         }
         cost = self.sizes.training(self.sizes.of(teacher), teacher.tuning, training)
-        context = self._context(training.checkpoint_every_steps, base=source_place(teacher))
-        inputs = {"data": self.data()}
+        context = self._context(training.checkpoint_every_steps, base=model_source_place(teacher))
+        inputs = {"data": self.data(teacher)}
         return make_stage("adapt_teacher", f"adapt {teacher.name}", parameters, inputs, context=context, cost=cost)
 
-    def responses(self, teacher: Teacher, condition: str) -> Stage:
-        """The teacher's own answers to the training prompts."""
+    def responses(self, teacher: Teacher, condition: str, prompts: Stage | None = None) -> Stage:
+        """The teacher's own answers to the prompts of the training set, or to unlabelled ones."""
         generation = self.study.teacher_generation
         parameters = {
             "model": source_identity(teacher, self.cache),
@@ -99,16 +113,19 @@ class StageFactory:
             "dtype": self.dtype,
             "seed": self.study.seeds[0],
         }
-        inputs = {"data": self.data(), **self._adapted_input(teacher, condition)}
-        cost = self.sizes.recording(self.sizes.of(teacher), generation.max_new_tokens)
-        context = self._context(base=source_place(teacher))
-        label = f"responses of {teacher_label(teacher, condition)}"
+        asked = {"data": self.data()} if prompts is None else {"prompts": prompts}
+        inputs = {**asked, **self._adapted_input(teacher, condition)}
+        count = self.sizes.examples if prompts is None else self.sizes.unlabelled
+        cost = self.sizes.recording(self.sizes.of(teacher), count, generation.max_new_tokens)
+        context = self._context(base=model_source_place(teacher))
+        to = "" if prompts is None else " to unlabelled prompts"
+        label = f"responses of {teacher_label(teacher, condition)}{to}"
         return make_stage("record_teacher", label, parameters, inputs, context=context, cost=cost)
 
     def distilled(self, cell: Cell) -> Stage:
         """One trained student."""
         training = self.study.training
-        places: dict[str, JSON] = {"base": source_place(cell.student)}
+        places: dict[str, JSON] = {"base": model_source_place(cell.student)}
         inputs = {"data": self.data()}
         parameters: dict[str, Any] = {
             "model": source_identity(cell.student, self.cache),
@@ -117,13 +134,11 @@ class StageFactory:
         }
         if (pruned := self.pruned(cell.student)) is not None:
             inputs["base"] = pruned
+        if cell.teacher is not None:
+            places["teacher_base"] = model_source_place(cell.teacher)
+            inputs |= self._taught(cell, cell.teacher)
         if cell.teacher is not None and cell.method.name in DIVERGENCE_METHODS:
             parameters["teacher"] = source_identity(cell.teacher, self.cache)
-            places["teacher_base"] = source_place(cell.teacher)
-            inputs |= self._adapted_input(cell.teacher, str(cell.teacher_condition))
-        elif cell.teacher is not None:
-            places["teacher_base"] = source_place(cell.teacher)
-            inputs["responses"] = self.responses(cell.teacher, str(cell.teacher_condition))
         cost = self.sizes.distillation(cell, training)
         context = self._context(training.checkpoint_every_steps, **places)
         return make_stage("distil_student", f"train {cell.label}", parameters, inputs, context=context, cost=cost)
@@ -148,7 +163,7 @@ class StageFactory:
                 f"{task}: {label}",
                 {"task": task, **parameters},
                 {"items": self.task(task), **inputs},
-                context=self._context(base=source_place(source)),
+                context=self._context(base=model_source_place(source)),
                 cost=self.sizes.evaluation(self.sizes.of(source), task, evaluation.max_new_tokens),
             )
             for task in self.study.tasks.names
@@ -161,12 +176,34 @@ class StageFactory:
         parameters: dict[str, JSON] = {"tasks": list(self.study.tasks.names), "scoring": self.study.scoring}
         return make_stage("compare_pair", label, parameters, inputs)
 
+    def _content_of(self, source: DataSource) -> str:
+        return self._once(source_place(source), lambda: content_of(source, self.cache))
+
+    def _once(self, place: Mapping[str, JSON], make: Callable[[], str]) -> str:
+        # Every cell asks for the same few contents, and making up problems takes longer than all other planning.
+        key = fingerprint(dict(place))
+        if key not in self._contents:
+            self._contents[key] = make()
+        return self._contents[key]
+
+    def _taught(self, cell: Cell, teacher: Teacher) -> dict[str, Stage]:
+        """What a student gets from its teacher: itself or its words, and its answers to unlabelled prompts."""
+        condition, prompts = str(cell.teacher_condition), self.prompts()
+        if cell.method.name in DIVERGENCE_METHODS:
+            inputs = self._adapted_input(teacher, condition)
+        else:
+            inputs = {"responses": self.responses(teacher, condition)}
+        if prompts is not None:
+            inputs |= {"prompts": prompts, "prompt_responses": self.responses(teacher, condition, prompts)}
+        return inputs
+
     def _adapted_input(self, teacher: Teacher, condition: str) -> dict[str, Stage]:
         return {"teacher": self.adapted(teacher)} if condition == "adapted" else {}
 
     def _training(self, training: Training, tuning: Tuning, seed: int) -> dict[str, JSON]:
         # When a run saves where it is changes nothing about where it goes.
-        settings = training.model_dump(mode="json", exclude={"checkpoint_every_steps"})
+        left_out = {"checkpoint_every_steps", *training.idle_settings()}
+        settings = training.model_dump(mode="json", exclude=left_out, exclude_none=True)
         full: dict[str, JSON] = {"kind": "full", "learning_rate": tuning.learning_rate}
         return {
             "training": settings,
@@ -181,8 +218,16 @@ class StageFactory:
         return "published_training" if self.study.template == "published" else self.study.template
 
     def _context(self, checkpoint_every_steps: int | None = None, **places: JSON) -> dict[str, JSON]:
-        context: dict[str, JSON] = {"device": self.device, "threads": self.study.runtime.threads, **places}
+        context: dict[str, JSON] = {"device": self.device, "threads": _threads(self.study.runtime), **places}
         return context | ({"checkpoint_every_steps": checkpoint_every_steps} if checkpoint_every_steps else {})
+
+
+def _threads(runtime: Runtime) -> int | None:
+    """CPU threads of every process that works on the study; None leaves it to torch."""
+    if runtime.threads is not None or runtime.workers == 1:
+        return runtime.threads
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // runtime.workers)
 
 
 def make_stage(

@@ -71,8 +71,11 @@ def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes) -
 def _teacher_arms(factory: StageFactory, cells: Sequence[Cell]) -> list[Arm]:
     """The teachers that some cell learns from, in each condition it does."""
     needed = {(cell.teacher.name, cell.teacher_condition) for cell in cells if cell.teacher is not None}
+    # A teacher's own conditions in its own order; a method may ask for others.
     arms = [
-        (teacher, condition) for teacher in factory.study.teachers for condition in dict.fromkeys(teacher.condition)
+        (teacher, condition)
+        for teacher in factory.study.teachers
+        for condition in dict.fromkeys((*teacher.condition, "adapted", "base"))
     ]
     return [_teacher_arm(factory, *arm) for arm in arms if (arm[0].name, arm[1]) in needed]
 

@@ -1,10 +1,11 @@
-"""Stage 5: the teacher answers every training prompt once, for all students that will learn from its words."""
+"""Stage 6: the teacher answers every prompt once, for all students that will learn from its words."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from kdscope.data.encode import encode_prompt
+from kdscope.data.sources import Example
 from kdscope.models.batched import generate_all
 from kdscope.models.generate import Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer
@@ -22,7 +23,7 @@ def run(context: StageContext) -> None:
     place = model_place(context, "base", "teacher")
     tokenizer = load_tokenizer(place)
     template = get_template(settings["template"])
-    examples = read_prepared_examples(context.inputs["data"] / "train.jsonl")
+    examples = _examples(context)
     prompts = [encode_prompt(tokenizer, template.render(e.instruction, e.input)) for e in examples]
     model = load_model(place, settings["dtype"], str(context.stage.context["device"]))
     decoding = Decoding(
@@ -41,3 +42,9 @@ def run(context: StageContext) -> None:
     write_rows(completions, context.output / "responses.jsonl")
     unfinished = sum(c.finish_reason == "length" for c in completions)
     context.facts.update(responses=len(completions), unfinished=unfinished)
+
+
+def _examples(context: StageContext) -> list[Example]:
+    if "prompts" in context.inputs:
+        return read_prepared_examples(context.inputs["prompts"] / "prompts.jsonl")
+    return read_prepared_examples(context.inputs["data"] / "train.jsonl")

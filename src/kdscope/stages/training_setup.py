@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,7 +42,12 @@ class Prepared:
     validation: list[TokenSequence]
 
 
-def prepare(context: StageContext, place: ModelPlace, responses: Responses | None = None) -> Prepared:
+def prepare(
+    context: StageContext,
+    place: ModelPlace,
+    responses: Responses | None = None,
+    prompt_responses: Responses | None = None,
+) -> Prepared:
     """Load the model, decide which weights train, and encode the data.
 
     Args:
@@ -50,6 +55,7 @@ def prepare(context: StageContext, place: ModelPlace, responses: Responses | Non
         place: The model before training.
         responses: Gives, for the model's tokenizer, the token ids that replace the training examples' own responses
             (the teacher's, for seqkd).
+        prompt_responses: Gives the same for the study's unlabelled prompts, which are then trained on too.
     """
     settings: Any = context.stage.parameters
     use_threads(context)
@@ -58,6 +64,12 @@ def prepare(context: StageContext, place: ModelPlace, responses: Responses | Non
     data = context.inputs["data"]
     examples = read_prepared_examples(data / "train.jsonl")
     train_set = _encode(context, tokenizer, examples, None if responses is None else responses(tokenizer))
+    if prompt_responses is not None:
+        prompts = read_prepared_examples(context.inputs["prompts"] / "prompts.jsonl")
+        answered = _encode(context, tokenizer, prompts, prompt_responses(tokenizer))
+        train_set += [replace(sequence, example=len(examples) + sequence.example) for sequence in answered]
+        context.facts.update(unlabelled_prompts=len(answered))
+        examples = [*examples, *prompts]
     limit = settings["training"]["max_length_tokens"]
     if not train_set:
         raise DataError(f"no training example has room for a response within max_length_tokens = {limit}")
@@ -82,7 +94,8 @@ def run_training(
         validation=prepared.validation,
         objective=objective,
         settings=SimpleNamespace(
-            **settings["training"], checkpoint_every_steps=context.stage.context["checkpoint_every_steps"]
+            **{"epochs": 0, "max_steps": None, **settings["training"]},
+            checkpoint_every_steps=context.stage.context["checkpoint_every_steps"],
         ),
         learning_rate=rate,
         seed=derive_seed(settings["seed"], "training"),

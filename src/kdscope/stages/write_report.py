@@ -1,10 +1,11 @@
-"""Stage 10: the tables become a page."""
+"""Stage 11: the tables become a page."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from kdscope.models.hardware import describe_hardware
@@ -12,7 +13,9 @@ from kdscope.pipeline.run import StageContext
 from kdscope.report.page import PageFacts, write_page
 from kdscope.report.tables import load_tables
 from kdscope.study.dump import study_yaml
-from kdscope.study.schema import Study
+from kdscope.study.grid import expand_cells
+from kdscope.study.schema import DataSource, LabelledData, Study, Tasks
+from kdscope.tasks import get_task
 
 _REPORTED = ("kdscope", "torch", "transformers", "peft", "accelerate", "sacrebleu", "scipy", "statsmodels")
 
@@ -51,11 +54,54 @@ def _versions() -> dict[str, str]:
 
 
 def _data_facts(study: Study) -> dict[str, str]:
-    data, tasks = study.data, study.tasks
-    limit = "all rows" if data.limit is None else f"{data.limit} rows"
+    tasks = study.tasks
+    facts = {"training data": _labelled(study.data)}
+    if study.data.unlabelled is not None:
+        facts["unlabelled prompts"] = f"{_rows(study.data.unlabelled)}; answered by the teacher"
+    adapted = {
+        cell.teacher.name for cell in expand_cells(study) if cell.teacher and cell.teacher_condition == "adapted"
+    }
+    for teacher in study.teachers:
+        if teacher.data is not None and teacher.name in adapted:
+            facts[f"training data of teacher {teacher.name}"] = _labelled(teacher.data)
+    items = [_items(tasks, generated) for generated in (False, True) if _names(tasks, generated)]
     return {
-        "training data": f"{data.path.name} in {data.path.parent.name}: {limit}, {data.validation_items} held out",
-        "evaluation items": "all" if tasks.limit is None else f"the first {tasks.limit} of each task",
+        **facts,
+        "evaluation items": "; ".join(items),
         "tasks": ", ".join(tasks.names),
         "prompt template": study.template,
     }
+
+
+def _labelled(data: LabelledData) -> str:
+    return f"{_rows(data)}, {data.validation_items:,} held out"
+
+
+def _rows(source: DataSource) -> str:
+    """Where rows come from, and how many of them are used."""
+    used = "all rows" if source.limit is None else f"{source.limit:,} rows"
+    if source.mini is None:
+        path = Path(str(source.path))
+        return f"{path.name} in {path.parent.name}: {used}"
+    mini = source.mini
+    of = mini.tasks[0] if len(mini.tasks) == 1 else f"each of {', '.join(mini.tasks)}"
+    skipped = f" after the first {mini.skip_per_task:,}" if mini.skip_per_task else ""
+    return f"generated: {mini.rows_per_task:,} problems of {of}{skipped} (seed {mini.seed}); {used}"
+
+
+def _items(tasks: Tasks, generated: bool) -> str:
+    if generated:
+        wanted = tasks.mini_items if tasks.limit is None else min(tasks.limit, tasks.mini_items)
+        return f"generated: {wanted:,} of {_of(tasks, generated)} (seed {tasks.mini_seed})"
+    used = "all" if tasks.limit is None else f"the first {tasks.limit:,}"
+    return f"{used} of {_of(tasks, generated)}"
+
+
+def _of(tasks: Tasks, generated: bool) -> str:
+    """All tasks together, or those of one kind where a study has both."""
+    names = _names(tasks, generated)
+    return "each task" if len(names) == len(tasks.names) else ", ".join(names)
+
+
+def _names(tasks: Tasks, generated: bool) -> list[str]:
+    return [name for name in tasks.names if get_task(name).generated == generated]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from kdscope.study.data import LabelledData
 from kdscope.study.fields import (
     Fraction,
     FractionList,
@@ -19,6 +20,7 @@ from kdscope.study.fields import (
     as_list,
     check_name,
     frozen_list,
+    list_or_none,
     tuning_kind_only,
 )
 
@@ -26,6 +28,7 @@ DIVERGENCE_METHODS = ("forward_kl", "reverse_kl", "jsd", "gkd", "skew_kl", "skew
 MethodName = Literal[
     "sft", "seqkd", "forward_kl", "reverse_kl", "jsd", "gkd", "skew_kl", "skew_reverse_kl", "total_variation"
 ]
+Condition = Literal["adapted", "base"]
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -90,10 +93,10 @@ class Teacher(ModelSource):
     """A teacher; each condition is an arm of the grid."""
 
     name: Name
-    condition: Annotated[tuple[Literal["adapted", "base"], ...], BeforeValidator(as_list), Field(min_length=1)] = (
-        "adapted",
-    )
+    condition: Annotated[tuple[Condition, ...], BeforeValidator(as_list), Field(min_length=1)] = ("adapted",)
     """List. adapted: fine-tuned on the training set first; base: as it comes, unaware of the task."""
+    data: LabelledData | None = None
+    """What the teacher is adapted on, if not the students' training set."""
     tuning: TuningField = Tuning()
     """How the teacher is adapted."""
 
@@ -126,6 +129,10 @@ class Method(Settings):
     """One way to train a student. Lists multiply the grid."""
 
     name: MethodName
+    teacher_condition: Annotated[
+        Annotated[tuple[Condition, ...], Field(min_length=1)] | None, BeforeValidator(list_or_none)
+    ] = None
+    """List. Teachers in these conditions only; those that each teacher lists where absent."""
     kd_temperature: PositiveList = (1.0,)
     """List. T in softmax(z / T), for teacher and student alike."""
     kd_weight: FractionList = (1.0,)
@@ -161,7 +168,7 @@ class Method(Settings):
 
 def applicable_settings(method: str) -> frozenset[str]:
     """The keys of `Method` that change what the method does."""
-    keys = {"prompt_in_loss"}
+    keys = {"prompt_in_loss"} | ({"teacher_condition"} if method != "sft" else set())
     if method in DIVERGENCE_METHODS:
         keys |= {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction"}
     extra = {

@@ -10,11 +10,13 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from kdscope.study.fields import Settings, as_list, name_only, tuning_kind_only
+from kdscope.study.fields import Settings, as_list, list_or_none, name_only, tuning_kind_only
 from kdscope.study.schema import MethodName, Study, Tuning
 from kdscope.study.yaml_text import FLOAT_PATTERN, INT_PATTERN
 
-_EITHER = frozenset({"path", "hub", "revision"})
+_EITHER = frozenset(
+    {"path", "hub", "revision", "mini", "max_steps", "folder", "data", "unlabelled", "teacher_condition"}
+)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -90,6 +92,8 @@ class _EditorSchema(GenerateJsonSchema):
 def _shorthand(validator: Callable[..., Any], full: JsonSchemaValue) -> JsonSchemaValue | None:
     if validator is as_list:
         return dict(full["items"])
+    if validator is list_or_none:
+        return next(dict(branch["items"]) for branch in full["anyOf"] if "items" in branch)
     if validator is name_only:
         return {"enum": list(get_args(MethodName))}
     if validator is tuning_kind_only:

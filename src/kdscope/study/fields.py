@@ -16,6 +16,11 @@ def as_list(value: Any) -> Any:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
+def list_or_none(value: Any) -> Any:
+    """One value is a list of one; nothing stays nothing."""
+    return None if value is None else as_list(value)
+
+
 def frozen_list(value: Any) -> Any:
     """A list becomes a tuple; anything else stays."""
     return tuple(value) if isinstance(value, list) else value

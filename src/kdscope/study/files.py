@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from kdscope.errors import KdscopeError
+from kdscope.study.data import DataSource
 from kdscope.study.load import LoadedStudy
 from kdscope.study.schema import Student, Study, Teacher
 from kdscope.study.source import Location, Problem
@@ -24,6 +25,11 @@ class NamedTask(Protocol):
         """The name of its folder."""
         ...
 
+    @property
+    def generated(self) -> bool:
+        """Whether its items are made up, so that it has no file."""
+        ...
+
 
 def check_files(loaded: LoadedStudy, find_task: Callable[[str], NamedTask]) -> None:
     """Check the data file, the tasks and the model folders of a study. Hub models are not looked up.
@@ -36,9 +42,13 @@ def check_files(loaded: LoadedStudy, find_task: Callable[[str], NamedTask]) -> N
         StudyError: All problems, one a line, with file, line and key.
     """
     study = loaded.study
-    problems = [*_data_problems(study), *_task_problems(study, find_task)]
+    problems = [*_data_problems(("data",), study.data, find_task), *_task_problems(study, find_task)]
+    if study.data.unlabelled is not None:
+        problems += _data_problems(("data", "unlabelled"), study.data.unlabelled, find_task)
     for index, teacher in enumerate(study.teachers):
         problems += _model_problems(("teachers", index), teacher)
+        if teacher.data is not None:
+            problems += _data_problems(("teachers", index, "data"), teacher.data, find_task)
     for index, student in enumerate(study.students):
         problems += _model_problems(("students", index), student)
     if problems:
@@ -64,31 +74,57 @@ def count_layers(folder: Path) -> int | None:
     return None
 
 
-def _data_problems(study: Study) -> Iterator[Problem]:
-    path = study.data.path
-    if path.is_dir():
-        yield Problem(("data", "path"), f"{path} is a folder, not a file")
-    elif not path.is_file():
-        yield Problem(("data", "path"), f"no file {path}")
+def _data_problems(location: Location, data: DataSource, find_task: Callable[[str], NamedTask]) -> Iterator[Problem]:
+    if data.mini is not None:
+        yield from _mini_problems((*location, "mini", "tasks"), data.mini.tasks, find_task)
+    elif data.path is not None and data.path.is_dir():
+        yield Problem((*location, "path"), f"{data.path} is a folder, not a file")
+    elif data.path is not None and not data.path.is_file():
+        yield Problem((*location, "path"), f"no file {data.path}")
+
+
+def _mini_problems(
+    location: Location, names: Sequence[str], find_task: Callable[[str], NamedTask]
+) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for index, written in enumerate(names):
+        try:
+            task = find_task(written)
+        except KdscopeError as error:
+            yield Problem((*location, index), str(error))
+            continue
+        if not task.generated:
+            yield Problem((*location, index), f"{written} is not a mini task, its problems come from a file")
+        if task.name in seen:
+            yield Problem((*location, index), f"'{written}' and '{seen[task.name]}' are the same task")
+        seen[task.name] = written
 
 
 def _task_problems(study: Study, find_task: Callable[[str], NamedTask]) -> Iterator[Problem]:
     folder = study.tasks.folder
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         yield Problem(("tasks", "folder"), f"no folder {folder}")
     seen: dict[str, str] = {}
     for index, written in enumerate(study.tasks.names):
         location = ("tasks", "names", index)
         try:
-            name = find_task(written).name
+            task = find_task(written)
         except KdscopeError as error:
             yield Problem(location, str(error))
             continue
-        if name in seen:
-            yield Problem(location, f"'{written}' and '{seen[name]}' are the same task")
-        seen[name] = written
-        if folder.is_dir() and not (folder / name / "test.json").is_file():
-            yield Problem(location, f"no file {folder / name / 'test.json'}")
+        if task.name in seen:
+            yield Problem(location, f"'{written}' and '{seen[task.name]}' are the same task")
+        seen[task.name] = written
+        if not task.generated and (message := _task_file_problem(folder, task.name)) is not None:
+            yield Problem(location, message)
+
+
+def _task_file_problem(folder: Path | None, name: str) -> str | None:
+    if folder is None:
+        return f"the items of {name} come from a file: give 'folder', with {name}/test.json in it"
+    if folder.is_dir() and not (folder / name / "test.json").is_file():
+        return f"no file {folder / name / 'test.json'}"
+    return None
 
 
 def _model_problems(location: Location, model: Teacher | Student) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kdscope.study.schema import DIVERGENCE_METHODS, Method, Student, Study, Teacher, applicable_settings
 
-_GRID_KEYS = ("kd_temperature", "kd_weight", "teacher_noise_std")
+_GRID_KEYS = ("kd_temperature", "kd_weight", "teacher_noise_std", "teacher_condition")
 _NAMED = ("beta", "skew", "on_policy_probability", "sampling_temperature")
 
 
@@ -52,7 +52,7 @@ def _cells_of(study: Study, student: Student, method: Method, seed: int) -> Iter
         yield Cell(_label(student.name, f"sft{variant}", seed), student, method, seed, variant=variant[1:])
         return
     for teacher in study.teachers:
-        for condition in dict.fromkeys(teacher.condition):
+        for condition in dict.fromkeys(method.teacher_condition or teacher.condition):
             if method.name not in DIVERGENCE_METHODS:
                 label = _label(student.name, f"{method.name}{variant}", seed, teacher.name, condition)
                 yield Cell(label, student, method, seed, teacher, condition, variant=variant[1:])

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdscope.study.paths import resolve_paths
-from kdscope.study.preset import apply_preset
+from kdscope.study.preset import apply_preset, inherit_training
 from kdscope.study.problems import find_problems
 from kdscope.study.schema import Study
 from kdscope.study.source import StudySource, read_document
@@ -64,4 +64,4 @@ def _with_teacher_training(values: dict[str, Any]) -> dict[str, Any]:
     training, own = values.get("training"), values.get("teacher_training")
     if not isinstance(training, dict) or not isinstance(own, dict):
         return values
-    return {**values, "teacher_training": {**training, **own}}
+    return {**values, "teacher_training": inherit_training(training, own)}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from kdscope.study.source import Location, Problem
 
+EMBEDDED = "kdscope:"
+"""What a path begins with that means a model which comes with kdscope."""
 _VARIABLE = re.compile(r"\$\$|\$\{([^}]*)\}")
 
 
@@ -35,15 +38,33 @@ def _path_keys(values: dict[str, Any]) -> Iterator[tuple[Location, dict[str, Any
         (("data",), values.get("data"), "path"),
         (("tasks",), values.get("tasks"), "folder"),
     ]
+    places.append((("data", "unlabelled"), _inner(values.get("data"), "unlabelled"), "path"))
     for kind in ("teachers", "students"):
         models = values.get(kind)
-        if isinstance(models, list):
-            places += [((kind, index), model, "path") for index, model in enumerate(models)]
-        else:
-            places.append(((kind,), models, "path"))
+        listed = models if isinstance(models, list) else [models]
+        for index, model in enumerate(listed):
+            location: Location = (kind, index) if isinstance(models, list) else (kind,)
+            places += [(location, model, "path"), ((*location, "data"), _inner(model, "data"), "path")]
     for location, parent, key in places:
         if isinstance(parent, dict) and isinstance(parent.get(key), str):
             yield (*location, key), parent, key
+
+
+def embedded_model(name: str) -> Path:
+    """The folder of a model of the tiny family, which comes with kdscope.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    family = Path(str(files("kdscope") / "models" / "tiny"))
+    known = sorted(config.parent.name for config in family.glob("*/config.json"))
+    if name not in known:
+        raise ValueError(f"no model '{name}' comes with kdscope (known: {', '.join(known)})")
+    return family / name
+
+
+def _inner(values: Any, key: str) -> Any:
+    return values.get(key) if isinstance(values, dict) else None
 
 
 def _resolve(text: str, folder: Path, environment: Mapping[str, str]) -> Path:
@@ -57,6 +78,8 @@ def _resolve(text: str, folder: Path, environment: Mapping[str, str]) -> Path:
     filled = _VARIABLE.sub(fill, text)
     if not filled.strip() or "\0" in filled:
         raise ValueError("the path is empty" if not filled.strip() else "a path cannot hold the character U+0000")
+    if filled.startswith(EMBEDDED):
+        return embedded_model(filled.removeprefix(EMBEDDED))
     expanded = os.path.expanduser(filled)
     if expanded.startswith("~"):
         raise ValueError(f"there is no home folder '{expanded.split('/')[0]}'")

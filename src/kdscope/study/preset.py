@@ -23,12 +23,26 @@ def apply_preset(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)
     preset = _read_preset(str(name))
     merged = _merge(preset["settings"], values)
+    if isinstance(values.get("training"), dict):
+        merged["training"] = inherit_training(preset["settings"]["training"], values["training"])
     for kind in ("teachers", "students"):
         if kind in merged:
             merged[kind] = _each(merged[kind], lambda model: _merge_model(preset["model_defaults"], model))
     if "methods" in merged:
         merged["methods"] = _each(merged["methods"], lambda method: _merge_method(preset["method_defaults"], method))
     return merged
+
+
+def inherit_training(under: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Training settings over those of another section, which says nothing of the length where these do.
+
+    >>> inherit_training({"epochs": 4, "learning_rate": 0.1}, {"max_steps": 90})
+    {'learning_rate': 0.1, 'max_steps': 90}
+    """
+    # Steps here and epochs there would be two lengths, and are refused where one section gives them both.
+    length = ("epochs", "max_steps")
+    says_length = any(own.get(key) is not None for key in length)
+    return {**{key: value for key, value in under.items() if not (says_length and key in length)}, **own}
 
 
 def _read_preset(name: str) -> dict[str, Any]:

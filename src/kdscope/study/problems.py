@@ -86,9 +86,16 @@ def _rule_problem(location: Location, message: str, values: Any) -> Problem:
     """A rule over several keys belongs to the first key its message quotes, where that is set."""
     for part in location:
         values = values[part]
-    quoted = re.findall(r"'(\w+)'", message) if isinstance(values, dict) else []
-    named = next((key for key in quoted if key in values), None)
-    return Problem(location if named is None else (*location, named), message)
+    quoted = [tuple(words.split(".")) for words in re.findall(r"'([\w.]+)'", message)]
+    return Problem((*location, *next((keys for keys in quoted if _is_set(values, keys)), ())), message)
+
+
+def _is_set(values: Any, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
 
 
 def _expectation(details: ErrorDetails) -> str:

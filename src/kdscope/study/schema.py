@@ -6,9 +6,9 @@ values multiply the grid. Durations are steps, lengths are tokens, temperatures 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from kdscope.study.arms import (
     DIVERGENCE_METHODS,
@@ -20,6 +20,7 @@ from kdscope.study.arms import (
     Tuning,
     applicable_settings,
 )
+from kdscope.study.data import DataSource, LabelledData, MiniProblems, TrainingData
 from kdscope.study.fields import (
     Name,
     NonNegative,
@@ -34,9 +35,12 @@ from kdscope.study.fields import (
 
 __all__ = [
     "DIVERGENCE_METHODS",
+    "DataSource",
     "Evaluation",
+    "LabelledData",
     "Method",
     "MethodName",
+    "MiniProblems",
     "ModelSource",
     "Runtime",
     "Student",
@@ -51,28 +55,19 @@ __all__ = [
 ]
 
 
-class TrainingData(Settings):
-    """The training set: rows with instruction, input (may be empty) and output."""
-
-    path: PathField
-    """JSON (a list) or JSONL; relative to the study file."""
-    limit: Annotated[int, Field(ge=1)] | None = None
-    """Use this many rows, drawn with the data seed, instead of all."""
-    validation_items: Annotated[int, Field(ge=0)] = 100
-    """Rows held out for the validation loss."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Decides which rows are used and which are held out; the same for every arm."""
-
-
 class Tasks(Settings):
     """What is asked of every model."""
 
-    folder: PathField
-    """Folder with <task>/test.json; relative to the study file."""
+    folder: PathField | None = None
+    """Folder with <task>/test.json; relative to the study file. The mini tasks need none: they are generated."""
     names: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_list)]
     """List of task names; `kdscope tasks` shows them."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Use the first this many items of each task."""
+    mini_items: Annotated[int, Field(ge=1)] = 200
+    """Items of each mini task, from its test split."""
+    mini_seed: Annotated[int, Field(ge=0)] = 0
+    """Another seed, other items of the mini tasks."""
 
     @field_validator("names")
     @classmethod
@@ -88,6 +83,8 @@ class Training(Settings):
 
     epochs: Annotated[int, Field(ge=1)] = 3
     """Passes over the training set."""
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps, each of a full batch, instead of epochs: arms with more and with fewer examples train alike."""
     batch_size_sequences: Annotated[int, Field(ge=1)] = 16
     """Sequences per optimiser step, over all devices."""
     micro_batch_tokens: Annotated[int, Field(ge=1)] = 2048
@@ -110,6 +107,15 @@ class Training(Settings):
     """How often the validation loss is measured; the best checkpoint is kept."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
+
+    @model_validator(mode="after")
+    def _settings_apply(self) -> Self:
+        self.refuse_idle("training that is counted in max_steps")
+        return self
+
+    def idle_settings(self) -> frozenset[str]:
+        """Epochs, where steps are given."""
+        return frozenset() if self.max_steps is None else frozenset({"epochs"})
 
 
 class TeacherGeneration(Settings):
@@ -148,7 +154,9 @@ class Runtime(Settings):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where CPU or GPU compute in it, else float32."""
     threads: Annotated[int, Field(ge=1)] | None = None
-    """CPU threads; torch's choice where absent."""
+    """CPU threads of each worker; where absent, torch's choice for one, and an equal share of the cores for several."""
+    workers: Annotated[int, Field(ge=1)] = 1
+    """Processes that work side by side, each on stages of its own. Worth it for small models on a CPU."""
 
 
 class Study(Settings):
@@ -190,6 +198,15 @@ class Study(Settings):
             if names.count(name) > 1:
                 raise ValueError(f"two are named '{name}'; every name must be its own")
         return models
+
+    @model_validator(mode="after")
+    def _steps_are_equal(self) -> Self:
+        if self.data.unlabelled is not None and self.training.max_steps is None:
+            raise ValueError(
+                "with 'data.unlabelled', students that see those prompts have more examples than the SFT control, and "
+                "epochs would give them more steps too: set training.max_steps"
+            )
+        return self
 
     @field_validator("methods")
     @classmethod

@@ -5,6 +5,7 @@ Planning imports this room, so it uses the standard library only.
 
 from kdscope.tasks.catalogue import default_registry, get_task, list_tasks
 from kdscope.tasks.extraction import Extraction, extract_published
+from kdscope.tasks.mini import mini_rows
 from kdscope.tasks.quantities import numbers_match
 from kdscope.tasks.registry import Task, TaskRegistry
 from kdscope.tasks.robust import extract_robust
@@ -24,6 +25,7 @@ __all__ = [
     "get_template",
     "list_tasks",
     "list_templates",
+    "mini_rows",
     "numbers_match",
     "score_completion",
 ]

@@ -1,17 +1,21 @@
-"""The 14 tasks of the paper, under the folder names of the LLM-Adapters data (Hu et al. 2023, arXiv 2304.01933)."""
+"""The built-in tasks: the 14 of the paper, then the generated ones.
+
+The paper's tasks go by the folder names of the LLM-Adapters data (Hu et al. 2023, arXiv 2304.01933).
+"""
 
 from __future__ import annotations
 
+from kdscope.tasks.mini.catalogue import mini_tasks
 from kdscope.tasks.registry import Task, TaskRegistry
 
 
 def default_registry() -> TaskRegistry:
-    """The tasks of Ramesh et al. 2025 (arXiv 2505.15442): six of mathematics, eight of commonsense.
+    """The 14 tasks of Ramesh et al. 2025 (arXiv 2505.15442), mathematics first, then the six generated mini tasks.
 
-    >>> len(default_registry())
-    14
+    >>> sum(not task.generated for task in default_registry()), len(default_registry())
+    (14, 20)
     """
-    return TaskRegistry((*_mathematics(), *_commonsense()))
+    return TaskRegistry((*_mathematics(), *_commonsense(), *mini_tasks()))
 
 
 def get_task(name: str) -> Task:
@@ -27,7 +31,7 @@ def get_task(name: str) -> Task:
 
 
 def list_tasks() -> tuple[Task, ...]:
-    """The built-in tasks, mathematics first."""
+    """The built-in tasks: those of the paper, mathematics first, then the generated ones."""
     return default_registry().tasks
 
 

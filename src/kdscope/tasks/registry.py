@@ -1,7 +1,7 @@
 """What a task is, and an immutable registry of tasks.
 
 A registry is a value: it is built from tasks, never filled in place, so two studies in one process cannot change
-each other's tasks. The 14 tasks of the paper are in `catalogue`.
+each other's tasks. The 14 tasks of the paper are in `catalogue`, the generated ones in `mini.catalogue`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Task:
         labels: Every possible answer, in order: empty for numbers, A to at most E for letters, else one word numbered
             from 1 (``answer1``, ``answer2``, ...) or true and false.
         chance: Expected accuracy of a uniform guess, a fraction; 0 for numbers.
-        test_items: Number of test items as published.
-        citation: Authors, venue and identifier of the task's paper.
+        test_items: Number of test items as published; None for a generated task, which has as many as are asked for.
+        citation: Authors, venue and identifier of the task's paper; the software's name for a generated task.
         licence: Licence of the data as its authors state it.
         description: One line for people.
         aliases: Other names a person may type.
@@ -41,7 +41,7 @@ class Task:
     answer_kind: AnswerKind
     labels: tuple[str, ...]
     chance: float
-    test_items: int
+    test_items: int | None
     citation: str
     licence: str
     description: str
@@ -50,11 +50,16 @@ class Task:
     def __post_init__(self) -> None:
         if (self.answer_kind == "number") == bool(self.labels):
             raise DataError("a number task has no labels, every other task has some", key=self.name)
-        if not 0.0 <= self.chance < 1.0 or self.test_items <= 0:
+        if not 0.0 <= self.chance < 1.0 or (self.test_items is not None and self.test_items <= 0):
             raise DataError("chance must be in [0, 1) and test_items positive", key=self.name)
         if not _is_readable(self.answer_kind, self.labels):
             form = "A to at most E" if self.answer_kind == "letter" else "one word numbered from 1, or true and false"
             raise DataError(f"labels must be {form}, not {', '.join(self.labels)}", key=self.name)
+
+    @property
+    def generated(self) -> bool:
+        """Whether its items are made on demand, so that no file is needed."""
+        return self.test_items is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,15 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from kdscope.data.batches import Batch, TokenSequence, collate, count_targets, pack_micro_batches, plan_windows
+from kdscope.data.batches import (
+    Batch,
+    TokenSequence,
+    collate,
+    count_targets,
+    pack_micro_batches,
+    plan_full_windows,
+    plan_windows,
+)
 from kdscope.errors import MachineError, TrainingDivergedError
 from kdscope.models.forward import SelectedLogits
 from kdscope.models.lora import TrainableModel
@@ -33,6 +41,7 @@ class LoopSettings(Protocol):
     """The optimisation settings of a study; units as in the study's `training` section."""
 
     epochs: int
+    max_steps: int | None
     batch_size_sequences: int
     micro_batch_tokens: int
     schedule: str
@@ -109,8 +118,7 @@ class _Run:
         self.weights = job.model.trainable()
         self.optimizer = accelerator.prepare(_make_optimizer(self.weights, job))
         self.forward = accelerator.prepare(SelectedLogits(job.model.base))
-        settings = job.settings
-        self.windows = plan_windows(len(job.train), settings.batch_size_sequences, settings.epochs, job.seed)
+        self.windows = _plan(job)
         self.position = checkpoints.restore(self.weights, self.optimizer.optimizer)
 
     def to_the_end(self) -> Position:
@@ -210,6 +218,13 @@ class _Run:
         return learning_rate_at(
             step, peak=self.job.learning_rate, schedule=settings.schedule, warmup_steps=warmup, total_steps=total
         )
+
+
+def _plan(job: Job) -> list[list[int]]:
+    settings, count = job.settings, len(job.train)
+    if settings.max_steps is not None:
+        return plan_full_windows(count, settings.batch_size_sequences, settings.max_steps, job.seed)
+    return plan_windows(count, settings.batch_size_sequences, settings.epochs, job.seed)
 
 
 def _make_optimizer(weights: dict[str, torch.nn.Parameter], job: Job) -> torch.optim.AdamW:

@@ -1,0 +1,120 @@
+"""One attempt at one stage, in this process and under the stage's lock."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+from kdscope.errors import KdscopeError, StoreError
+from kdscope.pipeline.events import Events, Progress
+from kdscope.pipeline.fingerprint import JSON
+from kdscope.pipeline.stage import Stage
+from kdscope.pipeline.store import Store
+
+Value = TypeVar("Value")
+
+
+class Resources:
+    """Keeps the one thing that was expensive to load last, such as a model, for the next stage that asks for it.
+
+    Who changes what it got from here must not leave it changed.
+    """
+
+    def __init__(self) -> None:
+        self._slot: dict[str, object] = {}
+
+    def get(self, key: str, make: Callable[[], Value]) -> Value:
+        """What `make` returned for this key, if it was the last one asked for; otherwise made now.
+
+        The old one is let go before the new one is made, so that the two are never in memory together.
+        """
+        if key not in self._slot:
+            self._slot.clear()
+            self._slot[key] = make()
+        return self._slot[key]  # type: ignore[return-value]
+
+    def clear(self) -> None:
+        """Let go of what is kept."""
+        self._slot.clear()
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage function gets to work with.
+
+    `inputs` are folders to read, by role. `output` is an empty folder to fill with regular files. `scratch` is for
+    checkpoints: a killed attempt leaves it to the next, so what is written there must be replaced atomically.
+    `facts` may be filled with what is worth knowing later; they go to the manifest.
+    """
+
+    stage: Stage
+    inputs: Mapping[str, Path]
+    output: Path
+    scratch: Path
+    progress: Progress
+    resources: Resources
+    facts: dict[str, JSON]
+
+
+Execute: TypeAlias = Callable[[Stage, StageContext], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stage that was to be run.
+
+    `executed`, `failed`: as it says. `reused`: it was complete by then. `elsewhere`: a process of another run is at
+    it. `lost`: the process that ran it is gone. `message` tells why it failed or was lost.
+    """
+
+    state: Literal["executed", "reused", "failed", "elsewhere", "lost"]
+    message: str = ""
+    seconds: float = 0.0
+
+
+def attempt(stage: Stage, store: Store, execute: Execute, resources: Resources, events: Events) -> Outcome:
+    """Run the stage unless it is complete or another process is at it; the listener hears of its start and progress.
+
+    Raises:
+        StoreError: the store itself cannot be read or written.
+        KeyboardInterrupt: passed on, with nothing half-written visible.
+    """
+    with store.try_lock(stage) as held:
+        if not held:
+            return Outcome("elsewhere")
+        # Looked at under the lock: another process may have completed it since the plan was made.
+        found = store.inspect(stage, full=True)
+        if found.state == "done":
+            return Outcome("reused")
+        if found.state == "damaged":
+            aside = store.set_aside(stage)
+            events.warning(f"{stage.label}: {found.problem}; moved to {aside} and run again")
+        events.started(stage)
+        began = time.monotonic()
+        try:
+            _run(stage, store, execute, resources, events)
+        except Exception as error:
+            resources.clear()
+            message = str(error) if isinstance(error, KdscopeError) else f"{type(error).__name__}: {error}"
+            record_failure(stage, store, message, "".join(traceback.format_exception(error)), events)
+            return Outcome("failed", message)
+        return Outcome("executed", seconds=time.monotonic() - began)
+
+
+def record_failure(stage: Stage, store: Store, message: str, trace: str, events: Events) -> None:
+    """Keep in the store why a stage failed; where that cannot be kept, the listener is told."""
+    try:
+        store.record_failure(stage, message, trace)
+    except StoreError as trouble:
+        events.warning(str(trouble))
+
+
+def _run(stage: Stage, store: Store, execute: Execute, resources: Resources, events: Events) -> None:
+    inputs = {role: store.path(parent) for role, parent in stage.inputs.items()}
+    with store.build(stage) as work:
+        progress = Progress(stage, events)
+        execute(stage, StageContext(stage, inputs, work.output, work.scratch, progress, resources, work.facts))

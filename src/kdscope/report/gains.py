@@ -1,0 +1,76 @@
+"""The pooled gains over SFT, and what each of them allows to be said.
+
+A gain is called an improvement (or a loss) only where its 95% interval excludes 0 and its Holm-adjusted p-value is
+below 0.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from kdscope.report.formatting import is_missing, p_equals, points
+from kdscope.report.labels import CellName
+from kdscope.report.panels import pooled, select
+from kdscope.report.tables import ReportTables, records
+
+LEVEL = 0.05
+"""The level of Holm's adjusted p-values at which a gain counts as established."""
+
+
+class Verdict(Enum):
+    """What a gain's interval and adjusted p-value allow to be said."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    ALONE = "excludes 0 alone"
+    UNCLEAR = "includes 0"
+    UNKNOWN = "no interval"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One pooled comparison with SFT."""
+
+    name: CellName
+    gain: float
+    low: float
+    high: float
+    p_holm: float
+    items: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """What may be said of it."""
+        if is_missing(self.low) or is_missing(self.high):
+            return Verdict.UNKNOWN
+        if self.low <= 0 <= self.high:
+            return Verdict.UNCLEAR
+        if is_missing(self.p_holm) or self.p_holm >= LEVEL:
+            return Verdict.ALONE
+        return Verdict.BETTER if self.gain > 0 else Verdict.WORSE
+
+    def __str__(self) -> str:
+        """Points, interval and adjusted p-value."""
+        interval = "" if self.verdict is Verdict.UNKNOWN else f"{self._interval}, "
+        adjusted = "no Holm p" if is_missing(self.p_holm) else f"Holm p {p_equals(self.p_holm)}"
+        return f"{points(self.gain)} points ({interval}{adjusted})"
+
+    @property
+    def without_test(self) -> str:
+        """The gain with its interval alone, where no single gain is what matters."""
+        return f"{points(self.gain)} ({'no interval' if self.verdict is Verdict.UNKNOWN else self._interval})"
+
+    @property
+    def _interval(self) -> str:
+        return f"95% CI {points(self.low)} to {points(self.high)}"
+
+
+def pooled_gains(tables: ReportTables, scoring: str, names: Mapping[str, CellName]) -> list[Gain]:
+    """The comparisons with SFT over all items together, in the order of their cells."""
+    rows = pooled(select(tables.gains, scoring=scoring))
+    return [
+        Gain(names[row["cell"]], row["gain"], row["low"], row["high"], row["p_holm"], int(row["items"]))
+        for row in records(rows[rows["gain"].notna()])
+    ]

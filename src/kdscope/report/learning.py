@@ -1,0 +1,123 @@
+"""Who learned from what: one row per group of models that were trained on the same sort of thing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kdscope.report.formatting import MISSING, is_missing, span
+from kdscope.report.tables import ReportTables, known_counts, records
+from kdscope.report.views import Entry, View
+from kdscope.study.schema import DIVERGENCE_METHODS, Method
+
+Row = Mapping[str, Any]
+
+_REFERENCES = "reference answers"
+_OWN_SHARE = re.compile(r"(?:^|-)on_policy_probability(\d+(?:\.\d+)?(?:e-?\d+)?)(?=-|$)")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a method makes a model learn from, beside the labelled examples' prompts.
+
+    Attributes:
+        responses: Where the responses to labelled prompts come from; empty where they are not used, or not known.
+        samples: The student's own samples, where it trains on them.
+        probabilities: Whether the teacher's probabilities are used; None where that is not known.
+    """
+
+    responses: str
+    samples: str = ""
+    probabilities: bool | None = False
+
+
+def learning_view(tables: ReportTables) -> View:
+    """One row per group of models that learned from the same sort of thing."""
+    groups: dict[str, list[Row]] = {}
+    for row in records(tables.cells):
+        if row["role"] != "base":
+            groups.setdefault(_sort_of_model(row), []).append(row)
+    return View(
+        key="learning",
+        title="Who learned from what",
+        how_to_read="How many labelled examples, and how many unlabelled prompts that the teacher answered, a model "
+        "trained on, each as often as its steps allow, and where the responses came from. Using the teacher's "
+        "probabilities means comparing the student's distribution over the next token with the teacher's, for every "
+        "token of a response. A range where models of a group differ; a dash where none was trained.",
+        csv="cells",
+        empty="The study trains nothing.",
+        head=("models", "labelled", "unlabelled", "responses", "teacher's probabilities", "optimiser steps"),
+        rows=tuple(_group_row(rows) for rows in groups.values()),
+    )
+
+
+def _sort_of_model(row: Row) -> str:
+    """What rows of one group share, unique to the group."""
+    if row["role"] == "teacher":
+        return f"teacher {row['teacher']} {row['method']}"
+    if row["method"] in DIVERGENCE_METHODS:
+        return f"divergence, {'on' if _own_share(row) else 'off'} policy"
+    return f"student {row['method']}"
+
+
+def _group_row(rows: Sequence[Row]) -> tuple[Entry, ...]:
+    trained = [row for row in rows if not is_missing(row["steps"])]
+    lessons = [_lesson(row) for row in trained]
+    return (
+        Entry(_name(rows)),
+        _range(trained, "labelled_examples"),
+        _range(trained, "unlabelled_prompts"),
+        Entry(_responses(trained, lessons)),
+        Entry(_probabilities(lessons)),
+        _range(trained, "steps"),
+    )
+
+
+def _name(rows: Sequence[Row]) -> str:
+    first = rows[0]
+    if first["role"] == "teacher":
+        state = "as it came" if first["method"] == "base" else "adapted"
+        return f"teacher {MISSING if is_missing(first['teacher']) else first['teacher']}, {state}"
+    methods = ", ".join(dict.fromkeys(row["method"] for row in rows))
+    return f"students: {methods}" + (" (the control)" if first["method"] == "sft" else "")
+
+
+def _lesson(row: Row) -> Lesson:
+    method = row["method"]
+    if row["role"] == "teacher" or method == "sft":
+        return Lesson(_REFERENCES)
+    if method == "seqkd":
+        return Lesson("the teacher's own words")
+    if method not in DIVERGENCE_METHODS:
+        return Lesson("", probabilities=None)
+    share = _own_share(row)
+    samples = "the student's own samples" + ("" if share == 1 else f" in about {100 * share:g}% of the steps")
+    weighs = is_missing(row["kd_weight"]) or row["kd_weight"] > 0
+    return Lesson("" if share == 1 else _REFERENCES, samples if share else "", weighs)
+
+
+def _own_share(row: Row) -> float:
+    """The probability that a step of gkd trains on the student's own samples; told where it is not the default."""
+    if row["method"] != "gkd":
+        return 0.0
+    told = None if is_missing(row["variant"]) else _OWN_SHARE.search(row["variant"])
+    return float(told[1]) if told else float(Method.model_fields["on_policy_probability"].default)
+
+
+def _responses(rows: Sequence[Row], lessons: Sequence[Lesson]) -> str:
+    parts = dict.fromkeys([*(lesson.responses for lesson in lessons), *(lesson.samples for lesson in lessons)])
+    answered = any(known_counts(rows, "unlabelled_prompts"))
+    words = {_REFERENCES: f"{_REFERENCES}, for unlabelled prompts the teacher's own words"} if answered else {}
+    return "; ".join(words.get(part, part) for part in parts if part) or MISSING
+
+
+def _probabilities(lessons: Sequence[Lesson]) -> str:
+    words = {True: "yes", False: "no", None: MISSING}
+    return " or ".join(dict.fromkeys(words[lesson.probabilities] for lesson in lessons)) or MISSING
+
+
+def _range(rows: Sequence[Row], column: str) -> Entry:
+    values = known_counts(rows, column)
+    return Entry(span(values), str(values[-1])) if values else Entry(MISSING)

@@ -1,0 +1,159 @@
+"""Word problems with worked solutions: a quantity, and what happens to it.
+
+Every intermediate result is a whole number from 1 to 99.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from kdscope.tasks.mini.problem import MiniProblem
+from kdscope.tasks.mini.sentences import ASIDES, GAINS, GROUPS, LOSSES, QUESTIONS, STARTS
+from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS
+
+LARGEST = 99
+"""No number of a problem is larger."""
+_LARGEST_CHANGE = 39
+# Before the first and before every later step of the working.
+_OPENINGS = (("", ""), ("First ", "Then "), ("{name}: ", ""))
+_OPENINGS_ALONE = (("", ""), ("{name}: ", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is done to a quantity: `sign` is +, - or *."""
+
+    sign: str
+    operand: int
+
+    def apply(self, value: int) -> int:
+        return {"+": value + self.operand, "-": value - self.operand, "*": value * self.operand}[self.sign]
+
+
+def one_step(rng: random.Random) -> MiniProblem:
+    """One addition, subtraction or multiplication."""
+    return _problem(rng, steps=1)
+
+
+def two_steps(rng: random.Random) -> MiniProblem:
+    """Two operations, one after the other."""
+    return _problem(rng, steps=2)
+
+
+def three_steps(rng: random.Random) -> MiniProblem:
+    """Three operations, one after the other."""
+    return _problem(rng, steps=3)
+
+
+def with_distractor(rng: random.Random) -> MiniProblem:
+    """One operation, and a number that has nothing to do with it."""
+    return _problem(rng, steps=1, aside=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A story about quantities: its words, its text, its working, the last result, and the calculation as a key."""
+
+    words: dict[str, str]
+    story: str
+    working: str
+    result: int
+    key: tuple[object, ...]
+
+
+def tell(rng: random.Random, steps: int, *, aside: bool = False) -> Told:
+    """Draw a story of so many operations, with a number that is not needed if asked."""
+    start, changes = _draw_quantities(rng, steps)
+    words = _draw_words(rng)
+    sentences = _story(rng, words, start, changes)
+    if aside:
+        told = rng.choice(ASIDES).format(**words, n=rng.randint(2, 40))
+        sentences.insert(_place_of_aside(rng, sentences, words["things"]), told)
+    working, result = _work(rng, words["name"], start, changes)
+    story = _named_first(sentences, words["name"], words["they"])
+    return Told(words, story, working, result, _key(start, changes))
+
+
+def _problem(rng: random.Random, *, steps: int, aside: bool = False) -> MiniProblem:
+    told = tell(rng, steps, aside=aside)
+    question = rng.choice(QUESTIONS).format(**told.words)
+    return MiniProblem(told.story, question, told.working, str(told.result), told.key)
+
+
+def _key(start: int, changes: list[_Change]) -> tuple[object, ...]:
+    """The calculation, whatever is told around it and in whatever order its first two numbers come."""
+    first, *later = changes
+    numbers = (start, first.operand) if first.sign == "-" else tuple(sorted((start, first.operand)))
+    return ("calculation", first.sign, *numbers, *((change.sign, change.operand) for change in later))
+
+
+def _draw_quantities(rng: random.Random, steps: int) -> tuple[int, list[_Change]]:
+    """A start and changes that keep every result within bounds; a third begins with a multiplication."""
+    grouped = rng.random() < 1 / 3
+    value = start = rng.randint(2, 9) if grouped else rng.randint(3, 60)
+    changes = [_Change("*", rng.randint(2, 9))] if grouped else []
+    if grouped:
+        value = changes[0].apply(value)
+    while len(changes) < steps:
+        change = _draw_change(rng, value)
+        value = change.apply(value)
+        changes.append(change)
+    return start, changes
+
+
+def _draw_change(rng: random.Random, value: int) -> _Change:
+    may_lose, may_gain = value >= 4, value <= LARGEST - 2
+    if may_lose and (not may_gain or rng.random() < 1 / 2):
+        return _Change("-", rng.randint(2, min(value - 1, _LARGEST_CHANGE)))
+    return _Change("+", rng.randint(2, min(LARGEST - value, _LARGEST_CHANGE)))
+
+
+def _draw_words(rng: random.Random) -> dict[str, str]:
+    """The fields of the sentences that are no numbers."""
+    (name, they), (other, _) = rng.sample(PEOPLE, 2)
+    things, rest = rng.sample(THINGS, 2)
+    holders = rng.choice(CONTAINERS)
+    return {"name": name, "they": they, "other": other, "things": things, "rest": rest, "holders": holders}
+
+
+def _story(rng: random.Random, words: dict[str, str], start: int, changes: list[_Change]) -> list[str]:
+    grouped = changes[0].sign == "*"
+    opening = rng.choice(GROUPS if grouped else STARTS)
+    sentences = [opening.format(**words, n=start, m=changes[0].operand)]
+    for change in changes[1:] if grouped else changes:
+        form = rng.choice(GAINS if change.sign == "+" else LOSSES)
+        sentences.append(form.format(**words, n=change.operand))
+    return sentences
+
+
+def _place_of_aside(rng: random.Random, sentences: list[str], things: str) -> int:
+    """Anywhere but before a sentence that would then seem to speak of the aside ("buys 5 more")."""
+    inner = [number for number in range(1, len(sentences)) if things in sentences[number]]
+    return rng.choice([0, *inner, len(sentences)])
+
+
+def _named_first(sentences: list[str], name: str, they: str) -> str:
+    """The story; a pronoun only follows a sentence whose subject it means."""
+    told: list[str] = []
+    for sentence in sentences:
+        if sentence.startswith(f"{they} ") and not (told and _is_about(told[-1], name, they)):
+            sentence = f"{name}{sentence.removeprefix(they)}"
+        told.append(sentence)
+    return " ".join(told)
+
+
+def _is_about(sentence: str, name: str, they: str) -> bool:
+    return sentence.startswith((f"{name} ", f"{they} "))
+
+
+def _work(rng: random.Random, name: str, start: int, changes: list[_Change]) -> tuple[str, int]:
+    """The steps as equations, and the last result."""
+    first, later = rng.choice(_OPENINGS if len(changes) > 1 else _OPENINGS_ALONE)
+    value, lines = start, []
+    for number, change in enumerate(changes):
+        result = change.apply(value)
+        opening = later if number else first.format(name=name)
+        lines.append(f"{opening}{value} {change.sign} {change.operand} = {result}.")
+        value = result
+    return " ".join(lines), value

@@ -1,0 +1,13 @@
+"""A process that runs stages of a study for another one: `python -m kdscope.worker STORE`. Not for people."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kdscope.pipeline.serve import serve
+from kdscope.pipeline.store import Store
+from kdscope.stages.execute import execute
+
+if __name__ == "__main__":
+    serve(Store(Path(sys.argv[1])), execute)
