@@ -313,7 +313,11 @@ def test_a_terminal_shows_every_running_stage() -> None:
     stages = make_stages([60.0, 30.0, 30.0])
     two_at_once(events, stages)
     run, running = events.bars.tasks
-    assert (run.completed, run.total, run.fields["note"]) == (2, 3, "stage 3/3, about 23 s left")  # 30 s, but so far they were quick
+    assert (run.completed, run.total, run.fields["note"]) == (
+        2,
+        3,
+        "stage 3/3, about 23 s left",
+    )  # 30 s, but so far they were quick
     assert running.description == "stage 2"
     events.progress(stages[0], 4, 4, "steps", "late")
     events.failed(stages[2], "no")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from kdscope.errors import StudyError
 from kdscope.models.source import read_vocabulary
@@ -102,7 +105,7 @@ def run_study(
     """
     study = study if isinstance(study, Study) else load_study(study)
     if seed is not None:
-        study = study.model_copy(update={"seeds": (seed,), "name": f"{study.name}-s{seed}"})
+        study = _with_seed(study, seed)
     root = Path(store if store is not None else default_store())
     plan, planned = plan_study(study, root)
     folder = Path(out) if out is not None else Path("runs") / study.name
@@ -113,10 +116,21 @@ def run_study(
     listener.plan([seconds[item.stage.identity] for item in planned if item.state in ("will run", "damaged")])
     if all(method.name != "sft" for method in study.methods):
         listener.warning("no 'sft' among the methods: without that control no gain can be computed")
+    if study.data.unlabelled is not None and all(method.name == "sft" for method in study.methods):
+        listener.warning("'data.unlabelled' is not used: the only method is sft, which has no teacher to answer it")
     with _crew(study, root, listener) as crew:
         result = run_plan([plan.report], Store(root), execute, events=listener, crew=crew)
     with explained("write the results", folder):
         return _deliver(plan, result, folder)
+
+
+def _with_seed(study: Study, seed: int) -> Study:
+    values = json.loads(study.model_dump_json()) | {"seeds": [seed], "name": f"{study.name}-s{seed}"}
+    try:
+        return Study.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise StudyError(f"seed {seed}: {first['msg']}", key=str(first["loc"][0])) from None
 
 
 def explain_stage(study: Study | Path, name: str, store: Path | None = None) -> list[tuple[Stage, Explanation]]:

@@ -86,7 +86,10 @@ def run(
         bool, typer.Option("--show", help="Print the embedded study instead of running it: a start for your own.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Use this seed instead of the study's; results go to NAME-sN.")
+        int | None,
+        typer.Option(
+            "--seed", min=0, max=2**31 - 1, help="Use this seed instead of the study's; results go to NAME-sN."
+        ),
     ] = None,
     store: StoreOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report and tables. Default: runs/NAME.")] = None,

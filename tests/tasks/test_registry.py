@@ -45,6 +45,12 @@ def test_the_generated_tasks_come_last() -> None:
     assert all(task.name.startswith("mini-") for task in list_tasks()[14:])
 
 
+@pytest.mark.parametrize(("name", "labels"), [("mini-compare", "true false"), ("mini-choose", "answer1 answer2")])
+def test_generated_choices_are_between_two(name: str, labels: str) -> None:
+    task = get_task(name)
+    assert (task.answer_kind, task.labels, task.chance) == ("label", tuple(labels.split()), 1 / 2)
+
+
 @pytest.mark.parametrize(
     ("typed", "name"),
     [

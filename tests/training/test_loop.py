@@ -114,6 +114,29 @@ def test_micro_batches_do_not_change_a_step(
             torch.testing.assert_close(value, runs[0][1][name], atol=5e-5, rtol=1e-3)
 
 
+@pytest.mark.parametrize("on_policy", [False, True])
+def test_a_warm_start_is_fine_tuning_and_then_the_method(
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, on_policy: bool
+) -> None:
+    plain = train(make_job(validation=[]), Checkpoints(tmp_path / "plain"))
+
+    def distilled(warm: int) -> list[dict[str, Any]]:
+        job = make_job(validation=[], objective=Objective("reverse_kl", kd_weight=1.0), warm_start_steps=warm)
+        if on_policy:
+            sampling = OnPolicySampling(HuggingFaceGenerator(job.model.base, make_tokenizer()), 1.0, 1.0, 24, seed=5)
+            job = replace(job, on_policy=sampling)
+        position = train(replace(job, teacher=teacher_for(job, teacher_folder)), Checkpoints(tmp_path / str(warm)))
+        return position.log
+
+    warm = distilled(4)
+    same = ("loss", "cross_entropy", "tokens", "gradient_norm", "learning_rate", "divergence")
+    assert [[row[key] for key in same] for row in warm[:4]] == [[row[key] for key in same] for row in plain.log[:4]]
+    assert [row["divergence"] is None for row in warm] == [True] * 4 + [False] * 6
+    assert warm[4]["loss"] == pytest.approx(warm[4]["divergence"])
+    assert warm[4]["loss"] != pytest.approx(plain.log[4]["loss"])
+    assert distilled(0)[0]["divergence"] is not None
+
+
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 7, 9])
 @pytest.mark.parametrize("method", ["sft", "gkd"])
 @pytest.mark.parametrize(

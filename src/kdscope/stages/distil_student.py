@@ -34,6 +34,7 @@ def run(context: StageContext) -> None:
         extra["teacher"] = _teacher(context, prepared)
     if method["on_policy_probability"] > 0:
         extra["on_policy"] = _on_policy(context, prepared)
+    extra["warm_start_steps"] = method.get("warm_start_steps", 0)
     run_training(context, prepared, _objective(method), prompt_in_loss=method["prompt_in_loss"], **extra)
 
 

@@ -246,7 +246,8 @@ def method_parameters(cell: Cell) -> dict[str, JSON]:
     """What a cell's method comes down to; settings that do not apply are left at neutral values."""
     method = cell.method
     sampled = method.name == "gkd"
-    return {
+    warm: dict[str, JSON] = {"warm_start_steps": method.warm_start_steps} if method.warm_start_steps else {}
+    return warm | {
         "divergence": _DIVERGENCES.get(method.name, method.name),
         "kd_weight": cell.kd_weight if cell.kd_weight is not None else 0.0,
         "temperature": cell.kd_temperature if cell.kd_temperature is not None else 1.0,

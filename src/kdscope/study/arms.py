@@ -147,6 +147,9 @@ class Method(Settings):
     """gkd: probability that an optimiser step trains on sequences sampled from the student (lambda)."""
     sampling_temperature: Positive = 1.0
     """gkd: temperature the student samples at; not the KD temperature."""
+    warm_start_steps: Annotated[int, Field(ge=0)] = 0
+    """The first steps train with cross-entropy on the same sequences: from a student that has not met the format yet,
+    reverse KL and samples of its own teach little."""
     t2_scale: bool = False
     """Multiply the divergence by T squared."""
     prompt_in_loss: bool = False
@@ -170,7 +173,7 @@ def applicable_settings(method: str) -> frozenset[str]:
     """The keys of `Method` that change what the method does."""
     keys = {"prompt_in_loss"} | ({"teacher_condition"} if method != "sft" else set())
     if method in DIVERGENCE_METHODS:
-        keys |= {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction"}
+        keys |= {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction", "warm_start_steps"}
     extra = {
         "jsd": {"beta"},
         "gkd": {"beta", "on_policy_probability", "sampling_temperature"},

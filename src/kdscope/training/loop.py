@@ -36,6 +36,8 @@ from kdscope.training.checkpoints import Checkpoints, Position
 from kdscope.training.on_policy import OnPolicySampling
 from kdscope.training.schedule import learning_rate_at, warmup_length
 
+_CROSS_ENTROPY = Objective("none", kd_weight=0.0)
+
 
 class LoopSettings(Protocol):
     """The optimisation settings of a study; units as in the study's `training` section."""
@@ -69,6 +71,7 @@ class Job:
         autocast: Whether the forward pass runs in bfloat16.
         teacher: The teacher's signal; None for plain cross-entropy.
         on_policy: Sampling from the student; None for off-policy methods.
+        warm_start_steps: The first steps train with cross-entropy on the sequences as they are.
         progress: Called with (steps done, steps in all, a note).
     """
 
@@ -84,6 +87,7 @@ class Job:
     autocast: bool
     teacher: LiveTeacher | None = None
     on_policy: OnPolicySampling | None = None
+    warm_start_steps: int = 0
     progress: Callable[[int, int, str], None] = lambda done, total, note: None
 
 
@@ -141,7 +145,7 @@ class _Run:
         job = self.job
         torch.manual_seed(derive_seed(job.seed, "step", step))
         sequences = [job.train[i] for i in self.windows[step]]
-        if job.on_policy is not None and job.on_policy.uses_samples(step):
+        if job.on_policy is not None and not self._is_warm_start(step) and job.on_policy.uses_samples(step):
             sequences = self._sample(job.on_policy, sequences, step)
         job.model.network.train()
         sums = self._accumulate(sequences, step)
@@ -163,7 +167,7 @@ class _Run:
         sums = {"loss": 0.0, "cross_entropy": 0.0, "divergence": 0.0, "cut_mass": 0.0}
         for micro in pack_micro_batches(sequences, job.settings.micro_batch_tokens):
             batch = collate(micro, job.pad_id, job.prompt_in_loss).to(self.accelerator.device)
-            losses, cut_mass = self._losses(batch)
+            losses, cut_mass = self._losses(batch, step)
             loss = _reduce(losses, batch, job.objective, tokens, len(sequences))
             if not math.isfinite(value := loss.item()):
                 raise TrainingDivergedError(f"step {step + 1}: the loss is {value}; {_advice(job)}")
@@ -173,13 +177,17 @@ class _Run:
             sums["cut_mass"] += cut_mass / tokens
             if losses.divergence is not None:
                 sums["divergence"] += float(losses.divergence.sum()) / tokens
-        return {"tokens": tokens, **sums} | ({"divergence": None} if job.teacher is None else {})
+        alone = job.teacher is None or self._is_warm_start(step)
+        return {"tokens": tokens, **sums} | ({"divergence": None} if alone else {})
 
-    def _losses(self, batch: Batch) -> tuple[TokenLosses, float]:
+    def _is_warm_start(self, step: int) -> bool:
+        return step < self.job.warm_start_steps
+
+    def _losses(self, batch: Batch, step: int) -> tuple[TokenLosses, float]:
         logits = self.forward(batch.input_ids, batch.attention_mask, batch.rows, batch.positions).float()
         teacher = self.job.teacher
-        if teacher is None:
-            return per_token_loss(self.job.objective, logits, None, batch.targets), 0.0
+        if teacher is None or self._is_warm_start(step):
+            return per_token_loss(_CROSS_ENTROPY, logits, None, batch.targets), 0.0
         said = teacher(batch.input_ids, batch.attention_mask, batch.rows, batch.positions, batch.examples)
         shared = logits[:, : teacher.vocabulary.shared_size]
         return per_token_loss(self.job.objective, shared, said.logits, batch.targets), float(said.cut_mass.sum())

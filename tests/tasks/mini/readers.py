@@ -35,9 +35,16 @@ QUESTIONS = (
     f"Find how many {WHAT} {WHO} has after this\\.",
 )
 WHICH_IS_TRUE = (
-    ("", f"does {WHO} have (?P<relation>more|fewer) than {N} {WHAT} now\\?"),
-    ("", f"has {WHO} got (?P<relation>more|fewer) than {N} {WHAT} in the end\\?"),
-    ("", f"is the number of {WHAT} that {WHO} has now (?P<relation>greater|smaller) than {N}\\?"),
+    f"does {WHO} have (?P<asked>more|less) than {N} {WHAT} now\\?",
+    f"has {WHO} got (?P<asked>more|less) than {N} {WHAT} in the end\\?",
+    f"is the number of {WHAT} that {WHO} has now (?P<asked>more|less) than {N}\\?",
+    f"is it true that {WHO} has (?P<asked>more|less) than {N} {WHAT} after this\\?",
+)
+MORE_OR_LESS = (
+    f"does {WHO} have more or less than {N} {WHAT} now\\?",
+    f"has {WHO} got more or less than {N} {WHAT} in the end\\?",
+    f"is the number of {WHAT} that {WHO} has now more or less than {N}\\?",
+    f"compared with {N}, how many {WHAT} does {WHO} have after this\\?",
 )
 
 
@@ -112,47 +119,65 @@ def equations(output: str) -> list[tuple[int, str, int, int]]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What somebody has in the end, and whether that is asked to be more, or fewer, than a bound."""
+    """What somebody has in the end, the number that is compared with, and the question's words."""
 
     account: Account
     bound: int
-    asks_more: bool
     question: str
 
     @property
-    def answer(self) -> str:
-        difference = self.account.count - self.bound
-        return "true" if (difference > 0 if self.asks_more else difference < 0) else "false"
-
-
-def read_comparison(instruction: str) -> Comparison:
-    text = instruction.removeprefix("Please answer the following question with true or false, question: ")
-    story, question = split_question(text.removesuffix("\n\nAnswer format: true/false"))
-    _, asked = _only_match(WHICH_IS_TRUE, question)
-    account = follow(story, asked["who"], asked["what"])
-    return Comparison(account, int(asked["n"]), asked["relation"] in ("more", "greater"), question)
+    def relation(self) -> str:
+        assert self.account.count != self.bound
+        return "more" if self.account.count > self.bound else "less"
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What somebody has in the end, and the numbered options."""
+class Claim(Comparison):
+    """A comparison that is asked about by one of its sides."""
 
-    account: Account
-    options: dict[str, int]
+    asked: str
 
     @property
     def answer(self) -> str:
-        """The first right one."""
-        return next(label for label, number in self.options.items() if number == self.account.count)
+        return "true" if self.asked == self.relation else "false"
+
+
+@dataclass(frozen=True)
+class Choice(Comparison):
+    """A comparison whose sides are the numbered options."""
+
+    options: dict[str, str]
+
+    @property
+    def answer(self) -> str:
+        (right,) = (label for label, word in self.options.items() if word == self.relation)
+        return right
+
+
+def read_claim(instruction: str) -> Claim:
+    """A problem of mini-compare."""
+    asking, labels = instruction.split("\n\n")
+    assert labels == "Answer format: true/false"
+    opening = "Please answer the following question with true or false, question: "
+    told, asked = _compared(asking, opening, WHICH_IS_TRUE)
+    return Claim(told.account, told.bound, told.question, asked["asked"])
 
 
 def read_choice(instruction: str) -> Choice:
+    """A problem of mini-choose."""
     asking, options, labels = instruction.split("\n\n")
-    assert labels == "Answer format: answer1/answer2/answer3"
-    account = retell(*split_question(asking.removeprefix("Please choose the correct answer to the question: ")))
-    told = re.fullmatch(r"Answer1: (\d+) Answer2: (\d+) Answer3: (\d+)", options)
-    assert told, options
-    return Choice(account, {f"answer{number}": int(text) for number, text in enumerate(told.groups(), 1)})
+    assert labels == "Answer format: answer1/answer2"
+    told, _ = _compared(asking, "Please choose the correct answer to the question: ", MORE_OR_LESS)
+    words = re.fullmatch(r"Answer1: (\w+) Answer2: (\w+)", options)
+    assert words, options
+    return Choice(told.account, told.bound, told.question, {"answer1": words[1], "answer2": words[2]})
+
+
+def _compared(asking: str, opening: str, forms: tuple[str, ...]) -> tuple[Comparison, dict[str, str]]:
+    assert asking.startswith(opening), asking
+    story, question = split_question(asking.removeprefix(opening))
+    _, asked = _only_match([("", form) for form in forms], question)
+    return Comparison(follow(story, asked["who"], asked["what"]), int(asked["n"]), question), asked
 
 
 def wording(text: str) -> str:

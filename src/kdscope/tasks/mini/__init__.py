@@ -1,4 +1,8 @@
-"""The mini suite: generated tasks in the form of the real ones, with worked solutions and without end."""
+"""The mini suite: generated tasks in the form of the real ones, with worked solutions and without end.
+
+On mini-compare and mini-choose chance is 1/2, but the question's number alone (is it above 20?) gives away two thirds
+of the answers, and always adding the story's two numbers, whatever happens in it, three quarters.
+"""
 
 from kdscope.tasks.mini.catalogue import mini_tasks
 from kdscope.tasks.mini.problem import MiniProblem, MiniSplit

@@ -1,4 +1,4 @@
-"""Choice problems about one operation, whose result is compared with a number: is it true, and which option is right."""
+"""Choice problems: the result of one operation is compared with a number near it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kdscope.tasks.mini.problem import MiniProblem
 from kdscope.tasks.mini.sentences import EITHER, ONE_SIDED
 
 _FURTHEST = 20
+"""The number is at most so far from the result."""
 
 
 @dataclass(frozen=True, slots=True)
