@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,12 +126,11 @@ def test_what_most_hangs_on_comes_first(run, store, events):
     assert events.of("started") == ["first", "second", "mark0", "mark1", "mark2", "last", "report"]
 
 
-def test_a_helper_finds_what_this_process_finds(run, store, monkeypatch, tmp_path):
-    """Where modules are found may have been settled in this process alone, and a folder full of files shadows none."""
-    monkeypatch.setattr(sys, "path", [str(SOURCE), *(place for place in sys.path if place != str(SOURCE))])
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    monkeypatch.chdir(tmp_path)
-    assert len(run([toy("one"), toy("two")]).executed) == 2
+def test_a_helper_finds_the_modules_that_this_process_finds(run, monkeypatch, tmp_path):
+    (tmp_path / "only_here.py").write_text("")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    stages = [toy(name, do="import", module="only_here") for name in ("one", "two")]
+    assert run(stages).messages == {}
 
 
 @pytest.fixture(scope="module")
@@ -288,12 +288,22 @@ def test_an_idle_helper_takes_over_while_the_other_one_works(store, events, tmp_
     gate = tmp_path / "gate"
     lock = Store(store.root).try_lock(toy("busy"))
     lock.__enter__()
-    events.progress = lambda *_: lock.__exit__(None, None, None)
+    told = []
+
+    def let_go(stage, *_):
+        told.append(stage.label)
+        if len(told) == 20:  # long after the one that waits was told to look elsewhere
+            lock.__exit__(None, None, None)
+
+    events.progress = let_go
     events.finished = lambda stage, _: gate.touch() if stage.label == "busy" else None
+    timer = threading.Timer(10, gate.touch)  # the order of the two tells if this was what ended it
+    timer.start()
     with crew(store, events) as helpers:
-        stages = [toy("busy"), toy("talks", do="chatter"), toy("long", do="wait", file=str(gate))]
-        result = run_plan(stages, store, toy_helper.execute, events=events, crew=helpers, poll_seconds=0.01)
-    assert labels(result.executed)[-2:] == ["busy", "long"]
+        stages = [toy("busy"), toy("long", do="wait", file=str(gate))]
+        result = run_plan(stages, store, toy_helper.execute, events=events, crew=helpers, poll_seconds=0.1)
+    timer.cancel()
+    assert labels(result.executed) == ["busy", "long"]
     assert events.of("waiting") == []
 
 
@@ -331,6 +341,11 @@ def test_helpers_do_not_outlive_their_run(tmp_path, end):
         process.wait(2)
         assert within(2, lambda: all(map(is_gone, workers)))
         assert process.stderr.read().count("Traceback") <= 1, "a helper printed one too"
+
+
+def test_an_interrupt_is_for_the_one_in_charge(run, events):
+    assert len(run([toy("one", do="interrupt"), toy("two", do="interrupt")]).executed) == 2
+    assert events.of("warning") == []
 
 
 def test_an_interrupt_leaves_nothing_half_written(store, events):

@@ -55,7 +55,21 @@ def do_meet(context, notes, facts):
 
 
 def do_wait(context, notes, facts):
-    wait_for(Path(facts["file"]))
+    """Talks all the while."""
+    while not Path(facts["file"]).exists():
+        context.progress.update(1)
+        time.sleep(0.005)
+
+
+def do_import(context, notes, facts):
+    __import__(facts["module"])
+    assert facts["module"] in sys.modules
+
+
+def do_interrupt(context, notes, facts):
+    """What Ctrl-C in the terminal does to every process there."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
 
 
 def do_sleep(context, notes, facts):

@@ -21,7 +21,7 @@ def rows(*cells, frame=None):
 
 def test_every_sort_of_model_is_told_apart():
     answered = f"{REFERENCES}, for unlabelled prompts {WORDS}"
-    own = "the student's own samples in about 50% of the steps"
+    own = "the student's own samples in about 50% of the steps after any warm start"
     assert rows(frame=designed_cells()) == {
         "teacher big, adapted": ["2,400", "0", REFERENCES, "no", "450"],
         "teacher big, as it came": ["–", "–", "–", "–", "–"],
@@ -54,10 +54,14 @@ def test_where_cells_differ_the_range_is_shown():
 @pytest.mark.parametrize(
     ("variant", "group", "share"),
     [
-        (None, "students: gkd", "in about 50% of the steps"),
-        ("", "students: gkd", "in about 50% of the steps"),
-        ("beta0.1-on_policy_probability0.25", "students: gkd", "in about 25% of the steps"),
-        ("on_policy_probability1e-05-t2_scale_true", "students: gkd", "in about 0.001% of the steps"),
+        (None, "students: gkd", "in about 50% of the steps after any warm start"),
+        ("", "students: gkd", "in about 50% of the steps after any warm start"),
+        ("beta0.1-on_policy_probability0.25", "students: gkd", "in about 25% of the steps after any warm start"),
+        (
+            "on_policy_probability1e-05-t2_scale_true",
+            "students: gkd",
+            "in about 0.001% of the steps after any warm start",
+        ),
         ("on_policy_probability1-sampling_temperature0.7", "students: gkd", ""),
         ("on_policy_probability0", "students: forward_kl, gkd", None),
     ],

@@ -93,7 +93,8 @@ def _lesson(row: Row) -> Lesson:
     if method not in DIVERGENCE_METHODS:
         return Lesson("", probabilities=None)
     share = _own_share(row)
-    samples = "the student's own samples" + ("" if share == 1 else f" in about {100 * share:g}% of the steps")
+    part = "" if share == 1 else f" in about {100 * share:g}% of the steps after any warm start"
+    samples = f"the student's own samples{part}"
     weighs = is_missing(row["kd_weight"]) or row["kd_weight"] > 0
     return Lesson("" if share == 1 else _REFERENCES, samples if share else "", weighs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kdscope.tasks import get_task, mini_rows
+from kdscope.tasks.mini import MINI_MAKERS
 from kdscope.tasks.options import parse_options
 from tests.tasks.mini.readers import Choice, Claim, Comparison, equations, read_choice, read_claim, wording
 
@@ -96,7 +98,7 @@ def test_a_result_is_as_often_more_as_less(task: str) -> None:
     """Within each wording of the question and each size of the result, where there is room on both sides."""
     with_room: list[Comparison] = [told for told in TOLD[task] if 1 < told.account.count < 99]
     by_wording = groups(with_room, lambda told: wording(told.question))
-    assert len(by_wording) == (8 if task == "mini-compare" else 4)
+    assert len(by_wording) == 4
     by_result = [[told for told in with_room if told.account.count in results] for results in RESULTS]
     for group in [with_room, *by_wording.values(), *by_result]:
         assert len(group) > 100
@@ -109,26 +111,26 @@ def test_a_result_of_one_is_always_less(task: str) -> None:
 
 
 def test_questions_are_as_often_true_as_false() -> None:
-    """All of them; within each wording of the question; and for every size of the result within each side."""
-    assert is_even((told.asked for told in CLAIMS), 2)
+    """All of them, which ask for "more"; within each wording of the question; and for every size of the result."""
+    assert {told.asked for told in CLAIMS} == {"more"}
     assert is_even((told.answer for told in CLAIMS), 2)
-    assert len({wording(told.question) for told in CLAIMS}) == 8
+    assert len({wording(told.question) for told in CLAIMS}) == 4
     for asked in {wording(told.question) for told in CLAIMS}:
         assert is_even((told.answer for told in CLAIMS if wording(told.question) == asked), 2)
-    for side in ("more", "less"):
-        for results in RESULTS:
-            assert is_even((told.answer for told in CLAIMS if told.asked == side and told.account.count in results), 2)
+    for results in RESULTS:
+        assert is_even((told.answer for told in CLAIMS if told.account.count in results), 2)
 
 
-def test_the_options_are_the_two_words_in_either_order() -> None:
-    assert all(sorted(told.options.values()) == ["less", "more"] for told in CHOICES)
-    assert is_even((told.options["answer1"] for told in CHOICES), 2)
-
-
-def test_neither_option_nor_word_is_right_more_often() -> None:
+def test_the_options_are_the_two_words_and_equally_often_right() -> None:
+    assert all(told.options == {"answer1": "more", "answer2": "less"} for told in CHOICES)
     assert is_even((told.answer for told in CHOICES), 2)
-    for first in ("more", "less"):
-        assert is_even((told.answer for told in CHOICES if told.options["answer1"] == first), 2)
+
+
+def test_makers_also_draw_what_the_tasks_leave_out() -> None:
+    """The pretraining text asks both ways; see `suite._is_one_sided`."""
+    drawn = [MINI_MAKERS["mini-compare"](random.Random(seed)).question for seed in range(200)]
+    assert is_even((" more than " in question for question in drawn), 2)
+    assert is_even((MINI_MAKERS["mini-choose"](random.Random(seed)).options for seed in range(200)), 2)
 
 
 @pytest.mark.parametrize("task", TOLD)

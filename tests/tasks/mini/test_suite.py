@@ -26,8 +26,8 @@ GOLDEN = {
     "mini-two-step": "257d2f026c64a28e404eb7b9daa39511584049d38950668841b18245c8c6d700",
     "mini-distractor": "022c4aa9f9917cc7782e8d472075fb5224d92caad1e0be19f4d6a91fa9e2cdae",
     "mini-three-step": "118b0e69a4b248ef4cade658de5205e04c020bf989ab110120ba562320458a20",
-    "mini-compare": "d736dd971c519524f18c4f333f6d3e38bf411d0879172ee5fb6eac36cf52bc93",
-    "mini-choose": "2380728fa7cf0f53f440e63dc788c7e2af80a67d8889180351ed94318aeba910",
+    "mini-compare": "caae341e27a7bc6b66ed3045ea5aa4b247572fc76b141cf9067b86056e7b4601",
+    "mini-choose": "cf3e2359d95ce83b47324d240c0309e49f6f96cb8d05de2369ee4da69ab24668",
 }
 # Wordings (names, numbers and nouns taken out) among 1,000 instructions.
 FEWEST_WORDINGS = {
@@ -35,8 +35,8 @@ FEWEST_WORDINGS = {
     "mini-two-step": 700,
     "mini-distractor": 700,
     "mini-three-step": 900,
-    "mini-compare": 400,
-    "mini-choose": 410,
+    "mini-compare": 200,
+    "mini-choose": 270,
 }
 TASKS = st.sampled_from(list(MINI_MAKERS))
 SPLITS: st.SearchStrategy[MiniSplit] = st.sampled_from(["train", "test"])
