@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import count, islice
 from types import MappingProxyType
 from typing import get_args
@@ -54,7 +55,9 @@ def mini_rows(task: str, split: MiniSplit, items: int, seed: int = 0) -> list[di
     """
     if items < 0:
         raise DataError(f"items must be at least 0, not {items}", key=task)
-    return [asdict(row_of(task, problem)) for problem in islice(mini_problems(task, split, seed), items)]
+    made = _made(task, split, seed)
+    made.rows.extend(row_of(task, problem) for problem in islice(made.rest, max(0, items - len(made.rows))))
+    return [asdict(row) for row in made.rows[:items]]
 
 
 def mini_problems(task: str, split: MiniSplit, seed: int = 0) -> Iterator[MiniProblem]:
@@ -82,6 +85,20 @@ def row_of(task: str, problem: MiniProblem) -> MiniRow:
         request = f"Please choose the correct answer to the question: {asked}\n\n{options}"
         return _choice_row(request, tuple(f"answer{number}" for number in numbered), problem)
     return MiniRow(asked, "", f"{problem.working} The answer is {problem.answer}.", problem.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The rows of a task that were asked for so far, and where the others come from."""
+
+    rows: list[MiniRow]
+    rest: Iterator[MiniProblem]
+
+
+@lru_cache(maxsize=32)
+def _made(task: str, split: MiniSplit, seed: int) -> _Made:
+    # Planning a study asks for the same rows several times, in lists of several lengths.
+    return _Made([], mini_problems(task, split, seed))
 
 
 def _choice_row(request: str, labels: tuple[str, ...], problem: MiniProblem) -> MiniRow:
