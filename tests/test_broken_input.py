@@ -61,7 +61,13 @@ def _assert_readable(error: KdscopeError, file: Path, place: str, words: str) ->
 BROKEN_STUDIES = [
     # what is written, instead of what: line, key, words
     ("  epoch: 3", "  epochs: 3", 19, "training.epoch", "unknown key; did you mean 'epochs'?"),
-    ("  qqqq: 3", "  epochs: 3", 19, "training.qqqq", "unknown key; known here: epochs, batch_size_sequences"),
+    (
+        "  qqqq: 3",
+        "  epochs: 3",
+        19,
+        "training.qqqq",
+        "unknown key; known here: epochs, max_steps, batch_size_sequences",
+    ),
     ("epochs: 3", "training:\n  epochs: 3", 18, "epochs", "unknown key; it belongs in 'training'"),
     ("  epochs: three", "  epochs: 3", 19, "training.epochs", "expected a whole number, given the text 'three'"),
     ("  epochs: 2.5", "  epochs: 3", 19, "training.epochs", "expected a whole number, given the number 2.5"),
@@ -76,7 +82,7 @@ BROKEN_STUDIES = [
     ("name: 7", "name: demo", 1, "name", "expected text, given the number 7; put it in quotes"),
     ("name: a/b", "name: demo", 1, "name", "a name has 1 to 64 letters"),
     ("description: x\n", "name: demo\n", 1, "name", "this key is required"),
-    ("  limit: 4", "  path: train.jsonl", 2, "data.path", "this key is required"),
+    ("  limit: 4", "  path: train.jsonl", 2, "data", "give either 'path' (a file) or 'mini'"),
     ("  - reversekl", "  - sft", 15, "methods[0]", "did you mean 'reverse_kl'?"),
     ("  - name: reversekl", "  - name: reverse_kl", 16, "methods[1].name", "did you mean 'reverse_kl'?"),
     ("    kd_temperature: [1, 0]", "    kd_temperature: [1, 2]", 17, "methods[1].kd_temperature[1]", "more than 0"),
