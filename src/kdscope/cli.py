@@ -280,9 +280,10 @@ def _print_plan(planned: list[PlannedStage]) -> None:
         flops = f"{cost.flops:.1e}" if cost.flops else "unknown"
         numbers = [f"{cost.tokens:,}", flops, _show_bytes(cost.disk_bytes)] if cost.tokens else [""] * 3
         time = show_seconds(cost.seconds) if item.state in ("will run", "damaged") else ""
-        rows.append([item.state, item.stage.kind, item.stage.label, *numbers, time])
-    headings = ["state", "stage", "what", "tokens", "FLOPs", "disk", "time"]
-    _print_table(headings, rows, right={3, 4, 5, 6})
+        signal = str(item.stage.context.get("signal", ""))
+        rows.append([item.state, item.stage.kind, item.stage.label, signal, *numbers, time])
+    headings = ["state", "stage", "what", "teacher's signal", "tokens", "FLOPs", "disk", "time"]
+    _print_table(headings, rows, right={4, 5, 6, 7})
     total = total_cost(planned)
     running = sum(item.state in ("will run", "damaged") for item in planned)
     print(
@@ -299,6 +300,7 @@ def _planned_json(item: PlannedStage) -> dict[str, Any]:
         "label": stage.label,
         "identity": stage.identity,
         "problem": item.problem,
+        "signal": stage.context.get("signal"),
         **vars(stage.cost),
     }
 

@@ -14,8 +14,8 @@ from kdscope.data.batches import (
     TokenSequence,
     collate,
     count_targets,
-    pack_micro_batches,
     plan_full_windows,
+    plan_micro_batches,
     plan_windows,
 )
 
@@ -67,7 +67,33 @@ def test_padding_is_on_the_right_and_masked(given_sequences: list[TokenSequence]
     for row, sequence in enumerate(given_sequences):
         spare = width - len(sequence.token_ids)
         assert batch.input_ids[row].tolist() == [*sequence.token_ids, *[PAD] * spare]
+        assert batch.attention_mask is not None
         assert batch.attention_mask[row].tolist() == [1] * len(sequence.token_ids) + [0] * spare
+        assert batch.position_ids[row].tolist() == [*range(len(sequence.token_ids)), *[0] * spare]
+
+
+@settings(deadline=None)
+@given(sequences(), st.booleans())
+def test_packed_is_the_same_without_padding(given_sequences: list[TokenSequence], prompt_in_loss: bool) -> None:
+    padded = collate(given_sequences, PAD, prompt_in_loss)
+    packed = collate(given_sequences, PAD, prompt_in_loss, packed=True)
+    tokens = [token for sequence in given_sequences for token in sequence.token_ids]
+    assert packed.input_ids.tolist() == [tokens]
+    assert packed.attention_mask is None
+    assert packed.position_ids.tolist() == [[i for s in given_sequences for i in range(len(s.token_ids))]]
+    assert packed.lengths == padded.lengths == tuple(len(s.token_ids) for s in given_sequences)
+    for name in ("rows", "positions", "targets", "examples"):
+        assert torch.equal(getattr(packed, name), getattr(padded, name))
+    for batch in (padded, packed):
+        # The selected token and its position agree, and the next one is the target.
+        assert torch.equal(batch.position_ids.flatten()[batch.selected], batch.positions)
+        assert torch.equal(batch.input_ids.flatten()[batch.selected + 1], batch.targets)
+
+
+def test_what_the_model_is_given_names_the_layout() -> None:
+    one = [TokenSequence(0, (1, 2, 3), 1)]
+    assert set(collate(one, PAD, False).inputs()) == {"input_ids", "selected", "attention_mask"}
+    assert set(collate(one, PAD, False, packed=True).inputs()) == {"input_ids", "selected", "position_ids", "lengths"}
 
 
 def test_a_worked_example() -> None:
@@ -85,7 +111,10 @@ def test_a_worked_example() -> None:
 def test_a_batch_moves_with_all_its_parts() -> None:
     moved = collate([TokenSequence(0, (1, 2, 3), 1)], PAD, prompt_in_loss=False).to(torch.device("meta"))
     assert isinstance(moved, Batch)
-    assert {getattr(moved, name).device.type for name in Batch.__dataclass_fields__} == {"meta"}
+    tensors = [part for part in vars(moved).values() if isinstance(part, torch.Tensor)]
+    assert len(tensors) == len(Batch.__dataclass_fields__) - 1  # all but the lengths
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert moved.lengths == (3,)
 
 
 @settings(deadline=None)
@@ -93,11 +122,20 @@ def test_a_batch_moves_with_all_its_parts() -> None:
 def test_micro_batches_hold_every_sequence_once_within_the_budget(
     given_sequences: list[TokenSequence], budget: int
 ) -> None:
-    batches = pack_micro_batches(given_sequences, budget)
+    batches = plan_micro_batches(given_sequences, budget)
     assert Counter(s for batch in batches for s in batch) == Counter(given_sequences)
     for batch in batches:
         padded = len(batch) * max(len(s.token_ids) for s in batch)
         assert padded <= budget or len(batch) == 1
+
+
+@settings(deadline=None)
+@given(sequences(most=20), st.integers(1, 60))
+def test_packed_micro_batches_count_real_tokens(given_sequences: list[TokenSequence], budget: int) -> None:
+    batches = plan_micro_batches(given_sequences, budget, packed=True)
+    assert Counter(s for batch in batches for s in batch) == Counter(given_sequences)
+    assert all(sum(len(s.token_ids) for s in batch) <= budget or len(batch) == 1 for batch in batches)
+    assert len(batches) <= len(plan_micro_batches(given_sequences, budget))
 
 
 @settings(deadline=None)
@@ -107,14 +145,14 @@ def test_micro_batches_do_not_depend_on_the_order_given(
 ) -> None:
     shuffled = list(given_sequences)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert pack_micro_batches(shuffled, budget) == pack_micro_batches(given_sequences, budget)
+    assert plan_micro_batches(shuffled, budget) == plan_micro_batches(given_sequences, budget)
 
 
 def test_micro_batches_are_filled() -> None:
     equal = [TokenSequence(i, (1,) * 5, 2) for i in range(7)]
-    assert [len(batch) for batch in pack_micro_batches(equal, 15)] == [3, 3, 1]
-    assert [len(batch) for batch in pack_micro_batches(equal, 14)] == [2, 2, 2, 1]
-    assert pack_micro_batches([], 15) == []
+    assert [len(batch) for batch in plan_micro_batches(equal, 15)] == [3, 3, 1]
+    assert [len(batch) for batch in plan_micro_batches(equal, 14)] == [2, 2, 2, 1]
+    assert plan_micro_batches([], 15) == []
 
 
 @settings(deadline=None)

@@ -11,13 +11,15 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 from kdscope.errors import ModelError
-from kdscope.models.forward import SelectedLogits, apply_head, check_head
+from kdscope.models.forward import SelectedStates, apply_head, check_head, head_of
 from kdscope.models.load import load_model
+from kdscope.models.lora import add_lora
 from kdscope.models.source import ModelPlace
 from tests.models.architectures import VOCABULARY, some_ids, tiny
 
 KINDS = ["llama", "gemma2", "granite", "cohere", "qwen2", "smollm3", "opt", "gpt2"]
 ROWS, POSITIONS = torch.tensor([0, 0, 1, 2, 2, 1]), torch.tensor([0, 8, 3, 1, 2, 4])
+SELECTED = ROWS * 9 + POSITIONS
 
 
 def padded_batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,12 +29,18 @@ def padded_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return ids * mask, mask
 
 
+def selected_logits(
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, selected: torch.Tensor
+) -> torch.Tensor:
+    return apply_head(model, SelectedStates(model)(ids, selected, attention_mask=mask))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_selected_logits_are_the_models_own(kind: str) -> None:
     model = tiny(kind)
     ids, mask = padded_batch()
-    ours = SelectedLogits(model)(ids, mask, ROWS, POSITIONS)
+    ours = selected_logits(model, ids, mask, SELECTED)
     own = model(input_ids=ids, attention_mask=mask).logits[ROWS, POSITIONS]
     assert ours.shape == (6, VOCABULARY)
     torch.testing.assert_close(ours, own, rtol=1e-5, atol=1e-5)
@@ -43,7 +51,7 @@ def test_selected_logits_are_the_models_own(kind: str) -> None:
 def test_padding_on_the_right_changes_nothing(kind: str) -> None:
     model = tiny(kind)
     ids, mask = padded_batch()
-    batch = SelectedLogits(model)(ids, mask, torch.ones(5, dtype=torch.long), torch.arange(5))
+    batch = selected_logits(model, ids, mask, 9 + torch.arange(5))
     alone = model(input_ids=ids[1:2, :5]).logits[0]
     torch.testing.assert_close(batch, alone, rtol=1e-4, atol=1e-4)
 
@@ -63,7 +71,7 @@ def test_the_gradient_is_the_one_through_the_models_own_logits() -> None:
     gradients = []
     for logits in (
         model(input_ids=ids, attention_mask=mask).logits[ROWS, POSITIONS],
-        SelectedLogits(model)(ids, mask, ROWS, POSITIONS),
+        selected_logits(model, ids, mask, SELECTED),
     ):
         model.zero_grad()
         torch.nn.functional.cross_entropy(logits, targets).backward()
@@ -80,6 +88,41 @@ def test_known_heads_are_accepted(kind: str, dtype: torch.dtype) -> None:
 
 def test_a_model_on_disk_is_accepted_in_bfloat16(model_folder: Path) -> None:
     check_head(load_model(ModelPlace(str(model_folder)), "bfloat16", "cpu"))
+
+
+def test_a_head_that_trains_carries_its_gradient_and_a_frozen_one_none() -> None:
+    model = tiny("llama")
+    assert head_of(model).weight is model.get_output_embeddings().weight
+    assert head_of(model, torch.bfloat16).weight.requires_grad
+    assert not head_of(model.requires_grad_(False)).weight.requires_grad
+
+
+def test_an_adapter_on_the_head_is_part_of_it() -> None:
+    model = tiny("llama").requires_grad_(False)
+    trainable = add_lora(model, rank=2, alpha=4.0, dropout=0.0, target_modules=["q_proj", "lm_head"], seed=0)
+    weights = trainable.trainable()
+    with torch.no_grad():
+        for weight in weights.values():
+            weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
+    ids, mask = padded_batch()
+    own = trainable.base(input_ids=ids, attention_mask=mask).logits[ROWS, POSITIONS]
+    ours = selected_logits(trainable.base, ids, mask, SELECTED)
+    torch.testing.assert_close(ours, own, rtol=1e-4, atol=1e-4)
+    for logits in (own, ours):
+        trainable.network.zero_grad()
+        torch.nn.functional.cross_entropy(logits, torch.tensor([3, 4, 5, 6, 7, 8])).backward()
+        found = [weight.grad.clone() for weight in weights.values() if weight.grad is not None]
+        assert len(found) == len(weights)
+        if logits is own:
+            expected = found
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_dropout_on_an_adapted_head_is_refused() -> None:
+    model = tiny("llama").requires_grad_(False)
+    trainable = add_lora(model, rank=2, alpha=4.0, dropout=0.1, target_modules=["lm_head"], seed=0)
+    with pytest.raises(ModelError, match="leave lm_head out of target_modules"):
+        head_of(trainable.base)
 
 
 class _Meddling(LlamaForCausalLM):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kdscope.errors import ModelError
-from kdscope.models.forward import SelectedLogits
+from kdscope.models.forward import SelectedStates, apply_head
 from kdscope.models.load import load_model, load_tokenizer, save_model
 from kdscope.models.lora import TrainableModel, add_lora, all_weights
 from kdscope.models.source import ModelPlace
@@ -71,9 +71,9 @@ def test_the_merged_model_is_the_model_with_its_adapter(model_folder: Path, tmp_
     save_model(model.network, load_tokenizer(place), tmp_path / "adapter")
     merged = load_model(place, "float32", "cpu")
     model.network.eval()
-    positions = torch.arange(20)
     with torch.no_grad():
-        active = SelectedLogits(model.base)(IDS, torch.ones_like(IDS), torch.ones_like(positions), positions)
+        states = SelectedStates(model.base)(IDS, 20 + torch.arange(20), attention_mask=torch.ones_like(IDS))
+        active = apply_head(model.base, states)
         plain = load_model(ModelPlace(str(model_folder)), "float32", "cpu")(IDS).logits[1]
         torch.testing.assert_close(merged(IDS).logits[1], active, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(active, plain, atol=0.05)

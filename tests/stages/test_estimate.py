@@ -97,8 +97,39 @@ def test_methods_pay_for_what_they_use(study: Study) -> None:
         "gkd": (TOKENS + sampled, alone + live + 2.0 * parameters["student"] * sampled),
     }
     for method, (tokens, flops) in expected.items():
-        cost = sizes.distillation(cell_of(study, method), TRAINING)
+        signal = {"sft": "none", "seqkd": "words"}.get(method, "live")
+        cost = sizes.distillation(cell_of(study, method), TRAINING, signal)
         assert (cost.tokens, cost.flops) == (tokens, pytest.approx(flops)), method
+
+
+def test_a_replayed_teacher_costs_its_head_and_an_expectation_nothing(study: Study) -> None:
+    cell, teacher = cell_of(study, "forward_kl"), SIZES.of(study.teachers[0])
+    assert teacher.width * teacher.vocabulary > 0
+    alone = SIZES.training(SIZES.of(study.students[0]), cell.student.tuning, TRAINING)
+    replayed = SIZES.distillation(cell, TRAINING, "replay")
+    assert replayed.flops - alone.flops == 2.0 * teacher.width * teacher.vocabulary * TOKENS
+    assert SIZES.distillation(cell, TRAINING, "expectation") == alone
+
+
+def test_a_recording_is_one_pass_and_a_row_of_states_a_target() -> None:
+    teacher = Shape(5_000_000, known=True, width=64, vocabulary=1000)
+    cost = SIZES.states(teacher, TRAINING, prompt_in_loss=False, unlabelled=False)
+    assert cost.tokens == 200 * 100
+    assert cost.flops == 2.0 * (5_000_000 - 64_000) * 200 * 100
+    assert cost.disk_bytes == 2 * 64 * (200 * 60 + 1000) + 4 * 200 * 100
+    with_prompts = SIZES.states(teacher, TRAINING, prompt_in_loss=True, unlabelled=False)
+    assert with_prompts.disk_bytes - cost.disk_bytes == 2 * 64 * 200 * 40
+    more = replace(SIZES, unlabelled=50).states(teacher, TRAINING, prompt_in_loss=False, unlabelled=True)
+    assert more.tokens == 250 * 100
+    assert SIZES.states(Shape(), TRAINING, prompt_in_loss=False, unlabelled=False).disk_bytes == 0
+
+
+def test_an_expectation_is_two_heads_on_every_target() -> None:
+    teacher = Shape(5_000_000, known=True, width=64, vocabulary=1000)
+    student = Shape(1_000_000, known=True, width=32, vocabulary=1000)
+    cost = SIZES.expectation(student, teacher, TRAINING, prompt_in_loss=False, unlabelled=False)
+    assert cost.flops == 2.0 * 200 * 60 * (64 + 32) * 1000
+    assert cost.disk_bytes == 4 * 200 * 60 * (32 + 2)
 
 
 def test_a_number_of_steps_costs_full_batches_whatever_the_data(study: Study) -> None:
@@ -109,8 +140,8 @@ def test_a_number_of_steps_costs_full_batches_whatever_the_data(study: Study) ->
         assert cost.tokens == sequences * 100
         assert cost.flops == 6.0 * 1e6 * sequences * 100
         sampled = sequences * 0.5 * 512
-        assert sizes.distillation(cell_of(study, "gkd"), training).tokens == sequences * 100 + sampled
-        assert sizes.distillation(cell_of(study, "sft"), training).tokens == sequences * 100
+        assert sizes.distillation(cell_of(study, "gkd"), training, "live").tokens == sequences * 100 + sampled
+        assert sizes.distillation(cell_of(study, "sft"), training, "none").tokens == sequences * 100
 
 
 def test_answers_to_unlabelled_prompts_are_paid_by_their_number(tmp_path: Path) -> None:

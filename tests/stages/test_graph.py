@@ -63,7 +63,9 @@ def made_up(planned: Planned, tmp_path: Path) -> Planned:
 
 
 def test_every_kind_has_code_and_a_version(planned: Planned, made_up: Planned) -> None:
-    kinds = {stage.kind for plan in (planned(), made_up()) for stage in in_order([plan.report])}
+    lora = [{"name": "cut", "path": "teacher", "keep_layers": 2}]
+    plans = (planned(), made_up(), planned(students=lora))
+    kinds = {stage.kind for plan in plans for stage in in_order([plan.report])}
     assert kinds == set(STAGE_VERSIONS)
     assert "prepare_prompts" not in {stage.kind for stage in in_order([planned().report])}
     folder = Path(__file__).parents[2] / "src/kdscope/stages"
@@ -75,12 +77,105 @@ def test_what_each_student_needs(planned: Planned) -> None:
     needs = {
         "train cut/sft/s0": {"data", "base"},
         "train cut/seqkd/big/s0": {"data", "base", "responses"},
-        "train cut/forward_kl-T2/big/s0": {"data", "base", "teacher"},
-        "train cut/gkd-T1/big/s0": {"data", "base", "teacher"},
+        "train cut/forward_kl-T2/big/s0": {"data", "base", "states"},
+        "train cut/gkd-T1/big/s0": {"data", "base", "states", "teacher"},
     }
     for label, roles in needs.items():
         assert set(stages[label].inputs) == roles
     assert stages["train cut/seqkd/big/s0"].inputs["responses"].inputs["teacher"].label == "adapt big"
+    states = stages["train cut/forward_kl-T2/big/s0"].inputs["states"]
+    assert {role: stage.label for role, stage in states.inputs.items()} == {
+        "data": "training data",
+        "teacher": "adapt big",
+    }
+
+
+LORA = [{"name": "cut", "path": "teacher", "keep_layers": 2}]
+WITH_HEAD = [LORA[0] | {"tuning": {"kind": "lora", "target_modules": ["q_proj", "lm_head"]}}]
+METHODS = [
+    "sft", "seqkd", {"name": "forward_kl", "kd_temperature": [1, 2]}, "reverse_kl", "gkd",
+    {"name": "gkd", "on_policy_probability": 1.0}, {"name": "gkd", "on_policy_probability": 0.0},
+]  # fmt: skip
+PATHS = {
+    "sft": "none",
+    "seqkd/big": "words",
+    "forward_kl-T1/big": "expectation",
+    "forward_kl-T2/big": "expectation",
+    "reverse_kl-T1/big": "replay",
+    "gkd-T1-on_policy_probability0.5/big": "replay + live",
+    "gkd-T1-on_policy_probability1/big": "live",
+    "gkd-T1-on_policy_probability0/big": "replay",
+}
+NEEDS = {
+    "none": set(),
+    "words": {"responses"},
+    "expectation": {"expectation"},
+    "replay": {"states"},
+    "replay + live": {"states", "teacher"},
+    "live": {"teacher"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        ({"students": LORA}, {}),
+        ({}, {"forward_kl-T1/big": "replay", "forward_kl-T2/big": "replay"}),
+        ({"students": WITH_HEAD}, {"forward_kl-T1/big": "replay", "forward_kl-T2/big": "replay"}),
+        (
+            {"students": LORA, "teacher_signal": "replay"},
+            {"forward_kl-T1/big": "replay", "forward_kl-T2/big": "replay"},
+        ),
+        (
+            {"students": LORA, "teacher_signal": "live"},
+            {name: "live" for name, path in PATHS.items() if path not in ("none", "words")},
+        ),
+    ],
+    ids=["an adapter", "full tuning", "an adapter on the head", "replay asked for", "live asked for"],
+)
+def test_every_student_has_a_path_to_its_teacher(
+    planned: Planned, changes: dict[str, Any], paths: dict[str, str]
+) -> None:
+    stages = by_label(planned(methods=METHODS, **changes))
+    for name, path in (PATHS | paths).items():
+        stage = stages[f"train cut/{name}/s0"]
+        assert stage.context["signal"] == path
+        assert set(stage.inputs) == {"data", "base", *NEEDS[path]}
+
+
+def test_one_recording_serves_the_whole_grid(planned: Planned) -> None:
+    methods = [
+        {"name": "forward_kl", "kd_temperature": [1, 2], "teacher_noise_std": [0, 1]}, "sft",
+        {"name": "reverse_kl", "kd_temperature": [1, 2]}, "jsd", "adaptive_kl", "total_variation", "skew_kl",
+    ]  # fmt: skip
+    students = [LORA[0], LORA[0] | {"name": "cut3", "keep_layers": 3}]
+    stages = by_label(planned(methods=methods, students=students, seeds=[0, 1]))
+    recordings = [stage for stage in stages.values() if stage.kind == "record_states"]
+    assert [stage.label for stage in recordings] == ["hidden states of teacher/big"]
+    # Both students and, without noise, both seeds share one head, and so an expectation for each temperature.
+    expectations = sorted(label for label, stage in stages.items() if stage.kind == "cache_expectation")
+    noisy = [f" at T {t}, noise 1 seed {seed}" for t in (1, 2) for seed in (0, 1)]
+    assert expectations == sorted(
+        f"expectations of teacher/big for cut's head{rest}" for rest in (" at T 1", " at T 2", *noisy)
+    )
+
+
+def test_how_a_cell_is_trained_does_not_depend_on_the_others(planned: Planned) -> None:
+    alone = planned(methods=["sft", "forward_kl"], students=LORA)
+    together = planned(methods=["sft", "forward_kl", "gkd", "jsd"], students=LORA, seeds=[0, 1])
+    trained = {label for label in identities(alone) if label.startswith(("train", "expectations", "hidden"))}
+    assert {label: identities(alone)[label] for label in trained} == {
+        label: identities(together)[label] for label in trained
+    }
+
+
+def test_prompts_in_the_loss_are_recorded(planned: Planned) -> None:
+    methods = ["sft", "reverse_kl", {"name": "jsd", "prompt_in_loss": True}]
+    stages = by_label(planned(methods=methods))
+    assert {label for label, stage in stages.items() if stage.kind == "record_states"} == {
+        "hidden states of teacher/big",
+        "hidden states of teacher/big, prompts included",
+    }
 
 
 def test_the_control_is_compared_with_every_teacher(planned: Planned) -> None:
@@ -151,9 +246,10 @@ def test_the_published_template_trains_on_its_own_prompts(planned: Planned) -> N
 
 GOLDEN = {
     "training data": "05228df7daeb2804",
-    "adapt big": "8af287b6a58a684c",
-    "train cut/gkd-T1/big/s0": "14f71d66511fb75f",
-    "AddSub: cut/sft/s0": "487b214772d251e7",
+    "adapt big": "a884aec6b8f3213e",
+    "hidden states of teacher/big": "a6ff7f782b7d11f0",
+    "train cut/gkd-T1/big/s0": "a1d56d84efff812b",
+    "AddSub: cut/sft/s0": "c7d3b7a6fa9edde6",
 }
 
 
@@ -177,8 +273,8 @@ def test_students_that_have_a_teacher_learn_from_its_answers_to_the_prompts(made
     needs = {
         "train cut/sft/s0": {"data", "base"},
         "train cut/seqkd/big/s0": {"data", "base", "responses", *more},
-        "train cut/forward_kl-T1/big/s0": {"data", "base", "teacher", *more},
-        "train cut/gkd-T1/big/s0": {"data", "base", "teacher", *more},
+        "train cut/forward_kl-T1/big/s0": {"data", "base", "states", *more},
+        "train cut/gkd-T1/big/s0": {"data", "base", "states", "teacher", *more},
     }
     for label, roles in needs.items():
         assert set(stages[label].inputs) == roles
@@ -199,15 +295,16 @@ def test_a_teacher_with_data_of_its_own_sees_no_other(made_up: Planned) -> None:
     stages = by_label(made_up())
     assert behind(stages["adapt big"]) == ["training data of big"]
     assert behind(stages["train cut/forward_kl-T1/big/s0"]) == [
-        "training data", "prune cut", "training data of big", "adapt big", "unlabelled prompts",
-        "responses of teacher/big to unlabelled prompts",
+        "training data", "prune cut", "unlabelled prompts", "training data of big", "adapt big",
+        "responses of teacher/big to unlabelled prompts", "hidden states of teacher/big",
     ]  # fmt: skip
 
 
 def test_a_base_teacher_answers_as_it_comes(made_up: Planned) -> None:
     methods = ["sft", "seqkd", {"name": "forward_kl", "teacher_condition": ["adapted", "base"]}]
     stages = by_label(made_up(methods=methods))
-    assert set(stages["train cut/forward_kl-T1/big@base/s0"].inputs) == {"data", "base", "prompts", "prompt_responses"}
+    states = stages["train cut/forward_kl-T1/big@base/s0"].inputs["states"]
+    assert set(states.inputs) == {"data", "prompts", "prompt_responses"}
     assert behind(stages["responses of teacher/big@base to unlabelled prompts"]) == ["unlabelled prompts"]
     assert "train cut/seqkd/big@base/s0" not in stages
     assert "cut/sft/s0 ~ teacher/big@base" in stages
@@ -229,7 +326,7 @@ def test_one_set_of_rows_is_one_stage_however_it_is_named(made_up: Planned) -> N
     assert apart["adapt big"].inputs["data"] != apart["train cut/sft/s0"].inputs["data"]
 
 
-TRAINED = {"distil_student", "evaluate_model", *AFTERWARDS}
+TRAINED = {"record_states", "distil_student", "evaluate_model", *AFTERWARDS}
 
 
 @pytest.mark.parametrize(

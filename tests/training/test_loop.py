@@ -13,7 +13,7 @@ from transformers import Trainer, TrainingArguments
 
 from kdscope.data.batches import TokenSequence, plan_windows
 from kdscope.errors import TrainingDivergedError
-from kdscope.models.forward import SelectedLogits
+from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.generate import HuggingFaceGenerator
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
@@ -40,7 +40,7 @@ def weights_of(job: Job) -> dict[str, torch.Tensor]:
 def teacher_for(job: Job, folder: Path, **changes: Any) -> LiveTeacher:
     model = load_model(ModelPlace(str(folder)), "float32", "cpu").requires_grad_(False)
     rows = model.config.vocab_size
-    return LiveTeacher(SelectedLogits(model), VocabularyMatch(rows, 0, 0, rows), **changes)
+    return LiveTeacher(SelectedStates(model), head_of(model), VocabularyMatch(rows, 0, 0, rows), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_a_warm_start_is_fine_tuning_and_then_the_method(
         job = make_job(validation=[], objective=Objective("reverse_kl", kd_weight=1.0), warm_start_steps=warm)
         if on_policy:
             sampling = OnPolicySampling(HuggingFaceGenerator(job.model.base, make_tokenizer()), 1.0, 1.0, 24, seed=5)
-            job = replace(job, on_policy=sampling)
+            job = replace(job, on_policy=sampling, sample_teacher=teacher_for(job, teacher_folder))
         position = train(replace(job, teacher=teacher_for(job, teacher_folder)), Checkpoints(tmp_path / str(warm)))
         return position.log
 
@@ -152,7 +152,8 @@ def test_a_resumed_run_is_the_same_bit_for_bit(
             return job
         sampling = OnPolicySampling(HuggingFaceGenerator(job.model.base, make_tokenizer()), 0.5, 1.0, 24, seed=5)
         objective = Objective("jsd", kd_weight=1.0, beta=0.5)
-        return replace(job, objective=objective, teacher=teacher_for(job, teacher_folder), on_policy=sampling)
+        teacher = teacher_for(job, teacher_folder)
+        return replace(job, objective=objective, teacher=teacher, sample_teacher=teacher, on_policy=sampling)
 
     def kill(done: int, total: int, note: str) -> None:
         if done == stop_at:

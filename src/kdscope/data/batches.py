@@ -1,6 +1,6 @@
 """From rows to tensors: token ids, which of them are targets, and in which order they are seen.
 
-Shape legend: B sequences, L tokens of the longest, N target tokens of the batch.
+Shape legend: B sequences, L tokens of the longest (or of all, packed), N target tokens of the batch.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,27 +38,43 @@ class TokenSequence:
 
 @dataclass(frozen=True)
 class Batch:
-    """A padded micro-batch and where its targets are.
+    """A micro-batch and where its targets are, padded [B, L] or packed one after another [1, L].
 
     Attributes:
-        input_ids: Token ids [B, L], padded on the right.
-        attention_mask: 1 for real tokens [B, L].
-        rows: Row of each target [N].
-        positions: Position whose logits predict the target [N].
+        input_ids: Token ids; padding is on the right.
+        attention_mask: 1 for real tokens [B, L]; None where the sequences are packed.
+        position_ids: Position of each token within its sequence, as `input_ids`.
+        lengths: Tokens of each sequence.
+        selected: Where the hidden state that predicts each target lies, in the flattened [B * L]; [N].
+        rows: Number of the sequence of each target [N].
+        positions: Position within its sequence that predicts the target [N].
         targets: The token ids to predict [N].
         examples: Example number of each target [N].
     """
 
     input_ids: Tensor
-    attention_mask: Tensor
+    attention_mask: Tensor | None
+    position_ids: Tensor
+    lengths: tuple[int, ...]
+    selected: Tensor
     rows: Tensor
     positions: Tensor
     targets: Tensor
     examples: Tensor
 
+    def inputs(self) -> dict[str, Any]:
+        """What the model is given, by the argument names of `models.forward.SelectedStates`."""
+        layout = (
+            {"position_ids": self.position_ids, "lengths": self.lengths}
+            if self.attention_mask is None
+            else {"attention_mask": self.attention_mask}
+        )
+        return {"input_ids": self.input_ids, "selected": self.selected, **layout}
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        moved = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Batch(**{k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in moved.items()})
 
 
 def count_targets(sequences: Sequence[TokenSequence], prompt_in_loss: bool) -> int:
@@ -64,37 +82,66 @@ def count_targets(sequences: Sequence[TokenSequence], prompt_in_loss: bool) -> i
     return sum(len(s.token_ids) - s.first_target(prompt_in_loss) for s in sequences)
 
 
-def collate(sequences: Sequence[TokenSequence], pad_id: int, prompt_in_loss: bool) -> Batch:
-    """Pad sequences on the right and list their targets in (row, position) order."""
-    width = max(len(s.token_ids) for s in sequences)
-    ids = torch.full((len(sequences), width), pad_id)
-    mask = torch.zeros_like(ids)
+def collate(sequences: Sequence[TokenSequence], pad_id: int, prompt_in_loss: bool, *, packed: bool = False) -> Batch:
+    """Lay sequences out, and list their targets sequence by sequence, position by position.
+
+    Args:
+        sequences: B sequences.
+        pad_id: What fills the rows of a padded batch.
+        prompt_in_loss: Whether prompt tokens are targets.
+        packed: Put them one after another into a single row, without padding.
+    """
+    lengths = tuple(len(s.token_ids) for s in sequences)
+    width = max(lengths)
+    offsets = [0, *accumulate(lengths[:-1])] if packed else [row * width for row in range(len(lengths))]
+    shape = (1, sum(lengths)) if packed else (len(lengths), width)
+    ids = torch.full((shape[0] * shape[1],), pad_id)
+    mask, position_ids = torch.zeros_like(ids), torch.zeros_like(ids)
     rows: list[int] = []
     positions: list[int] = []
-    for row, sequence in enumerate(sequences):
-        length = len(sequence.token_ids)
-        ids[row, :length] = torch.tensor(sequence.token_ids)
-        mask[row, :length] = 1
+    for row, (sequence, offset, length) in enumerate(zip(sequences, offsets, lengths, strict=True)):
+        span = slice(offset, offset + length)
+        ids[span] = torch.tensor(sequence.token_ids)
+        mask[span] = 1
+        position_ids[span] = torch.arange(length)
         targets = range(sequence.first_target(prompt_in_loss), length)
         rows += [row] * len(targets)
         positions += [t - 1 for t in targets]
     at, before = torch.tensor(rows, dtype=torch.long), torch.tensor(positions, dtype=torch.long)
-    examples = torch.tensor([s.example for s in sequences])[at]
-    return Batch(ids, mask, at, before, ids[at, before + 1], examples)
+    selected = torch.tensor(offsets)[at] + before
+    return Batch(
+        input_ids=ids.view(shape),
+        attention_mask=None if packed else mask.view(shape),
+        position_ids=position_ids.view(shape),
+        lengths=lengths,
+        selected=selected,
+        rows=at,
+        positions=before,
+        targets=ids[selected + 1],
+        examples=torch.tensor([s.example for s in sequences])[at],
+    )
 
 
-def pack_micro_batches(sequences: Sequence[TokenSequence], max_tokens: int) -> list[list[TokenSequence]]:
-    """Sequences of similar length together, each micro-batch within a budget of padded tokens.
+def plan_micro_batches(
+    sequences: Sequence[TokenSequence], max_tokens: int, *, packed: bool = False
+) -> list[list[TokenSequence]]:
+    """Sequences of similar length together, each micro-batch within a budget of tokens, padding included.
 
-    A single sequence longer than the budget still forms a micro-batch.
+    Longest first, so that too little memory shows at once. A single sequence longer than the budget still forms a
+    micro-batch.
     """
     ordered = sorted(sequences, key=lambda s: (-len(s.token_ids), s.example))
     batches: list[list[TokenSequence]] = []
+    room = 0
     for sequence in ordered:
-        if batches and (len(batches[-1]) + 1) * len(batches[-1][0].token_ids) <= max_tokens:
-            batches[-1].append(sequence)
-        else:
-            batches.append([sequence])
+        # Where shorter sequences are padded, each takes as much as the first, the longest.
+        taken = len(sequence.token_ids if packed or not batches else batches[-1][0].token_ids)
+        if not batches or taken > room:
+            batches.append([])
+            taken = len(sequence.token_ids)
+            room = max_tokens
+        batches[-1].append(sequence)
+        room -= taken
     return batches
 
 

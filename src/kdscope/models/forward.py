@@ -1,57 +1,93 @@
-"""Logits at chosen positions only: the head of a language model is its most expensive layer.
+"""A language model in two parts: the decoder, run once on every token, and the head, applied where it is asked for.
 
-A model's own forward pass makes logits for every position; losses need those of response tokens. Here the decoder
-runs once and the head only where it is asked for, with the head's own scale and soft-capping.
+A model's own forward pass makes logits for every position, and its head is its most expensive layer; losses need the
+logits of response tokens, and never all of them at once.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from kdscope.errors import ModelError
+from kdscope.objectives import Head
 
 
-class SelectedLogits(torch.nn.Module):
-    """A causal LM that returns logits [N, V] at N chosen (row, position) pairs."""
+class SelectedStates(torch.nn.Module):
+    """A causal LM that returns its last hidden states [N, D] at N chosen positions."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
-        """Logits that predict the token after each chosen position.
+    def forward(
+        self,
+        input_ids: Tensor,
+        selected: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        lengths: tuple[int, ...] | None = None,
+    ) -> Tensor:
+        """Hidden states after the final norm at the chosen positions [N, D].
 
         Args:
-            input_ids: Token ids [B, L], padded on the right.
-            attention_mask: 1 for real tokens [B, L].
-            rows: Row of each chosen position [N].
-            positions: Position within its row [N].
-
-        Returns:
-            Logits [N, V] in the precision the model runs in.
+            input_ids: Token ids: padded on the right [B, L], or packed [1, L].
+            selected: Chosen positions, in the flattened [B * L]; [N].
+            attention_mask: Of a padded batch: 1 for real tokens [B, L].
+            position_ids: Of a packed batch: position of each token in its own sequence [1, L].
+            lengths: Of a packed batch: tokens of each sequence; the model must attend to packed sequences
+                (`models.packing`).
         """
-        decoder = self.model.get_decoder()
-        hidden = decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
-        return apply_head(self.model, hidden[rows, positions])
+        inputs: dict[str, Any] = (
+            {"attention_mask": attention_mask} if lengths is None else {"position_ids": position_ids, "lengths": lengths}
+        )
+        states = self.model.get_decoder()(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
+        return states.flatten(0, 1)[selected]
+
+
+def head_of(model: PreTrainedModel, dtype: torch.dtype | None = None) -> Head:
+    """The output head, with what the model does to its logits: they are cap(scale * (W h + b)).
+
+    Gemma caps (cap * tanh(z / cap)), Cohere multiplies by `logit_scale`, Granite divides by `logits_scaling`. Where the
+    head trains, its weight carries the gradient; an adapter on it is added to the weight.
+
+    Args:
+        model: The model.
+        dtype: Precision of the multiplication; the weight's own where None.
+
+    Raises:
+        ModelError: The head is not a linear layer, or has an adapter with dropout.
+    """
+    layer = model.get_output_embeddings()
+    weight, bias = _effective_weight(layer), getattr(layer, "bias", None)
+    config = model.config.get_text_config()
+    scale, divisor = getattr(config, "logit_scale", None), getattr(config, "logits_scaling", None)
+    return Head(
+        weight=weight if dtype is None else weight.to(dtype),
+        bias=bias if dtype is None or bias is None else bias.to(dtype),
+        scale=(1.0 if scale is None else float(scale)) / (1.0 if divisor is None else float(divisor)),
+        softcap=getattr(config, "final_logit_softcapping", None),
+    )
+
+
+def _effective_weight(layer: torch.nn.Module | None) -> Tensor:
+    weight = getattr(layer, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim != 2:
+        raise ModelError(f"the output head is a {type(layer).__name__}, not a linear layer")
+    for adapter in getattr(layer, "active_adapters", ()):
+        if layer.lora_dropout[adapter].p if hasattr(layer.lora_dropout[adapter], "p") else 0:  # type: ignore[union-attr]
+            raise ModelError("LoRA on the output head works without dropout only; leave lm_head out of target_modules")
+        weight = weight + layer.get_delta_weight(adapter)  # type: ignore[operator]
+    return weight
 
 
 def apply_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """The output head on hidden states [N, D] -> logits [N, V], with the model's scale and soft-capping.
-
-    Gemma caps (cap * tanh(z / cap)), Cohere multiplies by `logit_scale`, Granite divides by `logits_scaling`.
-    """
-    logits: Tensor = model.get_output_embeddings()(hidden)
-    config = model.config.get_text_config()
-    scale = getattr(config, "logit_scale", None)
-    if scale is not None:
-        logits = logits * scale
-    divisor = getattr(config, "logits_scaling", None)
-    if divisor is not None:
-        logits = logits / divisor
-    cap = getattr(config, "final_logit_softcapping", None)
-    return logits if cap is None else cap * torch.tanh(logits / cap)
+    """Logits [N, V], at least float32, of hidden states [N, D]."""
+    return head_of(model).logits(hidden)
 
 
 @torch.no_grad()
@@ -64,10 +100,10 @@ def check_head(model: PreTrainedModel) -> None:
     device = next(model.parameters()).device
     ids = torch.arange(1, 9, device=device).unsqueeze(0) % model.config.get_text_config().vocab_size
     mask = torch.ones_like(ids)
-    positions = torch.arange(8, device=device)
     with torch.autocast(device.type, enabled=False):
         own = model(input_ids=ids, attention_mask=mask).logits[0].float()
-        ours = SelectedLogits(model)(ids, mask, torch.zeros_like(positions), positions).float()
+        hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[0]
+        ours = apply_head(model, hidden).float()
     tolerance = 1e-4 if next(model.parameters()).dtype == torch.float32 else 0.05
     if not torch.allclose(own, ours, rtol=tolerance, atol=tolerance * own.abs().max().item()):
         raise ModelError(f"{type(model).__name__} changes its logits in a way kdscope does not know; it is refused")

@@ -36,12 +36,14 @@ class ModelPlace:
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Sizes read from config.json and the headers of the weight files."""
+    """Sizes read from config.json and the headers of the weight files; `width` and `vocabulary` are the head's."""
 
     parameters: int
     layers: int
     layer_parameters: int
     weight_bytes: int
+    width: int = 0
+    vocabulary: int = 0
 
     def keeping(self, layers: int) -> ModelShape:
         """The shape after depth pruning to `layers` layers."""
@@ -53,6 +55,8 @@ class ModelShape:
             layers,
             round(self.layer_parameters * share),
             round((self.parameters - cut) * bytes_each),
+            self.width,
+            self.vocabulary,
         )
 
 
@@ -75,7 +79,10 @@ def read_shape(folder: Path) -> ModelShape:
     counts = {name: math.prod(shape) for name, shape in shapes.items()}
     in_layers = sum(count for name, count in counts.items() if _IN_LAYER.search(name))
     size = sum(file.stat().st_size for file in files)
-    return ModelShape(sum(counts.values()), int(config.get("num_hidden_layers", 1)), in_layers, size)
+    text = config.get("text_config", config)
+    width = text.get("word_embed_proj_dim", text.get("hidden_size", text.get("n_embd", 0)))
+    layers = int(config.get("num_hidden_layers", 1))
+    return ModelShape(sum(counts.values()), layers, in_layers, size, int(width), int(text.get("vocab_size", 0)))
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -29,17 +29,19 @@ def cross_entropy(student_logits: Tensor, targets: Tensor) -> Tensor:
         >>> round(cross_entropy(torch.zeros(1, 4), torch.tensor([2])).item(), 4)  # log 4
         1.3863
     """
-    _check_targets(student_logits, targets)
+    if student_logits.ndim != 2:
+        raise ObjectiveError(f"cross-entropy needs logits [tokens, vocabulary], not {list(student_logits.shape)}")
+    check_targets(targets, *student_logits.shape)
     logits = at_least_float32(student_logits)
     return logits.logsumexp(dim=-1) - logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
 
-def _check_targets(student_logits: Tensor, targets: Tensor) -> None:
-    if student_logits.ndim != 2 or targets.shape != student_logits.shape[:1]:
-        shapes = f"{list(student_logits.shape)} and {list(targets.shape)}"
-        raise ObjectiveError(f"cross-entropy needs logits [tokens, vocabulary] and targets [tokens], not {shapes}")
+def check_targets(targets: Tensor, tokens: int, vocabulary: int) -> None:
+    """Raises ObjectiveError unless the targets are one index of the vocabulary for every token."""
+    if targets.shape != (tokens,):
+        raise ObjectiveError(f"{tokens} tokens need as many targets, not {list(targets.shape)}")
     if targets.dtype != torch.int64:
         raise ObjectiveError(f"targets must be int64 token ids, not {targets.dtype}")
-    outside = (targets < 0) | (targets >= student_logits.shape[-1])
+    outside = (targets < 0) | (targets >= vocabulary)
     if outside.any():
-        raise ObjectiveError(f"target {int(targets[outside][0])} is no index of {student_logits.shape[-1]} logits")
+        raise ObjectiveError(f"target {int(targets[outside][0])} is no index of {vocabulary} logits")

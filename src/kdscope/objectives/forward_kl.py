@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
 from torch import Tensor
 
-from kdscope.objectives.probabilities import check_epsilon, kl_between, log_probability_pair
+from kdscope.objectives.closed_form import differentiable
+from kdscope.objectives.probabilities import Distribution, check_epsilon, zero_where_impossible_
 
 
 def forward_kl(
@@ -36,8 +40,16 @@ def forward_kl(
         0.625503
     """
     check_epsilon(probability_epsilon)
-    log_p, log_q = log_probability_pair(teacher_logits, student_logits, temperature)
-    if probability_epsilon == 0.0:
-        return kl_between(log_p, log_q)
-    p = log_p.exp() + probability_epsilon
-    return (p * (p.log() - log_q)).sum(dim=-1)
+    kernel = partial(forward_kl_rows, probability_epsilon=probability_epsilon)
+    return differentiable(kernel, teacher_logits, student_logits, temperature)
+
+
+def forward_kl_rows(
+    teacher: Distribution, student: Distribution, *, probability_epsilon: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The kernel: Σ p (log p - log q), and dD/d log q = -p; with an epsilon, p + epsilon stands for p."""
+    p, log_p = teacher.probability, teacher.log
+    if probability_epsilon > 0.0:
+        log_p = torch.log(p.add_(probability_epsilon), out=log_p)
+    terms = zero_where_impossible_(log_p.sub_(student.log).mul_(p))
+    return terms.sum(dim=-1), p.neg_()

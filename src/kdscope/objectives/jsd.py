@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
 from torch import Tensor
 
-from kdscope.objectives.forward_kl import forward_kl
-from kdscope.objectives.probabilities import check_fraction, kl_between, log_mixture, log_probability_pair
-from kdscope.objectives.reverse_kl import reverse_kl
+from kdscope.objectives.closed_form import differentiable
+from kdscope.objectives.forward_kl import forward_kl_rows
+from kdscope.objectives.probabilities import Distribution, check_fraction, zero_where_impossible_
+from kdscope.objectives.reverse_kl import reverse_kl_rows
 
 
 def jsd(teacher_logits: Tensor, student_logits: Tensor, *, beta: float = 0.5, temperature: float = 1.0) -> Tensor:
@@ -36,10 +40,16 @@ def jsd(teacher_logits: Tensor, student_logits: Tensor, *, beta: float = 0.5, te
         0.148927
     """
     check_fraction("beta", beta)
+    return differentiable(partial(jsd_rows, beta=beta), teacher_logits, student_logits, temperature)
+
+
+def jsd_rows(teacher: Distribution, student: Distribution, *, beta: float) -> tuple[Tensor, Tensor]:
+    """The kernel: the definition, and dD/d log q = (1 - beta) q (log q - log m)."""
     if beta == 0.0:
-        return forward_kl(teacher_logits, student_logits, temperature=temperature)
+        return forward_kl_rows(teacher, student)
     if beta == 1.0:
-        return reverse_kl(teacher_logits, student_logits, temperature=temperature)
-    log_p, log_q = log_probability_pair(teacher_logits, student_logits, temperature)
-    log_m = log_mixture(log_p, log_q, beta)
-    return beta * kl_between(log_p, log_m) + (1.0 - beta) * kl_between(log_q, log_m)
+        return reverse_kl_rows(teacher, student)
+    log_m = torch.lerp(student.probability, teacher.probability, beta).log_()
+    to_student = zero_where_impossible_(student.log.sub_(log_m).mul_(student.probability)).mul_(1.0 - beta)
+    to_teacher = zero_where_impossible_(teacher.log.sub_(log_m).mul_(teacher.probability))
+    return to_teacher.sum(dim=-1) * beta + to_student.sum(dim=-1), to_student

@@ -1,4 +1,4 @@
-"""The arithmetic in log space that all divergences share.
+"""The arithmetic that all divergences share: checks of settings, and a distribution kept in both of its forms.
 
 Working with log-probabilities, a probability may underflow or be exactly 0 (a logit of -inf) without a NaN
 in the value or in the gradient.
@@ -7,6 +7,7 @@ in the value or in the gradient.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,55 +38,26 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.to(torch.float32)
 
 
-def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """The log-probabilities log softmax(z / T) over the last dimension, in float32 or float64.
+@dataclass(frozen=True)
+class Distribution:
+    """One distribution a row: log-probabilities and probabilities, both [N, V], float32 or float64."""
 
-    Args:
-        logits: z, [N, V], any floating dtype.
-        temperature: T > 0.
+    log: Tensor
+    probability: Tensor
 
-    Raises:
-        ObjectiveError: the temperature is not positive and finite.
-    """
-    check_temperature(temperature)
-    exact = at_least_float32(logits)
-    return torch.log_softmax(exact if temperature == 1.0 else exact / temperature, dim=-1)
+    @classmethod
+    def of(cls, logits: Tensor, temperature: float = 1.0) -> Distribution:
+        """softmax(z / T) over the last dimension, in new tensors; one NaN among the logits makes NaN of its row.
 
-
-def log_probability_pair(teacher_logits: Tensor, student_logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """(log P, log Q), both [N, V], log P without a gradient.
-
-    Raises:
-        ObjectiveError: the logits are not two tensors of one shape [N, V], or T is not positive and finite.
-    """
-    if teacher_logits.ndim != 2 or teacher_logits.shape != student_logits.shape:
-        shapes = f"teacher {list(teacher_logits.shape)}, student {list(student_logits.shape)}"
-        raise ObjectiveError(f"teacher and student logits must share one shape [tokens, vocabulary], not {shapes}")
-    return log_probabilities(teacher_logits.detach(), temperature), log_probabilities(student_logits, temperature)
+        Args:
+            logits: z, [N, V], any floating dtype.
+            temperature: T > 0.
+        """
+        exact = at_least_float32(logits)
+        warm = exact if temperature == 1.0 else exact / temperature
+        return cls(torch.log_softmax(warm, dim=-1), torch.softmax(warm, dim=-1))
 
 
-def kl_between(log_a: Tensor, log_b: Tensor) -> Tensor:
-    """KL(A‖B) = Σ a (log a - log b) over the last dimension, with 0 log 0 = 0; inf where a > 0 = b.
-
-    Args:
-        log_a: log-probabilities, [N, V].
-        log_b: log-probabilities, [N, V].
-    """
-    a = log_a.exp()
-    # Where a = 0 the difference may be -inf or NaN; replaced before the product, it cannot enter the gradient.
-    log_ratio = torch.where(a > 0, log_a - log_b, 0.0)
-    return (a * log_ratio).sum(dim=-1)
-
-
-def log_mixture(log_a: Tensor, log_b: Tensor, weight: float) -> Tensor:
-    """log(w A + (1 - w) B), elementwise; exactly log B at w = 0 and log A at w = 1.
-
-    Raises:
-        ObjectiveError: the weight lies outside [0, 1].
-    """
-    check_fraction("mixture weight", weight)
-    if weight in (0.0, 1.0):
-        return log_a if weight == 1.0 else log_b
-    # Two -inf would make the gradient of logaddexp NaN; one of them finite, and as small as can be, is enough.
-    finite_a = log_a.clamp_min(torch.finfo(log_a.dtype).min / 2)
-    return torch.logaddexp(finite_a + math.log(weight), log_b + math.log1p(-weight))
+def zero_where_impossible_(terms: Tensor) -> Tensor:
+    """0 log 0 = 0, in place: 0 · inf and 0 · (inf - inf) are NaN in floating point; infinities stay."""
+    return terms.nan_to_num_(nan=0.0, posinf=math.inf, neginf=-math.inf)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
-from kdscope.objectives.probabilities import check_epsilon, kl_between, log_probability_pair
+from kdscope.objectives.closed_form import differentiable
+from kdscope.objectives.probabilities import Distribution, check_epsilon, zero_where_impossible_
 
 
 def reverse_kl(
@@ -36,7 +39,15 @@ def reverse_kl(
         0.675125
     """
     check_epsilon(probability_epsilon)
-    log_p, log_q = log_probability_pair(teacher_logits, student_logits, temperature)
-    if probability_epsilon == 0.0:
-        return kl_between(log_q, log_p)
-    return ((log_q.exp() + probability_epsilon) * (log_q - log_p)).sum(dim=-1)
+    kernel = partial(reverse_kl_rows, probability_epsilon=probability_epsilon)
+    return differentiable(kernel, teacher_logits, student_logits, temperature)
+
+
+def reverse_kl_rows(
+    teacher: Distribution, student: Distribution, *, probability_epsilon: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The kernel: Σ q (log q - log p); dD/d log q = q (log q - log p) + q [+ epsilon], of which + q may be left out."""
+    log_ratio = student.log.sub_(teacher.log)
+    added = probability_epsilon * log_ratio.sum(dim=-1) if probability_epsilon > 0.0 else 0.0
+    terms = zero_where_impossible_(log_ratio.mul_(student.probability))
+    return terms.sum(dim=-1) + added, terms.add_(probability_epsilon) if probability_epsilon > 0.0 else terms

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
 from torch import Tensor
 
 from kdscope.errors import ObjectiveError
-from kdscope.objectives.probabilities import kl_between, log_mixture, log_probability_pair
+from kdscope.objectives.closed_form import differentiable
+from kdscope.objectives.forward_kl import forward_kl_rows
+from kdscope.objectives.probabilities import Distribution, zero_where_impossible_
+from kdscope.objectives.reverse_kl import reverse_kl_rows
 
 
 def check_skew(skew: float) -> None:
@@ -37,8 +43,7 @@ def skew_kl(teacher_logits: Tensor, student_logits: Tensor, *, skew: float = 0.1
         0.485235
     """
     check_skew(skew)
-    log_p, log_q = log_probability_pair(teacher_logits, student_logits, temperature)
-    return kl_between(log_p, log_mixture(log_p, log_q, skew))
+    return differentiable(partial(skew_kl_rows, skew=skew), teacher_logits, student_logits, temperature)
 
 
 def skew_reverse_kl(
@@ -66,5 +71,28 @@ def skew_reverse_kl(
         0.502007
     """
     check_skew(skew)
-    log_p, log_q = log_probability_pair(teacher_logits, student_logits, temperature)
-    return kl_between(log_q, log_mixture(log_q, log_p, skew))
+    return differentiable(partial(skew_reverse_kl_rows, skew=skew), teacher_logits, student_logits, temperature)
+
+
+def skew_kl_rows(teacher: Distribution, student: Distribution, *, skew: float) -> tuple[Tensor, Tensor]:
+    """The kernel with m = a p + (1 - a) q: Σ p (log p - log m), and dD/d log q = -(1 - a) p q / m."""
+    if skew == 0.0:
+        return forward_kl_rows(teacher, student)
+    p = teacher.probability
+    mixture = torch.lerp(student.probability, p, skew)
+    log_m = torch.log(mixture, out=student.log)
+    terms = zero_where_impossible_(teacher.log.sub_(log_m).mul_(p))
+    slope = zero_where_impossible_(p.mul_(student.probability).div_(mixture))
+    return terms.sum(dim=-1), slope.mul_(skew - 1.0)
+
+
+def skew_reverse_kl_rows(teacher: Distribution, student: Distribution, *, skew: float) -> tuple[Tensor, Tensor]:
+    """The kernel with m = (1 - a) p + a q: Σ q (log q - log m), and dD/d log q = q (log q - log m) - a q² / m [+ q]."""
+    if skew == 0.0:
+        return reverse_kl_rows(teacher, student)
+    q = student.probability
+    mixture = torch.lerp(teacher.probability, q, skew)
+    log_m = torch.log(mixture, out=teacher.log)
+    terms = zero_where_impossible_(student.log.sub_(log_m).mul_(q))
+    share = zero_where_impossible_(torch.div(q, mixture, out=mixture))
+    return terms.sum(dim=-1), terms.addcmul_(share, q, value=-skew)

@@ -6,11 +6,13 @@
 4. `prepare_student`  model folder -> the same model with fewer layers (depth-pruned students only)
 5. `adapt_teacher`    teacher + training examples -> teacher that knows the task
 6. `record_teacher`   teacher + prompts -> the teacher's own responses
-7. `distil_student`   student + method (+ teacher) -> trained student; `sft` is the control
-8. `evaluate_model`   any model + one task -> one record per item
-9. `compare_pair`     student's records + teacher's records -> fidelity
-10. `analyse_study`   everything measured -> tidy tables
-11. `write_report`    tables -> page
+7. `record_states`    teacher + training sequences -> its last hidden states, for every student to replay
+8. `cache_expectation`  recording + a frozen student head -> all that forward KL needs, a vector a token
+9. `distil_student`   student + method (+ teacher, as `signal.py` decides) -> trained student; `sft` is the control
+10. `evaluate_model`  any model + one task -> one record per item
+11. `compare_pair`    student's records + teacher's records -> fidelity
+12. `analyse_study`   everything measured -> tidy tables
+13. `write_report`    tables -> page
 
 A version goes up when a stage's code changes what it writes: its outputs, and all that follow from them, are made anew.
 """
@@ -26,10 +28,12 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
         "prepare_prompts": 1,
         "prepare_task": 1,
         "prepare_student": 1,
-        "adapt_teacher": 1,
-        "record_teacher": 1,
-        "distil_student": 1,
-        "evaluate_model": 1,
+        "adapt_teacher": 2,
+        "record_teacher": 2,
+        "record_states": 1,
+        "cache_expectation": 1,
+        "distil_student": 2,
+        "evaluate_model": 2,
         "compare_pair": 1,
         "analyse_study": 2,
         "write_report": 2,

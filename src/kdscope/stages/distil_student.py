@@ -1,95 +1,89 @@
-"""Stage 7: one student of the grid, trained by one method; `sft` is the control."""
+"""Stage 9: one student of the grid, trained by one method; `sft` is the control.
+
+The teacher's signal is what the stage's inputs offer: an expectation of the student's head, a recording of the
+teacher's hidden states, or the teacher itself, which a student that learns from its own samples needs in any case.
+"""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
-from kdscope.data.encode import encode_recorded
-from kdscope.errors import ModelError
-from kdscope.models.forward import SelectedLogits
+from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.generate import HuggingFaceGenerator
-from kdscope.models.load import load_tokenizer, torch_dtype
-from kdscope.models.vocabulary import match_vocabularies
+from kdscope.models.load import torch_dtype
+from kdscope.models.packing import can_pack
 from kdscope.objectives import Objective
 from kdscope.pipeline.run import StageContext
 from kdscope.seeds import derive_seed
-from kdscope.stages.files import model_place, read_rows
+from kdscope.stages.files import model_place
+from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording, replay
 from kdscope.stages.training_setup import Prepared, load_frozen, prepare, run_training
+from kdscope.teacher.expectation import ExpectationTeacher
 from kdscope.teacher.live import LiveTeacher
 from kdscope.training.on_policy import OnPolicySampling
-
-_WORDS = ("responses", "prompt_responses")
 
 
 def run(context: StageContext) -> None:
     """Write model/ and training.parquet."""
     method: Any = context.stage.parameters["method"]
-    words = (partial(_responses, context, role) if role in context.inputs else None for role in _WORDS)
-    prepared = prepare(context, model_place(context, "base"), *words)
-    extra: dict[str, Any] = {}
+    prepared = prepare(context, model_place(context, "base"))
+    extra: dict[str, Any] = {"warm_start_steps": method.get("warm_start_steps", 0)}
     if method["divergence"] != "none":
-        extra["teacher"] = _teacher(context, prepared)
+        extra |= _signal(context, prepared)
     if method["on_policy_probability"] > 0:
-        extra["on_policy"] = _on_policy(context, prepared)
-    extra["warm_start_steps"] = method.get("warm_start_steps", 0)
+        extra |= {"on_policy": _on_policy(context, prepared), "sample_teacher": extra.pop("live")}
+    extra.pop("live", None)
     run_training(context, prepared, _objective(method), prompt_in_loss=method["prompt_in_loss"], **extra)
-
-
-def _responses(context: StageContext, role: str, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """What the teacher wrote, in the student's tokens."""
-    same = load_tokenizer(model_place(context, "teacher_base")).get_vocab() == tokenizer.get_vocab()
-    rows = read_rows(context.inputs[role] / "responses.jsonl")
-    unfinished: Any = context.facts.get("responses_unfinished", 0)
-    context.facts["responses_unfinished"] = unfinished + sum(row["finish_reason"] == "length" for row in rows)
-    return [
-        encode_recorded(
-            tokenizer, row["token_ids"], row["text"], finished=row["finish_reason"] == "stop", same_vocabulary=same
-        )
-        for row in rows
-    ]
 
 
 def _objective(method: dict[str, Any]) -> Objective:
     names = ("divergence", "kd_weight", "temperature", "beta", "skew", "t2_scale", "probability_epsilon", "reduction")
-    return Objective(**{name: method[name] for name in names})
+    optional = {"head_mass": method["head_mass"]} if "head_mass" in method else {}
+    return Objective(**{name: method[name] for name in names}, **optional)
 
 
-def _teacher(context: StageContext, prepared: Prepared) -> LiveTeacher:
+def _signal(context: StageContext, prepared: Prepared) -> dict[str, Any]:
+    """What the job is told of the teacher, and `live` if the teacher itself is here."""
+    settings: Any = context.stage.parameters
+    student = head_of(prepared.model.base).weight
+    recorded = next((context.inputs[role] for role in ("expectation", "states") if role in context.inputs), None)
+    live = None if recorded is not None and not _samples(context) else _live(context, prepared, len(student))
+    signal: dict[str, Any] = {"live": live, "teacher": live}
+    if live is not None:
+        signal |= {"shared_vocabulary": live.vocabulary.shared_size, "pack": can_pack(live.states.model)}
+    if recorded is None:
+        return signal
+    reader = open_recording(
+        recorded, prepared.tokenizer, prepared.train, prompt_in_loss=settings["method"]["prompt_in_loss"]
+    )
+    match = match_models(context, prepared.tokenizer, int(reader.facts[TEACHER_ROWS]), len(student))
+    signal["shared_vocabulary"] = match.shared_size
+    if "expectation" in context.inputs:
+        signal["teacher"] = ExpectationTeacher(reader)
+    else:
+        noise: float = settings["method"]["teacher_noise_std"]
+        signal["teacher"] = replay(reader, student.device, match, noise, _noise_seed(context))
+    return signal
+
+
+def _live(context: StageContext, prepared: Prepared, student_rows: int) -> LiveTeacher:
     settings: Any = context.stage.parameters
     place = model_place(context, "teacher_base", "teacher")
     model = load_frozen(place, settings["dtype"], str(context.stage.context["device"]))
-    student, tokenizer = prepared.model.base, load_tokenizer(place)
-    _check_end_tokens(tokenizer, prepared.tokenizer)
-    try:
-        match = match_vocabularies(
-            tokenizer.get_vocab(),
-            prepared.tokenizer.get_vocab(),
-            model.get_output_embeddings().weight.shape[0],
-            student.get_output_embeddings().weight.shape[0],
-        )
-    except ModelError as error:
-        raise ModelError(
-            f"teacher {place.location} and this student cannot be compared token by token: {error}"
-        ) from error
+    head = head_of(model)
+    match = match_models(context, prepared.tokenizer, len(head.weight), student_rows)
     noise: float = settings["method"]["teacher_noise_std"]
-    return LiveTeacher(SelectedLogits(model), match, noise, derive_seed(settings["seed"], "teacher noise"))
+    return LiveTeacher(SelectedStates(model), head, match, noise, _noise_seed(context))
 
 
-def _check_end_tokens(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> None:
-    """A student that learns to end like its teacher must also stop there when it is evaluated.
+def _samples(context: StageContext) -> bool:
+    method: Any = context.stage.parameters["method"]
+    return bool(method["on_policy_probability"] > 0)
 
-    Raises:
-        ModelError: The two end their responses with different tokens.
-    """
-    if teacher.eos_token_id != student.eos_token_id:
-        raise ModelError(
-            f"the teacher ends its responses with {teacher.eos_token!r}, the student with {student.eos_token!r}: the "
-            "student would learn an end it does not stop at. Give both the same eos_token in tokenizer_config.json, or "
-            "use seqkd"
-        )
+
+def _noise_seed(context: StageContext) -> int:
+    settings: Any = context.stage.parameters
+    return derive_seed(settings["seed"], "teacher noise")
 
 
 def _on_policy(context: StageContext, prepared: Prepared) -> OnPolicySampling:

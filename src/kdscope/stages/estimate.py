@@ -26,10 +26,12 @@ _DEVICE_FLOPS = {"cpu": 1.0e11, "mps": 2.0e12, "cuda": 1.0e14}
 
 @dataclass(frozen=True)
 class Shape:
-    """Parameters and layers of a model; `known` is False where its files are not here."""
+    """Parameters of a model, and width and rows of its head; `known` is False where its files are not here."""
 
     parameters: int = 0
     known: bool = False
+    width: int = 0
+    vocabulary: int = 0
 
     def disk_bytes(self, bytes_each: int) -> int:
         """Size of its weights at this many bytes a parameter."""
@@ -82,17 +84,43 @@ class Sizes:
             return training.max_steps * training.batch_size_sequences
         return self.examples * training.epochs
 
-    def distillation(self, cell: Cell, training: Training) -> Cost:
-        """One cell: its training, its live teacher, and its own samples."""
+    def distillation(self, cell: Cell, training: Training, signal: str) -> Cost:
+        """One cell: its training, what it takes to hear its teacher, and its own samples."""
         student = self.of(cell.student)
-        live = self.of(cell.teacher) if cell.teacher is not None and cell.method.name != "seqkd" else None
-        cost = self.training(student, cell.student.tuning, training, live)
+        teacher = self.of(cell.teacher) if cell.teacher is not None else Shape()
+        # Replayed, only the teacher's head computes, and on response positions only.
+        head = Shape(teacher.width * teacher.vocabulary, teacher.known, teacher.width, teacher.vocabulary)
+        heard = teacher if "live" in signal else head if signal == "replay" else None
+        cost = self.training(student, cell.student.tuning, training, heard)
         if cell.method.name != "gkd":
             return cost
         room = max(0.0, training.max_length_tokens - self.prompt_tokens)
         sampled = self._seen(training) * cell.method.on_policy_probability * (self.prompt_tokens + room)
         flops = cost.flops + 2.0 * student.parameters * sampled if cost.flops else 0.0
         return replace(cost, tokens=cost.tokens + round(sampled), flops=flops)
+
+    def states(self, teacher: Shape, training: Training, prompt_in_loss: bool, unlabelled: bool) -> Cost:
+        """A teacher's hidden states: one pass over the training set, a row of its width a target token."""
+        sequences = self.examples + (self.unlabelled if unlabelled else 0)
+        length = min(self.prompt_tokens + self.response_tokens, training.max_length_tokens)
+        rows = self._targets(training, prompt_in_loss, unlabelled)
+        disk = self.bytes_per_weight * teacher.width * (rows + teacher.vocabulary) + 4 * round(sequences * length)
+        body = max(0, teacher.parameters - teacher.width * teacher.vocabulary)
+        tokens = round(sequences * length)
+        return Cost(tokens=tokens, flops=2.0 * body * tokens, disk_bytes=disk if teacher.known else 0)
+
+    def expectation(
+        self, student: Shape, teacher: Shape, training: Training, prompt_in_loss: bool, unlabelled: bool
+    ) -> Cost:
+        """Expectations of a head: the teacher's head once, and the student's once, on every target token."""
+        rows = self._targets(training, prompt_in_loss, unlabelled)
+        flops = 2.0 * rows * (teacher.width * teacher.vocabulary + student.width * student.vocabulary)
+        return Cost(tokens=rows, flops=flops, disk_bytes=4 * rows * (student.width + 2) if student.known else 0)
+
+    def _targets(self, training: Training, prompt_in_loss: bool, unlabelled: bool) -> int:
+        sequences = self.examples + (self.unlabelled if unlabelled else 0)
+        length = min(self.prompt_tokens + self.response_tokens, training.max_length_tokens)
+        return round(sequences * (length if prompt_in_loss else max(0.0, length - self.prompt_tokens)))
 
     def recording(self, shape: Shape, prompts: int, max_new_tokens: int) -> Cost:
         """The teacher's responses to this many prompts."""
@@ -157,7 +185,8 @@ def _shape(path: Path | None, keep: int | None) -> Shape:
         shape: ModelShape = read_shape(path)
     except (OSError, ValueError, KeyError, KdscopeError):
         return Shape()
-    return Shape((shape if keep is None else shape.keeping(keep)).parameters, known=True)
+    parameters = (shape if keep is None else shape.keeping(keep)).parameters
+    return Shape(parameters, known=True, width=shape.width, vocabulary=shape.vocabulary)
 
 
 def _mean_tokens(texts: Sequence[str]) -> float:

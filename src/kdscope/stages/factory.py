@@ -17,9 +17,10 @@ from kdscope.stages import STAGE_VERSIONS
 from kdscope.stages.estimate import Sizes
 from kdscope.stages.identity import model_source_place, source_identity
 from kdscope.stages.rows import content_of, content_of_task, source_place, split_settings, task_place
+from kdscope.stages.signal import signal_of
 from kdscope.study.data import DataSource
 from kdscope.study.grid import Cell
-from kdscope.study.schema import DIVERGENCE_METHODS, Runtime, Student, Study, Teacher, Training, Tuning
+from kdscope.study.schema import Runtime, Student, Study, Teacher, Training, Tuning
 
 _DIVERGENCES = {"sft": "none", "seqkd": "none", "gkd": "jsd"}
 
@@ -122,9 +123,51 @@ class StageFactory:
         label = f"responses of {teacher_label(teacher, condition)}{to}"
         return make_stage("record_teacher", label, parameters, inputs, context=context, cost=cost)
 
+    def states(self, teacher: Teacher, condition: str, prompt_in_loss: bool) -> Stage:
+        """The teacher's last hidden states on all training sequences."""
+        parameters: dict[str, JSON] = {
+            "model": source_identity(teacher, self.cache),
+            "template": self._training_template(),
+            "dtype": self.dtype,
+            "prompt_in_loss": prompt_in_loss,
+            "max_length_tokens": self.study.training.max_length_tokens,
+        }
+        inputs = {"data": self.data(), **self._answered(teacher, condition), **self._adapted_input(teacher, condition)}
+        cost = self.sizes.states(self.sizes.of(teacher), self.study.training, prompt_in_loss, bool(self.prompts()))
+        context = self._context(teacher_base=model_source_place(teacher))
+        prompts = ", prompts included" if prompt_in_loss else ""
+        label = f"hidden states of {teacher_label(teacher, condition)}{prompts}"
+        return make_stage("record_states", label, parameters, inputs, context=context, cost=cost)
+
+    def expectation(self, cell: Cell, teacher: Teacher) -> Stage:
+        """What a cell's student head is expected to say under the teacher; equal for all students with this head."""
+        condition, prompt_in_loss = str(cell.teacher_condition), cell.method.prompt_in_loss
+        noise = cell.teacher_noise_std or 0.0
+        parameters: dict[str, JSON] = {
+            "model": source_identity(cell.student, self.cache),
+            "template": self._training_template(),
+            "dtype": self.dtype,
+            "prompt_in_loss": prompt_in_loss,
+            "max_length_tokens": self.study.training.max_length_tokens,
+            "temperature": cell.kd_temperature,
+            "teacher_noise_std": noise,
+            "seed": cell.seed if noise else 0,  # of the noise, the only thing here that is drawn
+        }
+        inputs = {
+            "states": self.states(teacher, condition, prompt_in_loss),
+            "data": self.data(),
+            **self._answered(teacher, condition),
+        }
+        cost = self.sizes.expectation(
+            self.sizes.of(cell.student), self.sizes.of(teacher), self.study.training, prompt_in_loss, bool(self.prompts())
+        )
+        places = {"base": model_source_place(cell.student), "teacher_base": model_source_place(teacher)}
+        label = f"expectations of {teacher_label(teacher, condition)} for {expectation_label(cell)}"
+        return make_stage("cache_expectation", label, parameters, inputs, context=self._context(**places), cost=cost)
+
     def distilled(self, cell: Cell) -> Stage:
         """One trained student."""
-        training = self.study.training
+        training, signal = self.study.training, signal_of(cell, self.study.teacher_signal)
         places: dict[str, JSON] = {"base": model_source_place(cell.student)}
         inputs = {"data": self.data()}
         parameters: dict[str, Any] = {
@@ -136,11 +179,11 @@ class StageFactory:
             inputs["base"] = pruned
         if cell.teacher is not None:
             places["teacher_base"] = model_source_place(cell.teacher)
-            inputs |= self._taught(cell, cell.teacher)
-        if cell.teacher is not None and cell.method.name in DIVERGENCE_METHODS:
+            inputs |= self._taught(cell, cell.teacher, signal)
+        if cell.teacher is not None and "live" in signal:
             parameters["teacher"] = source_identity(cell.teacher, self.cache)
-        cost = self.sizes.distillation(cell, training)
-        context = self._context(training.checkpoint_every_steps, **places)
+        cost = self.sizes.distillation(cell, training, signal)
+        context = self._context(training.checkpoint_every_steps, signal=signal, **places)
         return make_stage("distil_student", f"train {cell.label}", parameters, inputs, context=context, cost=cost)
 
     def evaluations(self, label: str, source: Teacher | Student, trained: Stage | None) -> dict[str, Stage]:
@@ -186,16 +229,26 @@ class StageFactory:
             self._contents[key] = make()
         return self._contents[key]
 
-    def _taught(self, cell: Cell, teacher: Teacher) -> dict[str, Stage]:
-        """What a student gets from its teacher: itself or its words, and its answers to unlabelled prompts."""
-        condition, prompts = str(cell.teacher_condition), self.prompts()
-        if cell.method.name in DIVERGENCE_METHODS:
-            inputs = self._adapted_input(teacher, condition)
-        else:
-            inputs = {"responses": self.responses(teacher, condition)}
-        if prompts is not None:
-            inputs |= {"prompts": prompts, "prompt_responses": self.responses(teacher, condition, prompts)}
+    def _taught(self, cell: Cell, teacher: Teacher, signal: str) -> dict[str, Stage]:
+        """What a student gets from its teacher, by the path it takes; and the answers to unlabelled prompts."""
+        condition = str(cell.teacher_condition)
+        inputs = self._answered(teacher, condition)
+        if signal == "words":
+            inputs |= {"responses": self.responses(teacher, condition)}
+        if signal == "expectation":
+            inputs |= {"expectation": self.expectation(cell, teacher)}
+        if "replay" in signal:
+            inputs |= {"states": self.states(teacher, condition, cell.method.prompt_in_loss)}
+        if "live" in signal:
+            inputs |= self._adapted_input(teacher, condition)
         return inputs
+
+    def _answered(self, teacher: Teacher, condition: str) -> dict[str, Stage]:
+        """The unlabelled prompts, where the study has some, and the teacher's answers."""
+        prompts = self.prompts()
+        if prompts is None:
+            return {}
+        return {"prompts": prompts, "prompt_responses": self.responses(teacher, condition, prompts)}
 
     def _adapted_input(self, teacher: Teacher, condition: str) -> dict[str, Stage]:
         return {"teacher": self.adapted(teacher)} if condition == "adapted" else {}
@@ -242,12 +295,19 @@ def teacher_label(teacher: Teacher, condition: str) -> str:
     return f"teacher/{teacher.name}" if condition == "adapted" else f"teacher/{teacher.name}@base"
 
 
+def expectation_label(cell: Cell) -> str:
+    """How the temperature and noise of an expectation are told."""
+    noise = f", noise {cell.teacher_noise_std:g} seed {cell.seed}" if cell.teacher_noise_std else ""
+    return f"{cell.student.name}'s head at T {cell.kd_temperature:g}{noise}"
+
+
 def method_parameters(cell: Cell) -> dict[str, JSON]:
     """What a cell's method comes down to; settings that do not apply are left at neutral values."""
     method = cell.method
     sampled = method.name == "gkd"
     warm: dict[str, JSON] = {"warm_start_steps": method.warm_start_steps} if method.warm_start_steps else {}
-    return warm | {
+    adaptive: dict[str, JSON] = {"head_mass": method.head_mass} if method.name == "adaptive_kl" else {}
+    return warm | adaptive | {
         "divergence": _DIVERGENCES.get(method.name, method.name),
         "kd_weight": cell.kd_weight if cell.kd_weight is not None else 0.0,
         "temperature": cell.kd_temperature if cell.kd_temperature is not None else 1.0,

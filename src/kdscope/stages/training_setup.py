@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,23 +13,18 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdscope.data.batches import TokenSequence
-from kdscope.data.encode import encode_prompt, encode_response, join
-from kdscope.data.sources import Example
-from kdscope.errors import DataError
 from kdscope.models.forward import check_head
 from kdscope.models.load import load_model, load_tokenizer, save_model, torch_dtype
 from kdscope.models.lora import TrainableModel, add_lora, all_weights
+from kdscope.models.packing import can_pack
 from kdscope.models.source import ModelPlace
 from kdscope.objectives import Objective
 from kdscope.pipeline.run import StageContext
 from kdscope.seeds import derive_seed
 from kdscope.stages.files import read_prepared_examples
-from kdscope.tasks import get_template
+from kdscope.stages.training_data import encode_examples, training_sequences
 from kdscope.training.checkpoints import Checkpoints, Position
 from kdscope.training.loop import Job, train
-
-Responses = Callable[[PreTrainedTokenizerBase], Sequence[Sequence[int]]]
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -42,50 +36,27 @@ class Prepared:
     validation: list[TokenSequence]
 
 
-def prepare(
-    context: StageContext,
-    place: ModelPlace,
-    responses: Responses | None = None,
-    prompt_responses: Responses | None = None,
-) -> Prepared:
+def prepare(context: StageContext, place: ModelPlace) -> Prepared:
     """Load the model, decide which weights train, and encode the data.
 
     Args:
         context: The running stage's.
         place: The model before training.
-        responses: Gives, for the model's tokenizer, the token ids that replace the training examples' own responses
-            (the teacher's, for seqkd).
-        prompt_responses: Gives the same for the study's unlabelled prompts, which are then trained on too.
     """
     settings: Any = context.stage.parameters
     use_threads(context)
     context.resources.clear()  # a model kept for evaluation must not share the memory with one that trains
-    tokenizer = load_tokenizer(place)
-    data = context.inputs["data"]
-    examples = read_prepared_examples(data / "train.jsonl")
-    train_set = _encode(context, tokenizer, examples, None if responses is None else responses(tokenizer))
-    if prompt_responses is not None:
-        prompts = read_prepared_examples(context.inputs["prompts"] / "prompts.jsonl")
-        answered = _encode(context, tokenizer, prompts, prompt_responses(tokenizer))
-        train_set += [replace(sequence, example=len(examples) + sequence.example) for sequence in answered]
-        context.facts.update(unlabelled_prompts=len(answered))
-        examples = [*examples, *prompts]
-    limit = settings["training"]["max_length_tokens"]
-    if not train_set:
-        raise DataError(f"no training example has room for a response within max_length_tokens = {limit}")
-    context.facts.update(
-        examples=len(train_set),
-        examples_left_out=len(examples) - len(train_set),
-        examples_cut=sum(len(s.token_ids) == limit and s.token_ids[-1] != tokenizer.eos_token_id for s in train_set),
-    )
-    validation = _encode(context, tokenizer, read_prepared_examples(data / "validation.jsonl"), None)
+    tokenizer, limit = load_tokenizer(place), settings["training"]["max_length_tokens"]
+    train_set = training_sequences(context, tokenizer, limit)
+    held_out = read_prepared_examples(context.inputs["data"] / "validation.jsonl")
+    validation = encode_examples(context, tokenizer, held_out, max_length=limit)
     return Prepared(_trainable(context, place), tokenizer, train_set, validation)
 
 
 def run_training(
     context: StageContext, prepared: Prepared, objective: Objective, *, prompt_in_loss: bool, **extra: Any
 ) -> Position:
-    """Train, then write model/ and training.parquet."""
+    """Train, then write model/ and training.parquet; `extra` are further attributes of the job."""
     settings: Any = context.stage.parameters
     rate = settings["tuning"]["learning_rate"] or settings["training"]["learning_rate"]
     job = Job(
@@ -102,6 +73,7 @@ def run_training(
         prompt_in_loss=prompt_in_loss,
         pad_id=int(prepared.tokenizer.pad_token_id),
         autocast=settings["dtype"] == "bfloat16",
+        pack=can_pack(prepared.model.base) and extra.pop("pack", True),
         progress=lambda done, total, note: context.progress.update(done, total, "steps", note),
         **extra,
     )
@@ -124,20 +96,6 @@ def load_frozen(place: ModelPlace, dtype: str, device: str) -> PreTrainedModel:
     return model
 
 
-def _encode(
-    context: StageContext,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Sequence[Example],
-    responses: Sequence[Sequence[int]] | None,
-) -> list[TokenSequence]:
-    settings: Any = context.stage.parameters
-    template = get_template(settings["template"])
-    prompts = [encode_prompt(tokenizer, template.render(e.instruction, e.input)) for e in examples]
-    if responses is None:
-        responses = [encode_response(tokenizer, e.output) for e in examples]
-    return join(prompts, responses, settings["training"]["max_length_tokens"])
-
-
 def _trainable(context: StageContext, place: ModelPlace) -> TrainableModel:
     settings: Any = context.stage.parameters
     tuning, device = settings["tuning"], str(context.stage.context["device"])
@@ -145,7 +103,9 @@ def _trainable(context: StageContext, place: ModelPlace) -> TrainableModel:
     model = load_model(place, dtype, device)
     check_head(model)
     if settings["training"]["gradient_checkpointing"]:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Renamed in transformers 5; older ones know the second name only.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
         model.enable_input_require_grads()
     if tuning["kind"] == "full":
         return all_weights(model)

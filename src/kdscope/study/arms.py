@@ -24,9 +24,27 @@ from kdscope.study.fields import (
     tuning_kind_only,
 )
 
-DIVERGENCE_METHODS = ("forward_kl", "reverse_kl", "jsd", "gkd", "skew_kl", "skew_reverse_kl", "total_variation")
+DIVERGENCE_METHODS = (
+    "forward_kl",
+    "reverse_kl",
+    "jsd",
+    "gkd",
+    "skew_kl",
+    "skew_reverse_kl",
+    "total_variation",
+    "adaptive_kl",
+)
 MethodName = Literal[
-    "sft", "seqkd", "forward_kl", "reverse_kl", "jsd", "gkd", "skew_kl", "skew_reverse_kl", "total_variation"
+    "sft",
+    "seqkd",
+    "forward_kl",
+    "reverse_kl",
+    "jsd",
+    "gkd",
+    "skew_kl",
+    "skew_reverse_kl",
+    "total_variation",
+    "adaptive_kl",
 ]
 Condition = Literal["adapted", "base"]
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
@@ -143,6 +161,8 @@ class Method(Settings):
     """jsd and gkd: 0 is forward KL, 1 is reverse KL (TRL's convention)."""
     skew: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """skew_kl and skew_reverse_kl: the share mixed in (DistiLLM's alpha)."""
+    head_mass: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """adaptive_kl: the share of the teacher's probability that makes the head of its distribution."""
     on_policy_probability: Fraction = 0.5
     """gkd: probability that an optimiser step trains on sequences sampled from the student (lambda)."""
     sampling_temperature: Positive = 1.0
@@ -177,6 +197,7 @@ def applicable_settings(method: str) -> frozenset[str]:
     extra = {
         "jsd": {"beta"},
         "gkd": {"beta", "on_policy_probability", "sampling_temperature"},
+        "adaptive_kl": {"head_mass"},
         "skew_kl": {"skew"},
         "skew_reverse_kl": {"skew"},
         "forward_kl": {"probability_epsilon"},

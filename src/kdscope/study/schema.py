@@ -55,6 +55,9 @@ __all__ = [
 ]
 
 
+TeacherSignal = Literal["auto", "replay", "live"]
+
+
 class Tasks(Settings):
     """What is asked of every model."""
 
@@ -184,6 +187,10 @@ class Study(Settings):
     training: Training = Training()
     teacher_training: Training | None = None
     """How teachers are adapted, with the first of the seeds; what it does not say is as in 'training'."""
+    teacher_signal: TeacherSignal = "auto"
+    """How students that compare distributions hear their teacher. auto: it reads the training set once, and every
+    student replays that recording (forward KL with a frozen head: condensed further, to one vector a token). replay:
+    without condensing. live: the teacher runs beside each student; needs no disk. Samples of gkd are always read live."""
     teacher_generation: TeacherGeneration = TeacherGeneration()
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = Runtime()

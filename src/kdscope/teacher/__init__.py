@@ -1,1 +1,25 @@
-"""Where the teacher's signal comes from, and what is done to it before a student sees it."""
+"""Where the teacher's signal comes from, and what is done to it before a student sees it.
+
+- `live`: the teacher runs on every batch. `replay`: its recorded last hidden states stand for it. `expectation`: for
+  forward KL and a frozen head, one vector a token is enough.
+- `rows`: what the first two have in common; `noise`: what can be added to the teacher's logits.
+- `positions`: how a recording lies on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kdscope.data.batches import Batch, TokenSequence
+from kdscope.objectives import Expectation, TeacherRows
+
+__all__ = ["Teacher"]
+
+
+class Teacher(Protocol):
+    """Anything that can say what a teacher thinks of a batch's targets."""
+
+    def rows(self, sequences: Sequence[TokenSequence], batch: Batch) -> TeacherRows | Expectation:
+        """The teacher's logits of the batch's targets, chunk by chunk, or what is left of them."""
+        ...

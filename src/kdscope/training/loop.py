@@ -22,16 +22,17 @@ from kdscope.data.batches import (
     TokenSequence,
     collate,
     count_targets,
-    pack_micro_batches,
     plan_full_windows,
+    plan_micro_batches,
     plan_windows,
 )
 from kdscope.errors import MachineError, TrainingDivergedError
-from kdscope.models.forward import SelectedLogits
+from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.lora import TrainableModel
-from kdscope.objectives import Objective, TokenLosses, per_token_loss, sequence_mean_share, token_mean_share
+from kdscope.models.packing import packed, padded
+from kdscope.objectives import FusedLoss, Head, Objective, fused_loss, sequence_weights, token_weights
 from kdscope.seeds import derive_seed
-from kdscope.teacher.live import LiveTeacher
+from kdscope.teacher import Teacher
 from kdscope.training.checkpoints import Checkpoints, Position
 from kdscope.training.on_policy import OnPolicySampling
 from kdscope.training.schedule import learning_rate_at, warmup_length
@@ -69,8 +70,11 @@ class Job:
         prompt_in_loss: Whether prompt tokens are targets.
         pad_id: Padding token id.
         autocast: Whether the forward pass runs in bfloat16.
-        teacher: The teacher's signal; None for plain cross-entropy.
+        teacher: What the teacher says of the training sequences; None for plain cross-entropy.
+        shared_vocabulary: Rows of the student's head that the teacher's has too; all where None.
         on_policy: Sampling from the student; None for off-policy methods.
+        sample_teacher: What the teacher says of the student's samples.
+        pack: Whether sequences are packed instead of padded; the models must be able to (`models.packing.can_pack`).
         warm_start_steps: The first steps train with cross-entropy on the sequences as they are.
         progress: Called with (steps done, steps in all, a note).
     """
@@ -85,8 +89,11 @@ class Job:
     prompt_in_loss: bool
     pad_id: int
     autocast: bool
-    teacher: LiveTeacher | None = None
+    teacher: Teacher | None = None
+    shared_vocabulary: int | None = None
     on_policy: OnPolicySampling | None = None
+    sample_teacher: Teacher | None = None
+    pack: bool = False
     warm_start_steps: int = 0
     progress: Callable[[int, int, str], None] = lambda done, total, note: None
 
@@ -108,7 +115,8 @@ def train(job: Job, checkpoints: Checkpoints) -> Position:
     try:
         if accelerator.num_processes > 1:
             raise MachineError("training runs in one process; start kdscope without torchrun or accelerate launch")
-        return _Run(job, accelerator, checkpoints).to_the_end()
+        with packed(job.model.base, job.pack):
+            return _Run(job, accelerator, checkpoints).to_the_end()
     finally:
         # accelerate keeps its precision in a process-wide state; the next cell may need another one.
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -121,7 +129,9 @@ class _Run:
         self.job, self.accelerator, self.checkpoints = job, accelerator, checkpoints
         self.weights = job.model.trainable()
         self.optimizer = accelerator.prepare(_make_optimizer(self.weights, job))
-        self.forward = accelerator.prepare(SelectedLogits(job.model.base))
+        self.forward = accelerator.prepare(SelectedStates(job.model.base))
+        head = self._read_head()
+        self.frozen_head = None if head.weight.requires_grad else head
         self.windows = _plan(job)
         self.position = checkpoints.restore(self.weights, self.optimizer.optimizer)
 
@@ -144,11 +154,11 @@ class _Run:
         """One optimiser step; returns its row of the log."""
         job = self.job
         torch.manual_seed(derive_seed(job.seed, "step", step))
-        sequences = [job.train[i] for i in self.windows[step]]
+        sequences, sampled = [job.train[i] for i in self.windows[step]], False
         if job.on_policy is not None and not self._is_warm_start(step) and job.on_policy.uses_samples(step):
-            sequences = self._sample(job.on_policy, sequences, step)
+            sequences, sampled = self._sample(job.on_policy, sequences, step), True
         job.model.network.train()
-        sums = self._accumulate(sequences, step)
+        sums = self._accumulate(sequences, step, job.sample_teacher if sampled else job.teacher)
         norm = float(self.accelerator.clip_grad_norm_(list(self.weights.values()), job.settings.gradient_clip_norm))
         if not math.isfinite(norm):
             raise TrainingDivergedError(f"step {step + 1}: the gradient norm is {norm}; {_advice(job)}")
@@ -159,42 +169,63 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         return {"step": step + 1, **sums, "learning_rate": rate, "gradient_norm": norm, "validation_loss": None}
 
-    def _accumulate(self, sequences: Sequence[TokenSequence], step: int) -> dict[str, Any]:
+    def _accumulate(self, sequences: Sequence[TokenSequence], step: int, teacher: Teacher | None) -> dict[str, Any]:
         """Forward and backward over the micro-batches; every loss is divided by the step's own totals."""
         job = self.job
+        teacher = None if self._is_warm_start(step) else teacher
         sequences = [s for s in sequences if len(s.token_ids) > s.first_target(job.prompt_in_loss)]
-        tokens = count_targets(sequences, job.prompt_in_loss)
-        sums = {"loss": 0.0, "cross_entropy": 0.0, "divergence": 0.0, "cut_mass": 0.0}
-        for micro in pack_micro_batches(sequences, job.settings.micro_batch_tokens):
-            batch = collate(micro, job.pad_id, job.prompt_in_loss).to(self.accelerator.device)
-            losses, cut_mass = self._losses(batch, step)
-            loss = _reduce(losses, batch, job.objective, tokens, len(sequences))
-            if not math.isfinite(value := loss.item()):
-                raise TrainingDivergedError(f"step {step + 1}: the loss is {value}; {_advice(job)}")
-            self.accelerator.backward(loss)
-            sums["loss"] += value
-            sums["cross_entropy"] += float(losses.cross_entropy.sum()) / tokens
-            sums["cut_mass"] += cut_mass / tokens
-            if losses.divergence is not None:
-                sums["divergence"] += float(losses.divergence.sum()) / tokens
-        alone = job.teacher is None or self._is_warm_start(step)
-        return {"tokens": tokens, **sums} | ({"divergence": None} if alone else {})
+        tokens, cut_mass = count_targets(sequences, job.prompt_in_loss), 0.0
+        sums = torch.zeros(3, dtype=torch.float64)
+        for micro in plan_micro_batches(sequences, job.settings.micro_batch_tokens, packed=job.pack):
+            batch = self._collate(micro, job.prompt_in_loss)
+            weights = _token_weights(batch, job.objective, tokens, len(sequences), with_teacher=teacher is not None)
+            loss, cut = self._loss(micro, batch, weights, teacher)
+            self.accelerator.backward(loss.total)
+            divergence = torch.zeros(()) if loss.divergence is None else loss.divergence
+            sums += torch.stack([x.detach().cpu().double() for x in (loss.total, loss.cross_entropy, divergence)])
+            cut_mass += cut
+        value, cross_entropy, divergence_sum = sums.tolist()
+        if not math.isfinite(value):
+            raise TrainingDivergedError(f"step {step + 1}: the loss is {value}; {_advice(job)}")
+        return {
+            "tokens": tokens,
+            "loss": value,
+            "cross_entropy": cross_entropy / tokens,
+            "divergence": None if teacher is None else divergence_sum / tokens,
+            "cut_mass": cut_mass / tokens,
+        }
 
     def _is_warm_start(self, step: int) -> bool:
         return step < self.job.warm_start_steps
 
-    def _losses(self, batch: Batch, step: int) -> tuple[TokenLosses, float]:
-        logits = self.forward(batch.input_ids, batch.attention_mask, batch.rows, batch.positions).float()
-        teacher = self.job.teacher
-        if teacher is None or self._is_warm_start(step):
-            return per_token_loss(_CROSS_ENTROPY, logits, None, batch.targets), 0.0
-        said = teacher(batch.input_ids, batch.attention_mask, batch.rows, batch.positions, batch.examples)
-        shared = logits[:, : teacher.vocabulary.shared_size]
-        return per_token_loss(self.job.objective, shared, said.logits, batch.targets), float(said.cut_mass.sum())
+    def _loss(
+        self, sequences: Sequence[TokenSequence], batch: Batch, weights: Tensor, teacher: Teacher | None
+    ) -> tuple[FusedLoss, float]:
+        """A micro-batch's share of the loss, and the teacher's mass on ids that the student lacks."""
+        hidden, head = self.forward(**batch.inputs()), self._head()
+        if teacher is None:
+            return fused_loss(_CROSS_ENTROPY, hidden, head, batch.targets, weights), 0.0
+        rows = teacher.rows(sequences, batch)
+        if self.job.shared_vocabulary is not None:
+            head = head.first_rows(self.job.shared_vocabulary)
+        loss = fused_loss(self.job.objective, hidden, head, batch.targets, weights, rows)
+        return loss, float(getattr(rows, "cut_mass", 0.0))
+
+    def _collate(self, sequences: Sequence[TokenSequence], prompt_in_loss: bool) -> Batch:
+        batch = collate(sequences, self.job.pad_id, prompt_in_loss, packed=self.job.pack)
+        return batch.to(self.accelerator.device)
+
+    def _head(self) -> Head:
+        return self.frozen_head or self._read_head()
+
+    def _read_head(self) -> Head:
+        # Outside of autocast, which sees the decoder only.
+        return head_of(self.job.model.base, torch.bfloat16 if self.job.autocast else None)
 
     def _sample(self, sampling: OnPolicySampling, sequences: list[TokenSequence], step: int) -> list[TokenSequence]:
         self.job.model.network.eval()
-        return sampling.sample(sequences, step)
+        with padded(self.job.model.base):
+            return sampling.sample(sequences, step)
 
     @torch.no_grad()
     def _validate(self) -> float | None:
@@ -203,12 +234,11 @@ class _Run:
         if not job.validation:
             return None
         job.model.network.eval()
-        total = 0.0
-        for micro in pack_micro_batches(job.validation, job.settings.micro_batch_tokens):
-            batch = collate(micro, job.pad_id, prompt_in_loss=False).to(self.accelerator.device)
-            logits = self.forward(batch.input_ids, batch.attention_mask, batch.rows, batch.positions).float()
-            total += float(torch.nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
-        loss = total / count_targets(job.validation, prompt_in_loss=False)
+        tokens, loss = count_targets(job.validation, prompt_in_loss=False), 0.0
+        for micro in plan_micro_batches(job.validation, job.settings.micro_batch_tokens, packed=job.pack):
+            batch = self._collate(micro, prompt_in_loss=False)
+            weights = token_weights(len(batch.targets), tokens, device=batch.targets.device)
+            loss += float(self._loss(micro, batch, weights, None)[0].total)
         if math.isfinite(loss) and (position.best_loss is None or loss < position.best_loss):
             position.best_step, position.best_loss = position.step, loss
             if position.step < len(self.windows):
@@ -243,16 +273,16 @@ def _make_optimizer(weights: dict[str, torch.nn.Parameter], job: Job) -> torch.o
         {"params": decayed, "weight_decay": job.settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    fused = next(iter(weights.values())).device.type == "cuda"
+    fused = next(iter(weights.values())).device.type in ("cpu", "cuda")
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=job.learning_rate, fused=fused)
 
 
-def _reduce(losses: TokenLosses, batch: Batch, objective: Objective, tokens: int, sequences: int) -> Tensor:
-    """This micro-batch's share of the step's loss."""
-    if objective.reduction == "token" or losses.divergence is None:
-        return token_mean_share(losses.total, tokens)
-    per_row = torch.bincount(batch.rows, minlength=batch.input_ids.shape[0])
-    return sequence_mean_share(losses.total, batch.rows, per_row, sequences)
+def _token_weights(batch: Batch, objective: Objective, tokens: int, sequences: int, *, with_teacher: bool) -> Tensor:
+    """What each target token of this micro-batch counts in the step's loss; cross-entropy alone is a token mean."""
+    if objective.reduction == "token" or not with_teacher:
+        return token_weights(len(batch.targets), tokens, device=batch.targets.device)
+    per_row = torch.bincount(batch.rows, minlength=len(batch.lengths))
+    return sequence_weights(batch.rows, per_row, sequences)
 
 
 def _advice(job: Job) -> str:

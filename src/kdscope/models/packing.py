@@ -1,0 +1,140 @@
+"""Several sequences in one row without padding: every layer sees all tokens, attention sees one sequence at a time.
+
+A padded batch of worked solutions is a quarter padding, and its attention is quadratic in the longest sequence. Packed,
+linear layers run on real tokens only, and attention runs causally within each sequence, without a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from transformers import AttentionInterface, PreTrainedModel
+
+from kdscope.errors import ModelError
+
+PACKED_ATTENTION = "kdscope_packed"
+_KNOWN = frozenset({"lengths", "sliding_window", "is_causal", "position_ids", "use_cache", "cache_position"})
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each sequence of a packed row; the signature is that of transformers' attention functions.
+
+    Args:
+        module: The attention layer.
+        query: [1, H, L, d], all sequences one after another.
+        key: [1, H_kv, L, d].
+        value: [1, H_kv, L, d].
+        attention_mask: Unused: the lengths say it all.
+        dropout: Probability that a weight is dropped.
+        scaling: Factor of the scores; 1 / sqrt(d) where None.
+        **more: `lengths`, and `sliding_window` where the layer has one.
+
+    Returns:
+        [1, L, H, d], and no weights.
+
+    Raises:
+        ModelError: No lengths were given, or the layer asks for something that is not done here.
+    """
+    lengths = more.get("lengths")
+    unknown = sorted(name for name, setting in more.items() if setting is not None and name not in _KNOWN)
+    if lengths is None or attention_mask is not None or unknown:
+        raise ModelError(f"{type(module).__name__} cannot attend to packed sequences (it passes {unknown})")
+    precision = query.dtype
+    if query.device.type == "cpu":
+        # torch's attention on a processor is slower in half precision, and less exact.
+        query, key, value = query.float(), key.float(), value.float()
+    parts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    grouped, window = query.shape[1] != key.shape[1], more.get("sliding_window")
+    attended = [
+        F.scaled_dot_product_attention(
+            q, k, v, dropout_p=dropout, scale=scaling, enable_gqa=grouped, **_visible(q.shape[2], window, q.device)
+        )
+        for q, k, v in parts
+    ]
+    return torch.cat(attended, dim=2).to(precision).transpose(1, 2), None
+
+
+def can_pack(model: PreTrainedModel) -> bool:
+    """Whether packed sequences give this model's own hidden states: tried on two of them, longer than any window.
+
+    Models whose layers mix positions by other means (recurrence, capped scores, sinks), or that do not hand the lengths
+    down to their attention, keep padded batches.
+    """
+    config = model.config.get_text_config()
+    if any(kind not in ("full_attention", "sliding_attention") for kind in getattr(config, "layer_types", None) or ()):
+        return False
+    device = next(model.parameters()).device
+    window = getattr(config, "sliding_window", None) or 0
+    lengths = (7, min(11 + window, 300))
+    ids = torch.arange(1, 1 + sum(lengths), device=device).unsqueeze(0) % config.vocab_size
+    positions = torch.cat([torch.arange(n, device=device) for n in lengths]).unsqueeze(0)
+    decoder = model.get_decoder()
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            alone = [decoder(input_ids=part, use_cache=False).last_hidden_state[0] for part in ids.split(lengths, 1)]
+            with packed(model):
+                together = decoder(input_ids=ids, position_ids=positions, use_cache=False, lengths=lengths)
+    except (ModelError, TypeError, ValueError, RuntimeError, KeyError):
+        return False
+    finally:
+        model.train(was_training)
+    expected, found = torch.cat(alone).float(), together.last_hidden_state[0].float()
+    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
+    return bool((found - expected).norm() < tolerance * expected.norm())
+
+
+@contextmanager
+def packed(model: PreTrainedModel, wanted: bool = True) -> Iterator[None]:
+    """The model attends to packed sequences inside the block, and as before after it.
+
+    A backward pass belongs inside too: with gradient checkpointing it runs attention again.
+    """
+    with _attention(model, PACKED_ATTENTION if wanted else None):
+        yield
+
+
+@contextmanager
+def padded(model: PreTrainedModel) -> Iterator[None]:
+    """The model attends in torch's ordinary way inside the block, such as for generation."""
+    with _attention(model, "sdpa" if model.config._attn_implementation == PACKED_ATTENTION else None):
+        yield
+
+
+@contextmanager
+def _attention(model: PreTrainedModel, name: str | None) -> Iterator[None]:
+    before = model.config._attn_implementation
+    if name is None or name == before:
+        yield
+        return
+    model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def _visible(length: int, window: int | None, device: torch.device) -> dict[str, Any]:
+    """What each position of one sequence sees: all before it, or the last `window` of them, itself included."""
+    if window is None or length <= window:
+        return {"is_causal": True}
+    ahead = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)[None, :]
+    return {"attn_mask": (ahead >= 0) & (ahead < window)}
+
+
+AttentionInterface.register(PACKED_ATTENTION, packed_attention)

@@ -1,0 +1,45 @@
+"""Where each student's knowledge of its teacher comes from: decided from the study alone, before anything runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kdscope.study.grid import Cell
+from kdscope.study.schema import DIVERGENCE_METHODS, Tuning
+
+Path = Literal["none", "words", "live", "replay", "replay + live", "expectation"]
+
+# What modules that hold an output head are called; an adapter on one makes the head train.
+_HEADS = frozenset({"lm_head", "embed_out", "output", "output_layer"})
+
+
+def signal_of(cell: Cell, asked: str) -> Path:
+    """Which path a cell takes.
+
+    - none: `sft`. words: `seqkd`, which learns from text the teacher wrote.
+    - live: the teacher runs on every batch, as the study may ask (`teacher_signal: live`), and as it must on every
+      sample of the student's own (`gkd` with on_policy_probability 1).
+    - replay: recorded hidden states of the teacher, for all other divergences; `gkd` replays where it trains on
+      references, and asks live where it trains on samples.
+    - expectation: forward KL with a frozen head, of which one vector a token is left to know.
+
+    It depends on the cell and on `asked` only: another cell in the study never changes how this one is trained.
+    """
+    method = cell.method
+    if method.name not in DIVERGENCE_METHODS:
+        return "none" if cell.teacher is None else "words"
+    sampled = method.name == "gkd" and method.on_policy_probability > 0
+    if asked == "live" or (sampled and method.on_policy_probability == 1):
+        return "live"
+    if sampled:
+        return "replay + live"
+    condensed = method.name == "forward_kl" and method.probability_epsilon == 0 and has_frozen_head(cell.student.tuning)
+    return "expectation" if condensed and asked == "auto" else "replay"
+
+
+def has_frozen_head(tuning: Tuning) -> bool:
+    """Whether the output head keeps its weights."""
+    if tuning.kind == "full":
+        return False
+    targets = () if isinstance(tuning.target_modules, str) else tuning.target_modules
+    return not any(name.split(".")[-1] in _HEADS for name in targets)
