@@ -17,6 +17,7 @@ from kdscope.teacher.positions_writer import PositionWriter
 
 TOKENS = {f"token {i}": i for i in range(64)}
 TOKENIZER = fingerprint_tokens(TOKENS)
+SMALL_PART = 400  # bytes: a few examples
 Recorded = dict[int, dict[str, Tensor]]
 
 

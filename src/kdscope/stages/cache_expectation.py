@@ -10,7 +10,7 @@ from kdscope.models.load import load_model, load_tokenizer
 from kdscope.pipeline.run import StageContext
 from kdscope.seeds import derive_seed
 from kdscope.stages.files import model_place
-from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording, replay
+from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording, publish, replay
 from kdscope.stages.training_data import training_sequences
 from kdscope.stages.training_setup import use_threads
 from kdscope.teacher.expectation import expect
@@ -51,6 +51,5 @@ def run(context: StageContext) -> None:
         context.progress.update(seen, len(sequences), "sequences")
     tokens = count_targets(sequences, prompt_in_loss)
     writer.finish({TEACHER_ROWS: reader.facts[TEACHER_ROWS], "cut_mass": cut_mass / tokens})
-    for file in sorted((context.scratch / "recording").iterdir()):
-        file.rename(context.output / file.name)
+    publish(context.scratch / "recording", context.output)
     context.facts.update(target_tokens=tokens)

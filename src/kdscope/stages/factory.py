@@ -5,9 +5,8 @@ Only what changes a result is a parameter; where things lie (paths, device, thre
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kdscope.models.hardware import resolve_device, resolve_dtype
@@ -16,13 +15,12 @@ from kdscope.pipeline.stage import Cost, Stage
 from kdscope.stages import STAGE_VERSIONS
 from kdscope.stages.estimate import Sizes
 from kdscope.stages.identity import model_source_place, source_identity
+from kdscope.stages.parameters import expectation_label, method_parameters, teacher_label, threads_of
 from kdscope.stages.rows import content_of, content_of_task, source_place, split_settings, task_place
 from kdscope.stages.signal import signal_of
 from kdscope.study.data import DataSource
 from kdscope.study.grid import Cell
-from kdscope.study.schema import Runtime, Student, Study, Teacher, Training, Tuning
-
-_DIVERGENCES = {"sft": "none", "seqkd": "none", "gkd": "jsd"}
+from kdscope.study.schema import Student, Study, Teacher, Training, Tuning
 
 
 @dataclass
@@ -45,6 +43,7 @@ class StageFactory:
     def __post_init__(self) -> None:
         self.device = resolve_device(self.study.runtime.device)
         self.dtype = resolve_dtype(self.study.runtime.dtype, self.device)
+        self.sizes = replace(self.sizes, bytes_per_weight=4 if self.dtype == "float32" else 2)
 
     def data(self, teacher: Teacher | None = None) -> Stage:
         """Training and validation examples: a teacher's own where it has some, or the study's."""
@@ -159,11 +158,15 @@ class StageFactory:
             **self._answered(teacher, condition),
         }
         cost = self.sizes.expectation(
-            self.sizes.of(cell.student), self.sizes.of(teacher), self.study.training, prompt_in_loss, bool(self.prompts())
+            self.sizes.of(cell.student),
+            self.sizes.of(teacher),
+            self.study.training,
+            prompt_in_loss,
+            bool(self.prompts()),
         )
-        places = {"base": model_source_place(cell.student), "teacher_base": model_source_place(teacher)}
+        context = self._context(base=model_source_place(cell.student), teacher_base=model_source_place(teacher))
         label = f"expectations of {teacher_label(teacher, condition)} for {expectation_label(cell)}"
-        return make_stage("cache_expectation", label, parameters, inputs, context=self._context(**places), cost=cost)
+        return make_stage("cache_expectation", label, parameters, inputs, context=context, cost=cost)
 
     def distilled(self, cell: Cell) -> Stage:
         """One trained student."""
@@ -271,16 +274,8 @@ class StageFactory:
         return "published_training" if self.study.template == "published" else self.study.template
 
     def _context(self, checkpoint_every_steps: int | None = None, **places: JSON) -> dict[str, JSON]:
-        context: dict[str, JSON] = {"device": self.device, "threads": _threads(self.study.runtime), **places}
+        context: dict[str, JSON] = {"device": self.device, "threads": threads_of(self.study.runtime), **places}
         return context | ({"checkpoint_every_steps": checkpoint_every_steps} if checkpoint_every_steps else {})
-
-
-def _threads(runtime: Runtime) -> int | None:
-    """CPU threads of every process that works on the study; None leaves it to torch."""
-    if runtime.threads is not None or runtime.workers == 1:
-        return runtime.threads
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // runtime.workers)
 
 
 def make_stage(
@@ -288,36 +283,3 @@ def make_stage(
 ) -> Stage:
     """A stage at its present code version."""
     return Stage(kind, label, STAGE_VERSIONS[kind], parameters, inputs, **extra)
-
-
-def teacher_label(teacher: Teacher, condition: str) -> str:
-    """How tables and labels name a teacher in one of its conditions."""
-    return f"teacher/{teacher.name}" if condition == "adapted" else f"teacher/{teacher.name}@base"
-
-
-def expectation_label(cell: Cell) -> str:
-    """How the temperature and noise of an expectation are told."""
-    noise = f", noise {cell.teacher_noise_std:g} seed {cell.seed}" if cell.teacher_noise_std else ""
-    return f"{cell.student.name}'s head at T {cell.kd_temperature:g}{noise}"
-
-
-def method_parameters(cell: Cell) -> dict[str, JSON]:
-    """What a cell's method comes down to; settings that do not apply are left at neutral values."""
-    method = cell.method
-    sampled = method.name == "gkd"
-    warm: dict[str, JSON] = {"warm_start_steps": method.warm_start_steps} if method.warm_start_steps else {}
-    adaptive: dict[str, JSON] = {"head_mass": method.head_mass} if method.name == "adaptive_kl" else {}
-    return warm | adaptive | {
-        "divergence": _DIVERGENCES.get(method.name, method.name),
-        "kd_weight": cell.kd_weight if cell.kd_weight is not None else 0.0,
-        "temperature": cell.kd_temperature if cell.kd_temperature is not None else 1.0,
-        "teacher_noise_std": cell.teacher_noise_std or 0.0,
-        "beta": method.beta,
-        "skew": method.skew,
-        "on_policy_probability": method.on_policy_probability if sampled else 0.0,
-        "sampling_temperature": method.sampling_temperature if sampled else 1.0,
-        "t2_scale": method.t2_scale,
-        "prompt_in_loss": method.prompt_in_loss,
-        "reduction": method.reduction,
-        "probability_epsilon": method.probability_epsilon,
-    }

@@ -9,7 +9,8 @@ from pathlib import Path
 from kdscope.pipeline.fingerprint import JSON, HashCache
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.stages.estimate import Sizes
-from kdscope.stages.factory import StageFactory, make_stage, teacher_label
+from kdscope.stages.factory import StageFactory, make_stage
+from kdscope.stages.parameters import teacher_label
 from kdscope.study.grid import Cell, expand_cells
 from kdscope.study.schema import Study, Teacher
 

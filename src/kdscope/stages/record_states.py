@@ -14,7 +14,7 @@ from kdscope.models.load import load_tokenizer
 from kdscope.models.packing import can_pack, packed
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.files import model_place
-from kdscope.stages.recordings import TEACHER_ROWS
+from kdscope.stages.recordings import TEACHER_ROWS, publish
 from kdscope.stages.training_data import training_sequences
 from kdscope.stages.training_setup import load_frozen, use_threads
 from kdscope.teacher.layout import fingerprint_tokens, hidden_layout
@@ -45,8 +45,7 @@ def run(context: StageContext) -> None:
     _record(context, model, tokenizer, writer, sequences)
     writer.finish({TEACHER_ROWS: head.weight.shape[0]})
     save_head(context.scratch / "recording", head)
-    for file in sorted((context.scratch / "recording").iterdir()):
-        file.rename(context.output / file.name)
+    publish(context.scratch / "recording", context.output)
     context.facts.update(target_tokens=sum(len(s.token_ids) - s.first_target(layout.prompt_in_loss) for s in sequences))
 
 

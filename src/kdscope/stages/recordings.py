@@ -37,6 +37,15 @@ def open_recording(
     return reader
 
 
+def publish(recording: Path, output: Path) -> None:
+    """Move a finished recording out of the scratch folder.
+
+    Last parts first: what a kill leaves behind then begins with part 0, and the recording goes on from there.
+    """
+    for file in sorted(recording.iterdir(), reverse=True):
+        file.rename(output / file.name)
+
+
 def replay(
     reader: PositionReader, device: torch.device, match: VocabularyMatch, noise_std: float, noise_seed: int
 ) -> ReplayTeacher:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from kdscope.models.source import read_config
 from kdscope.study.grid import Cell
-from kdscope.study.schema import DIVERGENCE_METHODS, Tuning
+from kdscope.study.schema import DIVERGENCE_METHODS, Student
 
 Path = Literal["none", "words", "live", "replay", "replay + live", "expectation"]
 
@@ -21,7 +22,7 @@ def signal_of(cell: Cell, asked: str) -> Path:
       sample of the student's own (`gkd` with on_policy_probability 1).
     - replay: recorded hidden states of the teacher, for all other divergences; `gkd` replays where it trains on
       references, and asks live where it trains on samples.
-    - expectation: forward KL with a frozen head, of which one vector a token is left to know.
+    - expectation: forward KL with a frozen head that is linear, of which one vector a token is left to know.
 
     It depends on the cell and on `asked` only: another cell in the study never changes how this one is trained.
     """
@@ -33,13 +34,23 @@ def signal_of(cell: Cell, asked: str) -> Path:
         return "live"
     if sampled:
         return "replay + live"
-    condensed = method.name == "forward_kl" and method.probability_epsilon == 0 and has_frozen_head(cell.student.tuning)
+    condensed = method.name == "forward_kl" and method.probability_epsilon == 0 and has_frozen_linear_head(cell.student)
     return "expectation" if condensed and asked == "auto" else "replay"
 
 
-def has_frozen_head(tuning: Tuning) -> bool:
-    """Whether the output head keeps its weights."""
+def has_frozen_linear_head(student: Student) -> bool:
+    """Whether the output head keeps its weights, and its logits are not capped.
+
+    Of a hub model nothing is read before it runs: should its head turn out to be capped, the expectation is refused.
+    """
+    tuning = student.tuning
     if tuning.kind == "full":
         return False
     targets = () if isinstance(tuning.target_modules, str) else tuning.target_modules
-    return not any(name.split(".")[-1] in _HEADS for name in targets)
+    if any(name.split(".")[-1] in _HEADS for name in targets):
+        return False
+    try:
+        config = read_config(student.path) if student.path is not None else {}
+    except (OSError, ValueError):
+        return True  # the model's own check will say what is wrong with it
+    return config.get("text_config", config).get("final_logit_softcapping") is None

@@ -26,6 +26,7 @@ from kdscope.stages.training_data import encode_examples, training_sequences
 from kdscope.training.checkpoints import Checkpoints, Position
 from kdscope.training.loop import Job, train
 
+
 @dataclass(frozen=True)
 class Prepared:
     """A model about to train, its tokenizer and its data."""

@@ -9,10 +9,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kdscope.data.batches import Batch, TokenSequence
-from kdscope.objectives import Expectation, TeacherRows
+if TYPE_CHECKING:  # planning asks this package for sizes, and must not load torch
+    from kdscope.data.batches import Batch, TokenSequence
+    from kdscope.objectives import Expectation, TeacherRows
 
 __all__ = ["Teacher"]
 

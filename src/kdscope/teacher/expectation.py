@@ -43,7 +43,7 @@ def expect(
         vectors [N, D] (the head's scale not included), entropy [N] in nats, bias [N]; on the head's device.
 
     Raises:
-        ObjectiveError: The head caps its logits, so that they are not linear; or it has too few rows; or T is not positive.
+        ObjectiveError: The head caps its logits, so that they are not linear, or has too few rows; or T <= 0.
     """
     check_temperature(temperature)
     if student_head.softcap is not None:

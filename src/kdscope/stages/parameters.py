@@ -1,0 +1,56 @@
+"""What a cell and a machine come down to as parameters, and how tables and labels name them."""
+
+from __future__ import annotations
+
+import os
+
+from kdscope.pipeline.fingerprint import JSON
+from kdscope.study.grid import Cell
+from kdscope.study.schema import Runtime, Teacher
+
+_DIVERGENCES = {"sft": "none", "seqkd": "none", "gkd": "jsd"}
+
+
+def threads_of(runtime: Runtime) -> int | None:
+    """CPU threads of every process that works on the study; None leaves it to torch."""
+    if runtime.threads is not None or runtime.workers == 1:
+        return runtime.threads
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // runtime.workers)
+
+
+def teacher_label(teacher: Teacher, condition: str) -> str:
+    """How tables and labels name a teacher in one of its conditions."""
+    return f"teacher/{teacher.name}" if condition == "adapted" else f"teacher/{teacher.name}@base"
+
+
+def expectation_label(cell: Cell) -> str:
+    """How the temperature and noise of an expectation are told."""
+    noise = f", noise {cell.teacher_noise_std:g} seed {cell.seed}" if cell.teacher_noise_std else ""
+    return f"{cell.student.name}'s head at T {cell.kd_temperature:g}{noise}"
+
+
+def method_parameters(cell: Cell) -> dict[str, JSON]:
+    """What a cell's method comes down to; settings that do not apply are left at neutral values."""
+    method = cell.method
+    sampled = method.name == "gkd"
+    warm: dict[str, JSON] = {"warm_start_steps": method.warm_start_steps} if method.warm_start_steps else {}
+    adaptive: dict[str, JSON] = {"head_mass": method.head_mass} if method.name == "adaptive_kl" else {}
+    return (
+        warm
+        | adaptive
+        | {
+            "divergence": _DIVERGENCES.get(method.name, method.name),
+            "kd_weight": cell.kd_weight if cell.kd_weight is not None else 0.0,
+            "temperature": cell.kd_temperature if cell.kd_temperature is not None else 1.0,
+            "teacher_noise_std": cell.teacher_noise_std or 0.0,
+            "beta": method.beta,
+            "skew": method.skew,
+            "on_policy_probability": method.on_policy_probability if sampled else 0.0,
+            "sampling_temperature": method.sampling_temperature if sampled else 1.0,
+            "t2_scale": method.t2_scale,
+            "prompt_in_loss": method.prompt_in_loss,
+            "reduction": method.reduction,
+            "probability_epsilon": method.probability_epsilon,
+        }
+    )
