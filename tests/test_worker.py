@@ -26,7 +26,7 @@ TRAINED = ["train cut/forward_kl-T1/big/s0", "train cut/sft/s0"]
 
 
 def rewrite(folder: Path, **runtime: Any) -> Path:
-    """A study of 17 stages, most of which can run beside another one."""
+    """A study of 18 stages, most of which can run beside another one."""
     return write_study(folder, methods=["sft", "forward_kl"], runtime={"device": "cpu", **runtime})
 
 
@@ -54,7 +54,7 @@ def alone(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
     shutil.copytree(models, folder)
     rewrite(folder, threads=1)
     with start(folder) as process:
-        assert count(read(process)) == {"executed": 17, "reused": 0, "failed": 0, "blocked": 0}
+        assert count(read(process)) == {"executed": 18, "reused": 0, "failed": 0, "blocked": 0}
     return tables(folder)
 
 
@@ -122,8 +122,8 @@ def test_two_workers_make_the_same_tables_and_the_second_run_starts_none(
     with start(world) as process:
         events = read(process)
     assert tables(world) == alone
-    assert count(events) == {"executed": 17, "reused": 0, "failed": 0, "blocked": 0}
-    assert len(set(told(events, "finished"))) == len(told(events, "finished")) == 17
+    assert count(events) == {"executed": 18, "reused": 0, "failed": 0, "blocked": 0}
+    assert len(set(told(events, "finished"))) == len(told(events, "finished")) == 18
     assert told(events, "reused") == told(events, "waiting") == []
     order = [(event["event"], event["label"]) for event in events if event["event"] in ("started", "finished")]
     at_work = [sum(1 if name == "started" else -1 for name, _ in order[:end]) for end in range(len(order))]
@@ -132,7 +132,7 @@ def test_two_workers_make_the_same_tables_and_the_second_run_starts_none(
     monkeypatch.setattr(Crew, "give", None)
     began = time.monotonic()
     result = api.run_study(Path("study.yaml"))
-    assert (result.run.executed, len(result.run.reused)) == ([], 17)
+    assert (result.run.executed, len(result.run.reused)) == ([], 18)
     assert time.monotonic() - began < 5
 
 
@@ -186,7 +186,7 @@ def test_workers_share_the_cores(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     plan, _ = api.plan_study(rewrite(tmp_path, **runtime), tmp_path / "store")
     computing = [stage for stage in in_order([plan.report]) if "threads" in stage.context]
-    assert {stage.kind for stage in computing} == {"adapt_teacher", "distil_student", "evaluate_model"}
+    assert {stage.kind for stage in computing} == {"adapt_teacher", "record_states", "distil_student", "evaluate_model"}
     assert {stage.context["threads"] for stage in computing} == {threads}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -29,3 +31,11 @@ def draw() -> Draw:
         return both[0], both[1]
 
     return logits
+
+
+@pytest.fixture(scope="session")
+def trl_jsd() -> Any:
+    """TRL's function; importing TRL warns of things that are none of our business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("trl.experimental.gkd").GKDTrainer.generalized_jsd_loss

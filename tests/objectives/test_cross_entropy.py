@@ -46,13 +46,18 @@ def test_huge_logits_do_not_overflow() -> None:
     [
         (torch.tensor([0, -100]), "target -100 is no index of 3 logits"),
         (torch.tensor([3, 0]), "target 3 is no index"),
-        (torch.tensor([0]), "not \\[2, 3\\] and \\[1\\]"),
+        (torch.tensor([0]), "2 tokens need as many targets, not \\[1\\]"),
         (torch.tensor([0, 1], dtype=torch.int32), "int64"),
     ],
 )
 def test_refuses_targets_that_are_no_tokens(targets: Tensor, message: str) -> None:
     with pytest.raises(ObjectiveError, match=message):
         cross_entropy(torch.zeros(2, 3), targets)
+
+
+def test_refuses_logits_of_another_shape() -> None:
+    with pytest.raises(ObjectiveError, match=r"not \[1, 2, 3\]"):
+        cross_entropy(torch.zeros(1, 2, 3), torch.zeros(1, dtype=torch.int64))
 
 
 def test_no_tokens_no_values() -> None:

@@ -9,13 +9,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import rel_entr, softmax
 from torch import Tensor
 
 from kdscope.errors import ObjectiveError
+from kdscope.objectives.adaptive_kl import adaptive_kl
 from kdscope.objectives.forward_kl import forward_kl
 from kdscope.objectives.jsd import jsd
 from kdscope.objectives.reverse_kl import reverse_kl
@@ -41,6 +42,10 @@ ALL = {
     "total_variation": total_variation,
 }
 every_divergence = pytest.mark.parametrize("divergence", ALL.values(), ids=ALL.keys())
+# Its weights are constants of the gradient and jump with the head: what follows from smoothness does not hold of it.
+also_adaptive = pytest.mark.parametrize(
+    "divergence", [*ALL.values(), adaptive_kl, partial(adaptive_kl, head_mass=0.9)], ids=[*ALL, "akl(.5)", "akl(.9)"]
+)
 
 
 def scipy_divergence(name: str, p: Array, q: Array) -> Array:
@@ -126,7 +131,7 @@ def test_gradient_with_epsilon(divergence: Function, draw: Draw) -> None:
     assert torch.autograd.gradcheck(lambda z: divergence(teacher, z, probability_epsilon=1e-3), (student,))
 
 
-@every_divergence
+@also_adaptive
 def test_equal_distributions_give_zero_and_no_gradient(divergence: Function, draw: Draw) -> None:
     teacher, _ = draw(spread=10.0)
     student = teacher.clone().requires_grad_()
@@ -137,7 +142,7 @@ def test_equal_distributions_give_zero_and_no_gradient(divergence: Function, dra
     assert student.grad.abs().max() < 1e-14
 
 
-@every_divergence
+@also_adaptive
 def test_gradient_reaches_only_the_student(divergence: Function, draw: Draw) -> None:
     teacher, student = (logits.requires_grad_() for logits in draw())
     divergence(teacher, student).sum().backward()
@@ -164,6 +169,7 @@ def test_never_negative_and_blind_to_a_constant(
 
 
 @given(logits=arrays(np.float64, (2, 3, 6), elements=st.floats(-800, 800)), weight=st.floats(0.01, 0.99))
+@example(logits=np.full((2, 3, 6), -742.0) + 742.0 * np.eye(6)[0], weight=0.03)  # smaller still when mixed
 @settings(max_examples=100, deadline=None)
 def test_bounds_hold_even_when_the_distributions_hardly_touch(logits: Array, weight: float) -> None:
     teacher, student = torch.from_numpy(logits)
@@ -191,7 +197,7 @@ def test_jsd_over_beta_tends_to_the_kl_at_the_ends(draw: Draw) -> None:
     torch.testing.assert_close(nearly, jsd(teacher, student, beta=0.0), rtol=1e-4, atol=1e-6)
 
 
-@every_divergence
+@also_adaptive
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_low_precision_is_computed_in_float32(divergence: Function, dtype: torch.dtype, draw: Draw) -> None:
     teacher, student = (logits.to(dtype) for logits in draw(tokens=5, vocabulary=3000))
@@ -242,6 +248,15 @@ def test_reverse_kl_where_the_teacher_cannot_say_a_token(draw: Draw) -> None:
     assert student.grad.isfinite().all()
 
 
+@also_adaptive
+@pytest.mark.parametrize("side", ["teacher", "student"])
+def test_a_logit_that_is_no_number_is_not_hidden(divergence: Function, side: str, draw: Draw) -> None:
+    teacher, student = draw()
+    {"teacher": teacher, "student": student}[side][3, 1] = math.nan
+    values = divergence(teacher, student)
+    assert values.isnan().tolist() == [row == 3 for row in range(len(values))]
+
+
 def test_probabilities_that_underflow_in_float32_still_count() -> None:
     teacher, student = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, -200.0]])
     assert forward_kl(teacher, student).item() == pytest.approx(100 - math.log(2), rel=1e-6)
@@ -263,7 +278,7 @@ def test_epsilon_is_the_published_arithmetic(draw: Draw) -> None:
     assert (forward - forward_kl(teacher, student, temperature=2.0)).abs().min() > 1e-5
 
 
-@every_divergence
+@also_adaptive
 def test_refuses_what_it_is_not_defined_for(divergence: Function) -> None:
     with pytest.raises(ObjectiveError, match=r"teacher \[2, 3\], student \[2, 4\]"):
         divergence(torch.zeros(2, 3), torch.zeros(2, 4))
@@ -280,6 +295,7 @@ def test_refuses_what_it_is_not_defined_for(divergence: Function) -> None:
         (partial(jsd, beta=1.5), "beta"),
         (partial(jsd, beta=math.nan), "beta"),
         (partial(skew_kl, skew=1.0), "skew"),
+        (partial(adaptive_kl, head_mass=1.0), "head_mass"),
         (partial(skew_reverse_kl, skew=-0.1), "skew"),
         (partial(forward_kl, probability_epsilon=-1e-9), "probability_epsilon"),
         (partial(reverse_kl, probability_epsilon=1.0), "probability_epsilon"),

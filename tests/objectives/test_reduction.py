@@ -1,4 +1,4 @@
-"""However a window is cut, padded or ordered, its shares add up to the same mean."""
+"""However a window is cut, padded or ordered, its weights make the same mean."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kdscope.errors import ObjectiveError
-from kdscope.objectives.reduction import sequence_mean_share, token_mean_share
-from kdscope.objectives.settings import Objective, per_token_loss
+from kdscope.objectives import Head, Objective, fused_loss, sequence_weights, token_weights
+from tests.objectives.students import GivenLogits
 
 windows = st.lists(st.lists(st.floats(0, 50), min_size=1, max_size=6), min_size=1, max_size=8)
+EXACT = torch.float64
 
 
 def flatten(window: list[list[float]]) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,14 +27,14 @@ def flatten(window: list[list[float]]) -> tuple[Tensor, Tensor, Tensor]:
 
 @given(window=windows, cuts=st.lists(st.integers(0, 48), max_size=5))
 @settings(max_examples=100, deadline=None)
-def test_shares_of_unequal_micro_batches_add_up(window: list[list[float]], cuts: list[int]) -> None:
+def test_weighted_sums_of_unequal_micro_batches_add_up(window: list[list[float]], cuts: list[int]) -> None:
     losses, ids, lengths = flatten(window)
     by_token, by_sequence = 0.0, 0.0
     edges = [0, *sorted(min(cut, len(losses)) for cut in cuts), len(losses)]
     for start, stop in pairwise(edges):  # empty micro-batches and cut sequences included
-        part = slice(start, stop)
-        by_token += token_mean_share(losses[part], len(losses)).item()
-        by_sequence += sequence_mean_share(losses[part], ids[part], lengths, len(window)).item()
+        part = losses[start:stop]
+        by_token += (token_weights(len(part), len(losses), dtype=EXACT) @ part).item()
+        by_sequence += (sequence_weights(ids[start:stop], lengths, len(window), dtype=EXACT) @ part).item()
     everything = [loss for sequence in window for loss in sequence]
     assert by_token == pytest.approx(math.fsum(everything) / len(everything), rel=1e-12)
     means = [math.fsum(sequence) / len(sequence) for sequence in window]
@@ -43,17 +44,18 @@ def test_shares_of_unequal_micro_batches_add_up(window: list[list[float]], cuts:
 @given(window=windows, order=st.randoms(use_true_random=False))
 @settings(max_examples=50, deadline=None)
 def test_the_order_of_tokens_does_not_matter(window: list[list[float]], order: object) -> None:
-    losses, ids, lengths = flatten(window)
-    shuffled = list(range(len(losses)))
+    _, ids, lengths = flatten(window)
+    shuffled = list(range(len(ids)))
     order.shuffle(shuffled)  # type: ignore[attr-defined]
-    whole = sequence_mean_share(losses, ids, lengths, len(window))
-    torch.testing.assert_close(sequence_mean_share(losses[shuffled], ids[shuffled], lengths, len(window)), whole)
+    weights = sequence_weights(ids, lengths, len(window))
+    assert torch.equal(sequence_weights(ids[shuffled], lengths, len(window)), weights[shuffled])
+    assert weights.sum().item() == pytest.approx(1.0, abs=1e-6)
 
 
 def test_the_two_reductions_differ_where_lengths_do() -> None:
     losses, ids, lengths = flatten([[1.0, 1.0, 1.0], [5.0]])
-    assert token_mean_share(losses, 4).item() == 2.0
-    assert sequence_mean_share(losses, ids, lengths, 2).item() == 3.0
+    assert token_weights(4, 4).double() @ losses == 2.0
+    assert sequence_weights(ids, lengths, 2, dtype=EXACT) @ losses == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("reduction", ["token", "sequence"])
@@ -65,56 +67,48 @@ def test_padding_and_accumulation_do_not_change_a_gradient(reduction: str) -> No
     teacher = torch.randn(4, 7, 9, generator=generator, dtype=torch.float64)
     targets = torch.randint(9, (4, 7), generator=generator)
     mask = torch.arange(7) < lengths[:, None]
-    start = torch.randn(6, 9, generator=generator, dtype=torch.float64)
+    start = torch.randn(9, 6, generator=generator, dtype=torch.float64)
     objective = Objective("forward_kl", 0.4, temperature=2.0)
 
     def gradient(batches: list[list[int]], padding: int) -> Tensor:
-        head = start.clone().requires_grad_()
+        weight = start.clone().requires_grad_()
         for rows in batches:
             wide = torch.nn.functional.pad(hidden[rows], (0, 0, 0, padding), value=1e3)
-            kept = torch.nn.functional.pad(mask[rows], (0, padding))
-            chosen = mask[rows]
-            losses = per_token_loss(objective, wide[kept] @ head, teacher[rows][chosen], targets[rows][chosen]).total
+            kept, chosen = torch.nn.functional.pad(mask[rows], (0, padding)), mask[rows]
             ids = torch.tensor(rows)[:, None].expand(-1, 7)[chosen]
             if reduction == "token":
-                token_mean_share(losses, int(lengths.sum())).backward()
+                weights = token_weights(len(ids), int(lengths.sum()), dtype=EXACT)
             else:
-                sequence_mean_share(losses, ids, lengths, 4).backward()
-        assert head.grad is not None
-        return head.grad
+                weights = sequence_weights(ids, lengths, 4, dtype=EXACT)
+            said = GivenLogits(teacher[rows][chosen])
+            fused_loss(objective, wide[kept], Head(weight), targets[rows][chosen], weights, said).total.backward()
+        assert weight.grad is not None
+        return weight.grad
 
     whole = gradient([[0, 1, 2, 3]], padding=0)
     torch.testing.assert_close(gradient([[0, 3, 2], [1]], padding=4), whole, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(gradient([[0], [1], [2], [3]], padding=1), whole, rtol=1e-12, atol=1e-14)
 
 
-def test_half_precision_losses_are_summed_in_float32() -> None:
-    losses = torch.ones(4097, dtype=torch.bfloat16)  # a bfloat16 sum rounds 4097 to 4096
-    share = token_mean_share(losses, 1)
-    assert share.dtype == torch.float32
-    assert share.item() == 4097.0
-    ids = torch.zeros(4097, dtype=torch.int64)
-    assert sequence_mean_share(losses, ids, torch.tensor([4097]), 1).item() == pytest.approx(1.0, abs=1e-5)
+def test_float32_unless_asked() -> None:
+    ids, lengths = torch.tensor([0, 0]), torch.tensor([2])
+    assert token_weights(3, 7).dtype == sequence_weights(ids, lengths, 1).dtype == torch.float32
+    assert token_weights(3, 7, dtype=EXACT).tolist() == [1 / 7] * 3
+    assert sequence_weights(ids, lengths, 5, dtype=EXACT).tolist() == [0.1] * 2
 
 
-def test_a_rank_without_tokens_adds_nothing_but_stays_in_the_graph() -> None:
-    head = torch.ones(3, requires_grad=True)
-    share = token_mean_share((torch.zeros(0, 3) * head).sum(-1), 5)
-    share.backward()
-    assert share.item() == 0.0
-    assert head.grad is not None
-    assert head.grad.abs().sum() == 0.0
+def test_no_tokens_no_weights() -> None:
+    assert token_weights(0, 5).shape == (0,)
+    assert sequence_weights(torch.zeros(0, dtype=torch.int64), torch.tensor([3]), 1).shape == (0,)
 
 
 def test_refuses_what_has_no_mean() -> None:
-    one, zero = torch.ones(1), torch.zeros(1, dtype=torch.int64)
+    zero = torch.zeros(1, dtype=torch.int64)
     with pytest.raises(ObjectiveError, match="total_tokens must be positive, not 0"):
-        token_mean_share(one, 0)
+        token_weights(1, 0)
     with pytest.raises(ObjectiveError, match="total_sequences must be positive"):
-        sequence_mean_share(one, zero, torch.tensor([1]), 0)
-    with pytest.raises(ObjectiveError, match=r"not \[1, 1\]"):
-        token_mean_share(one[None], 1)
-    with pytest.raises(ObjectiveError, match="as many sequence_ids"):
-        sequence_mean_share(one, torch.tensor([0, 0]), torch.tensor([2]), 1)
+        sequence_weights(zero, torch.tensor([1]), 0)
+    with pytest.raises(ObjectiveError, match=r"not \[1, 1\] and \[1\]"):
+        sequence_weights(zero[None], torch.tensor([1]), 1)
     with pytest.raises(ObjectiveError, match="counts as empty"):
-        sequence_mean_share(one, zero, torch.tensor([0]), 1)
+        sequence_weights(zero, torch.tensor([0]), 1)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
 from kdscope.errors import ObjectiveError
+from kdscope.objectives.adaptive_kl import adaptive_kl
 from kdscope.objectives.cross_entropy import cross_entropy
 from kdscope.objectives.forward_kl import forward_kl
 from kdscope.objectives.jsd import jsd
 from kdscope.objectives.reverse_kl import reverse_kl
-from kdscope.objectives.settings import Objective, per_token_loss
+from kdscope.objectives.settings import Divergence, Objective, per_token_loss
 from kdscope.objectives.skew_kl import skew_kl, skew_reverse_kl
 from kdscope.objectives.total_variation import total_variation
 
@@ -62,6 +63,10 @@ def test_t2_scale_reaches_the_loss_but_not_the_log(worked_example: tuple[Tensor,
         (
             Objective("skew_reverse_kl", 1.0, skew=0.3, temperature=3.0),
             lambda p, q: skew_reverse_kl(p, q, skew=0.3, temperature=3.0),
+        ),
+        (
+            Objective("adaptive_kl", 1.0, head_mass=0.3, temperature=3.0),
+            lambda p, q: adaptive_kl(p, q, head_mass=0.3, temperature=3.0),
         ),
         (Objective("total_variation", 1.0, temperature=3.0), lambda p, q: total_variation(p, q, temperature=3.0)),
         (
@@ -153,6 +158,8 @@ def test_a_missing_teacher_is_named(draw: Draw) -> None:
         ({"temperature": 0.0}, "temperature"),
         ({"beta": -0.1}, "beta"),
         ({"skew": 1.0}, "skew"),
+        ({"head_mass": 0.0}, "head_mass"),
+        ({"head_mass": 1.0}, "head_mass"),
         ({"probability_epsilon": -1e-9}, "probability_epsilon"),
         ({"divergence": "jsd", "probability_epsilon": 1e-9}, "not for jsd"),
     ],
@@ -161,6 +168,21 @@ def test_refuses_settings_out_of_range(wrong: dict[str, Any], message: str) -> N
     settings: dict[str, Any] = {"divergence": "forward_kl", "kd_weight": 0.5} | wrong
     with pytest.raises(ObjectiveError, match=message):
         Objective(**settings)
+
+
+def test_the_factors_of_the_mixture() -> None:
+    objective = Objective("jsd", 0.3, temperature=2.0, t2_scale=True)
+    assert (objective.reference_factor, objective.divergence_factor) == (0.7, 0.3 * 4.0)
+    alone = Objective("none", 0.3, temperature=2.0, t2_scale=True)
+    assert (alone.reference_factor, alone.divergence_factor) == (1.0, 0.0)
+    with pytest.raises(ObjectiveError, match="no divergence"):
+        _ = alone.kernel
+
+
+def test_every_divergence_has_its_kernel(draw: Draw) -> None:
+    """A name that `Divergence` allows and nobody implements would fail only in the middle of a study."""
+    for name in set(get_args(Divergence)) - {"none"}:
+        assert per_token_loss(Objective(name, 1.0), *reversed(draw()), TARGETS).total.shape == TARGETS.shape
 
 
 def test_an_objective_does_not_change() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,14 +12,6 @@ from torch import Tensor
 from kdscope.objectives.jsd import jsd
 
 Draw = Callable[..., tuple[Tensor, Tensor]]
-
-
-@pytest.fixture(scope="module")
-def trl_jsd() -> Any:
-    """TRL's function; importing TRL warns of things that are none of our business."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("trl.experimental.gkd").GKDTrainer.generalized_jsd_loss
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])

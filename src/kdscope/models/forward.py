@@ -43,9 +43,11 @@ class SelectedStates(torch.nn.Module):
                 (`models.packing`).
         """
         inputs: dict[str, Any] = (
-            {"attention_mask": attention_mask} if lengths is None else {"position_ids": position_ids, "lengths": lengths}
+            {"attention_mask": attention_mask}
+            if lengths is None
+            else {"position_ids": position_ids, "lengths": lengths}
         )
-        states = self.model.get_decoder()(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
+        states: Tensor = self.model.get_decoder()(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
         return states.flatten(0, 1)[selected]
 
 
@@ -74,14 +76,14 @@ def head_of(model: PreTrainedModel, dtype: torch.dtype | None = None) -> Head:
     )
 
 
-def _effective_weight(layer: torch.nn.Module | None) -> Tensor:
+def _effective_weight(layer: Any) -> Tensor:
     weight = getattr(layer, "weight", None)
     if not isinstance(weight, Tensor) or weight.ndim != 2:
         raise ModelError(f"the output head is a {type(layer).__name__}, not a linear layer")
     for adapter in getattr(layer, "active_adapters", ()):
-        if layer.lora_dropout[adapter].p if hasattr(layer.lora_dropout[adapter], "p") else 0:  # type: ignore[union-attr]
+        if getattr(layer.lora_dropout[adapter], "p", 0.0) > 0:
             raise ModelError("LoRA on the output head works without dropout only; leave lm_head out of target_modules")
-        weight = weight + layer.get_delta_weight(adapter)  # type: ignore[operator]
+        weight = weight + layer.get_delta_weight(adapter)
     return weight
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
 from kdscope.errors import ModelError
+from kdscope.models.short_attention import LONGEST, short_causal_attention
 
 PACKED_ATTENTION = "kdscope_packed"
 _KNOWN = frozenset({"lengths", "sliding_window", "is_causal", "position_ids", "use_cache", "cache_position"})
@@ -31,7 +32,7 @@ def packed_attention(
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each sequence of a packed row; the signature is that of transformers' attention functions.
+    """Causal attention within each sequence of a packed row; called as transformers calls its attention functions.
 
     Args:
         module: The attention layer.
@@ -49,23 +50,14 @@ def packed_attention(
     Raises:
         ModelError: No lengths were given, or the layer asks for something that is not done here.
     """
-    lengths = more.get("lengths")
+    lengths: list[int] = list(more.get("lengths") or ())
     unknown = sorted(name for name, setting in more.items() if setting is not None and name not in _KNOWN)
-    if lengths is None or attention_mask is not None or unknown:
+    if not lengths or attention_mask is not None or unknown:
         raise ModelError(f"{type(module).__name__} cannot attend to packed sequences (it passes {unknown})")
-    precision = query.dtype
-    if query.device.type == "cpu":
-        # torch's attention on a processor is slower in half precision, and less exact.
-        query, key, value = query.float(), key.float(), value.float()
-    parts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
-    grouped, window = query.shape[1] != key.shape[1], more.get("sliding_window")
-    attended = [
-        F.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, scale=scaling, enable_gqa=grouped, **_visible(q.shape[2], window, q.device)
-        )
-        for q, k, v in parts
-    ]
-    return torch.cat(attended, dim=2).to(precision).transpose(1, 2), None
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    parts = zip(*(torch.split(states, lengths, dim=2) for states in (query, key, value)), strict=True)
+    attended = [_attend(q, k, v, dropout, scale, more.get("sliding_window")) for q, k, v in parts]
+    return torch.cat(attended, dim=2).transpose(1, 2), None
 
 
 def can_pack(model: PreTrainedModel) -> bool:
@@ -79,7 +71,7 @@ def can_pack(model: PreTrainedModel) -> bool:
         return False
     device = next(model.parameters()).device
     window = getattr(config, "sliding_window", None) or 0
-    lengths = (7, min(11 + window, 300))
+    lengths = [7, min(11 + window, 300)]
     ids = torch.arange(1, 1 + sum(lengths), device=device).unsqueeze(0) % config.vocab_size
     positions = torch.cat([torch.arange(n, device=device) for n in lengths]).unsqueeze(0)
     decoder = model.get_decoder()
@@ -87,7 +79,10 @@ def can_pack(model: PreTrainedModel) -> bool:
     model.eval()
     try:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            alone = [decoder(input_ids=part, use_cache=False).last_hidden_state[0] for part in ids.split(lengths, 1)]
+            alone = [
+                decoder(input_ids=part, use_cache=False).last_hidden_state[0]
+                for part in torch.split(ids, lengths, dim=1)
+            ]
             with packed(model):
                 together = decoder(input_ids=ids, position_ids=positions, use_cache=False, lengths=lengths)
     except (ModelError, TypeError, ValueError, RuntimeError, KeyError):
@@ -129,12 +124,27 @@ def _attention(model: PreTrainedModel, name: str | None) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def _visible(length: int, window: int | None, device: torch.device) -> dict[str, Any]:
-    """What each position of one sequence sees: all before it, or the last `window` of them, itself included."""
-    if window is None or length <= window:
-        return {"is_causal": True}
-    ahead = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)[None, :]
-    return {"attn_mask": (ahead >= 0) & (ahead < window)}
+def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float, scale: float, window: int | None) -> Tensor:
+    """Causal attention of one sequence, [1, H, L, d]."""
+    length, precision = query.shape[2], query.dtype
+    everything = window is None or length <= window
+    if query.device.type == "cpu" and precision == torch.bfloat16:
+        if length <= LONGEST and dropout == 0.0 and everything:
+            return short_causal_attention(query, key, value, scale)
+        # torch's kernel for processors is slower in half precision, and less exact.
+        query, key, value = query.float(), key.float(), value.float()
+    visible = {"is_causal": True} if everything else {"attn_mask": _window(length, int(window or 0), query.device)}
+    grouped = query.shape[1] != key.shape[1]
+    attended = F.scaled_dot_product_attention(
+        query, key, value, dropout_p=dropout, scale=scale, enable_gqa=grouped, **visible
+    )
+    return attended.to(precision)
+
+
+def _window(length: int, window: int, device: torch.device) -> Tensor:
+    """Which positions each position of a sequence sees: the last `window` of them, itself included."""
+    behind = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)[None, :]
+    return (behind >= 0) & (behind < window)
 
 
 AttentionInterface.register(PACKED_ATTENTION, packed_attention)

@@ -190,7 +190,8 @@ class Study(Settings):
     teacher_signal: TeacherSignal = "auto"
     """How students that compare distributions hear their teacher. auto: it reads the training set once, and every
     student replays that recording (forward KL with a frozen head: condensed further, to one vector a token). replay:
-    without condensing. live: the teacher runs beside each student; needs no disk. Samples of gkd are always read live."""
+    without condensing. live: the teacher runs beside each student; needs no disk. What a gkd student samples is always
+    read live."""
     teacher_generation: TeacherGeneration = TeacherGeneration()
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = Runtime()
