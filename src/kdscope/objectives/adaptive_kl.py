@@ -13,7 +13,7 @@ from kdscope.objectives.probabilities import Distribution, zero_where_impossible
 
 # How many of the likeliest tokens to look at: first a few, which are nearly always enough, then more for the rows
 # where they are not, and all at last. Sorting every row would cost more than the head's matrix product.
-_HEAD_SIZES = (64, 1024)
+_HEAD_SIZES = (64, 1024, 16384)
 
 
 def check_head_mass(head_mass: float) -> None:
@@ -27,9 +27,10 @@ def adaptive_kl(
 ) -> Tensor:
     """g_h / (g_h + g_t) KL(P‖Q) + g_t / (g_h + g_t) KL(Q‖P) per token, in nats (Wu et al. 2024, arXiv 2404.02657).
 
-    The head is the smallest set of tokens that together have the teacher's mass head_mass; g_h and g_t are Σ |p - q|
-    over head and tail. The two weights are constants for the gradient, as in the authors' code; where P = Q they are
-    both ½. Deviation: that code ends the head before the token that reaches head_mass, unless it is the first one.
+    The head is the smallest set of tokens that together have the teacher's mass head_mass, with all that are exactly as
+    likely as its last; g_h and g_t are Σ |p - q| over head and tail. The two weights are constants for the gradient, as
+    in the authors' code; where P = Q they are both ½. Deviation: that code ends the head before the token that reaches
+    head_mass, unless it is the first one, and leaves ties to the sort.
 
     Args:
         teacher_logits: [N, V]; a logit of -inf makes the value inf unless the student's is -inf too.
@@ -72,11 +73,12 @@ def _head_share(p: Tensor, q: Tensor, head_mass: float) -> Tensor:
     rows = torch.arange(len(p), device=p.device)
     for size in (*_HEAD_SIZES, p.shape[-1]):
         likeliest, tokens = p[rows].topk(min(size, p.shape[-1]), dim=-1)
-        mass = likeliest.cumsum(dim=-1)
-        in_head = mass - likeliest < head_mass
+        last = (likeliest.cumsum(dim=-1) < head_mass).sum(dim=-1, keepdim=True)
+        threshold = likeliest.gather(-1, last.clamp_(max=likeliest.shape[-1] - 1))
         gap = (likeliest - q[rows].gather(-1, tokens)).abs_()
-        head_gaps[rows] = gap.mul_(in_head).sum(dim=-1)
-        rows = rows[mass[:, -1] < head_mass]
-        if len(rows) == 0:
+        head_gaps[rows] = gap.mul_(likeliest >= threshold).sum(dim=-1)
+        # Only a token below the threshold proves that none of the head is missing.
+        rows = rows[likeliest[:, -1:].ge(threshold).squeeze(-1)]
+        if len(rows) == 0 or likeliest.shape[-1] == p.shape[-1]:
             break
     return torch.where(gaps > 0.0, (head_gaps / gaps).clamp_(max=1.0), 0.5)

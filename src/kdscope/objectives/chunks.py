@@ -18,7 +18,7 @@ from kdscope.objectives.signals import Expectation, TeacherRows
 # block is what the elementwise passes see: on a CPU it has to fit into the cache a few times over.
 _CHUNK_ELEMENTS = 2**24
 _CHUNK_ELEMENTS_ON_ACCELERATOR = 2**26
-_BLOCK_ELEMENTS = 2**19
+_BLOCK_ELEMENTS = 2**18
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,23 @@ def run_chunks(job: Job, hidden: Tensor, gradients: Gradients) -> tuple[Tensor, 
     for chunk in job.chunks():
         cast = hidden[chunk].to(job.head.weight.dtype)
         into = None if divergences is None else divergences[chunk]
-        of_logits = _one_chunk(job, chunk, cast, cross_entropies[chunk], into, gradients.wanted)
-        factors = job.weights[chunk] * job.head.scale
-        if isinstance(job.teacher, Expectation) and into is not None:
-            _complete(job, job.teacher, chunk, cast, into, gradients)
-        if gradients.wanted:
-            gradients.add(chunk, of_logits.to(job.head.weight.dtype), cast, factors, job.head)
+        _run_chunk(job, chunk, cast, cross_entropies[chunk], into, gradients)
     return cross_entropies, divergences
 
 
-def _one_chunk(
+def _run_chunk(
+    job: Job, chunk: slice, hidden: Tensor, cross_entropies: Tensor, divergences: Tensor | None, gradients: Gradients
+) -> None:
+    """One chunk, start to end: all that is as large as its logits is gone when the next one begins."""
+    of_logits = _losses(job, chunk, hidden, cross_entropies, divergences, gradients.wanted)
+    if isinstance(job.teacher, Expectation) and divergences is not None:
+        _complete(job, job.teacher, chunk, hidden, divergences, gradients)
+    if gradients.wanted:
+        factors = job.weights[chunk] * job.head.scale
+        gradients.add(chunk, of_logits.to(job.head.weight.dtype), hidden, factors, job.head)
+
+
+def _losses(
     job: Job, chunk: slice, hidden: Tensor, cross_entropies: Tensor, divergences: Tensor | None, with_gradient: bool
 ) -> Tensor:
     """Fills in the losses of a chunk, [n] each; returns the gradient of its logits, in the place of h Wᵀ."""

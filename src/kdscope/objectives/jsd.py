@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from kdscope.objectives.closed_form import differentiable
 from kdscope.objectives.forward_kl import forward_kl_rows
-from kdscope.objectives.probabilities import Distribution, check_fraction, zero_where_impossible_
+from kdscope.objectives.probabilities import Distribution, check_fraction, mixture, zero_where_impossible_
 from kdscope.objectives.reverse_kl import reverse_kl_rows
 
 
@@ -49,7 +48,7 @@ def jsd_rows(teacher: Distribution, student: Distribution, *, beta: float) -> tu
         return forward_kl_rows(teacher, student)
     if beta == 1.0:
         return reverse_kl_rows(teacher, student)
-    log_m = torch.lerp(student.probability, teacher.probability, beta).log_()
+    log_m = mixture(teacher.probability, student.probability, beta).log_()
     to_student = zero_where_impossible_(student.log.sub_(log_m).mul_(student.probability)).mul_(1.0 - beta)
     to_teacher = zero_where_impossible_(teacher.log.sub_(log_m).mul_(teacher.probability))
     return to_teacher.sum(dim=-1) * beta + to_student.sum(dim=-1), to_student

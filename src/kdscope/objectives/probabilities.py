@@ -55,9 +55,17 @@ class Distribution:
         """
         exact = at_least_float32(logits)
         warm = exact if temperature == 1.0 else exact / temperature
-        return cls(torch.log_softmax(warm, dim=-1), torch.softmax(warm, dim=-1))
+        probability = torch.softmax(warm, dim=-1)
+        # The likeliest token, at least 1/V, gives the normaliser without a second pass of exponentials.
+        below_top = warm - warm.amax(dim=-1, keepdim=True)
+        return cls(below_top.add_(probability.amax(dim=-1, keepdim=True).log_()), probability)
 
 
 def zero_where_impossible_(terms: Tensor) -> Tensor:
     """0 log 0 = 0, in place: 0 · inf and 0 · (inf - inf) are NaN in floating point; infinities stay."""
     return terms.nan_to_num_(nan=0.0, posinf=math.inf, neginf=-math.inf)
+
+
+def mixture(first: Tensor, second: Tensor, weight: float) -> Tensor:
+    """The probabilities w a + (1 - w) b, [N, V], kept above 0 where a or b is and the product would underflow."""
+    return torch.lerp(second, first, weight).clamp_min_(torch.finfo(first.dtype).tiny)

@@ -10,7 +10,7 @@ from torch import Tensor
 from kdscope.errors import ObjectiveError
 from kdscope.objectives.closed_form import differentiable
 from kdscope.objectives.forward_kl import forward_kl_rows
-from kdscope.objectives.probabilities import Distribution, zero_where_impossible_
+from kdscope.objectives.probabilities import Distribution, mixture, zero_where_impossible_
 from kdscope.objectives.reverse_kl import reverse_kl_rows
 
 
@@ -79,11 +79,10 @@ def skew_kl_rows(teacher: Distribution, student: Distribution, *, skew: float) -
     if skew == 0.0:
         return forward_kl_rows(teacher, student)
     p = teacher.probability
-    mixture = torch.lerp(student.probability, p, skew)
-    log_m = torch.log(mixture, out=student.log)
+    m = mixture(p, student.probability, skew)
+    log_m = torch.log(m, out=student.log)
     terms = zero_where_impossible_(teacher.log.sub_(log_m).mul_(p))
-    slope = zero_where_impossible_(p.mul_(student.probability).div_(mixture))
-    return terms.sum(dim=-1), slope.mul_(skew - 1.0)
+    return terms.sum(dim=-1), p.mul_(student.probability).div_(m).mul_(skew - 1.0)
 
 
 def skew_reverse_kl_rows(teacher: Distribution, student: Distribution, *, skew: float) -> tuple[Tensor, Tensor]:
@@ -91,8 +90,7 @@ def skew_reverse_kl_rows(teacher: Distribution, student: Distribution, *, skew: 
     if skew == 0.0:
         return reverse_kl_rows(teacher, student)
     q = student.probability
-    mixture = torch.lerp(teacher.probability, q, skew)
-    log_m = torch.log(mixture, out=teacher.log)
+    m = mixture(q, teacher.probability, skew)
+    log_m = torch.log(m, out=teacher.log)
     terms = zero_where_impossible_(student.log.sub_(log_m).mul_(q))
-    share = zero_where_impossible_(torch.div(q, mixture, out=mixture))
-    return terms.sum(dim=-1), terms.addcmul_(share, q, value=-skew)
+    return terms.sum(dim=-1), terms.addcmul_(torch.div(q, m, out=m), q, value=-skew)
