@@ -16,6 +16,7 @@ from scipy.stats import chisquare
 
 from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator, plan_batches
 from kdscope.models.load import load_model, load_tokenizer
+from kdscope.models.lora import add_lora
 from kdscope.models.source import ModelPlace
 
 PROMPTS = [
@@ -166,14 +167,93 @@ def test_top_p_keeps_the_nucleus(generator: HuggingFaceGenerator) -> None:
     assert set(np.flatnonzero(seen)) == set(nucleus)
 
 
+def kinds_of_states(generator: HuggingFaceGenerator) -> set[torch.dtype]:
+    kinds: set[torch.dtype] = set()
+    layer = generator.model.get_decoder().layers[0].self_attn
+    handle = layer.q_proj.register_forward_hook(lambda _module, _inputs, output: kinds.add(output.dtype))
+    assert generator.decodes_itself or isinstance(generator, Transformers)
+    kinds.clear()
+    generator.generate(PROMPTS, GREEDY)
+    handle.remove()
+    return kinds
+
+
 def test_autocast_generates_in_bfloat16(model_folder: Path) -> None:
     plain = generator_of(model_folder)
-    kinds = set()
-    plain.model.lm_head.register_forward_hook(lambda _module, _inputs, output: kinds.add(output.dtype))
-    replace(plain, autocast_dtype=torch.bfloat16).generate(PROMPTS, GREEDY)
-    assert kinds == {torch.bfloat16}
-    plain.generate(PROMPTS[:1], GREEDY)
-    assert kinds == {torch.bfloat16, torch.float32}
+    mixed = replace(plain, autocast_dtype=torch.bfloat16)
+    assert kinds_of_states(mixed) == {torch.bfloat16}
+    assert kinds_of_states(plain) == {torch.float32}
+    assert kinds_of_states(Transformers(plain.model, plain.tokenizer, torch.bfloat16)) == {torch.bfloat16}
+    assert {p.dtype for p in plain.model.parameters()} == {torch.float32}
+
+
+class Transformers(HuggingFaceGenerator):
+    """For models that the decoding loop is not right for."""
+
+    decodes_itself = False
+
+
+@pytest.mark.parametrize("max_length", [None, 40])
+def test_transformers_generate_serves_models_the_loop_does_not(
+    generator: HuggingFaceGenerator, max_length: int | None
+) -> None:
+    decoding = replace(GREEDY, max_length_tokens=max_length)
+    stop = generator.generate(PROMPTS, GREEDY)[0].token_ids[5]
+    for each in (generator, stopping_at(generator, stop)):
+        other = Transformers(each.model, each.tokenizer)
+        assert each.decodes_itself
+        assert not other.decodes_itself
+        assert other.generate(PROMPTS, decoding) == each.generate(PROMPTS, decoding)
+        sampled = other.generate(PROMPTS, SAMPLED, call=2)
+        assert other.generate(PROMPTS, SAMPLED, call=2) == sampled
+        assert other.generate(PROMPTS, SAMPLED, call=3) != sampled
+
+
+def test_a_length_limit_counts_the_prompt(generator: HuggingFaceGenerator) -> None:
+    free = generator.generate(PROMPTS, GREEDY)
+    limited = generator.generate(PROMPTS, replace(GREEDY, max_length_tokens=30))
+    assert [len(p) for p in PROMPTS] == [26, 9, 1, 54]
+    for before, after, room in zip(free, limited, (4, 16, 16, 0), strict=True):
+        assert after.token_ids == before.token_ids[:room]
+        if len(after.token_ids) < len(before.token_ids):
+            assert after.finish_reason == "length"
+    assert generator.generate(PROMPTS[3:], replace(GREEDY, max_length_tokens=30)) == [Completion((), "", "length")]
+    assert generator.generate([], GREEDY) == []
+
+
+def test_a_sample_depends_on_its_row_and_not_on_the_others(generator: HuggingFaceGenerator) -> None:
+    """Other prompts beside it, other lengths, rows that end and are dropped: nothing of that shows."""
+    alone = [generator.generate([*PROMPTS[2:3] * row, prompt], SAMPLED)[row] for row, prompt in enumerate(PROMPTS)]
+    assert generator.generate(PROMPTS, SAMPLED) == alone
+    assert generator.generate([PROMPTS[1], *PROMPTS[1:]], SAMPLED)[1:] == alone[1:]
+    short = generator.generate(PROMPTS, replace(SAMPLED, max_new_tokens=9))
+    assert [c.token_ids for c in short] == [c.token_ids[:9] for c in alone]
+    ends = [alone[0].token_ids[1], alone[3].token_ids[4]]
+    stopping = stopping_at(generator, ends[0])
+    stopping.model.generation_config.eos_token_id = [END, *ends]
+    for before, after in zip(alone, stopping.generate(PROMPTS, SAMPLED), strict=True):
+        first = min([before.token_ids.index(end) + 1 for end in ends if end in before.token_ids], default=16)
+        assert after.token_ids == before.token_ids[:first]
+
+
+def test_an_adapters_model_samples_as_it_would_merged(model_folder: Path) -> None:
+    """In float32, where merging loses nothing: the oracle is peft's own merge."""
+    place = ModelPlace(str(model_folder))
+    adapter = add_lora(
+        load_model(place, "float32", "cpu").requires_grad_(False),
+        rank=4, alpha=8.0, dropout=0.2, target_modules="all-linear", seed=0,
+    )  # fmt: skip
+    for parameter in adapter.trainable().values():
+        torch.nn.init.normal_(parameter, std=0.1)
+    adapter.network.eval()
+    before = {name: p.clone() for name, p in adapter.network.named_parameters()}
+    active = HuggingFaceGenerator(adapter.base, load_tokenizer(place))
+    said = {temperature: active.generate(PROMPTS, replace(SAMPLED, temperature=temperature)) for temperature in (0, 1)}
+    assert all(torch.equal(p, before[name]) for name, p in adapter.network.named_parameters())
+    merged = replace(active, model=adapter.network.merge_and_unload())
+    for temperature, expected in said.items():
+        assert merged.generate(PROMPTS, replace(SAMPLED, temperature=temperature)) == expected
+    assert said[0] != generator_of(model_folder).generate(PROMPTS, GREEDY)
 
 
 def test_text_leaves_special_tokens_out(generator: HuggingFaceGenerator) -> None:

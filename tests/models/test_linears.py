@@ -13,16 +13,17 @@ from transformers import PreTrainedModel
 
 from kdscope.models import linears
 from kdscope.models.linears import prepared_linears, prepared_product
+from kdscope.models.load import quiet_peft
 from kdscope.models.lora import adapter_product, add_lora
 from tests.models.architectures import some_ids, tiny
 
 SIZES = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2}
 
 
-def with_adapter(dtype: torch.dtype = torch.float32, modules: str = "all-linear", dropout: float = 0.0) -> PreTrainedModel:
+def with_adapter(dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A model whose adapter is not the zero it starts as."""
     model = tiny("llama", **SIZES).to(dtype).requires_grad_(False)
-    trainable = add_lora(model, rank=4, alpha=8.0, dropout=dropout, target_modules=modules, seed=0)
+    trainable = add_lora(model, rank=4, alpha=8.0, dropout=0.0, target_modules="all-linear", seed=0)
     for parameter in trainable.trainable().values():
         torch.nn.init.normal_(parameter, std=0.05)
     trainable.network.eval()
@@ -33,6 +34,10 @@ def with_adapter(dtype: torch.dtype = torch.float32, modules: str = "all-linear"
 def states(model: PreTrainedModel, rows: int = 3) -> Tensor:
     output: Tensor = model.get_decoder()(input_ids=some_ids(rows, 6)).last_hidden_state
     return output
+
+
+def distance(found: Tensor, expected: Tensor) -> float:
+    return float((found.float() - expected.float()).norm() / expected.float().norm())
 
 
 def replaced(model: PreTrainedModel) -> list[str]:
@@ -71,8 +76,7 @@ def test_the_model_says_the_same_and_is_left_as_it_was(
         inside = states(model)
         assert len(replaced(model)) >= 6
     assert not replaced(model)
-    tolerance = 1e-5 if dtype == torch.float32 else 0.05
-    torch.testing.assert_close(inside, before, rtol=tolerance, atol=tolerance)
+    assert distance(inside, before) < (1e-5 if dtype == torch.float32 else 0.02)
     assert torch.equal(states(model), before)
     for name, value in model.state_dict().items():
         assert value.data_ptr() != weights[name].data_ptr()
@@ -91,21 +95,25 @@ def test_it_trains_afterwards() -> None:
 
 def test_an_error_inside_leaves_no_trace() -> None:
     model = with_adapter()
-    with pytest.raises(KeyError), prepared_linears(model.get_decoder(), None):
-        assert replaced(model)
-        raise KeyError
+
+    def fail() -> None:
+        with prepared_linears(model.get_decoder(), None):
+            assert replaced(model)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert not replaced(model)
 
 
 def test_products_are_computed_in_the_precision_asked_for() -> None:
     model = tiny("llama", **SIZES)
-    expected = states(deepcopy(model).to(torch.bfloat16))
     kinds = set()
     model.get_decoder().layers[0].mlp.down_proj.register_forward_hook(lambda _m, _i, output: kinds.add(output.dtype))
     with prepared_linears(model.get_decoder(), torch.bfloat16):
         found = states(model)
     assert kinds == {torch.bfloat16}
-    torch.testing.assert_close(found.bfloat16(), expected, rtol=0.1, atol=0.1)
+    assert 1e-4 < distance(found, states(tiny("llama", **SIZES))) < 0.02
 
 
 def test_small_layers_and_large_models_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +129,7 @@ def test_small_layers_and_large_models_are_left_alone(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_an_adapter_adds_what_peft_adds(dtype: torch.dtype) -> None:
-    model = with_adapter(dtype, "q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj")
+    model = with_adapter(dtype)
     x = torch.randn(5, 128).to(dtype)
     layers = [m for m in model.modules() if hasattr(m, "lora_A") and m.in_features == 128]
     assert layers
@@ -136,7 +144,9 @@ def test_an_adapter_adds_what_peft_adds(dtype: torch.dtype) -> None:
 def test_other_adapters_are_left_to_peft() -> None:
     def layer_of(**changes: object) -> torch.nn.Module:
         config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", **changes)
-        return get_peft_model(tiny("llama"), config).eval().base_model.model.model.layers[0].self_attn.q_proj
+        with quiet_peft():
+            network = get_peft_model(tiny("llama"), config).eval()
+        return network.get_base_model().get_decoder().layers[0].self_attn.q_proj
 
     assert adapter_product(layer_of()) is not None
     assert adapter_product(layer_of(use_dora=True)) is None

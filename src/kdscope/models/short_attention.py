@@ -28,7 +28,7 @@ def short_causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: flo
     Returns:
         [1, H, L, d_v].
     """
-    attended: Tensor = _ShortAttention.apply(query, key, value, scale)
+    attended: Tensor = _ShortAttention.apply(query, key, value, scale)  # type: ignore[no-untyped-call]
     return attended
 
 
@@ -48,7 +48,7 @@ class _ShortAttention(torch.autograd.Function):
         return torch.bmm(weights, v).view(1, heads, length, -1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q, k, v, weights = ctx.saved_tensors
         query, key, value = ctx.shapes

@@ -36,10 +36,15 @@ class OnPolicySampling:
     def sample(self, sequences: Sequence[TokenSequence], step: int) -> list[TokenSequence]:
         """The same prompts with responses sampled from the student, as token ids: nothing is re-tokenised.
 
-        One generation call serves the whole step. A sample that ran into the length limit has no end token.
+        One generation call serves the whole step, so that samples do not depend on its micro-batches. A sample that ran
+        into the length limit has no end token; one that stopped has it as its last target, whatever pads a batch.
         """
-        room = self.max_length_tokens - min(s.prompt_length for s in sequences)
-        decoding = Decoding(max_new_tokens=room, temperature=self.temperature, seed=self.seed)
+        decoding = Decoding(
+            max_new_tokens=self.max_length_tokens - min(s.prompt_length for s in sequences),
+            temperature=self.temperature,
+            seed=self.seed,
+            max_length_tokens=self.max_length_tokens,
+        )
         prompts = [s.token_ids[: s.prompt_length] for s in sequences]
         completions = self.generator.generate(prompts, decoding, call=step)
         return [
