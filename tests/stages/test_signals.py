@@ -62,10 +62,7 @@ class World:
         return {stage.label: stage for stage in in_order([plan.report])}
 
     def trained(self, stages: dict[str, Stage]) -> dict[str, Stage]:
-        found = {}
-        for method, name in CELLS.items():
-            found |= {method: stage for label, stage in stages.items() if label == f"train cut/{name}/s0"}
-        return found
+        return {method: stages[f"train cut/{name}/s0"] for method, name in CELLS.items()}
 
     def run(self, *targets: Stage, run: Callable[[Stage, Any], None] = execute) -> RunResult:
         return run_plan(targets, self.store, run)

@@ -25,6 +25,7 @@ Choose = Callable[[Tensor, Tensor, int], Tensor]
 _FINISHED_SHARE = 0.125
 
 
+@torch.inference_mode()
 def decode(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -85,7 +86,7 @@ def can_decode(model: PreTrainedModel) -> bool:
         return torch.tensor([texts[row][lengths[row] + step] for row in rows.tolist()], device=logits.device)
 
     try:
-        with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
             decode(model, [text[:n] for text, n in zip(texts, lengths, strict=True)], room, (), follow)
             own = [model(input_ids=torch.tensor([text], device=model.device)).logits[0].float() for text in texts]
     except Exception:  # a model of another build fails in its own way; transformers' `generate` knows it

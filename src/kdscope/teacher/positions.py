@@ -21,8 +21,8 @@ from kdscope.teacher.layout import DESCRIPTION, FORMAT_VERSION, PartSize, Positi
 from kdscope.teacher.parts import Part, StoredExample, count_rows, open_part, part_name
 
 _REMEDY = (
-    "record the teacher again for this data, prompt template, tokenizer and max_length_tokens, or let it run beside the "
-    "student (teacher_signal: live)"
+    "record the teacher again for this data, prompt template, tokenizer and max_length_tokens, or let it run beside "
+    "the student (teacher_signal: live)"
 )
 
 
