@@ -143,6 +143,13 @@ def test_every_student_has_a_path_to_its_teacher(
         assert set(stage.inputs) == {"data", "base", *NEEDS[path]}
 
 
+def test_a_student_that_caps_its_logits_replays(planned: Planned, tmp_path: Path) -> None:
+    folder = make_hollow_model(tmp_path / "capped")
+    (folder / "config.json").write_text('{"num_hidden_layers": 3, "final_logit_softcapping": 30.0}')
+    stages = by_label(planned(methods=["sft", "forward_kl"], students=[LORA[0] | {"path": "capped"}]))
+    assert stages["train cut/forward_kl-T1/big/s0"].context["signal"] == "replay"
+
+
 def test_one_recording_serves_the_whole_grid(planned: Planned) -> None:
     methods = [
         {"name": "forward_kl", "kd_temperature": [1, 2], "teacher_noise_std": [0, 1]}, "sft",
