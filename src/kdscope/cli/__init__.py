@@ -1,0 +1,27 @@
+"""The command line: parse, call `kdscope.api`, print. Exit codes: 0 done, 1 a cell failed, 2 bad input."""
+
+from __future__ import annotations
+
+import sys
+
+from kdscope.cli import data as _data  # noqa: F401
+
+# Importing them registers the commands, in the order in which --help lists them.
+from kdscope.cli import study as _study  # noqa: F401
+from kdscope.cli.application import app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Entry point: errors meant for people become one message and exit code 2."""
+    from kdscope.errors import KdscopeError
+
+    try:
+        app()
+    except KdscopeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues from here", file=sys.stderr)
+        sys.exit(130)

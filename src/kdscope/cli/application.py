@@ -1,0 +1,54 @@
+"""The application all commands belong to, and the options they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="kdscope",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help=(
+        "Distil language models, and know what you got.\n\n"
+        "A study is one YAML file: teachers, students, methods, data, tasks. kdscope trains every combination once, "
+        "measures whether each student got better than plain fine-tuning and whether it still answers like its "
+        "teacher, and writes a page that says what can be concluded.\n\n"
+        "[bold]A study, step by step[/]\n\n"
+        "  kdscope run                  (a study that comes with kdscope: nothing to download, minutes)\n\n"
+        "  kdscope plan STUDY.yaml\n\n"
+        "  kdscope run STUDY.yaml\n\n"
+        "  kdscope explain STUDY.yaml gkd\n\n"
+        "`kdscope COMMAND --help` says more; `kdscope schema` describes every key of a study."
+    ),
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from kdscope import __version__
+
+        print(f"kdscope {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+]
+
+
+@app.callback()
+def _options(version: VersionOption = False) -> None:
+    pass
+
+
+StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file. `kdscope schema` describes every key.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="Where finished stages are kept. Default: $KDSCOPE_STORE, or .kdscope here."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]

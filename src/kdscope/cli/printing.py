@@ -1,0 +1,108 @@
+"""What the commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from kdscope.api import StudyResult
+    from kdscope.pipeline.plan import PlannedStage
+
+
+def run_events(quiet: bool, as_json: bool) -> Any:
+    """A listener for a run, as a context."""
+    from rich.console import Console
+
+    from kdscope.console import JsonEvents, PlainEvents, RichEvents
+
+    console = Console(stderr=True)
+    if as_json:
+        return nullcontext(JsonEvents())
+    if quiet or not console.is_terminal:
+        return nullcontext(PlainEvents(quiet=quiet))
+    return RichEvents(console)
+
+
+def print_embedded(as_json: bool) -> None:
+    """The studies that come with kdscope."""
+    from kdscope.study.embedded import embedded_studies
+
+    found = embedded_studies()
+    if as_json:
+        print(json.dumps([{"name": s.name, "summary": s.summary, "path": str(s.path)} for s in found], indent=1))
+        return
+    print_table(["study", "what it shows"], [[s.name, s.summary] for s in found], right=set())
+    print("\nRun one: kdscope run --preset NAME. Read it, or make it yours: kdscope run --preset NAME --show > my.yaml")
+
+
+def print_result(result: StudyResult, as_json: bool) -> None:
+    """What became of a run, and where its results are."""
+    counts = {name: len(getattr(result.run, name)) for name in ("executed", "reused", "failed", "blocked")}
+    places = {
+        name: str(path) if path else None for name, path in (("report", result.report), ("tables", result.tables))
+    }
+    if as_json:
+        print(json.dumps({"event": "result", **counts, **places}))
+        return
+    print(", ".join(f"{number} stages {name}" for name, number in counts.items() if number or name == "executed"))
+    for stage in result.run.failed:
+        print(f"failed: {stage.label}: {result.run.messages[stage.identity]}")
+    print(f"report: {result.report or 'none, because it or the analysis failed'}")
+    print(f"tables: {result.tables or 'none, because the analysis failed'}")
+
+
+def print_plan(planned: list[PlannedStage]) -> None:
+    """Every stage, then the sum."""
+    from kdscope.console import show_seconds
+    from kdscope.pipeline.plan import total_cost
+
+    rows = []
+    for item in planned:
+        cost = item.stage.cost
+        flops = f"{cost.flops:.1e}" if cost.flops else "unknown"
+        numbers = [f"{cost.tokens:,}", flops, _show_bytes(cost.disk_bytes)] if cost.tokens else [""] * 3
+        time = show_seconds(cost.seconds) if item.state in ("will run", "damaged") else ""
+        signal = str(item.stage.context.get("signal", ""))
+        rows.append([item.state, item.stage.kind, item.stage.label, signal, *numbers, time])
+    headings = ["state", "stage", "what", "teacher's signal", "tokens", "FLOPs", "disk", "time"]
+    print_table(headings, rows, right={4, 5, 6, 7})
+    total = total_cost(planned)
+    running = sum(item.state in ("will run", "damaged") for item in planned)
+    print(
+        f"\n{running} of {len(planned)} stages will run: about {total.tokens:,} tokens, {total.flops:.1e} FLOPs, "
+        f"{_show_bytes(total.disk_bytes)} on disk, {show_seconds(total.seconds)}"
+    )
+
+
+def planned_json(item: PlannedStage) -> dict[str, Any]:
+    """A planned stage for programs."""
+    stage = item.stage
+    return {
+        "state": item.state,
+        "kind": stage.kind,
+        "label": stage.label,
+        "identity": stage.identity,
+        "problem": item.problem,
+        "signal": stage.context.get("signal"),
+        **vars(stage.cost),
+    }
+
+
+def _show_bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> None:
+    """Columns of text; those in `right` end flush."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, ["-" * width for width in widths], *rows):
+        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())
