@@ -4,11 +4,12 @@ import dataclasses
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from kdscope.errors import DataError
-from kdscope.tasks import Task, TaskRegistry, default_registry, get_task, list_tasks
+from kdscope.tasks import Task, TaskRegistry, default_registry, find_task_file, get_task, list_tasks
 
 NAMES = [
     "gsm8k",
@@ -39,10 +40,11 @@ def test_the_papers_fourteen_tasks() -> None:
     assert not any(task.generated for task in list_tasks()[:14])
 
 
-def test_the_generated_tasks_come_last() -> None:
-    assert len(list_tasks()) == 20
-    assert all(task.generated and task.test_items is None for task in list_tasks()[14:])
-    assert all(task.name.startswith("mini-") for task in list_tasks()[14:])
+def test_the_instruction_sets_and_then_the_generated_tasks_follow() -> None:
+    assert len(list_tasks()) == 25
+    assert [task.name for task in list_tasks()[14:19]] == ["dolly", "self_inst", "vicuna", "s_ni", "unni"]
+    assert all(task.generated and task.test_items is None for task in list_tasks()[19:])
+    assert all(task.name.startswith("mini-") for task in list_tasks()[19:])
 
 
 @pytest.mark.parametrize(("name", "labels"), [("mini-compare", "true false"), ("mini-choose", "answer1 answer2")])
@@ -66,6 +68,19 @@ def test_generated_choices_are_between_two(name: str, labels: str) -> None:
         (" winogrande ", "winogrande"),
         ("MINI-One-Step", "mini-one-step"),
         ("mini_choose", "mini-choose"),
+        ("SVAMP", "SVAMP"),
+        ("multi_arith", "MultiArith"),
+        ("single-eq", "SingleEq"),
+        ("ARC_Easy", "ARC-Easy"),
+        ("arc-c", "ARC-Challenge"),
+        ("sni", "s_ni"),
+        ("SInst", "s_ni"),
+        ("super_natural_instructions", "s_ni"),
+        ("uinst", "unni"),
+        ("Unnatural-Instructions", "unni"),
+        ("SelfInst", "self_inst"),
+        ("self_instruct", "self_inst"),
+        ("Dolly", "dolly"),
     ],
 )
 def test_names_in_any_case_and_aliases(typed: str, name: str) -> None:
@@ -90,10 +105,10 @@ def test_an_unknown_name_near_nothing_lists_what_there_is() -> None:
 def test_extending_makes_a_new_registry() -> None:
     before = default_registry()
     after = before.extended([make_task()])
-    assert (len(before), len(after)) == (20, 21)
+    assert (len(before), len(after)) == (25, 26)
     assert after.get("MINE").name == "mine"
     assert "mine" not in before
-    assert list(after)[:20] == list(before)
+    assert list(after)[:25] == list(before)
 
 
 @pytest.mark.parametrize("clash", [make_task("GSM8K"), make_task("other", aliases=("obqa",))])
@@ -124,6 +139,11 @@ def test_tasks_and_registries_are_immutable() -> None:
         {"chance": -0.1},
         {"test_items": 0},
         {"test_items": -1},
+        {"answer_kind": "text", "labels": ("a",)},
+        {"answer_kind": "letter"},
+        {"name": "mine/own"},
+        {"name": "mine own"},
+        {"name": "1mine"},
     ],
 )
 def test_an_impossible_task_is_refused(changes: dict[str, object]) -> None:
@@ -151,6 +171,70 @@ def count_options(item: dict[str, str]) -> int:
     if "Answer Choices:" in instruction:
         return len(set(re.findall(r"\(([A-E])\)", instruction.split("Answer Choices:")[1])))
     return instruction.rsplit("format:", 1)[1].count("/") + 1
+
+
+def test_where_a_task_is_looked_for(tmp_path: Path) -> None:
+    task = get_task("ARC-Easy")
+    assert task.locations() == ("ARC-Easy/test.json", "tasks/ARC-Easy/test.json")
+    assert task.locations("train") == ("ARC-Easy/train.json", "tasks/ARC-Easy/train.json")
+    with pytest.raises(DataError, match=r"ARC-Easy: no such file; looked for ARC-Easy/test.json, tasks/ARC-Easy/test"):
+        find_task_file(task, tmp_path)
+    for location in reversed(task.locations()):
+        (tmp_path / location).parent.mkdir(parents=True)
+        (tmp_path / location).write_text("[]")
+        assert find_task_file(task, tmp_path) == tmp_path / location
+
+
+@pytest.mark.parametrize("folder", ["s_ni", "sni", "sinst", "instruct/s_ni", "instruct/sni"])
+def test_the_folder_of_an_instruction_set_has_several_names(folder: str, tmp_path: Path) -> None:
+    file = tmp_path / folder / "valid.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    assert find_task_file(get_task("s_ni"), tmp_path) == file
+
+
+def test_generated_tasks_have_no_file(tmp_path: Path) -> None:
+    assert get_task("mini-choose").locations() == ()
+    with pytest.raises(DataError, match="mini-choose: its items are generated"):
+        find_task_file(get_task("mini-choose"), tmp_path)
+    with pytest.raises(DataError, match="gsm8k: no data folder is given"):
+        find_task_file(get_task("gsm8k"), None)
+
+
+def test_extracting_with_either_rules() -> None:
+    task = get_task("gsm8k")
+    text = "The answer is 3 days for 24 sacks."
+    assert task.extract(text, "published").value == "24.0"
+    robust = task.extract(text, instruction="24 sacks")
+    assert (robust.value, robust.rule, robust.status) == ("3", "marker", "explicit")
+    cut = task.extract("so she has 12", finish_reason="length")
+    assert (cut.status, cut.truncated) == ("unparsed", True)
+    with pytest.raises(DataError, match=r"rules: there are no rules 'strict' \(known: robust, published\)"):
+        task.extract(text, "strict")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "gold", "published", "robust"),
+    [
+        ("AddSub", "0.1666", "0.16666666666666666", True, False),
+        ("gsm8k", "72", "72.0", True, True),
+        ("gsm8k", "73", "72.0", False, False),
+        ("boolq", "true", "true", True, True),
+        ("boolq", "true", "false", False, False),
+        ("AQuA", None, "A", False, False),
+        ("dolly", "A cat.", "A cat.", False, False),
+    ],
+)
+def test_is_correct(name: str, value: str | None, gold: str, published: bool, robust: bool) -> None:
+    task = get_task(name)
+    assert task.is_correct(value, gold, "published") is published
+    assert task.is_correct(value, gold) is robust
+    with pytest.raises(DataError, match="there are no rules"):
+        task.is_correct(value, gold, "loose")  # type: ignore[arg-type]
+
+
+def test_a_fraction_is_a_number() -> None:
+    assert get_task("AddSub").is_correct("1/6", "0.16666666666666666")
 
 
 def test_planning_can_afford_the_import() -> None:

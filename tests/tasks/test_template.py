@@ -45,6 +45,18 @@ def test_published_training_prompt_differs_in_white_space_only() -> None:
         assert rendered[0].split() == rendered[1].split()
 
 
+def test_plain_is_the_text_alone() -> None:
+    template = get_template("plain")
+    assert (template.render("Add."), template.render("Add.", "1 2")) == ("Add.", "Add.\n1 2")
+    assert not template.chat
+
+
+def test_chat_is_the_users_message_and_says_so() -> None:
+    template = get_template("chat")
+    assert (template.render("Add."), template.render("Add.", "1 2")) == ("Add.", "Add.\n\n1 2")
+    assert [template.name for template in list_templates() if template.chat] == ["chat"]
+
+
 @given(st.text(), st.text())
 def test_data_is_inserted_literally(instruction: str, input_text: str) -> None:
     template = PromptTemplate("t", "<{instruction}|{input}>", "<{instruction}>")

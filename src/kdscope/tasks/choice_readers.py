@@ -5,22 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
+from kdscope.tasks.letters import letter_mentions, opens_with_letter
 from kdscope.tasks.number_reader import NumberReader
-from kdscope.tasks.options import matching_options, normalized_words
-from kdscope.tasks.quantities import find_quantities, parse_number
+from kdscope.tasks.options import matching_options, normalized_words, option_number
+from kdscope.tasks.quantities import parse_number
+from kdscope.tasks.questions import Question
 from kdscope.tasks.readers import Mention, Reading, decide, last_sentence
 
-# A capital A that opens a sentence may be the article: it counts only before punctuation, a value or the end.
-_AFTER_LETTER = r"(?=\s*(?:$|[.,:;)\]/=]|[-$(]|\d|(?:because|since|which|as|or|and|is)\b))"
-_OPENING_LETTER = re.compile(
-    r"\W*?(?:(?:the\s+)?(?:option|choice|letter)\s*:?\s*)?"
-    rf"(?:\(\s*(?P<closed>[A-Ea-e])\s*\)|(?P<marked>[A-Ea-e])[.)](?!\w)|(?P<article>A){_AFTER_LETTER}"
-    r"|(?P<bare>[B-E])(?![\w'+*/^]|\s*[-+*/^=]))",
-)
-_MARKED_LETTER = re.compile(
-    r"(?<![A-Za-z])\((?P<closed>[A-E])\)|(?<![\w(])(?P<marked>[A-E])\)|\b(?:[Oo]ption|[Cc]hoice)\s+\(?(?P<named>[A-E])\b"
-)
+_SAME_VALUE = Fraction(1, 10**12)
+_TRUTHS = {"true": "true", "yes": "true", "false": "false", "no": "false"}
+_OPPOSITE = {"true": "false", "false": "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,46 +24,66 @@ class LetterReader:
     """Reads a letter, or the value of the choice a letter stands for."""
 
     options: Mapping[str, str]
+    question: Question
 
     def stated(self, sentence: str) -> Reading | None:
         """The letters named as choices, else the choice whose value the sentence states."""
-        return decide(sentence, letter_mentions(sentence)) or self._by_value(sentence)
+        number = NumberReader(self.question).stated(sentence)
+        return self._named(sentence) or self._by_value(sentence, number)
 
     def whole(self, text: str) -> Reading | None:
         """A letter that opens the text or stands alone on its last line, else the only choice named."""
-        opening = _OPENING_LETTER.match(text)
-        if opening and (opening["closed"] or opening["marked"] or opening.end() == len(text)):
-            return decide(text, letter_mentions(text.split("\n")[0]))
-        last = re.search(r"\n\W*([A-E])\W*$", text)
+        if opens_with_letter(text):
+            return self._named(text.split("\n", 1)[0])
+        last = re.fullmatch(r"\W{0,9}([A-E])\W{0,9}", text.rstrip().rpartition("\n")[2])
         if last:
             return Reading(last[1])
-        return decide(text, [mention for mention in letter_mentions(text) if mention.start > 0])
+        return self._decided(text, [mention for mention in letter_mentions(text) if mention.start > 0])
+
+    def concluded(self, sentence: str) -> Reading | None:
+        """The letters named as choices, else the choice whose value the sentence concludes."""
+        number = NumberReader(self.question).concluded(sentence)
+        return self._named(sentence) or self._by_value(sentence, number)
 
     def inferred(self, text: str) -> Reading | None:
-        """The choice whose value the text ends on."""
-        number = NumberReader(frozenset()).inferred(text)
-        by_number = self._with_number(number.value) if number else []
-        if len(by_number) == 1:
-            return Reading(by_number[0])
-        return _one(matching_options(self._wordy(), last_sentence(text)))
+        """The choice whose value the text ends on, unless the text names several choices."""
+        if len({mention.value for mention in letter_mentions(text)}) > 1:
+            return None
+        return self._by_value(last_sentence(text), NumberReader(self.question).inferred(text))
 
-    def _by_value(self, sentence: str) -> Reading | None:
-        in_words = _one(matching_options(self._wordy(), sentence))
-        number = NumberReader(frozenset()).stated(sentence)
+    def overrules(self, conclusion: str, statement: Reading) -> Reading | None:
+        """Nothing: a stated letter stands, whatever value the text goes on to derive."""
+        del conclusion, statement
+        return None
+
+    def _named(self, sentence: str) -> Reading | None:
+        return self._decided(sentence, letter_mentions(sentence))
+
+    def _decided(self, text: str, mentions: list[Mention]) -> Reading | None:
+        """What the mentions name; the first one takes in the text of its own choice, so that a list shows as one."""
+        return decide(text, [self._with_choice(text, mentions[0]), *mentions[1:]]) if mentions else None
+
+    def _with_choice(self, text: str, mention: Mention) -> Mention:
+        choice = r"\W{1,9}".join(map(re.escape, self.options.get(mention.value, "").split()))
+        repeated = re.compile(rf"\W{{0,9}}{choice}", re.IGNORECASE).match(text, mention.end) if choice else None
+        return Mention(mention.value, mention.start, repeated.end()) if repeated else mention
+
+    def _by_value(self, sentence: str, number: Reading | None) -> Reading | None:
+        wordy = {label: option for label, option in self.options.items() if option_number(option) is None}
+        in_words = _one(matching_options(wordy, sentence))
         if in_words is not None or number is None:
             return in_words
         return _one(self._with_number(number.value)) if number.value is not None else Reading(None)
 
-    def _with_number(self, value: str | None) -> list[str]:
-        number = parse_number(value or "")
+    def _with_number(self, value: str) -> list[str]:
+        number = parse_number(value)
         return [
             label
             for label, option in self.options.items()
-            if len(found := find_quantities(option)) == 1 and found[0].value == number
+            if number is not None
+            and (found := option_number(option)) is not None
+            and abs(found - number) <= _SAME_VALUE * abs(number)
         ]
-
-    def _wordy(self) -> dict[str, str]:
-        return {label: option for label, option in self.options.items() if len(find_quantities(option)) != 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +94,13 @@ class LabelReader:
     options: Mapping[str, str]
 
     def stated(self, sentence: str) -> Reading | None:
-        """The label named, else the option whose text is stated, else a bare number or letter."""
+        """The labels named, else the option whose text, number or letter the sentence gives."""
         return decide(sentence, self._mentions(sentence)) or self._by_text(sentence) or self._by_position(sentence)
 
     def whole(self, text: str) -> Reading | None:
         """The only label named or the one called correct; else a text that is an option or its number."""
         called = re.findall(
-            rf"{self._pattern()}\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|likely)\b", text, re.I
+            rf"{self._pattern()}\sis\s(?:the\s)?(?:most\s)?(?:correct|right|best|likely)\b", text, re.IGNORECASE
         )
         named = {label for number in called if (label := self._label(number))}
         if len(named) == 1:
@@ -93,15 +109,23 @@ class LabelReader:
         if reading is not None or "\n" in text.strip():
             return reading
         equal = [label for label, option in self.options.items() if normalized_words(option) == normalized_words(text)]
-        return _one(equal) or (self._by_position(text) if len(text.split()) == 1 else None)
+        return _one(equal) or (self._by_position(text) if len(text.split(maxsplit=1)) == 1 else None)
+
+    def concluded(self, sentence: str) -> Reading | None:
+        """The only label, or the only option text, of a sentence."""
+        return decide(sentence, self._mentions(sentence)) or self._by_text(sentence)
 
     def inferred(self, text: str) -> Reading | None:
         """The only label, or the only option text, of the last sentence."""
-        sentence = last_sentence(text)
-        return decide(sentence, self._mentions(sentence)) or self._by_text(sentence)
+        return self.concluded(last_sentence(text))
+
+    def overrules(self, conclusion: str, statement: Reading) -> Reading | None:
+        """Nothing: a stated label stands."""
+        del conclusion, statement
+        return None
 
     def _pattern(self) -> str:
-        return rf"\b{self.labels[0].rstrip('0123456789')}\s*[#:]?\s*(\d+)\b"
+        return rf"\b{self.labels[0].rstrip('0123456789')}\s{{0,3}}[#:]?\s{{0,3}}(\d{{1,9}})\b"
 
     def _label(self, number: str) -> str | None:
         label = f"{self.labels[0].rstrip('0123456789')}{number}"
@@ -115,7 +139,9 @@ class LabelReader:
         return _one(matching_options(self.options, sentence))
 
     def _by_position(self, sentence: str) -> Reading | None:
-        number = re.match(r"\W*(?:(?:option|choice|number)\s*)?(\d)\b(?![.,]\d)", sentence, re.IGNORECASE)
+        number = re.match(
+            r"\W{0,9}(?:(?:option|choice|number)\s{0,3})?(\d)\b(?![.,]\d)", sentence, re.IGNORECASE | re.ASCII
+        )
         if number:
             label = self._label(number[1])
             return Reading(label) if label else None
@@ -136,39 +162,29 @@ class TruthReader:
 
     def whole(self, text: str) -> Reading | None:
         """The word the text opens with, else the only truth value it names; ``no`` inside a sentence is no answer."""
-        opening = re.match(r"\W*(?:yes|no|true|false)\b", text, re.IGNORECASE)
+        opening = re.match(r"\W*+(?:yes|no|true|false)\b", text, re.IGNORECASE)
         mentions = _truths(text, "true|false|yes|no" if opening else "true|false")
         return decide(text, mentions)
+
+    def concluded(self, sentence: str) -> Reading | None:
+        """The only truth value of a sentence."""
+        return decide(sentence, _truths(sentence, "true|false"))
 
     def inferred(self, text: str) -> Reading | None:
         """The only truth value of the last sentence."""
         return self.stated(last_sentence(text)) if re.search(r"\b(?:true|false)\b", text, re.I) else None
 
-
-def letter_mentions(sentence: str) -> list[Mention]:
-    """Letters A to E named as choices: one that opens the sentence, and those marked as in ``(B)`` or ``option B``."""
-    opening = _OPENING_LETTER.match(sentence)
-    mentions = [_letter(opening)] if opening else []
-    start = opening.end() if opening else 0
-    mentions += [_letter(match) for match in _MARKED_LETTER.finditer(sentence, start)]
-    if opening:
-        alternative = re.compile(r"\s*(?:or|and|/|,|&)\s*(?:option\s+)?\(?(?P<bare>[A-E])\b").match(sentence, start)
-        mentions += [_letter(alternative)] if alternative else []
-    return sorted(mentions, key=lambda mention: mention.start)
-
-
-def _letter(match: re.Match[str]) -> Mention:
-    name = next(name for name, value in match.groupdict().items() if value)
-    return Mention(match[name].upper(), *match.span())
+    def overrules(self, conclusion: str, statement: Reading) -> Reading | None:
+        """Nothing: a stated truth value stands."""
+        del conclusion, statement
+        return None
 
 
 def _truths(text: str, words: str) -> list[Mention]:
-    truth = {"true": "true", "yes": "true", "false": "false", "no": "false"}
-    opposite = {"true": "false", "false": "true"}
     found = []
-    for match in re.finditer(rf"\b(?P<negated>not\s+)?(?P<word>{words})\b", text, re.IGNORECASE):
-        value = truth[match["word"].lower()]
-        found.append(Mention(opposite[value] if match["negated"] else value, *match.span()))
+    for match in re.finditer(rf"\b(?P<negated>not\s{{1,3}})?(?P<word>{words})\b", text, re.IGNORECASE):
+        value = _TRUTHS[match["word"].lower()]
+        found.append(Mention(_OPPOSITE[value] if match["negated"] else value, *match.span()))
     return found
 
 

@@ -2,82 +2,175 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
+from kdscope.tasks.number_words import spelled_numbers
 from kdscope.tasks.quantities import Quantity, canonical_number, find_quantities
-from kdscope.tasks.readers import Reading
+from kdscope.tasks.questions import Question
+from kdscope.tasks.readers import Reading, is_conclusive, last_sentence
 
 _HEDGE = (
     r"(?:about|approximately|roughly|around|only|exactly|just|simply|equal|to|a|rs|usd|us"
     r"|(?:the\s+)?(?:total|number)\s+of)\b"
-    r"|[a-z]\s*="
+    r"|[a-z]\s?="
 )
-_OPENING = re.compile(rf"\W*(?:(?:{_HEDGE})\W*)*", re.IGNORECASE)
+_OPENING = re.compile(rf"\W*+(?:(?:{_HEDGE})\W*+)*+", re.IGNORECASE)
 _EXPLANATION = re.compile(r"\b(?:which|because|since|meaning)\b", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[;(]|,\s|\b(?:which|because|since|so|as|meaning|where|when|if|not)\b", re.IGNORECASE)
 _ALTERNATIVE = re.compile(r"\b(?:or|and|to)\b|^\W*$|^\s*[-+*/x×÷^]\s*$", re.IGNORECASE)
-_LIST_MARK = re.compile(r"^[ \t]*\d{1,2}[.)](?=[ \t]+\S)", re.MULTILINE)
+_LIST_MARK = re.compile(r"^[ \t]{0,9}\d{1,2}[.)](?=[ \t]+\S|\s*\Z)", re.MULTILINE)
+# The 7th grade, a 36-minute call; horse #12, the 9 adults, all 5 baskets: numbers that name or describe.
+_NAMED_AFTER = re.compile(r"(?:st|nd|rd|th)\b|-(?=[A-Za-z])", re.IGNORECASE)
+_NAMED_BEFORE = re.compile(
+    r"(?:#|\b(?:the|these|those|all|both|every|first|last|next|remaining|other|his|her|their|its)\s)\Z", re.IGNORECASE
+)
+_CLAUSE = re.compile(r",\s|;|\b(?:and|which|while|but|if|because)\b", re.IGNORECASE)
+_NOTHING = re.compile(r"\b(?:no|not|none|nothing|never|cannot|same|equal)\b|n't\b", re.IGNORECASE)
 _LONGEST_BARE_ANSWER_WORDS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class NumberReader:
-    """Reads a number; knows which numbers the question itself gave."""
+    """Reads a number; knows which numbers the question itself gave and what it asks for."""
 
-    given: frozenset[Fraction]
+    question: Question
 
     def stated(self, sentence: str) -> Reading | None:
-        """The number the sentence opens with or computes, else the only one, else the only one not in the question."""
-        sentence = _EXPLANATION.split(sentence, maxsplit=1)[0]
-        numbers = find_quantities(sentence)
+        """The number the sentence opens with or computes, else the only one, else the one the question asks for.
+
+        "-3, which means 3 fewer" is 3: the sign became a word.
+        """
+        statement, *explanation = _EXPLANATION.split(sentence, maxsplit=1)
+        numbers = _main_numbers(statement)
         if not numbers:
-            return None
-        if len({number.value for number in numbers}) == 1:
-            return _reading(numbers[0])
-        if _OPENING.fullmatch(sentence[: numbers[0].start]):
-            return _opening_number(sentence, numbers)
-        return _result(sentence, numbers) or self._only_new(numbers)
+            return self._spelled(statement)
+        if len(_values(numbers)) == 1:
+            return _reading(_in_words(numbers[0], explanation))
+        if _OPENING.fullmatch(statement[: numbers[0].start]):
+            return self._opening(statement, numbers)
+        return self._chosen(statement, numbers) or Reading(None)
 
     def whole(self, text: str) -> Reading | None:
         """A completion that is nothing but a number and perhaps its unit."""
-        numbers = find_quantities(text)
-        if len(numbers) != 1 or "\n" in text.strip() or len(text.split()) > _LONGEST_BARE_ANSWER_WORDS:
+        if "\n" in text.strip() or len(text.split(maxsplit=_LONGEST_BARE_ANSWER_WORDS)) > _LONGEST_BARE_ANSWER_WORDS:
+            return None
+        numbers = find_quantities(text) or spelled_numbers(text)
+        if len(numbers) != 1:
             return None
         return _reading(numbers[0]) if _OPENING.fullmatch(text[: numbers[0].start]) else None
 
+    def concluded(self, sentence: str) -> Reading | None:
+        """The only number of a concluding sentence, else its result, else the one the question asks for."""
+        numbers = _main_numbers(sentence)
+        if not numbers:
+            return self._spelled(sentence)
+        return _reading(numbers[0]) if len(_values(numbers)) == 1 else self._chosen(sentence, numbers)
+
     def inferred(self, text: str) -> Reading | None:
-        """The last number, list numbering aside."""
-        marks = {match.end() - 1 for match in _LIST_MARK.finditer(text)}
-        numbers = [number for number in find_quantities(text) if number.end not in marks]
-        return _reading(numbers[-1]) if numbers else None
+        """What the last sentence with a number concludes, list numbering aside.
 
-    def _only_new(self, numbers: list[Quantity]) -> Reading:
-        new = {number.value for number in numbers} - self.given
-        return Reading(canonical_number(new.pop()) if len(new) == 1 else None)
+        A conclusion without a number after it leaves nothing to infer, unless it says that none is left or needed.
+        """
+        plain = _LIST_MARK.sub("", text)
+        sentence, last = last_sentence(plain, with_digit=True), last_sentence(plain)
+        if not sentence:
+            return None
+        reading = self.concluded(sentence) or (Reading(None) if find_quantities(sentence) else None)
+        if sentence == last or not is_conclusive(last):
+            return reading
+        return reading if reading and reading.value == "0" and _NOTHING.search(last) else None
+
+    def overrules(self, conclusion: str, statement: Reading) -> Reading | None:
+        """What a later conclusion says, when it says something else than `statement`."""
+        values = {canonical_number(number.value) for number in find_quantities(conclusion)}
+        concluded = self.concluded(conclusion) if statement.value not in values else None
+        return concluded if concluded and concluded.value is not None else None
+
+    def _opening(self, sentence: str, numbers: list[Quantity]) -> Reading:
+        """The number a sentence opens with, unless its clause goes on to compute or offers another."""
+        first = numbers[0]
+        clause_end = _CLAUSE_END.search(sentence, first.end)
+        end = clause_end.start() if clause_end else len(sentence)
+        clause = [number for number in numbers if number.start < end]
+        result = _results(sentence[:end], clause)
+        if result:
+            return _reading(result[0])
+        others = [number for number in clause if number.value != first.value]
+        if others and _ALTERNATIVE.search(sentence[first.end : others[0].start]):
+            return self._asked(sentence, clause) or Reading(None)
+        return _reading(first)
+
+    def _chosen(self, sentence: str, numbers: list[Quantity]) -> Reading | None:
+        """One of several numbers: a result, the one with the unit asked for, the only new one, the one asked about."""
+        results = _results(sentence, numbers)
+        asked = self._asked(sentence, results or numbers)
+        if asked:
+            return asked
+        if results:
+            return _reading(results[0])
+        new = [number for number in numbers if number.value not in self.question.given]
+        return _reading(new[0]) if len(_values(new)) == 1 else self._in_closest_clause(sentence, new or numbers)
+
+    def _asked(self, sentence: str, numbers: Sequence[Quantity]) -> Reading | None:
+        """The only number with the unit asked for; several are ambiguous ("80 tomatoes and 77 potatoes")."""
+        asked = [number for number in numbers if self.question.asks_for(number, sentence)]
+        if len(_values(asked)) < 2:
+            return _reading(asked[0]) if asked else None
+        if re.search(r"\band\b", sentence[asked[0].end : asked[1].start]):
+            return Reading(None)
+        new = [number for number in asked if number.value not in self.question.given]
+        return _reading(new[0]) if len(_values(new)) == 1 else None
+
+    def _in_closest_clause(self, sentence: str, numbers: Sequence[Quantity]) -> Reading | None:
+        """The only number of the clause that repeats most of the question."""
+        starts = [0, *(match.end() for match in _CLAUSE.finditer(sentence)), len(sentence)]
+        spans = list(itertools.pairwise(starts))
+        shared = [self.question.shared_words(sentence[start:end]) for start, end in spans]
+        best = max(shared)
+        if shared.count(best) > 1:
+            return None
+        start, end = spans[shared.index(best)]
+        inside = [number for number in numbers if start <= number.start < end]
+        return _reading(inside[0]) if len(_values(inside)) == 1 else None
+
+    def _spelled(self, sentence: str) -> Reading | None:
+        """A number in words, where it opens the sentence or carries the unit asked for."""
+        for number in spelled_numbers(sentence):
+            if _OPENING.fullmatch(sentence[: number.start]) or self.question.asks_for(number, sentence):
+                return _reading(number)
+        return None
 
 
-def _opening_number(sentence: str, numbers: list[Quantity]) -> Reading:
-    """The number a sentence opens with, unless its clause goes on to compute or offers another."""
-    first = numbers[0]
-    clause_end = _CLAUSE_END.search(sentence, first.end)
-    end = clause_end.start() if clause_end else len(sentence)
-    clause = [number for number in numbers if number.start < end]
-    result = _result(sentence[:end], clause)
-    if result is not None:
-        return result
-    others = [number for number in clause if number.value != first.value]
-    if others and _ALTERNATIVE.search(sentence[first.end : others[0].start]):
-        return Reading(None)
-    return _reading(first)
-
-
-def _result(text: str, numbers: list[Quantity]) -> Reading | None:
-    """The number after the last equals sign."""
+def _results(text: str, numbers: list[Quantity]) -> list[Quantity]:
+    """The numbers after the last equals sign."""
     equals = text.rfind("=")
-    results = [number for number in numbers if number.start > equals]
-    return _reading(results[0]) if equals >= 0 and results else None
+    return [number for number in numbers if number.start > equals] if equals >= 0 else []
+
+
+def _in_words(number: Quantity, explanation: list[str]) -> Quantity:
+    """A negative number whose explanation says it without the sign: "-3, which means 3 fewer"."""
+    magnitudes = {found.value for part in explanation for found in find_quantities(part)}
+    if number.value < 0 and -number.value in magnitudes:
+        return Quantity(-number.value, number.start, number.end)
+    return number
+
+
+def _main_numbers(text: str) -> list[Quantity]:
+    """The numbers of a text, without those that name or describe something if others remain."""
+    found = find_quantities(text)
+    return [number for number in found if not _is_name(number, text)] or found
+
+
+def _is_name(number: Quantity, text: str) -> bool:
+    before = _NAMED_BEFORE.search(text, max(0, number.start - 12), number.start)
+    return before is not None or _NAMED_AFTER.match(text, number.end) is not None
+
+
+def _values(numbers: Sequence[Quantity]) -> set[object]:
+    return {number.value for number in numbers}
 
 
 def _reading(number: Quantity) -> Reading:

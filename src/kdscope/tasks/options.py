@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 
+from kdscope.tasks.quantities import find_quantities
 from kdscope.tasks.registry import Task
+from kdscope.tasks.segments import plain_typography
+
+_LONG_WORD = re.compile(r"[^\W\d_]{4}")
+_FORMULA = re.compile(r"[+*^=<>!√π(]|\A\s*/|/\s|/\Z|[A-Za-z]/\d|\d/[A-Za-z]\Z")
 
 
 def parse_options(task: Task, instruction: str) -> dict[str, str]:
@@ -15,7 +21,7 @@ def parse_options(task: Task, instruction: str) -> dict[str, str]:
     """
     if task.answer_kind == "number" or not instruction:
         return {}
-    listed = re.split(r"\banswer\s+format\s*:", instruction, flags=re.IGNORECASE)[0]
+    listed = plain_typography(re.split(r"\banswer\s+format\s*:", instruction, flags=re.IGNORECASE)[0])
     marks = _marks(task.labels, listed)
     ends = [*(mark.start() for mark in marks[1:]), len(listed)][: len(marks)]
     labels = {label.lower(): label for label in task.labels}
@@ -25,25 +31,54 @@ def parse_options(task: Task, instruction: str) -> dict[str, str]:
 
 
 def matching_options(options: Mapping[str, str], text: str) -> list[str]:
-    """Labels whose option text stands in `text` as whole words, without those inside a longer option that does too.
+    """Labels whose option stands in `text`, without those inside a longer option that does too.
+
+    Words are compared as whole words, formulas character by character, white space aside.
 
     >>> matching_options({"A": "gravity", "B": "moon gravity", "C": "tides"}, "It is the Moon gravity.")
+    ['B']
+    >>> matching_options({"A": "7!", "B": "y / 4"}, "It is 7, or y/4.")
     ['B']
     """
     words = f" {normalized_words(text)} "
     present = {
-        label: form for label, option in options.items() if (form := normalized_words(option)) and f" {form} " in words
+        label: f" {form} "
+        for label, option in options.items()
+        if (form := normalized_words(option))
+        and (_formula_in(option, text) if _is_formula(option) else f" {form} " in words)
     }
     return [
         label
         for label, form in present.items()
-        if not any(form != other and f" {form} " in f" {other} " for other in present.values())
+        if not any(form != other and form in other for other in present.values())
     ]
+
+
+def option_number(option: str) -> Fraction | None:
+    """The number that an option is, units aside; None for words, several numbers and formulas.
+
+    >>> option_number("Rs. 1,500 a day"), option_number("D/(M - 3)")
+    (Fraction(1500, 1), None)
+    """
+    numbers = find_quantities(option)
+    if len(numbers) != 1 or _FORMULA.search(f"{option[: numbers[0].start].lstrip('+ ')} {option[numbers[0].end :]}"):
+        return None
+    return numbers[0].value
 
 
 def normalized_words(text: str) -> str:
     """Lower-case words and numbers separated by single spaces."""
     return " ".join(re.findall(r"\w+(?:[.']\w+)*", text.lower()))
+
+
+def _is_formula(option: str) -> bool:
+    return _FORMULA.search(option) is not None and _LONG_WORD.search(option) is None
+
+
+def _formula_in(formula: str, text: str) -> bool:
+    """Whether `formula` stands in `text`, white space aside, with no letter or digit next to it."""
+    spaced = r"\s{0,3}".join(map(re.escape, "".join(formula.split())))
+    return re.search(rf"(?<!\w){spaced}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _marks(labels: tuple[str, ...], text: str) -> list[re.Match[str]]:

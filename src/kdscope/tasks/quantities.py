@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from kdscope.errors import DataError
 
-_DIGITS = r"(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d+)"
+_DIGITS = r"(?:\d{1,3}(?:,\d{2,3}){0,20},\d{3}(?!\d)|(?<=[$£€])\d{1,3}(?: \d{3}){1,6}(?!\d)|\d++)"
 _PLAIN = re.compile(
-    rf"(?<![A-Za-z_\d])(?:{_DIGITS}(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][+-]?\d{{1,2}}(?![\w.]))?", re.ASCII
+    rf"(?<![A-Za-z_\d])(?:{_DIGITS}(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][+-]?\d{{1,2}}(?![\w.]))?"
+    r"(?P<clock>(?<=\d):00\b)?",
+    re.ASCII,
 )
+_SIGN = re.compile(r"(?P<left>.?)(?P<space>[ ]*+)-(?P<gap>[ ]?)[$£€]?\Z", re.DOTALL)
+_SLASH = re.compile(r" ?/ ?")
+_SPACE_OR_AND = re.compile(r" {1,2}(?:and )?")
 _LONGEST_NUMBER = 60
+_LONGEST_GAP = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,8 @@ class Quantity:
 def find_quantities(text: str) -> list[Quantity]:
     """Every number of `text`, in order: thousands commas, decimals, fractions, mixed numbers, minus signs.
 
-    A hyphen between two numbers is an operator or a range, never a sign. Digits glued to a word (``x2``, ``answer1``)
+    A hyphen between two numbers is an operator or a range, never a sign. After a currency sign a space may separate
+    thousands; of 4:00 the number is the hour. Digits glued to a word (``x2``, ``answer1``)
     are not numbers, and neither is a run of more than 60 digits, which is a model that got stuck.
 
     >>> [str(number.value) for number in find_quantities("10-3 is 7, -$1,200.50 or 2 1/2")]
@@ -35,19 +43,8 @@ def find_quantities(text: str) -> list[Quantity]:
     """
     found: list[Quantity] = []
     for number in _plain_numbers(text):
-        if found and (joined := _joined(text, found, number)):
-            found = joined
-        else:
-            found.append(number)
+        _append(found, number, text)
     return found
-
-
-def mentioned_numbers(text: str) -> frozenset[Fraction]:
-    """Every number a text mentions, in digits or as a word up to twelve."""
-    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-    words = re.findall(r"[a-z]+", text.lower())
-    spelled = {Fraction(names.index(word)) for word in words if word in names}
-    return frozenset(spelled | {number.value for number in find_quantities(text)})
 
 
 def canonical_number(value: Fraction) -> str:
@@ -88,20 +85,17 @@ def numbers_match(predicted: str, gold: str, relative_tolerance: float = 1e-6) -
     return abs(actual - expected) <= Fraction(relative_tolerance) * abs(expected)
 
 
-def _plain_numbers(text: str) -> list[Quantity]:
-    found = []
+def _plain_numbers(text: str) -> Iterator[Quantity]:
     for match in _PLAIN.finditer(text):
-        digits = match[0].replace(",", "")
+        digits = match[0].removesuffix(match["clock"] or "").replace(",", "").replace(" ", "")
         if len(digits) <= _LONGEST_NUMBER:
             value = Fraction(digits)
-            found.append(Quantity(-value if _is_negative(text, match.start()) else value, *match.span()))
-    return found
+            yield Quantity(-value if _is_negative(text, match.start()) else value, *match.span())
 
 
 def _is_negative(text: str, start: int) -> bool:
     """Whether the number at `start` carries a minus sign rather than following a minus operator."""
-    before = text[max(0, start - 40) : start]
-    sign = re.search(r"(?P<left>.?)(?P<space>[ ]*)-(?P<gap>[ ]?)[$£€]?$", before, re.DOTALL)
+    sign = _SIGN.search(text, max(0, start - _LONGEST_GAP), start) if "-" in text[max(0, start - 3) : start] else None
     if sign is None:
         return False
     left, spaced = sign["left"], bool(sign["space"])
@@ -111,30 +105,32 @@ def _is_negative(text: str, start: int) -> bool:
         return False
     if left.isalpha():
         # "is -3" has a sign, "x-3", "x -3" and "inch-3" an operator.
-        return spaced and re.search(r"\w\w[ ]*-[$£€]?$", before) is not None
+        return spaced and re.search(r"\w\w\Z", text[max(0, sign.start() - 1) : sign.start() + 1]) is not None
     return True
 
 
-def _joined(text: str, found: list[Quantity], last: Quantity) -> list[Quantity] | None:
-    """`found` with its end and `last` read as one fraction or mixed number, None when they are not one."""
-    numerator = found[-1]
-    if not _is_fraction(text, numerator, last):
-        return None
-    joined = Quantity(numerator.value / last.value, numerator.start, last.end)
-    if len(found) > 1 and _is_mixed(text, found[-2], joined):
-        whole = found[-2]
-        value = whole.value - joined.value if whole.value < 0 else whole.value + joined.value
-        return [*found[:-2], Quantity(value, whole.start, last.end)]
-    return [*found[:-1], joined]
+def _append(found: list[Quantity], last: Quantity, text: str) -> None:
+    """Adds `last`, as the end of a fraction or mixed number if it is one."""
+    if not found or not _is_fraction(text, found[-1], last):
+        found.append(last)
+        return
+    numerator = found.pop()
+    part = Quantity(numerator.value / last.value, numerator.start, last.end)
+    if found and _is_mixed(text, found[-1], part):
+        whole = found.pop()
+        value = whole.value - part.value if whole.value < 0 else whole.value + part.value
+        part = Quantity(value, whole.start, last.end)
+    found.append(part)
 
 
 def _is_fraction(text: str, numerator: Quantity, denominator: Quantity) -> bool:
-    between = text[numerator.end : denominator.start]
+    if not _SLASH.fullmatch(text, numerator.end, denominator.start):
+        return False
     whole = numerator.value.denominator == denominator.value.denominator == 1 and denominator.value > 0
-    chained = text[: numerator.start].rstrip().endswith("/") or text[denominator.end :].lstrip().startswith("/")
-    return whole and not chained and re.fullmatch(r" ?/ ?", between) is not None
+    before, after = text[max(0, numerator.start - 3) : numerator.start], text[denominator.end : denominator.end + 3]
+    return whole and not before.rstrip().endswith("/") and not after.lstrip().startswith("/")
 
 
 def _is_mixed(text: str, whole: Quantity, part: Quantity) -> bool:
-    between = text[whole.end : part.start]
-    return whole.value.denominator == 1 and 0 < part.value < 1 and re.fullmatch(r" {1,2}(?:and )?", between) is not None
+    joined = _SPACE_OR_AND.fullmatch(text, whole.end, part.start)
+    return joined is not None and whole.value.denominator == 1 and 0 < part.value < 1

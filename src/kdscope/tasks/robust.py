@@ -2,122 +2,104 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from kdscope.tasks.choice_readers import LabelReader, LetterReader, TruthReader
-from kdscope.tasks.extraction import Extraction, Status
+from kdscope.tasks.extraction import Extraction, Status, extract_text
 from kdscope.tasks.number_reader import NumberReader
 from kdscope.tasks.options import parse_options
-from kdscope.tasks.quantities import mentioned_numbers
+from kdscope.tasks.questions import parse_question
 from kdscope.tasks.readers import Reader, Reading
 from kdscope.tasks.registry import Task
-from kdscope.tasks.segments import first_answer
-
-_MARKER = re.compile(
-    r"\banswers?\b[^\d.\n:=]{0,60}?(?:\b(?:is|are|was|be|equals)\b\s*:?|[:=])"
-    r"|\b(?:correct|right|best|final)\s+(?:option|choice|solution|ending|result|value)\b[^\d.\n:=]{0,40}?(?:\bis\b\s*:?|:)",
-    re.IGNORECASE,
-)
-_SHORT_MARKER = re.compile(r"^[ \t]*A[ \t]*:", re.MULTILINE)
-_BOX_OPENING = re.compile(r"\\boxed\s*\{|\\fbox\s*\{")
-_HASHES = re.compile(r"####[ \t]*([^\n]+)")
-# Models that loop repeat a marker hundreds of times; reading each to the end would take quadratic time.
-_MOST_MARKERS = 50
-_LONGEST_STATEMENT = 1000
-_UNFINISHED = re.compile(r"[\w.,$%/^-]+\Z")
+from kdscope.tasks.segments import first_answer, without_unfinished_end
+from kdscope.tasks.statements import Statement, find_conclusion, find_hashes, find_statements
 
 
 def extract_robust(task: Task, completion: str, *, finish_reason: str, instruction: str = "") -> Extraction:
     r"""The answer a completion gives, by the first rule that finds one.
 
-    1. The text ends at an end token, a new instruction or a second question.
-    2. ``marker``: the last "the answer is ..." (or "Answer: ...") that is followed by an answer.
-    3. ``boxed``: the last ``\boxed{...}``, then the last ``####``.
-    4. ``whole``: the text itself is the answer, or names one choice only.
-    5. ``inferred``: the last number, or the choice the text ends on; only if the model stopped by itself.
+    1. The text ends at an end token, a new instruction or a second question; runaway text is read at its two ends
+       (see `first_answer`).
+    2. ``marker``: the last "the answer is ..." (or "Answer: ...") that is followed by an answer; ``boxed``: the last
+       ``\boxed{...}``, if it comes later, or the last ``####``.
+    3. ``whole``: the text itself is the answer, or names one choice only.
+    4. ``conclusion``: a closing "Therefore, ...". One that comes after a marker and says another number overrules it.
+    5. ``inferred``: what the last sentence with a number says, or the choice the text ends on; only if the model
+       stopped by itself.
 
+    A sentence with several numbers is read for its result, for the number with the unit asked for, or for the only one
+    the question did not give. Numbers in words count where they open a statement or carry the unit asked for.
     Statements that name several answers, with no way to choose, are ambiguous. When the length limit cut the answer,
-    an unfinished last number or letter is not read.
+    an unfinished last number or letter is not read, and neither is a concluding step of a list. A free text is the
+    completion itself.
 
     Args:
         task: The task, for its kind of answer and its labels.
         completion: What the model wrote after the prompt, special tokens included or not.
-        finish_reason: ``"stop"`` if the model ended by itself, ``"length"`` if the token limit did.
-        instruction: The item's instruction, to know its options and given numbers.
+        finish_reason: ``"stop"`` if the model ended by itself, ``"length"`` if the token limit did, ``"run_on"`` if
+            generation was ended because the model began a new prompt: the answer is whole, but nothing is inferred.
+        instruction: The item's instruction, to know its options, given numbers and the unit asked for.
     """
+    if task.answer_kind == "text":
+        return extract_text(completion, finish_reason)
     answer = first_answer(completion)
     truncated = finish_reason == "length" and not answer.ended
-    text = _UNFINISHED.sub("", answer.text) if truncated and task.answer_kind != "label" else answer.text
-    reader = _reader(task, instruction)
-    several = ""
-    for rule, reading in _readings(task, reader, text, may_infer=finish_reason == "stop"):
+    text = without_unfinished_end(answer.text) if truncated and task.answer_kind != "label" else answer.text
+    ambiguous = ""
+    for rule, reading in _readings(task, text, instruction, truncated=truncated, may_infer=finish_reason == "stop"):
         if reading.value is not None:
             status: Status = "fallback" if rule == "inferred" else "explicit"
             return Extraction(reading.value, rule, status, truncated)
-        several = several or rule
-    if several:
-        return Extraction(None, several, "ambiguous", truncated)
+        ambiguous = ambiguous or rule
+    if ambiguous:
+        return Extraction(None, ambiguous, "ambiguous", truncated)
     return Extraction(None, "none", "unparsed", truncated)
 
 
-def _readings(task: Task, reader: Reader, text: str, *, may_infer: bool) -> Iterator[tuple[str, Reading]]:
+def _readings(
+    task: Task, text: str, instruction: str, *, truncated: bool, may_infer: bool
+) -> Iterator[tuple[str, Reading]]:
     """What each rule reads, best rule first."""
-    marked = _first_reading(reader, _after_markers(task, text))
-    if marked:
-        yield "marker", marked
-    boxed = _first_reading(reader, [*_boxes(text), *reversed(_HASHES.findall(text))])
-    if boxed:
-        yield "boxed", boxed
-    # A marker that named several answers is not overruled by a guess from the text around it.
-    if marked and marked.value is None:
+    reader = _reader(task, instruction)
+    conclusion = find_conclusion(text, complete=not truncated)
+    stated = _first_stated(reader, find_statements(text, short_marker=task.answer_kind == "number"))
+    if stated:
+        yield from _unless_overruled(reader, *stated, conclusion)
+    hashes = next((reading for line in find_hashes(text) if (reading := reader.whole(line))), None)
+    if hashes:
+        yield "boxed", hashes
+    # A statement that named several answers is not overruled by a guess from the text around it.
+    if stated:
         return
-    whole = reader.whole(text)
-    if whole:
-        yield "whole", whole
-    inferred = reader.inferred(text) if may_infer else None
-    if inferred:
-        yield "inferred", inferred
+    for rule, reading in (
+        ("whole", reader.whole(text)),
+        ("conclusion", reader.concluded(conclusion.text) if conclusion else None),
+        ("inferred", reader.inferred(text) if may_infer else None),
+    ):
+        if reading:
+            yield rule, reading
 
 
-def _first_reading(reader: Reader, payloads: list[str]) -> Reading | None:
-    return next((reading for payload in payloads if (reading := reader.stated(payload))), None)
+def _first_stated(reader: Reader, statements: list[Statement]) -> tuple[Statement, Reading] | None:
+    return next(((part, reading) for part in statements if (reading := reader.stated(part.text))), None)
 
 
-def _after_markers(task: Task, text: str) -> list[str]:
-    """The sentence after each marker, last marker first."""
-    ends = {match.end() for match in _MARKER.finditer(text)}
-    if task.answer_kind == "number":
-        ends |= {match.end() for match in _SHORT_MARKER.finditer(text)}
-    last_ends = sorted(ends, reverse=True)[:_MOST_MARKERS]
-    return [sentence for end in last_ends if (sentence := _sentence(text[end : end + _LONGEST_STATEMENT]))]
-
-
-def _sentence(text: str) -> str:
-    """The first sentence; empty when it denies."""
-    sentence = re.split(r"\n|(?<=[.!?])\s+", text.lstrip(" \t\n:=*_>"), maxsplit=1)[0]
-    return "" if re.match(r"(?:not|n't|unknown|unclear)\b", sentence, re.IGNORECASE) else sentence
-
-
-def _boxes(text: str) -> list[str]:
-    """The contents of every box, last first."""
-    ends = [match.end() for match in _BOX_OPENING.finditer(text)][: -_MOST_MARKERS - 1 : -1]
-    return [_balanced(text[end : end + _LONGEST_STATEMENT]) for end in ends]
-
-
-def _balanced(text: str) -> str:
-    depth = 1
-    for position, character in enumerate(text):
-        depth += {"{": 1, "}": -1}.get(character, 0)
-        if depth == 0:
-            return text[:position]
-    return ""
+def _unless_overruled(
+    reader: Reader, statement: Statement, stated: Reading, conclusion: Statement | None
+) -> Iterator[tuple[str, Reading]]:
+    """What a statement says, unless a conclusion after it says something else."""
+    if conclusion and conclusion.start > statement.start:
+        overruling = reader.overrules(conclusion.text, stated)
+        if overruling:
+            yield "conclusion", overruling
+    yield statement.rule, stated
 
 
 def _reader(task: Task, instruction: str) -> Reader:
+    question = parse_question(instruction)
     if task.answer_kind == "number":
-        return NumberReader(mentioned_numbers(instruction))
+        return NumberReader(question)
     options = parse_options(task, instruction)
     if task.answer_kind == "letter":
-        return LetterReader(options)
+        return LetterReader(options, question)
     return TruthReader() if set(task.labels) == {"true", "false"} else LabelReader(task.labels, options)

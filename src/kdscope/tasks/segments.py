@@ -5,18 +5,34 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_END_TOKEN = re.compile(
-    r"</s>|<\|(?:im_end|endoftext|eot_id|end_of_text|end|eom_id)\|>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
+_END_TOKENS = r"</s>|<\|(?:im_end|endoftext|eot_id|end_of_text|end|eom_id)\|>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
+_OTHER_TOKENS = r"<s>|<pad>|<unk>|<bos>|<start_of_turn>|<\|[a-z_]{1,30}\|>|\[/?INST\]|<<[^<>\n]{0,200}>>"
+_END_TOKEN = re.compile(rf"(?:{_END_TOKENS})+")
+_OTHER_TOKEN = re.compile(rf"(?:{_OTHER_TOKENS})+")
+_BEFORE_FIRST_WORD = re.compile(rf"(?:{_END_TOKENS}|{_OTHER_TOKENS}|\W)*+")
+# What only a prompt template writes: it ends an answer even where nothing stands before it.
+_TEMPLATE = (
+    r"(?<!#)#{2,6}[ \t]{0,9}(?:instruction|input)\b"
+    r"|\bbelow is an instruction that describes"
+    r"|<\|im_start\|>(?!assistant)"
 )
-_OTHER_TOKEN = re.compile(r"<s>|<pad>|<unk>|<bos>|<start_of_turn>|<\|[a-z_]{1,30}\|>|\[/?INST\]|<<[^<>\n]{0,200}>>")
-_RUN_ON = re.compile(
-    r"#{2,6}[ \t]*(?:instruction|input|response|question|problem|exercise|example)s?\b"
-    r"|below is an instruction that describes"
+# A second question or another turn: it ends an answer only after one, as some answers open by repeating the question.
+_RUN_ON = (
+    r"(?<!#)#{2,6}[ \t]{0,9}(?:response|question|problem|exercise|example)s?\b"
     r"|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]"
-    r"|^[ \t]*(?:q|question|problem|exercise|instruction|input|user|human)[ \t]*\d*[ \t]*:",
-    re.IGNORECASE | re.MULTILINE,
+    r"|^[ \t]{0,9}(?:q|question|problem|exercise|instruction|input|user|human)[ \t]{0,9}\d{0,4}[ \t]{0,9}:"
 )
-_HEADER = re.compile(r"\A\s*(?:#{2,6}[ \t]*(?:response|answer|solution)\b:?|<\|im_start\|>assistant|assistant:)", re.I)
+_LONGEST_TEMPLATE = 50
+_FLAGS = re.IGNORECASE | re.MULTILINE
+_TEMPLATE_START = re.compile(_TEMPLATE, _FLAGS)
+_END = re.compile(f"{_END_TOKENS}|{_TEMPLATE}|{_RUN_ON}", _FLAGS)
+_END_OF_FREE_TEXT = re.compile(rf"{_END_TOKENS}|{_TEMPLATE}|<\|im_start\|>|<\|start_header_id\|>|### Response:", _FLAGS)
+_HEADER = re.compile(r"#{2,6}[ \t]{0,9}(?:response|answer|solution)\b:?|<\|im_start\|>assistant|assistant:", re.I)
+# Longer completions are runaway text. Reading their two ends keeps the time linear, and small.
+_LONGEST_COMPLETION = (38_000, 12_000)
+_LONGEST_ANSWER = (3_000, 7_000)
+_UNFINISHED_CHARACTERS = re.compile(r"[\w.,$%/^-]*+")
+_SPACED_THOUSANDS = re.compile(r"(?<=\d)[\u00a0\u2009\u202f\u2007](?=\d{3}(?!\d))")
 _TYPOGRAPHY = str.maketrans(
     {
         **dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d", "-"),
@@ -50,28 +66,85 @@ class Answer:
 def first_answer(completion: str) -> Answer:
     r"""Cuts a completion where its first answer ends and normalises how it is written.
 
+    Runaway text is read at its two ends only, so that a completion of any length takes little time: of a completion
+    the first 38,000 and the last 12,000 characters, of an answer the first 3,000 and the last 7,000.
+
     >>> first_answer("It is −3.</s>\n### Instruction: next")
     Answer(text='It is -3.', ended=True)
     """
-    text = _HEADER.sub("", completion)
-    ends = [match.start() for pattern in (_END_TOKEN, _RUN_ON) if (match := _first_inside(pattern, text))]
-    body = text[: min(ends)] if ends else text
-    return Answer(_plain(_END_TOKEN.sub(" ", _OTHER_TOKEN.sub("", body))), ended=bool(ends))
+    text = _without_header(_both_ends(completion, *_LONGEST_COMPLETION))
+    end = _end(text, _END)
+    return Answer(_plain(_without_tokens(_both_ends(text[:end], *_LONGEST_ANSWER))), ended=end is not None)
 
 
-def _first_inside(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    """The first match that has an answer before it: a leading header or token ends nothing."""
-    return next((match for match in pattern.finditer(text) if _has_words(text[: match.start()])), None)
+def free_text(completion: str) -> Answer:
+    """A free-text answer as it is scored: up to the end token or the next prompt, without special tokens.
+
+    Questions and turns such as ``User:`` may belong to a free text, so they end nothing; its typography stays. Of a
+    longer completion, runaway text, the first 50,000 characters are kept.
+    """
+    text = _without_header(completion[: sum(_LONGEST_COMPLETION)])
+    end = _end(text, _END_OF_FREE_TEXT)
+    return Answer(_without_tokens(text[:end]).strip(), ended=end is not None)
 
 
-def _has_words(text: str) -> bool:
-    return re.search(r"\w", _END_TOKEN.sub("", _OTHER_TOKEN.sub("", text))) is not None
+def clean_text(completion: str) -> str:
+    r"""The text of `free_text`.
+
+    >>> clean_text(" A quiz.\nQuestion 1: who? </s>### Instruction:")
+    'A quiz.\nQuestion 1: who?'
+    """
+    return free_text(completion).text
+
+
+def plain_typography(text: str) -> str:
+    """Plain minus signs, quotes, spaces and fractions.
+
+    >>> plain_typography("−3 or 2½")
+    '-3 or 2 1/2'
+    """
+    return _SPACED_THOUSANDS.sub("", text).translate(_TYPOGRAPHY)
+
+
+def without_unfinished_end(text: str) -> str:
+    """`text` without the number or word that the length limit may have cut.
+
+    >>> without_unfinished_end("So it costs $12")
+    'So it costs '
+    """
+    unfinished = _UNFINISHED_CHARACTERS.match(text[::-1])
+    return text[: len(text) - unfinished.end()] if unfinished else text
+
+
+def _both_ends(text: str, head: int, tail: int) -> str:
+    return text if len(text) <= head + tail else f"{text[:head]}\n{text[-tail:]}"
+
+
+def _without_header(completion: str) -> str:
+    text = completion.lstrip()
+    header = _HEADER.match(text)
+    return text[header.end() :] if header else text
+
+
+def _end(text: str, mark: re.Pattern[str]) -> int | None:
+    """Where the answer ends: at the first `mark` that has a word before it, or at a prompt that opens the text."""
+    before = _BEFORE_FIRST_WORD.match(text)
+    words = before.end() if before else 0
+    template = _TEMPLATE_START.search(text, max(0, words - _LONGEST_TEMPLATE), words + _LONGEST_TEMPLATE)
+    if template and template.start() <= words:
+        return template.start()
+    end = mark.search(text, words)
+    return end.start() if end else None
+
+
+def _without_tokens(text: str) -> str:
+    return _END_TOKEN.sub(" ", _OTHER_TOKEN.sub("", text))
 
 
 def _plain(text: str) -> str:
-    text = text.translate(_TYPOGRAPHY)
-    text = re.sub(r"\\[dt]?frac\s*\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}", r" \1/\2", text)
-    text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]{0,200})\}", r" \1", text)
+    text = plain_typography(text)
+    text = re.sub(r"\\[dt]?frac\s{0,3}\{([^{}]{1,40})\}\s{0,3}\{([^{}]{1,40})\}", r" \1/\2", text)
+    text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s{0,3}\{([^{}]{0,200})\}", r" \1", text)
     text = text.replace("{,}", ",").replace("\\$", "$").replace("\\%", "%")
     text = re.sub(r"\\[,;!: ]|\\left\b|\\right\b", "", text)
     text = text.replace("\\times", "*").replace("\\cdot", "*").replace("\\div", "/")

@@ -10,11 +10,19 @@ from kdscope.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """A prompt in two forms, with ``{instruction}`` and ``{input}`` as its only fields."""
+    """A prompt in two forms, with ``{instruction}`` and ``{input}`` as its only fields.
+
+    Attributes:
+        name: What it is called in studies.
+        with_input: The form for a question with an input.
+        without_input: The form for a question alone.
+        chat: Whether the text is a user's message, around which the chat template of a model's tokenizer belongs.
+    """
 
     name: str
     with_input: str
     without_input: str
+    chat: bool = False
 
     def render(self, instruction: str, input_text: str = "") -> str:
         r"""The prompt; both texts are inserted literally, so braces in the data are harmless.
@@ -51,9 +59,22 @@ def published_training() -> PromptTemplate:
     return _template("published_training", first_ends=(" ", "  "), indent=" " * 16, blank=" " * 16)
 
 
+def plain() -> PromptTemplate:
+    """The instruction and, after a line break, the input: nothing else."""
+    return PromptTemplate("plain", "{instruction}\n{input}", "{instruction}")
+
+
+def chat() -> PromptTemplate:
+    """A user's message: the instruction and, after a blank line, the input.
+
+    It is a marker: whoever renders it puts the chat template of the model's tokenizer around the message.
+    """
+    return PromptTemplate("chat", "{instruction}\n\n{input}", "{instruction}", chat=True)
+
+
 def list_templates() -> tuple[PromptTemplate, ...]:
     """Every built-in template."""
-    return (alpaca(), published(), published_training())
+    return (alpaca(), published(), published_training(), plain(), chat())
 
 
 def get_template(name: str) -> PromptTemplate:
