@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.data.rows import read_rows
-from kdscope.data.sources import Example, as_prompts, read_examples, read_items, split_examples
+from kdscope.data.sources import Example, as_items, as_prompts, read_examples, read_items, split_examples
 from kdscope.errors import DataError
 
 
@@ -18,6 +18,7 @@ from kdscope.errors import DataError
 class FolderTask:
     name: str
     labels: tuple[str, ...] = ()
+    answer_kind: str = "number"
 
 
 NUMBERS = FolderTask("sums")
@@ -120,6 +121,40 @@ def test_a_gold_that_is_no_label(write, tmp_path):
         read_items(LABELS, tmp_path)
 
 
+TEXT = FolderTask("free", answer_kind="text")
+
+
+@pytest.mark.parametrize(("output", "references"), [("one", ("one",)), (["one"], ("one",)), (["b", "a"], ("b", "a"))])
+def test_text_items_keep_all_references_and_the_first_is_gold(write, tmp_path, output, references):
+    write([_row(0, output=output), _row(0, output=references[:1])], "free/test.json")
+    first, second = read_items(TEXT, tmp_path)
+    assert (first.references, first.gold) == (references, references[0])
+    assert (first.content_hash == second.content_hash) == (len(references) == 1)
+    canonical = json.dumps(["question 0", "", list(references)], separators=(",", ":"))
+    assert first.content_hash == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_other_items_have_no_references(write, tmp_path):
+    write([_row(0, output=["a", "b"])], "sums/test.json")
+    assert read_items(NUMBERS, tmp_path)[0].references == ()
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ([], r"output: the list is empty"),
+        ("", r"output: the text is empty"),
+        (["a", " "], r"output\[2\]: the text is empty"),
+        (["a", 3], r"output\[2\]: expected text, given a number"),
+        (None, r"output: expected text, given null"),
+    ],
+)
+def test_references_that_are_none(write, tmp_path, output, words):
+    write([_row(0), _row(1, output=output)], "free/test.json")
+    with pytest.raises(DataError, match=rf"test.json, row 2: {words}"):
+        read_items(TEXT, tmp_path)
+
+
 TEXTS = st.lists(st.sampled_from("abcdefghijkl"), min_size=1, max_size=40)
 
 
@@ -217,6 +252,12 @@ def test_real_choices(shared_data, name, count):
 def test_multiarith_has_its_known_duplicates(shared_data):
     items = read_items(FolderTask("MultiArith"), shared_data / "tasks")
     assert len({item.content_hash for item in items}) < len(items)
+
+
+def test_real_instructions(shared_data):
+    items = as_items(TEXT, read_rows(shared_data / "instruct" / "sni" / "valid.jsonl"))
+    assert len(items) == 1694
+    assert max(len(item.references) for item in items) > 1
 
 
 def test_real_training_sets(shared_data):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdscope.errors import DataError
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,17 @@ class Row:
         Raises:
             DataError: It is not.
         """
+        return self.as_text(self.value(key), key)
+
+    def value(self, key: str) -> Any:
+        """Whatever stands at a key.
+
+        Raises:
+            DataError: The key is missing.
+        """
         if key not in self.values:
             raise self.error(f"the key is missing; the row has {_list(self.values)}", key)
-        value = self._checked(self.values[key], key)
-        if not value.strip():
-            raise self.error("the text is empty", key)
-        return value
+        return self.values[key]
 
     def optional_text(self, key: str) -> str:
         """A text that may be empty, null or absent.
@@ -58,14 +66,38 @@ class Row:
             return "true" if value else "false"
         return repr(value) if isinstance(value, (int, float)) else self.text(key)
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """One text, or a list of at least one; none may be blank.
+
+        Raises:
+            DataError: It is something else.
+        """
+        value = self.value(key)
+        if not isinstance(value, list):
+            return (self.as_text(value, key),)
+        if not value:
+            raise self.error("the list is empty, and one text at least is needed", key)
+        return tuple(self.as_text(text, f"{key}[{place}]") for place, text in enumerate(value, 1))
+
+    def as_text(self, value: object, key: str) -> str:
+        """A value of this row as a text that is not blank.
+
+        Raises:
+            DataError: It is something else; the message names `key`.
+        """
+        text = self._checked(value, key)
+        if not text.strip():
+            raise self.error("the text is empty", key)
+        return text
+
     def error(self, message: str, key: str = "") -> DataError:
         """An error about this row."""
         return DataError(message, file=self.file, row=self.number, key=key)
 
     def _checked(self, value: object, key: str) -> str:
         if not isinstance(value, str):
-            raise self.error(f"expected text, given {_kind(value)}", key)
-        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise self.error(f"expected text, given {kind_of(value)}", key)
+        if _SURROGATE.search(value):
             raise self.error("holds half of a surrogate pair, which is not text", key)
         return value
 
@@ -78,25 +110,81 @@ def read_rows(file: Path) -> list[Row]:
     Raises:
         DataError: The file cannot be read as that; the message names the file and, where it can, the row.
     """
+    rows = []
+    for entry in scan_rows(file):
+        if isinstance(entry, DataError):
+            raise entry
+        rows.append(entry)
+    return rows
+
+
+def scan_rows(
+    file: Path, *, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> Iterator[Row | DataError]:
+    """The rows of a file as `read_rows` gives them, with an error in place of each that is none.
+
+    Args:
+        file: The file.
+        make_object: Makes an object of its keys and values, which may repeat; None keeps the last value of each.
+
+    Raises:
+        DataError: The file as a whole cannot be read.
+    """
     text = _read_text(file)
     if not text.strip():
         raise DataError("the file is empty", file=file)
-    rows = _line_rows(text, file) if _is_json_lines(text, file) else _list_rows(text, file)
-    if not rows:
-        raise DataError("the list is empty", file=file)
-    return rows
+    if (reason := foreign_content(text)) is not None:
+        raise DataError(reason, file=file)
+    decoder = json.JSONDecoder(object_pairs_hook=make_object)
+    lines = _is_json_lines(text, file)
+    return _line_rows(text, file, decoder) if lines else _list_rows(text, file, decoder)
+
+
+def mapped_row(row: Row, convert: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Row:
+    """A row whose values were made from another's, at the same place.
+
+    Raises:
+        DataError: `convert` raised one; it now names file and row.
+    """
+    try:
+        return Row(row.file, row.number, convert(row.values))
+    except DataError as error:
+        if error.file is not None:
+            raise
+        raise DataError(str(error), file=row.file, row=row.number) from error
+
+
+def foreign_content(text: str) -> str | None:
+    """What the beginning of a text shows it to be in place of data: a git-LFS pointer or a web page; else None."""
+    start = text[:1000].lstrip("\ufeff \t\r\n")
+    if start.startswith("version https://git-lfs."):
+        fields = dict(line.split(" ", 1) for line in start.splitlines() if " " in line)
+        size = fields.get("size", "an unknown number of")
+        return f"this is a git-LFS pointer to {size} bytes ({fields.get('oid', 'no id')}), not the data itself"
+    if start[:200].lower().startswith(("<!doctype", "<html", "<?xml", "<head")):
+        return "this is a web page, not data: what was downloaded is an error or sign-in page"
+    return None
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, in words."""
+    kinds = ((str, "text"), (bool, "true or false"), ((int, float), "a number"), (list, "a list"), (dict, "an object"))
+    names = (name for kind, name in kinds if isinstance(value, kind))
+    return "null" if value is None else next(names, "something else")
 
 
 def _read_text(file: Path) -> str:
     if not file.is_file():
         raise DataError("this is a folder, not a file" if file.is_dir() else "no such file", file=file)
     try:
-        return file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(f"this is not UTF-8 text (line {line})", file=file) from None
+        content = file.read_bytes()
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", file=file) from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"this is not UTF-8 text (line {line}){_place_of(content, error.start)}", file=file) from None
 
 
 def _is_json_lines(text: str, file: Path) -> bool:
@@ -108,45 +196,73 @@ def _is_json_lines(text: str, file: Path) -> bool:
         return False
 
 
-def _list_rows(text: str, file: Path) -> list[Row]:
+def _list_rows(text: str, file: Path, decoder: json.JSONDecoder) -> Iterator[Row | DataError]:
     try:
-        values = json.loads(text)
+        values = decoder.decode(text)
     except json.JSONDecodeError as error:
-        message = f"invalid JSON in line {error.lineno}, column {error.colno}: {error.msg}"
-        raise DataError(message, file=file) from None
+        place = f"line {error.lineno}, column {error.colno}{_element_at(text, error.pos)}"
+        raise DataError(f"invalid JSON in {place}: {error.msg}", file=file) from None
     except (ValueError, RecursionError):
-        raise DataError("invalid JSON: nested too deeply, or a number too long", file=file) from None
+        message = f"invalid JSON: nested too deeply, or a number too long{_element_at(text, len(text))}"
+        raise DataError(message, file=file) from None
     if not isinstance(values, list):
-        raise DataError(f"expected a list of rows, given {_kind(values)}", file=file)
-    return [_row(file, number, value) for number, value in enumerate(values, 1)]
+        raise DataError(f"expected a list of rows, given {kind_of(values)}", file=file)
+    if not values:
+        raise DataError("the list is empty", file=file)
+    return (_row(file, number, value) for number, value in enumerate(values, 1))
 
 
-def _line_rows(text: str, file: Path) -> list[Row]:
+def _line_rows(text: str, file: Path, decoder: json.JSONDecoder) -> Iterator[Row | DataError]:
     # Only \n ends a row: str.splitlines would also cut inside a text at U+2028 and the like.
     lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
-    return [_row(file, number, _parse_line(file, number, line)) for number, line in lines if line]
+    return (_line_row(file, number, line, decoder) for number, line in lines if line)
 
 
-def _parse_line(file: Path, number: int, line: str) -> object:
+def _line_row(file: Path, number: int, line: str, decoder: json.JSONDecoder) -> Row | DataError:
     try:
-        return json.loads(line)
+        return _row(file, number, decoder.decode(line))
     except json.JSONDecodeError as error:
-        message = f"invalid JSON, column {error.colno}: {error.msg}; JSONL has one object on each line"
-        raise DataError(message, file=file, row=number) from None
+        reason = "there is more after the first value" if error.msg == "Extra data" else error.msg
+        message = f"invalid JSON, column {error.colno}: {reason}; JSONL has one object on each line"
+        return DataError(message, file=file, row=number)
     except (ValueError, RecursionError):
-        raise DataError("invalid JSON: nested too deeply, or a number too long", file=file, row=number) from None
+        return DataError("invalid JSON: nested too deeply, or a number too long", file=file, row=number)
 
 
-def _row(file: Path, number: int, value: object) -> Row:
+def _row(file: Path, number: int, value: object) -> Row | DataError:
     if not isinstance(value, dict):
-        raise DataError(f"expected an object with keys, given {_kind(value)}", file=file, row=number)
+        return DataError(f"expected an object with keys, given {kind_of(value)}", file=file, row=number)
     return Row(file, number, value)
+
+
+def _place_of(content: bytes, position: int) -> str:
+    """Which element of a JSON list a byte belongs to, for a message; nothing where the content is no list."""
+    before = content[:position].decode("utf-8-sig", "replace")
+    return _element_at(before + content[position:].decode("utf-8", "replace"), len(before))
+
+
+def _element_at(text: str, position: int) -> str:
+    decoder, place, number = json.JSONDecoder(), _skip(text, 0, ""), 0
+    if not text.startswith("[", place):
+        return ""
+    place = _skip(text, place + 1, "")
+    while place <= position and place < len(text):
+        if text.startswith("]", place):
+            return ""
+        number += 1
+        try:
+            _, place = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            break
+        place = _skip(text, place, ",")
+    return f", row {number}" if number else ""
+
+
+def _skip(text: str, place: int, separators: str) -> int:
+    while place < len(text) and text[place] in f" \t\r\n{separators}":
+        place += 1
+    return place
 
 
 def _list(values: Mapping[str, Any]) -> str:
     return ", ".join(repr(key)[:40] for key in list(values)[:10]) or "no keys"
-
-
-def _kind(value: object) -> str:
-    kinds = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return "null" if value is None else kinds.get(type(value), "something else")

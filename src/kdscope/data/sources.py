@@ -1,4 +1,7 @@
-"""Training examples and evaluation items from JSON files in the schema of LLM-Adapters (Hu et al. 2023, 2304.01933)."""
+"""Training examples and evaluation items from JSON files.
+
+Items are in the schema of LLM-Adapters (Hu et al. 2023, arXiv 2304.01933); examples may have other forms (`formats`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from kdscope.data.formats import prompt_texts, training_texts
 from kdscope.data.rows import Row, read_rows
 from kdscope.errors import DataError
 
@@ -45,8 +49,10 @@ class Item:
         item_id: Unique over all tasks, for example ``"gsm8k/17"``.
         instruction: The question.
         input: More of the question, often empty.
-        gold: The right answer as the file writes it.
-        content_hash: SHA-256 of question and gold; equal for duplicates, whatever their place.
+        gold: The right answer as the file writes it; the first reference of a text task.
+        content_hash: SHA-256 of question and gold, or of question and references; equal for duplicates, whatever
+            their place.
+        references: Every right answer of a text task; empty for other tasks.
     """
 
     task: str
@@ -56,6 +62,7 @@ class Item:
     input: str
     gold: str
     content_hash: str
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,19 @@ class EvaluationTask(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Every possible answer; empty where the answer is a number."""
+        """Every possible answer; empty where the answer is a number or a text."""
+        ...
+
+    @property
+    def answer_kind(self) -> str:
+        """What an answer is: ``"text"`` where it is free text with references; anything else is told by `labels`."""
         ...
 
 
 def read_examples(path: Path) -> list[Example]:
-    """The training examples of a JSON list or a JSONL file: `instruction`, `input` (may be absent) and `output`.
+    """The training examples of a JSON list or a JSONL file.
+
+    A row has `instruction`, `input` (may be absent) and `output`, or another of the forms of `kdscope.data.formats`.
 
     Raises:
         DataError: The file or one of its rows cannot be used; the message names file, row and key.
@@ -102,9 +116,7 @@ def as_examples(rows: Sequence[Row]) -> list[Example]:
     Raises:
         DataError: A row cannot be used; the message names file, row and key.
     """
-    return [
-        Example(row.number, row.text("instruction"), row.optional_text("input"), row.text("output")) for row in rows
-    ]
+    return [Example(row.number, *training_texts(row)) for row in rows]
 
 
 def as_prompts(rows: Sequence[Row]) -> list[Example]:
@@ -113,7 +125,7 @@ def as_prompts(rows: Sequence[Row]) -> list[Example]:
     Raises:
         DataError: A row cannot be used; the message names file, row and key.
     """
-    return [Example(row.number, row.text("instruction"), row.optional_text("input"), "") for row in rows]
+    return [Example(row.number, *prompt_texts(row)) for row in rows]
 
 
 def read_items(task: EvaluationTask, folder: Path, limit: int | None = None) -> list[Item]:
@@ -163,21 +175,31 @@ def _text(example: Example) -> tuple[str, str, str]:
     return example.instruction, example.input, example.output
 
 
-def _read_item(task: EvaluationTask, index: int, row: Row) -> Item:
-    instruction, context = row.text("instruction"), row.optional_text("input")
-    gold = _read_gold(task, row)
-    canonical = json.dumps([instruction, context, gold], ensure_ascii=True, separators=(",", ":"))
-    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
-    return Item(task.name, index, f"{task.name}/{index}", instruction, context, gold, digest)
+def read_gold(task: EvaluationTask, row: Row) -> str:
+    """The right answer of a row, for a task with labels or numbers.
 
-
-def _read_gold(task: EvaluationTask, row: Row) -> str:
+    Raises:
+        DataError: It is missing, or none of the task.
+    """
     gold = row.scalar_text("answer").strip()
     if task.labels and gold not in task.labels:
         raise row.error(f"{gold[:40]!r} is not an answer of {task.name}: {', '.join(task.labels)}", "answer")
     if not task.labels and not _is_number(gold):
         raise row.error(f"{gold[:40]!r} is not a number, and the answers of {task.name} are", "answer")
     return gold
+
+
+def _read_item(task: EvaluationTask, index: int, row: Row) -> Item:
+    instruction, context = row.text("instruction"), row.optional_text("input")
+    references = row.texts("output") if task.answer_kind == "text" else ()
+    gold = references[0] if references else read_gold(task, row)
+    digest = _content_hash([instruction, context, list(references) if references else gold])
+    return Item(task.name, index, f"{task.name}/{index}", instruction, context, gold, digest, references)
+
+
+def _content_hash(content: list[str | list[str]]) -> str:
+    canonical = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def _is_number(text: str) -> bool:

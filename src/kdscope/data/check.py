@@ -1,0 +1,250 @@
+"""Validate files of data row by row, and say everything that is wrong: file, row, key and what is there instead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdscope.data.check_rows import (
+    CheckedTask,
+    Kind,
+    OptionReader,
+    keep_repeated,
+    misread_character,
+    option_problems,
+    row_problems,
+)
+from kdscope.data.lock import LOCK_NAME
+from kdscope.data.rows import Row, mapped_row, scan_rows
+from kdscope.errors import DataError
+
+MAX_PROBLEMS = 20
+"""Problems of one file that are told; of the rest, their number."""
+_CONTAINERS = ("tasks", "instruct")
+_DATA_NAMES = frozenset({"test.json", "train.json", "valid.jsonl", "dev.jsonl", "train.jsonl"})
+_WHOLE_TESTS = frozenset({"test", "valid"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """What a file is found to be.
+
+    Attributes:
+        file: The file.
+        kind: What it was checked as.
+        task: Name of its task, if known.
+        rows: How many rows it has, the unusable ones too; 0 where it cannot be read at all.
+        problems: The first of what has to be repaired, each naming file and row.
+        problem_count: How many problems there are.
+        warnings: What may be wrong, or may be meant.
+        notes: What is good to know.
+    """
+
+    file: Path
+    kind: Kind
+    task: str | None
+    rows: int
+    problems: tuple[str, ...]
+    problem_count: int
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row can be used."""
+        return self.problem_count == 0
+
+
+@dataclass(frozen=True, slots=True)
+class FolderCheck:
+    """What a folder of data is found to hold.
+
+    Attributes:
+        folder: The folder.
+        files: The files that were checked, in name order, those given by name last.
+        not_checked: Files and folders in it that are no data by their place.
+    """
+
+    folder: Path
+    files: tuple[FileCheck, ...]
+    not_checked: tuple[Path, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row of every file can be used."""
+        return all(file.ok for file in self.files)
+
+
+def check_file(
+    path: Path,
+    kind: Kind,
+    task: CheckedTask | None = None,
+    *,
+    options: OptionReader | None = None,
+    convert: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    count_items: bool | None = None,
+) -> FileCheck:
+    """Check one file. It does not raise for anything the file holds.
+
+    Args:
+        path: The file.
+        kind: What its rows are for.
+        task: Its task; None: answers are only required to be there. Without a task, items in a ``.jsonl`` are free
+            text with references in `output`.
+        options: Reads the options an instruction lists; None: they are not looked at.
+        convert: Makes a row of this project of each of the file's, as for a person's own task.
+        count_items: Whether the file should have the published number of items; None: if it is called as such files.
+    """
+    try:
+        entries = [_converted(entry, convert) for entry in scan_rows(path, make_object=keep_repeated)]
+    except DataError as error:
+        return FileCheck(path, kind, _name(task), 0, (str(error),), 1)
+    rows = [entry for entry in entries if isinstance(entry, Row)]
+    problems = list(_problems(entries, kind, task, path, options))
+    counted = path.stem in _WHOLE_TESTS if count_items is None else count_items
+    published = task.test_items if task is not None and kind == "items" and counted else None
+    return FileCheck(
+        path,
+        kind,
+        _name(task),
+        len(entries),
+        tuple(str(error) for error in problems[:MAX_PROBLEMS]),
+        len(problems),
+        tuple(_warnings(rows, len(entries), published)),
+        tuple(_notes(rows, kind, path)),
+    )
+
+
+def check_folder(
+    folder: Path,
+    tasks: Iterable[CheckedTask] = (),
+    *,
+    training: Iterable[Path] = (),
+    options: OptionReader | None = None,
+) -> FolderCheck:
+    """Check all data files of a folder.
+
+    Data lies in ``TASK/test.json``, ``TASK/train.json`` and, for free text, in ``SET/valid.jsonl``, ``SET/dev.jsonl``
+    and ``SET/train.jsonl``, each also below ``tasks/`` and ``instruct/``; below ``instruct/`` every ``.jsonl`` counts.
+
+    Args:
+        folder: The folder.
+        tasks: The tasks that are known; a folder may go by another of a task's names.
+        training: More files to train on, here or elsewhere.
+        options: Reads the options an instruction lists; None: they are not looked at.
+
+    Raises:
+        DataError: There is no such folder, or no data in it.
+    """
+    if not folder.is_dir():
+        raise DataError("no such folder", file=folder)
+    by_key = {_key(name): task for task in tasks for name in (task.name, *task.aliases)}
+    found = _data_files(folder)
+    checks = []
+    for file in found:
+        kind: Kind = "training" if file.stem == "train" else "items"
+        checks.append(check_file(file, kind, by_key.get(_key(file.parent.name)), options=options))
+    seen = {file.resolve() for file in found}
+    extra = [file for file in training if file.resolve() not in seen]
+    checks += [check_file(file, "training") for file in extra]
+    if not checks:
+        raise DataError("there are no data files; expected TASK/test.json or SET/valid.jsonl in it", file=folder)
+    return FolderCheck(folder, tuple(checks), tuple(_others(folder, {*found, *extra})))
+
+
+def _converted(
+    entry: Row | DataError, convert: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None
+) -> Row | DataError:
+    if convert is None or isinstance(entry, DataError):
+        return entry
+    try:
+        return mapped_row(entry, convert)
+    except DataError as error:
+        return error
+
+
+def _problems(
+    entries: Sequence[Row | DataError], kind: Kind, task: CheckedTask | None, path: Path, options: OptionReader | None
+) -> list[DataError]:
+    """All problems in the order of the rows."""
+    free_text = path.suffix == ".jsonl" if task is None else task.answer_kind == "text"
+    problems: list[DataError] = []
+    for entry in entries:
+        if isinstance(entry, DataError):
+            problems.append(entry)
+        else:
+            problems += row_problems(entry, kind, task, free_text=free_text)
+    if task is not None and options is not None:
+        problems += option_problems([entry for entry in entries if isinstance(entry, Row)], task, options)
+    return sorted(problems, key=lambda error: error.row or 0)
+
+
+def _warnings(rows: Sequence[Row], count: int, published: int | None) -> Iterator[str]:
+    if published is not None and count != published:
+        yield f"{count} rows, and {published} items were published"
+    misread = [row.number for row in rows if misread_character(row) is not None]
+    if misread:
+        yield (
+            f"{len(misread)} rows hold characters between U+0080 and U+009F, as text has that was read in a wrong "
+            f"encoding; the first is row {misread[0]}"
+        )
+
+
+def _notes(rows: Sequence[Row], kind: Kind, path: Path) -> Iterator[str]:
+    texts = [_content(row, kind) for row in rows]
+    repeats = len(texts) - len(set(texts))
+    if repeats:
+        yield f"{repeats} of {len(texts)} rows repeat an earlier one"
+    with path.open("rb") as file:
+        if file.read(3) == b"\xef\xbb\xbf":
+            yield "the file begins with a byte order mark, which is skipped"
+
+
+def _content(row: Row, kind: Kind) -> str:
+    """What makes two rows the same; the response beside an item's answer does not."""
+    keys = ["instruction", "input", "output", "prompt", "completion", "messages"]
+    if kind == "items" and "answer" in row.values:
+        keys = ["instruction", "input", "answer"]
+    return json.dumps([row.values.get(key) or "" for key in keys])
+
+
+def _data_files(folder: Path) -> list[Path]:
+    found = []
+    for container in (folder, *(folder / name for name in _CONTAINERS)):
+        for sub in _folders(container):
+            every = container.name == "instruct" and container != folder
+            found += [file for file in sub.iterdir() if _is_data(file, every_lines_file=every)]
+    return sorted(found)
+
+
+def _is_data(file: Path, *, every_lines_file: bool) -> bool:
+    return file.is_file() and (file.name in _DATA_NAMES or (every_lines_file and file.suffix == ".jsonl"))
+
+
+def _folders(container: Path) -> list[Path]:
+    if not container.is_dir():
+        return []
+    subs = (sub for sub in container.iterdir() if sub.is_dir() and not sub.name.startswith("."))
+    return [sub for sub in subs if sub.name not in _CONTAINERS]
+
+
+def _others(folder: Path, checked: set[Path]) -> Iterator[Path]:
+    """What was not checked: whole folders without data, and files beside data."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == LOCK_NAME or path in checked:
+            continue
+        if path.is_dir() and any(path in file.parents for file in checked):
+            yield from _others(path, checked)
+        else:
+            yield path
+
+
+def _name(task: CheckedTask | None) -> str | None:
+    return None if task is None else task.name
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")

@@ -1,0 +1,229 @@
+"""Fetching into a folder: the first source that gives the file, the locked revision after that, and nothing lost."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date
+
+import pytest
+
+from kdscope.data.bring import DatasetSource, bring, source_name
+from kdscope.data.lock import LOCK_NAME, LockedFile, read_lock
+from kdscope.data.rows import read_rows
+from kdscope.errors import DataError
+from tests.data.file_server import file_server
+from tests.data.hub_double import COMMIT, OLD_COMMIT, FolderHub
+
+DAY, LATER = date(2026, 1, 31), date(2026, 2, 1)
+TARGET = "sums/test.json"
+
+
+@dataclass(frozen=True)
+class Rename:
+    question: str
+
+    def row(self, columns):
+        return {"instruction": columns[self.question], "answer": columns["answer"]}
+
+
+@dataclass(frozen=True)
+class File:
+    url: str
+    git_blob: str | None = None
+    fields: Rename | None = None
+    commit: str = "d" * 40
+    path: str = "data/test.jsonl"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    dataset_id: str = "owner/name"
+    config: str | None = None
+    split: str = "test"
+    fields: Rename = Rename("question")
+    revision: str | None = None
+    file: str | None = None
+    url: str = "https://huggingface.co/datasets/owner/name"
+
+
+ROWS = [{"instruction": "1 + 1?", "answer": "2"}, {"instruction": "2 + 2?", "answer": "4"}]
+CONTENT = json.dumps(ROWS).encode()
+LINES = "".join(json.dumps({"question": row["instruction"], "answer": row["answer"]}) + "\n" for row in ROWS).encode()
+
+
+def _blob(content):
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _write(hub, commit, content):
+    (hub.folder / commit).mkdir(parents=True, exist_ok=True)
+    (hub.folder / commit / "test.jsonl").write_bytes(content)
+
+
+@pytest.fixture
+def hub(tmp_path):
+    hub = FolderHub(tmp_path / "hub", {None: COMMIT})
+    _write(hub, COMMIT, LINES)
+    return hub
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "data"
+
+
+def _values(folder):
+    return [dict(row.values) for row in read_rows(folder / TARGET)]
+
+
+def _names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_repository_file_is_brought_once_and_recorded(folder):
+    with file_server({"test.json": CONTENT}) as server:
+        source = File(server.url("test.json"), _blob(CONTENT))
+        first = bring([source], folder, TARGET, today=lambda: DAY)
+        again = bring([source], folder, TARGET, today=lambda: LATER)
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    assert first == again == LockedFile(source.url, source.commit, source.commit, sha256, 2, "2026-01-31")
+    assert read_lock(folder) == {TARGET: first}
+    assert (server.requests, _values(folder)) == (["test.json"], ROWS)
+
+
+def test_a_file_put_there_by_hand_is_verified_and_recorded(folder):
+    (folder / "sums").mkdir(parents=True)
+    (folder / TARGET).write_bytes(CONTENT)
+    entry = bring([File("https://127.0.0.1:9/x", _blob(CONTENT))], folder, TARGET)
+    assert entry.rows == 2
+    (folder / LOCK_NAME).unlink()
+    with pytest.raises(DataError, match="its git blob id is"):
+        bring([File("https://127.0.0.1:9/x", "0" * 40)], folder, TARGET)
+
+
+def test_a_file_of_another_form_is_verified_converted_and_removed(folder):
+    with file_server({"raw.jsonl": LINES}) as server:
+        source = File(server.url("raw.jsonl"), _blob(LINES), Rename("question"))
+        entry = bring([source], folder, TARGET)
+        (folder / TARGET).unlink()
+        assert bring([source], folder, TARGET).sha256 == entry.sha256
+        with pytest.raises(DataError, match="its git blob id is"):
+            bring([File(source.url, "0" * 40, source.fields)], folder, "other.json")
+    assert _values(folder) == ROWS
+    assert _names(folder) == [LOCK_NAME, TARGET]
+
+
+def test_a_row_that_cannot_be_converted_is_named_by_its_place_in_the_repository(folder):
+    class Refuses(Rename):
+        def row(self, columns):
+            raise DataError("no such column", key="text")
+
+    with (
+        file_server({"raw.jsonl": LINES}) as server,
+        pytest.raises(DataError, match=r"data/test.jsonl, row 1: text: no such column"),
+    ):
+        bring([File(server.url("raw.jsonl"), None, Refuses("text"))], folder, TARGET)
+    assert _names(folder) == []
+
+
+def test_the_next_source_is_asked_when_the_first_has_nothing(folder, hub):
+    with file_server({}) as server:
+        entry = bring([File(server.url("gone.json")), Dataset()], folder, TARGET, api=hub)
+    assert (entry.source, entry.revision, entry.asked) == ("hub:owner/name/default/test", COMMIT, None)
+    assert _values(folder) == ROWS
+
+
+def test_when_no_source_has_it_all_of_them_are_told(folder, hub):
+    with file_server({}) as server, pytest.raises(DataError) as caught:
+        bring([File(server.url("gone.json")), Dataset(split="dev")], folder, TARGET, api=hub)
+    message = str(caught.value)
+    assert message.startswith(f"{folder / TARGET}: {server.url('gone.json')} cannot be downloaded: HTTP 404")
+    assert "owner/name: the dataset has no Parquet or JSON files for the split dev" in message
+    assert message.count(str(folder / TARGET)) == 1
+    with pytest.raises(DataError, match="nothing is known of where to get it"):
+        bring([], folder, TARGET)
+
+
+def test_what_is_fetched_again_is_the_locked_revision_from_the_locked_source(folder, hub):
+    first = bring([Dataset()], folder, TARGET, api=hub, today=lambda: DAY)
+    (folder / TARGET).unlink()
+    hub.revisions[None] = OLD_COMMIT
+    _write(hub, OLD_COMMIT, LINES + LINES)
+    with file_server({"x": CONTENT}) as server:
+        again = bring([File(server.url("x")), Dataset()], folder, TARGET, api=hub, today=lambda: LATER)
+    assert server.requests == []
+    assert hub.asked == [None, COMMIT]
+    assert (again.sha256, again.revision, _values(folder)) == (first.sha256, COMMIT, ROWS)
+
+
+def test_an_update_takes_the_newest_and_replaces_the_file(folder, hub):
+    bring([Dataset()], folder, TARGET, api=hub)
+    hub.revisions[None] = OLD_COMMIT
+    _write(hub, OLD_COMMIT, LINES + LINES)
+    entry = bring([Dataset()], folder, TARGET, api=hub, update=True)
+    assert (entry.revision, entry.rows, len(_values(folder))) == (OLD_COMMIT, 4, 4)
+    assert read_lock(folder)[TARGET] == entry
+    assert _names(folder) == [LOCK_NAME, TARGET]
+
+
+def test_a_failed_update_leaves_everything_as_it_was(folder, hub):
+    entry = bring([Dataset()], folder, TARGET, api=hub)
+    hub.revisions[None] = "gone"
+    with pytest.raises(DataError, match="cannot be read"):
+        bring([Dataset()], folder, TARGET, api=hub, update=True)
+    assert (_values(folder), read_lock(folder)) == (ROWS, {TARGET: entry})
+    assert _names(folder) == [LOCK_NAME, TARGET]
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_a_file_changed_by_hand_is_neither_used_nor_replaced(folder, hub, update):
+    bring([Dataset()], folder, TARGET, api=hub)
+    (folder / TARGET).write_text("[]")
+    with pytest.raises(DataError, match=r"the file is not the one that was fetched: .* move it away"):
+        bring([Dataset()], folder, TARGET, api=hub, update=update)
+    assert (folder / TARGET).read_text() == "[]"
+
+
+def test_other_content_at_the_locked_revision_is_refused_with_advice(folder, hub):
+    entry = bring([Dataset()], folder, TARGET, api=hub)
+    (folder / TARGET).unlink()
+    _write(hub, COMMIT, LINES + LINES)
+    with pytest.raises(DataError) as caught:
+        bring([Dataset()], folder, TARGET, api=hub)
+    assert f"instead of {entry.sha256}" in str(caught.value)
+    assert f"{LOCK_NAME} holds what it must be; if that is no longer wanted, fetch it as an update" in str(caught.value)
+    assert not (folder / TARGET).exists()
+
+
+def test_another_revision_than_the_lock_was_made_for_is_not_guessed(folder, hub):
+    bring([Dataset()], folder, TARGET, api=hub)
+    (folder / TARGET).unlink()
+    with pytest.raises(DataError, match=rf"revision {OLD_COMMIT} of .* is wanted, but {LOCK_NAME} was made for None"):
+        bring([Dataset(revision=OLD_COMMIT)], folder, TARGET, api=hub)
+
+
+def test_a_download_that_is_no_rows_is_not_kept(folder):
+    with file_server({"x": b'{"rows":\n[]}'}) as server, pytest.raises(DataError, match="expected a list of rows"):
+        bring([File(server.url("x"))], folder, TARGET)
+    assert _names(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (File("https://example.org/x"), "https://example.org/x"),
+        (Dataset(), "hub:owner/name/default/test"),
+        (Dataset(config="main", split="a+b"), "hub:owner/name/main/a+b"),
+        (Dataset(file="11_/valid.jsonl"), "hub:owner/name/11_/valid.jsonl"),
+    ],
+)
+def test_names_of_sources(source, name):
+    assert source_name(source) == name
+
+
+def test_declared_sources_are_told_apart():
+    from kdscope.tasks.mapping import FieldMapping
+    from kdscope.tasks.sources import HubDataset, RepositoryFile
+
+    assert isinstance(HubDataset("a/b", None, "test", FieldMapping()), DatasetSource)
+    assert not isinstance(RepositoryFile("a/b", "0" * 40, "x.json", None), DatasetSource)
