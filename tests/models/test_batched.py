@@ -96,3 +96,13 @@ def test_no_prompts_need_no_generator(tmp_path: Path) -> None:
         Recorder(Echo(), dies_at=0), [], DECODING, batch_size=2, scratch=tmp_path, progress=lambda *_: None
     )
     assert nothing == []
+
+
+def test_a_budget_of_tokens_makes_smaller_batches(tmp_path: Path) -> None:
+    recorder = Recorder(Echo())
+    completions = generate_all(
+        recorder, PROMPTS, DECODING, batch_size=3, scratch=tmp_path, progress=lambda *_: None, batch_tokens=26
+    )
+    assert [list(c.token_ids) for c in completions] == PROMPTS
+    assert recorder.calls == [0, 1, 2, 3]  # 9; 7 and 7; 5 and 4; 2 and 1: each with 6 new tokens, at most 26 places
+    assert run(Echo(), tmp_path / "other") != completions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -88,6 +88,25 @@ def test_dropping_rows_early_late_or_never_changes_nothing(
     assert all(size >= left for size, left in zip(sizes, unfinished, strict=True))
 
 
+def test_a_row_ends_where_it_is_told_to() -> None:
+    """Beside end tokens and room, whatever else looks at what a row has written; it is asked once a token."""
+    model, asked = tiny("llama"), []
+    free = ours(model, PROMPTS, set())
+
+    def reached(row: Sequence[int]) -> bool:
+        asked.append(tuple(row))
+        return sum(row) > 300
+
+    with torch.inference_mode():
+        found = decode(model, PROMPTS, [STEPS] * 6, {free[0][3]}, greedy, None, reached)
+    for row, whole in zip(found, free, strict=True):
+        ends = [n for n in range(1, STEPS) if sum(whole[:n]) > 300 or whole[n - 1] == free[0][3]]
+        assert row == whole[: min(ends, default=STEPS)]
+    assert len({len(row) for row in found}) > 3
+    assert all(tuple(row[:-1]) in asked for row in found if len(row) > 1)
+    assert len(asked) == sum(map(len, found)) - sum(row[-1] == free[0][3] or len(row) == STEPS for row in found)
+
+
 def test_every_row_has_its_own_room() -> None:
     model = tiny("llama")
     free = ours(model, PROMPTS, set())
@@ -111,7 +130,7 @@ def test_rows_are_numbered_as_the_prompts_are() -> None:
     assert written == [[10 + row] * row + [1] * (row < 5) for row in range(6)]
     assert {row for row, step in told if step == 4} == {4, 5}
     assert told[5, 0] == 5
-    assert told[5, 4] == 1
+    assert {told[4, 4], told[5, 4]} == {0, 1}, "those that are left stand together"
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2", "granite", "cohere"])
@@ -251,6 +270,30 @@ class TestCache:
             mine.batch_select_indices(torch.tensor(kept))
             reference.batch_select_indices(torch.tensor(kept))
             assert torch.equal(mine.keys, reference.keys)
+
+    def test_rows_of_parts_stand_after_what_they_share(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two parts with 2 shared positions, and 3 and 1 of their own, in a layer of 5 positions."""
+        monkeypatch.setattr(cache_module, "_BLOCK", 4)
+        shared, whole, parts = torch.randn(1, 2, 2, 4), GrowingLayer(), []
+        for rows, own in (([2, 0], 3), ([1], 1)):
+            parts.append(torch.cat([shared.expand(len(rows), -1, -1, -1), torch.randn(len(rows), 2, own, 4)], 2))
+            layer = GrowingLayer()
+            layer.update(parts[-1], 2 * parts[-1])
+            whole.place(layer, torch.tensor(rows), 3, 2, 5)
+        assert whole.get_seq_length() == 5
+        assert torch.equal(whole.keys[[2, 0]], parts[0])
+        assert torch.equal(whole.keys[1], torch.cat([shared[0], torch.zeros(2, 2, 4), parts[1][0, :, 2:]], 1))
+        assert torch.equal(whole.values, 2 * whole.keys)
+        new = torch.randn(3, 2, 1, 4)
+        assert torch.equal(whole.update(new, new)[0][:, :, 5:], new)
+
+    def test_rows_that_stay_are_not_copied(self) -> None:
+        layer = GrowingLayer()
+        layer.update(torch.randn(5, 1, 3, 2), torch.randn(5, 1, 3, 2))
+        before, place = layer.keys.clone(), layer.keys.data_ptr()
+        layer.batch_select_indices(torch.tensor([0, 4, 2]))
+        assert torch.equal(layer.keys, before[[0, 4, 2]])
+        assert layer.keys.data_ptr() == place
 
     def test_it_is_written_in_place(self) -> None:
         layer = GrowingLayer()

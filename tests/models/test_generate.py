@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator, plan_batches
+from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator, plan_batches, stop_texts
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.lora import add_lora
 from kdscope.models.source import ModelPlace
@@ -257,9 +258,10 @@ def test_an_adapters_model_samples_as_it_would_merged(model_folder: Path) -> Non
 
 
 def test_text_leaves_special_tokens_out(generator: HuggingFaceGenerator) -> None:
-    completion = generator._completion([72, PAD, 105, END, PAD], frozenset({END}))
+    texts = stop_texts(GREEDY, generator.tokenizer)
+    completion = generator._completion([72, PAD, 105, END, PAD], frozenset({END}), texts)
     assert completion == Completion((72, PAD, 105, END), text_of(generator, (72, 105)), "stop")
-    assert generator._completion([END, 72], frozenset({END})) == Completion((END,), "", "stop")
+    assert generator._completion([END, 72], frozenset({END}), texts) == Completion((END,), "", "stop")
 
 
 @settings(deadline=None)
@@ -271,3 +273,20 @@ def test_a_plan_covers_every_prompt_once_longest_first(lengths: list[int], size:
     assert [lengths[i] for i in flat] == sorted(lengths, reverse=True)
     assert [len(batch) for batch in plan[:-1]] == [size] * (len(plan) - 1) if plan else True
     assert all(0 < len(batch) <= size for batch in plan)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 9), st.integers(1, 200), st.integers(0, 60))
+def test_a_plan_stays_within_its_tokens(lengths: list[int], size: int, tokens: int, new: int) -> None:
+    plan = plan_batches(lengths, size, batch_tokens=tokens, max_new_tokens=new)
+    flat = [index for batch in plan for index in batch]
+    assert sorted(flat) == list(range(len(lengths)))
+    assert [lengths[i] for i in flat] == sorted(lengths, reverse=True)
+
+    def places(batch: list[int]) -> int:
+        return len(batch) * (max(lengths[i] for i in batch) + new)
+
+    assert all(len(batch) <= size and (places(batch) <= tokens or len(batch) == 1) for batch in plan)
+    for batch, following in pairwise(plan):
+        assert len(batch) == size or places([*batch, following[0]]) > tokens, "no batch is smaller than it has to be"
+    assert plan_batches(lengths, size, batch_tokens=10**6, max_new_tokens=new) == plan_batches(lengths, size)

@@ -19,22 +19,30 @@ def generate_all(
     batch_size: int,
     scratch: Path,
     progress: Callable[[int, int], None],
+    batch_tokens: int | None = None,
 ) -> list[Completion]:
     """Continue every prompt, in a fixed batch plan, resuming from the batches already in `scratch`.
+
+    Whatever is in `scratch` is taken for a batch of this very call: with another generator, other prompts or other
+    settings it must be another folder. A stage's scratch is one, since the stage's identity covers them all.
 
     Args:
         generator: What continues the prompts.
         prompts: Token ids of each prompt.
         decoding: How tokens are chosen; each batch has its own seed.
-        batch_size: Prompts generated together.
+        batch_size: Most prompts generated together.
         scratch: Folder that survives a kill.
         progress: Called with (prompts done, prompts in all).
+        batch_tokens: Most places of a batch, rows x (longest prompt + new tokens), where memory is short; None for no
+            such limit.
 
     Returns:
         One completion a prompt, in the order of `prompts`.
     """
     completions: dict[int, Completion] = {}
-    for number, batch in enumerate(plan_batches([len(p) for p in prompts], batch_size)):
+    lengths = [len(prompt) for prompt in prompts]
+    plan = plan_batches(lengths, batch_size, batch_tokens=batch_tokens, max_new_tokens=decoding.max_new_tokens)
+    for number, batch in enumerate(plan):
         file = scratch / f"batch-{number:06d}.json"
         written = _read(file)
         if written is None:

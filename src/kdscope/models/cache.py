@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
@@ -36,10 +37,34 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these rows only."""
-        length = self.keys.shape[2]
-        self._key_buffer, self._value_buffer = self._key_buffer[indices], self._value_buffer[indices]
+        """Keep these rows only; those that keep their place are not copied."""
+        length, rows = self.keys.shape[2], len(indices)
+        moved = (indices != torch.arange(rows, device=indices.device)).nonzero()[:, 0]
+        for buffer in (self._key_buffer, self._value_buffer):
+            buffer[moved, :, :length] = buffer[indices[moved], :, :length]
+        self._key_buffer, self._value_buffer = self._key_buffer[:rows], self._value_buffer[:rows]
         self.keys, self.values = self._key_buffer[:, :, :length], self._value_buffer[:, :, :length]
+
+    def place(self, part: GrowingLayer, rows: Tensor, batch: int, shared: int, width: int) -> None:
+        """Take another layer's rows over: what all rows share stays in front, the rest is moved to end at `width`.
+
+        What is between the two is zero.
+
+        Args:
+            part: A layer with some of the rows.
+            rows: Their places in this one.
+            batch: Rows of this one.
+            shared: Positions that all rows share.
+            width: Positions of this one.
+        """
+        if not self.is_initialized:
+            self.lazy_initialization(part.keys, part.values)
+            self._key_buffer, self._value_buffer = (_empty(t, batch, width).zero_() for t in (part.keys, part.values))
+            self.keys, self.values = self._key_buffer[:, :, :width], self._value_buffer[:, :, :width]
+        own = part.keys.shape[2] - shared
+        for whole, some in ((self.keys, part.keys), (self.values, part.values)):
+            whole[rows, :, :shared] = some[:, :, :shared]
+            whole[rows, :, width - own :] = some[:, :, shared:]
 
 
 def new_cache(model: PreTrainedModel) -> DynamicCache | None:
@@ -54,8 +79,16 @@ def new_cache(model: PreTrainedModel) -> DynamicCache | None:
     return cache
 
 
+def keeps_everything(cache: DynamicCache) -> bool:
+    """Whether all layers keep every position, so that positions may be moved."""
+    return all(isinstance(layer, GrowingLayer) for layer in cache.layers)
+
+
 def _grown(used: Tensor, needed: int) -> Tensor:
-    rows, heads, length, width = used.shape
-    room = used.new_empty(rows, heads, -(-needed // _BLOCK) * _BLOCK, width)
-    room[:, :, :length] = used
+    room = _empty(used, used.shape[0], needed)
+    room[:, :, : used.shape[2]] = used
     return room
+
+
+def _empty(like: Tensor, rows: int, length: int) -> Tensor:
+    return like.new_empty(rows, like.shape[1], -(-length // _BLOCK) * _BLOCK, like.shape[3])

@@ -13,16 +13,17 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kdscope.errors import ModelError
-from kdscope.models.cache import new_cache
+from kdscope.models.batch import Batch
 from kdscope.models.forward import head_of
 from kdscope.models.linears import prepared_linears, prepared_product
 
 # A token for each row of the batch: (logits [B, V], the prompt each row continues [B], step) -> token ids [B].
 Choose = Callable[[Tensor, Tensor, int], Tensor]
+# Whether a row ends with the last of the tokens it has written.
+Reached = Callable[[Sequence[int]], bool]
 
-# Finished rows leave the batch once they are this share of it: the copy of the cache costs less than a step, and there
-# are few of them.
-_FINISHED_SHARE = 0.125
+# Finished rows leave the batch once they are this share of it: moving others into their place costs less than they do.
+_FINISHED_SHARE = 1 / 32
 
 
 @torch.inference_mode()
@@ -33,6 +34,7 @@ def decode(
     stops: Collection[int],
     choose: Choose,
     dtype: torch.dtype | None = None,
+    reached: Reached | None = None,
 ) -> list[list[int]]:
     """What a model writes after each prompt: up to an end token, which is kept, or until the room is used up.
 
@@ -43,41 +45,43 @@ def decode(
         stops: The end tokens.
         choose: Gives the tokens; what it gives for one row should not depend on the others.
         dtype: Precision of the products (that of autocast); the weights' own where None.
+        reached: Asked after every token whether what a row has written is to be its end.
 
     Raises:
         ModelError: The model's logits are not numbers.
     """
-    written: list[list[int]] = [[] for _ in prompts]
+    texts = _Texts(room, stops, reached)
     rows = [row for row, most in enumerate(room) if most > 0]
     if not rows:
-        return written
+        return texts.written
     with prepared_linears(model.get_decoder(), dtype):
         head = head_of(model, dtype)
         project = prepared_product(head.weight)
-        batch = _Batch(model, [prompts[row] for row in rows], max(room))
+        batch = Batch(model, [prompts[row] for row in rows], max(room))
         states, which = batch.read(), torch.tensor(rows, device=model.device)
         for step in range(max(room)):
             tokens = choose(head.finish(project(states)), which, step)
-            going = _write(rows, tokens.tolist(), written, room, stops)
+            going = texts.write(rows, tokens.tolist())
             if not going:
                 break
             if len(going) <= (1 - _FINISHED_SHARE) * len(rows):
-                rows = [rows[place] for place in going]
-                kept = torch.tensor(going, device=model.device)
+                places = _closed_up(going)
+                rows = [rows[place] for place in places]
+                kept = torch.tensor(places, device=model.device)
                 tokens, which = tokens[kept], which[kept]
                 batch.keep(kept)
             states = batch.append(tokens)
-    return written
+    return texts.written
 
 
 def can_decode(model: PreTrainedModel) -> bool:
-    """Whether `decode` gives this model's own logits: three prompts, padded, one of them finished early.
+    """Whether `decode` gives this model's own logits: three prompts that begin alike, padded, one finished early.
 
     The reference is the model's plain forward pass on each text alone, without padding and without a cache.
     """
     vocabulary = model.config.get_text_config().vocab_size
-    texts = [[(7 * row + 3 * place + 1) % vocabulary for place in range(12)] for row in range(3)]
-    lengths, room = (7, 3, 5), (5, 2, 4)
+    texts = [[((place >= 16) * 7 * row + 3 * place + 1) % vocabulary for place in range(28)] for row in range(3)]
+    lengths, room = (23, 19, 21), (5, 2, 4)
     seen: dict[tuple[int, int], Tensor] = {}
 
     def follow(logits: Tensor, rows: Tensor, step: int) -> Tensor:
@@ -99,66 +103,45 @@ def can_decode(model: PreTrainedModel) -> bool:
     )
 
 
-class _Batch:
-    """The rows being written: their cache, which of its places are padding, and their positions."""
+class _Texts:
+    """What each row has written, and which rows go on."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], steps: int) -> None:
-        cache, width = new_cache(model), max(len(prompt) for prompt in prompts)
-        if cache is None:
-            raise ModelError(f"{type(model).__name__} keeps more than keys and values of what it has read")
-        self._decoder, self._cache, self._width = model.get_decoder(), cache, width
-        padding = torch.tensor([width - len(prompt) for prompt in prompts], device=model.device)[:, None]
-        places = torch.arange(width + steps, device=model.device)
-        self._mask = (places >= padding).long()
-        self._positions = (places - padding).clamp(min=0)
-        # Whatever stands in the padding is masked; 0 is a token of every vocabulary.
-        self._prompts = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=model.device)
+    def __init__(self, room: Sequence[int], stops: Collection[int], reached: Reached | None) -> None:
+        self.written: list[list[int]] = [[] for _ in room]
+        self._room, self._stops, self._reached = room, stops, reached
+        self._finished = {row for row, most in enumerate(room) if most == 0}
 
-    def read(self) -> Tensor:
-        """The last hidden state of each prompt, [B, D]."""
-        return self._run(self._prompts, 0, self._width)
+    def write(self, rows: Sequence[int], tokens: Sequence[int]) -> list[int]:
+        """Note the tokens of the rows that were not finished before; gives the places in the batch that go on."""
+        going = []
+        for place, (row, token) in enumerate(zip(rows, tokens, strict=True)):
+            if row in self._finished:
+                continue
+            if token < 0:
+                raise ModelError("the model's logits are not numbers: its weights or its activations overflowed")
+            self.written[row].append(token)
+            if self._ends(row, token):
+                self._finished.add(row)
+            else:
+                going.append(place)
+        return going
 
-    def append(self, tokens: Tensor) -> Tensor:
-        """The hidden state of one more token a row, [B, D]."""
-        self._width += 1
-        return self._run(tokens[:, None], self._width - 1, self._width)
-
-    def keep(self, places: Tensor) -> None:
-        """Leave the rows at other places out."""
-        self._cache.batch_select_indices(places)
-        self._mask, self._positions = self._mask[places], self._positions[places]
-
-    def _run(self, ids: Tensor, start: int, stop: int) -> Tensor:
-        output = self._decoder(
-            input_ids=ids,
-            attention_mask=self._mask[:, :stop],
-            position_ids=self._positions[:, start:stop],
-            past_key_values=self._cache,
-            use_cache=True,
+    def _ends(self, row: int, token: int) -> bool:
+        text = self.written[row]
+        return (
+            len(text) == self._room[row] or token in self._stops or (self._reached is not None and self._reached(text))
         )
-        states: Tensor = output.last_hidden_state
-        return states[:, -1]
 
 
-def _write(
-    rows: Sequence[int],
-    tokens: Sequence[int],
-    written: list[list[int]],
-    room: Sequence[int],
-    stops: Collection[int],
-) -> list[int]:
-    """Note the tokens of the rows that were not finished before; gives the places in the batch that go on."""
-    going = []
-    for place, (row, token) in enumerate(zip(rows, tokens, strict=True)):
-        text = written[row]
-        if text and (len(text) == room[row] or text[-1] in stops):
-            continue
-        if token < 0:
-            raise ModelError("the model's logits are not numbers: its weights or its activations overflowed")
-        text.append(token)
-        if len(text) < room[row] and token not in stops:
-            going.append(place)
-    return going
+def _closed_up(going: Sequence[int]) -> list[int]:
+    """The same places, those that are late put where others have left: as few rows as possible are moved.
+
+    >>> _closed_up([0, 2, 4, 5])
+    [0, 4, 2, 5]
+    """
+    count = len(going)
+    stay, late = {place for place in going if place < count}, iter([place for place in going if place >= count])
+    return [place if place in stay else next(late) for place in range(count)]
 
 
 def _agree(own: Tensor, ours: Tensor, tolerance: float) -> bool:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from kdscope.errors import ModelError
 from kdscope.models.decode import Choose, can_decode, decode
 from kdscope.models.sampling import draw, largest, uniform_numbers
+from kdscope.models.stopping import StopRows, StopTexts
 from kdscope.seeds import derive_seed
 
-FinishReason = Literal["stop", "length"]
+# By itself, by the token limit, or because it went on with one of the stop texts.
+FinishReason = Literal["stop", "length", "run_on"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Decoding:
         top_p: Nucleus; 1 keeps the whole distribution.
         seed: Seed of the sampling; greedy decoding ignores it.
         max_length_tokens: Most tokens of prompt and completion together; None for no such limit.
+        stop_texts: A completion ends before the first of these in its text.
+
+    Raises:
+        ModelError: A stop text is empty, or a single text was given in place of several.
     """
 
     max_new_tokens: int
@@ -36,6 +43,12 @@ class Decoding:
     top_p: float = 1.0
     seed: int = 0
     max_length_tokens: int | None = None
+    stop_texts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """See the class."""
+        if isinstance(self.stop_texts, str) or not all(self.stop_texts):
+            raise ModelError(f"stop_texts is a tuple of texts of at least one character, not {self.stop_texts!r}")
 
     def room(self, prompt_length: int) -> int:
         """Most tokens that may follow a prompt of this length."""
@@ -46,7 +59,13 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote: ids with the end token (if it stopped), text without it."""
+    """What a model wrote.
+
+    Attributes:
+        token_ids: All of it: with the end token, or up to the token that completed a stop text.
+        text: Without the end token, and up to the stop text.
+        finish_reason: stop (an end token), run_on (a stop text) or length.
+    """
 
     token_ids: tuple[int, ...]
     text: str
@@ -80,14 +99,15 @@ class HuggingFaceGenerator:
         room = [decoding.room(len(prompt)) for prompt in prompts]
         if not any(room):
             return [Completion((), "", "length") for _ in prompts]
-        stops = self._stop_ids()
+        stops, texts = self._stop_ids(), stop_texts(decoding, self.tokenizer)
         if self.decodes_itself:
             choose = _chooser(decoding, call, len(prompts), max(room), self.model.device)
+            reached = texts.reached if decoding.stop_texts else None
             with self._autocast():
-                rows = decode(self.model, prompts, room, stops, choose, self.autocast_dtype)
+                rows = decode(self.model, prompts, room, stops, choose, self.autocast_dtype, reached)
         else:
-            rows = self._transformers_generate(prompts, decoding, call, max(room))
-        return [self._completion(row[:most], stops) for row, most in zip(rows, room, strict=True)]
+            rows = self._transformers_generate(prompts, decoding, call, max(room), texts)
+        return [self._completion(row[:most], stops, texts) for row, most in zip(rows, room, strict=True)]
 
     @cached_property
     def decodes_itself(self) -> bool:
@@ -95,13 +115,16 @@ class HuggingFaceGenerator:
         return can_decode(self.model)
 
     def _transformers_generate(
-        self, prompts: Sequence[Sequence[int]], decoding: Decoding, call: int, steps: int
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, call: int, steps: int, texts: StopTexts
     ) -> list[list[int]]:
         ids, mask = _pad_left(prompts, int(self.tokenizer.pad_token_id), self.model.device)
         torch.manual_seed(derive_seed(decoding.seed, "generate", call))
         with self._autocast():
             output = self.model.generate(
-                input_ids=ids, attention_mask=mask, generation_config=self._config(decoding, steps)
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=self._config(decoding, steps),
+                stopping_criteria=[StopRows(texts, ids.shape[1])] if decoding.stop_texts else None,
             )
         rows: list[list[int]] = output[:, ids.shape[1] :].tolist()
         return rows
@@ -131,22 +154,52 @@ class HuggingFaceGenerator:
             **sampling,
         )
 
-    def _completion(self, row: list[int], stops: frozenset[int]) -> Completion:
+    def _completion(self, row: list[int], stops: frozenset[int], texts: StopTexts) -> Completion:
         # The end token may double as padding: what follows the first one is padding, whatever its id.
         end = next((i for i, token in enumerate(row) if token in stops), None)
-        kept = row if end is None else row[: end + 1]
-        text = self.tokenizer.decode(kept if end is None else kept[:-1], skip_special_tokens=True)
-        return Completion(tuple(kept), text, "length" if end is None else "stop")
+        return make_completion(row if end is None else row[: end + 1], texts, ended=end is not None)
 
 
-def plan_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+def plan_batches(
+    lengths: Sequence[int], batch_size: int, *, batch_tokens: int | None = None, max_new_tokens: int = 0
+) -> list[list[int]]:
     """Indices in batches of similar length, longest first: too little memory shows at once, and padding is small.
 
-    >>> plan_batches([3, 9, 5], 2)
-    [[1, 2], [0]]
+    Args:
+        lengths: Of the prompts, in tokens.
+        batch_size: Most rows of a batch.
+        batch_tokens: Most places in a batch, rows x (longest prompt + `max_new_tokens`); None for no such limit. A
+            prompt that has more than that by itself is a batch of its own.
+        max_new_tokens: What each prompt may be continued with.
+
+    >>> plan_batches([3, 9, 5], 2), plan_batches([3, 9, 5, 3], 3, batch_tokens=22, max_new_tokens=2)
+    ([[1, 2], [0]], [[1, 2], [0, 3]])
     """
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches: list[list[int]] = []
+    most = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if not batches or len(batches[-1]) == most:
+            batches.append([])
+            most = batch_size
+            if batch_tokens is not None:
+                most = max(1, min(most, batch_tokens // max(1, lengths[index] + max_new_tokens)))
+        batches[-1].append(index)
+    return batches
+
+
+def stop_texts(decoding: Decoding, tokenizer: PreTrainedTokenizerBase) -> StopTexts:
+    """The stop texts of a generation, with what makes texts of tokens."""
+    return StopTexts(decoding.stop_texts, partial(tokenizer.decode, skip_special_tokens=True))
+
+
+def make_completion(row: Sequence[int], texts: StopTexts, *, ended: bool) -> Completion:
+    """The completion of the tokens of a row, of which the last is an end token if it `ended`."""
+    written = row[:-1] if ended else row
+    text = texts.decode(written)
+    cut = texts.cut(written, text)
+    if cut is not None:
+        return Completion(tuple(cut[0]), cut[1], "run_on")
+    return Completion(tuple(row), text, "stop" if ended else "length")
 
 
 def _chooser(decoding: Decoding, call: int, rows: int, steps: int, device: torch.device) -> Choose:
