@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pandas as pd
+
 from kdscope.evaluation.records import Record
+from kdscope.tasks import Task, TaskRegistry, default_registry
 
 _PLAIN = Record(
     task="gsm8k",
@@ -54,3 +57,47 @@ def answered(task: str, values: Sequence[str | None], golds: Sequence[str], **ch
 def marked(task: str, right: str, **changes: object) -> list[Record]:
     """Records right where the text has a 1: ``"1101"``."""
     return answered(task, ["4" if mark == "1" else "5" for mark in right], ["4"] * len(right), **changes)
+
+
+def essay_tasks() -> TaskRegistry:
+    """The built-in tasks and two of a person's own that are answered by free text."""
+    own = [
+        Task(name, "instruction", "text", (), 0.0, 9, "nobody", "CC0", "write something") for name in ("essays", "odes")
+    ]
+    return default_registry().extended(own)
+
+
+def essays(task: str, values: Sequence[Sequence[float]], **changes: object) -> list[Record]:
+    """Free texts worth these ROUGE-L values: one row an item, one column a decoding seed."""
+    return [
+        record(
+            task,
+            index,
+            decoding_seed=seed,
+            rouge_l=value,
+            robust_value="text",
+            published_value="text",
+            correct_robust=False,
+            correct_published=False,
+            completion=f"an essay about {index} and {seed} worth {value:.2f}",
+            **changes,
+        )
+        for index, row in enumerate(values)
+        for seed, value in enumerate(row)
+    ]
+
+
+def sampled(task: str, marks: Sequence[str], **changes: object) -> list[Record]:
+    """Right and wrong answers with several decoding seeds: a text of marks for each seed."""
+    return [
+        replace(one, decoding_seed=seed, **changes) for seed, right in enumerate(marks) for one in marked(task, right)
+    ]
+
+
+def row(table: pd.DataFrame, **keys: str) -> pd.Series:
+    """The one row of a table with these values."""
+    chosen = table
+    for name, value in keys.items():
+        chosen = chosen[chosen[name] == value]
+    assert len(chosen) == 1
+    return chosen.iloc[0]

@@ -9,6 +9,7 @@ from kdscope.errors import DataError
 from kdscope.evaluation.generative import score_items
 from kdscope.models.generate import Completion
 from kdscope.tasks import get_task
+from tests.evaluation.by_hand import essay_tasks
 
 
 def item(index: int, gold: str, task: str = "gsm8k") -> Item:
@@ -62,3 +63,33 @@ def test_every_item_needs_its_completion() -> None:
 def test_a_gold_answer_that_is_none_is_refused() -> None:
     with pytest.raises(DataError, match="gold answer 'blue'"):
         score_items(get_task("gsm8k"), [item(0, "blue")], ["p"], [Completion((1,), "1", "stop")], decoding_seed=0)
+
+
+def essay(index: int, *references: str) -> Item:
+    return Item("essays", index, f"essays/{index}", "Write.", "", references[0], f"hash {index}", references)
+
+
+def test_free_text_is_worth_its_rouge_against_the_best_reference() -> None:
+    task = essay_tasks().get("essays")
+    items = [essay(0, "a dog ran", "the cat sat on it"), essay(1, "a dog"), essay(2, "a dog")]
+    said = [Completion((1,), "the cat sat", "stop"), Completion((1,), "", "stop"), Completion((1,), "A dog.", "length")]
+    found = score_items(task, items, ["p"] * 3, said, decoding_seed=1)
+    # "the cat sat" of five words: 2 * 3 / (3 + 5).
+    assert [r.rouge_l for r in found] == pytest.approx([6 / 8, 0.0, 1.0])
+    assert not any(r.correct_robust or r.correct_published for r in found)
+    assert [r.robust_value is None for r in found] == [False, True, False]
+    assert found[0].gold == "a dog ran"
+
+
+def test_other_answers_have_no_rouge() -> None:
+    found = score_items(get_task("gsm8k"), [item(0, "1")], ["p"], [Completion((1,), "1", "stop")], decoding_seed=0)
+    assert found[0].rouge_l is None
+
+
+def test_text_that_ran_on_to_another_instruction() -> None:
+    said = [Completion((1,), "The total is 12", reason) for reason in ("run_on", "stop")]
+    found = score_items(get_task("gsm8k"), [item(0, "12"), item(1, "12")], ["p"] * 2, said, decoding_seed=0)
+    assert [r.finish_reason for r in found] == ["run_on", "stop"]
+    # Cut off in its first answer or not, a text that ran on is neither truncated nor guessed at.
+    assert [r.truncated for r in found] == [False, False]
+    assert found[0].robust_status != "fallback"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import sacrebleu
@@ -11,7 +12,7 @@ import sacrebleu
 from kdscope.errors import DataError
 from kdscope.evaluation.pairs import POOLED, FidelityRow, check_same_items, compare_records
 from kdscope.evaluation.records import Record
-from tests.evaluation.by_hand import answered, record
+from tests.evaluation.by_hand import answered, essay_tasks, essays, record
 
 GOLDS = ["1", "2", "3", "4", "5", "6"]
 TEACHER = ["1", "2", "3", "9", "8", None]  # right, right, right, wrong, wrong, unparsed
@@ -149,3 +150,56 @@ def test_other_items_are_refused() -> None:
             check_same_items("gsm8k", other, own)
     with pytest.raises(DataError, match="gsm8k"):
         compare_records({"gsm8k": own}, {"SVAMP": own}, "robust")
+
+
+def with_seeds(*answers: list[Record]) -> list[Record]:
+    return [replace(one, decoding_seed=seed) for seed, records in enumerate(answers) for one in records]
+
+
+def test_seeds_are_measured_pair_by_pair_and_averaged() -> None:
+    other = ["1", "2", "3", "9", "8", "6"]
+    teacher, again = answered("gsm8k", TEACHER, GOLDS), answered("gsm8k", STUDENT, GOLDS)
+    student = [answered("gsm8k", STUDENT, GOLDS), answered("gsm8k", other, GOLDS)]
+    both = compare(with_seeds(*student), with_seeds(teacher, again))
+    each = [compare(student[0], teacher), compare(student[1], again)]
+    assert {row.items for row in both.values()} == {6}
+    for name, row in both.items():
+        assert row.value == pytest.approx((each[0][name].value + each[1][name].value) / 2), name
+        assert row.floor == pytest.approx((each[0][name].floor + each[1][name].floor) / 2, nan_ok=True), name
+
+
+def test_a_greedy_teacher_meets_every_seed() -> None:
+    student = with_seeds(answered("gsm8k", STUDENT, GOLDS), answered("gsm8k", TEACHER, GOLDS))
+    found = compare(student, answered("gsm8k", TEACHER, GOLDS))
+    assert found["agreement"].value == pytest.approx((3 / 6 + 5 / 6) / 2)
+
+
+def test_seeds_that_do_not_pair_are_refused() -> None:
+    one = answered("gsm8k", STUDENT, GOLDS)
+    with pytest.raises(DataError, match="gsm8k is answered with 2 and with 3 decoding seeds"):
+        compare(with_seeds(one, one), with_seeds(one, one, one))
+
+
+def test_pooling_weighs_every_seed_of_a_task_the_same() -> None:
+    student = {"gsm8k": with_seeds(*[answered("gsm8k", [v], ["1"]) for v in "12"])}
+    student["SVAMP"] = answered("SVAMP", ["1"], ["1"])
+    teacher = {"gsm8k": answered("gsm8k", ["1"], ["1"]), "SVAMP": answered("SVAMP", ["1"], ["1"])}
+    pooled = by_measure(compare_records(student, teacher, "robust"), POOLED)["agreement"]
+    assert (pooled.value, pooled.items) == (pytest.approx((1 + 0.5) / 2), 2)
+
+
+def test_a_measure_undefined_for_one_seed_is_that_of_the_others() -> None:
+    teacher = with_seeds(answered("gsm8k", ["1", "2"], ["1", "2"]), answered("gsm8k", ["1", "9"], ["1", "2"]))
+    student = with_seeds(answered("gsm8k", ["1", "2"], ["1", "2"]), answered("gsm8k", ["1", "9"], ["1", "2"]))
+    assert compare(student, teacher)["error_inheritance"].value == 1.0
+
+
+def test_free_texts_are_compared_by_their_words_only() -> None:
+    student, teacher = essays("essays", [[0.5], [0.2]]), essays("essays", [[0.1], [0.9]])
+    answers = answered("gsm8k", ["1", "2"], ["1", "2"])
+    rows = compare_records(
+        {"essays": student, "gsm8k": answers}, {"essays": teacher, "gsm8k": answers}, "robust", registry=essay_tasks()
+    )
+    assert set(by_measure(rows, "essays")) == {"bleu", "chrf"}
+    assert "agreement" in by_measure(rows, "gsm8k")
+    assert POOLED not in {row.task for row in rows}, "one task of answers is not pooled"

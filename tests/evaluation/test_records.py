@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdscope.evaluation.records import Record, read_records, record_schema, write_records
+from kdscope.errors import DataError
+from kdscope.evaluation.records import Record, read_records, record_schema, value_of, write_records
 from tests.evaluation.by_hand import record
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -33,6 +35,7 @@ records = st.builds(
     truncated=st.booleans(),
     correct_robust=st.booleans(),
     completion_tokens=whole,
+    rouge_l=st.none() | st.floats(0, 1),
 )
 
 
@@ -81,3 +84,41 @@ def test_other_tools_read_the_same_columns(tmp_path: Path) -> None:
     assert table.schema.equals(record_schema())
     assert table.column("item_id").to_pylist() == ["gsm8k/3"]
     assert table.column("completion_tokens").to_pylist() == [11]
+
+
+def test_records_from_before_there_was_rouge_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "records.parquet"
+    write_records([record("gsm8k", 0)], file)
+    pq.write_table(pq.read_table(file).drop_columns(["rouge_l"]), file)
+    assert read_records(file) == [record("gsm8k", 0, rouge_l=None)]
+
+
+def test_a_file_without_another_column_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "records.parquet"
+    write_records([record("gsm8k", 0)], file)
+    pq.write_table(pq.read_table(file).drop_columns(["completion"]), file)
+    with pytest.raises(DataError, match=r"records\.parquet: completion: this column"):
+        read_records(file)
+
+
+def test_a_column_of_another_kind_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "records.parquet"
+    write_records([record("gsm8k", 0)], file)
+    table = pq.read_table(file)
+    place = table.schema.get_field_index("completion_tokens")
+    pq.write_table(table.set_column(place, "completion_tokens", pa.array(["many"])), file)
+    with pytest.raises(DataError, match=r"records\.parquet"):
+        read_records(file)
+
+
+def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "records.parquet").write_text("no")
+    with pytest.raises(DataError, match=r"records\.parquet"):
+        read_records(tmp_path / "records.parquet")
+
+
+def test_the_value_of_an_answer_and_of_a_text() -> None:
+    answer = record("gsm8k", 0, correct_robust=True, correct_published=False)
+    assert (value_of(answer, "robust"), value_of(answer, "published")) == (1.0, 0.0)
+    text = record("dolly", 0, correct_robust=False, correct_published=False, rouge_l=0.4)
+    assert (value_of(text, "robust"), value_of(text, "published")) == (0.4, 0.4)

@@ -16,15 +16,7 @@ from kdscope.errors import DataError
 from kdscope.evaluation.pairs import POOLED
 from kdscope.evaluation.records import Record
 from kdscope.evaluation.tables import AVERAGE, accuracy_table, gains_table, published_tests_table
-from tests.evaluation.by_hand import answered, marked
-
-
-def row(table: pd.DataFrame, **keys: str) -> pd.Series:
-    chosen = table
-    for name, value in keys.items():
-        chosen = chosen[chosen[name] == value]
-    assert len(chosen) == 1
-    return chosen.iloc[0]
+from tests.evaluation.by_hand import answered, marked, record, row
 
 
 def test_accuracy_and_its_interval() -> None:
@@ -41,6 +33,37 @@ def test_accuracy_and_its_interval() -> None:
     assert (average["items"], average["correct"]) == (10, 4)
     assert math.isnan(average["low"])
     assert math.isnan(average["high"])
+
+
+def test_the_metric_and_the_standard_error() -> None:
+    table = accuracy_table({"m": {"gsm8k": marked("gsm8k", "1101000")}})
+    found = row(table, task="gsm8k", scoring="robust")
+    assert found["metric"] == "accuracy"
+    assert found["stderr"] == pytest.approx(stats.sem([1, 1, 0, 1, 0, 0, 0]))
+    assert math.isnan(row(table, task=AVERAGE, scoring="robust")["stderr"])
+
+
+def test_copies_of_a_question_widen_the_interval_of_an_accuracy() -> None:
+    once = marked("MultiArith", "1101000101")
+    twice = [*once, *(replace(r, item_id=f"MultiArith/{10 + i}") for i, r in enumerate(once))]
+    alone, copied = (accuracy_table({"m": {"MultiArith": records}}).iloc[0] for records in (once, twice))
+    assert (copied["items"], copied["correct"], copied["accuracy"]) == (20, 10, 0.5)
+    assert (copied["low"], copied["high"]) == pytest.approx((alone["low"], alone["high"]))
+    assert copied["high"] - copied["low"] > proportion_confint(10, 20, method="wilson")[1] - 0.5
+    unknown = [replace(r, prompt="") for r in twice]
+    assert accuracy_table({"m": {"MultiArith": unknown}}).iloc[0]["high"] == pytest.approx(copied["high"])
+
+
+def test_items_without_a_prompt_are_not_copies_of_each_other() -> None:
+    records = [replace(r, prompt="") for r in marked("gsm8k", "1101000")]
+    found = accuracy_table({"m": {"gsm8k": records}}).iloc[0]
+    assert (found["low"], found["high"]) == pytest.approx(proportion_confint(3, 7, method="wilson"))
+
+
+def test_a_model_without_answers_has_no_rows() -> None:
+    assert accuracy_table({"m": {}}).empty
+    with pytest.raises(DataError, match="no answers"):
+        accuracy_table({"m": {"gsm8k": []}})
 
 
 def test_both_scorings_have_their_own_rows() -> None:
@@ -114,7 +137,14 @@ def test_pooled_gains_are_adjusted_over_the_students() -> None:
 def test_a_gain_over_other_items_is_refused() -> None:
     records = two_models("gsm8k", "1100", "0011")
     records["sft"]["gsm8k"][2] = replace(records["sft"]["gsm8k"][2], item_hash="another question")
-    with pytest.raises(DataError, match="same items of gsm8k"):
+    with pytest.raises(DataError, match="same items of gsm8k: gsm8k/2 has another question"):
+        gains_table(records, {"kd": "sft"})
+    records["sft"]["gsm8k"].pop()
+    records["sft"]["gsm8k"][2] = record("gsm8k", 7)
+    with pytest.raises(DataError, match="where one has gsm8k/2, the other has gsm8k/7"):
+        gains_table(records, {"kd": "sft"})
+    records["sft"]["gsm8k"].pop()
+    with pytest.raises(DataError, match="one answered 4, the other 2"):
         gains_table(records, {"kd": "sft"})
 
 

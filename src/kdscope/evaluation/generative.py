@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kdscope.data.sources import Item
 from kdscope.evaluation.records import Record
+from kdscope.fidelity.rouge import rouge_l
 from kdscope.models.generate import Completion
 from kdscope.tasks import Task, score_completion
 
@@ -13,7 +14,11 @@ from kdscope.tasks import Task, score_completion
 def score_items(
     task: Task, items: Sequence[Item], prompts: Sequence[str], completions: Sequence[Completion], decoding_seed: int
 ) -> list[Record]:
-    """Records of one model on one task, in the order of the items."""
+    """Records of one model on one task, in the order of the items.
+
+    Free text gets its ROUGE-L against the best of the item's references; it is otherwise neither right nor wrong.
+    Several decoding seeds are scored one after the other, and their records kept together.
+    """
     triples = zip(items, prompts, completions, strict=True)
     return [_record(task, item, prompt, completion, decoding_seed) for item, prompt, completion in triples]
 
@@ -39,4 +44,5 @@ def _record(task: Task, item: Item, prompt: str, completion: Completion, decodin
         truncated=score.truncated,
         correct_robust=score.correct_robust,
         completion_tokens=len(completion.token_ids),
+        rouge_l=rouge_l(score.robust_value or "", item.references) if task.answer_kind == "text" else None,
     )

@@ -1,134 +1,172 @@
-"""A student beside its teacher, item by item: rows of the fidelity table."""
+"""A student beside its teacher: the fidelity table, one row for each measure and task, and for all items together."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+
+import pandas as pd
 
 from kdscope.errors import DataError
+from kdscope.evaluation.fidelity_items import (
+    CEILING,
+    CONTROL,
+    STUDENT,
+    Sampling,
+    TaskFidelity,
+    measure_task,
+    other_runs,
+)
+from kdscope.evaluation.items import POOLED, check_same_items
 from kdscope.evaluation.records import Record
-from kdscope.fidelity import AnswerFidelity, answer_fidelity, corpus_bleu, corpus_chrf, shuffled_floor
-from kdscope.tasks import get_task
-from kdscope.tasks.quantities import parse_number
+from kdscope.fidelity import Estimate, estimate, floor, limits, normalise
+from kdscope.tasks import TaskRegistry, default_registry
 
-POOLED = "pooled"
-_FLOOR_REPEATS = 5
-_FLOOR_SEED = 0
-_TAG = "\x1f"
+__all__ = ["POOLED", "FidelityRow", "check_same_items", "compare_records", "fidelity_table", "other_runs"]
+
+ModelRecords = Mapping[str, Sequence[Record]]
 
 
 @dataclass(frozen=True)
 class FidelityRow:
-    """One measure of one pair on one task.
+    """One measure of one pair on one task. NaN where it is undefined or was not measured.
 
     Attributes:
-        task: Task name, or "pooled" for all items together.
+        task: Task name, or "pooled" for all items of the tasks that the measure is defined for.
+        family: What it looks at: answers, traces or steps.
         measure: Its name.
-        value: NaN where it is not defined.
-        items: Items it was measured on.
-        floor: The same measure when every student answer meets another item's teacher; NaN where not measured.
+        value: Of the student against the teacher.
+        low: Lower limit of the 95% interval.
+        high: Upper limit of the 95% interval.
+        items: Items that enter it: for a measure under a condition, those that meet the condition.
+        floor: The same when every student answer meets another item's teacher, a mean over shuffles.
+        floor_spread: Standard deviation of that over shuffles.
+        control: Of a student trained without the teacher, against the same teacher.
+        ceiling: Of another run of the teacher, against the same teacher.
+        normalised: ``(value - control) / (ceiling - control)``.
+        normalised_low: Lower limit of its 95% interval.
+        normalised_high: Upper limit of its 95% interval.
+        reason: Why there is no normalised score; empty where there is.
     """
 
     task: str
+    family: str
     measure: str
     value: float
+    low: float
+    high: float
     items: int
     floor: float
+    floor_spread: float
+    control: float
+    ceiling: float
+    normalised: float
+    normalised_low: float
+    normalised_high: float
+    reason: str
+
+
+def fidelity_table(
+    student: ModelRecords,
+    teacher: ModelRecords,
+    *,
+    control: ModelRecords | None = None,
+    ceiling: ModelRecords | None = None,
+    scoring: str = "robust",
+    registry: TaskRegistry | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`compare_records` as a table, one row for each `FidelityRow`."""
+    rows = compare_records(
+        student, teacher, scoring, registry=registry, control=control, ceiling=ceiling, draws=draws, seed=seed
+    )
+    return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(FidelityRow)])
 
 
 def compare_records(
-    student: Mapping[str, Sequence[Record]], teacher: Mapping[str, Sequence[Record]], scoring: str
+    student: ModelRecords,
+    teacher: ModelRecords,
+    scoring: str,
+    *,
+    registry: TaskRegistry | None = None,
+    control: ModelRecords | None = None,
+    ceiling: ModelRecords | None = None,
+    draws: int = 2000,
+    shuffles: int = 5,
+    seed: int = 0,
 ) -> list[FidelityRow]:
     """Fidelity of a student to a teacher on each task, then on all items together.
+
+    Intervals are bootstrap intervals over items, whole clusters of items with the same prompt at a time
+    (`fidelity.bootstrap.limits`). Student, control and ceiling are resampled together. In the pooled rows tasks are
+    strata: items are drawn, shuffled and expected to agree by chance within their task. Several decoding seeds are
+    averaged within the item. Answers of free text are compared by their words only, and are not pooled with others.
 
     Args:
         student: Records of each task.
         teacher: The teacher's records of the same tasks and items, in the same order.
         scoring: Which answers are compared: robust or published.
+        registry: The tasks; the built-in ones where absent.
+        control: The same of a student trained without the teacher; tasks it lacks are not normalised.
+        ceiling: The same of another run of the teacher (`other_runs` takes it from its decoding seeds).
+        draws: Bootstrap draws.
+        shuffles: Pairings with others' answers that the floor is the mean of.
+        seed: Of draws and shuffles.
 
     Raises:
-        DataError: The two did not answer the same items.
+        DataError: Two models did not answer the same items, or cannot be paired seed by seed.
     """
-    rows: list[FidelityRow] = []
+    tasks, sampling = registry or default_registry(), Sampling(draws, shuffles, seed)
+    roles: dict[str, ModelRecords] = {STUDENT: student, CONTROL: control or {}, CEILING: ceiling or {}}
+    found: dict[str, TaskFidelity] = {}
     for task in student:
         check_same_items(task, student[task], teacher.get(task, ()))
-        rows += _rows(task, student[task], teacher[task], scoring)
-    if len(student) > 1:
-        pooled = [[record for task in student for record in side[task]] for side in (student, teacher)]
-        rows += _rows(POOLED, pooled[0], pooled[1], scoring)
-    return rows
+        others = {role: records[task] for role, records in roles.items() if task in records}
+        found[task] = measure_task(tasks.get(task), teacher[task], others, scoring, sampling)
+    rows = [row for task, own in found.items() for row in _rows(task, [own])]
+    pooled = [own for task, own in found.items() if tasks.get(task).answer_kind != "text"]
+    return rows + (_rows(POOLED, pooled) if len(pooled) > 1 else [])
 
 
-def answer_of(record: Record, scoring: str) -> str | None:
-    """The answer a record holds under one of the two scorings."""
-    return record.robust_value if scoring == "robust" else record.published_value
+def _rows(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
+    """A row for each measure of one task; of several tasks, for each measure that at least two of them have."""
+    measures = dict.fromkeys(measure for task in tasks for measure in task.measures)
+    having = {measure: [task for task in tasks if measure in task.measures] for measure in measures}
+    return [_row(name, measure, own) for measure, own in having.items() if len(own) > 1 or len(tasks) == 1]
 
 
-def is_correct(record: Record, scoring: str) -> bool:
-    """Whether it is right under one of the two scorings."""
-    return record.correct_robust if scoring == "robust" else record.correct_published
-
-
-def _rows(task: str, student: Sequence[Record], teacher: Sequence[Record], scoring: str) -> list[FidelityRow]:
-    numeric = frozenset(name for name in {r.task for r in student} if get_task(name).answer_kind == "number")
-    teacher_keys, student_keys = ([_answer_key(r, scoring, numeric) for r in side] for side in (teacher, student))
-    measured = answer_fidelity(
-        teacher_keys,
-        student_keys,
-        [is_correct(r, scoring) for r in teacher],
-        [is_correct(r, scoring) for r in student],
+def _row(name: str, measure: str, tasks: Sequence[TaskFidelity]) -> FidelityRow:
+    kinds = [task.measures[measure] for task in tasks]
+    found = {role: _estimate(role, measure, tasks) for role in (STUDENT, CONTROL, CEILING)}
+    own, control, ceiling = found[STUDENT], found[CONTROL], found[CEILING]
+    if own is None:
+        raise DataError(f"{name}: there is nothing to compare with the teacher")
+    chance = floor(kinds, [task.shuffles[measure] for task in tasks])
+    score = normalise(own, control, ceiling, kinds[0].direction)
+    low, high = limits(own)
+    return FidelityRow(
+        task=name,
+        family=kinds[0].family,
+        measure=measure,
+        value=own.value,
+        low=low,
+        high=high,
+        items=sum(task.entered[measure] for task in tasks),
+        floor=chance.mean,
+        floor_spread=chance.spread,
+        control=math.nan if control is None else control.value,
+        ceiling=math.nan if ceiling is None else ceiling.value,
+        normalised=score.value,
+        normalised_low=score.low,
+        normalised_high=score.high,
+        reason=score.reason,
     )
-    tasks = [r.task for r in student]
-    floor = shuffled_floor(_agreement, teacher_keys, student_keys, _FLOOR_SEED, _FLOOR_REPEATS, tasks)
-    rows = [
-        FidelityRow(
-            task, name, float(getattr(measured, name)), measured.items, floor if name == "agreement" else math.nan
-        )
-        for name in (field.name for field in fields(AnswerFidelity))
-        if name != "items" and (name != "cohen_kappa" or not numeric)
-    ]
-    return rows + _trace_rows(task, student, teacher)
 
 
-def _answer_key(record: Record, scoring: str, numeric: frozenset[str]) -> str | None:
-    """The answer in a form that is equal for equal answers; numbers that are not integers to six digits.
-
-    Unlike a tolerance around one of the two, it does not matter which model is asked first.
-    """
-    value = answer_of(record, scoring)
-    if value is None:
+def _estimate(role: str, measure: str, tasks: Sequence[TaskFidelity]) -> Estimate | None:
+    """The measure of one model; None where it did not answer all of the tasks."""
+    if any(role not in task.sums for task in tasks):
         return None
-    number = parse_number(value) if record.task in numeric else None
-    if number is not None:
-        value = str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"
-    # Pooled items mix tasks: an answer keeps its task, so that only answers to the same question kind can agree.
-    return f"{record.task}{_TAG}{value}"
-
-
-def _agreement(teacher_keys: list[str | None], student_keys: list[str | None]) -> float:
-    same = sum(t is not None and t == s for t, s in zip(teacher_keys, student_keys, strict=True))
-    return same / len(teacher_keys)
-
-
-def _trace_rows(task: str, student: Sequence[Record], teacher: Sequence[Record]) -> list[FidelityRow]:
-    measures: dict[str, Callable[[list[str], list[str]], float]] = {
-        "bleu": lambda t, s: corpus_bleu(s, t),
-        "chrf": lambda t, s: corpus_chrf(s, t),
-    }
-    written, taught, tasks = [r.completion for r in student], [r.completion for r in teacher], [r.task for r in student]
-    rows = []
-    for name, measure in measures.items():
-        floor = shuffled_floor(measure, taught, written, _FLOOR_SEED, 1, tasks)
-        rows.append(FidelityRow(task, name, measure(taught, written), len(written), floor))
-    return rows
-
-
-def check_same_items(task: str, first: Sequence[Record], second: Sequence[Record]) -> None:
-    """Two models can be compared item by item only if they answered the same items, in the same order.
-
-    Raises:
-        DataError: They did not.
-    """
-    if [(r.item_id, r.item_hash) for r in first] != [(r.item_id, r.item_hash) for r in second]:
-        raise DataError(f"the two models did not answer the same items of {task}")
+    return estimate([task.measures[measure] for task in tasks], [task.sums[role][measure] for task in tasks])

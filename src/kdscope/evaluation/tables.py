@@ -3,71 +3,94 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from kdscope.evaluation.pairs import POOLED, answer_of, check_same_items, is_correct
-from kdscope.evaluation.records import Record
+from kdscope.evaluation.items import (
+    POOLS,
+    ItemValues,
+    Metric,
+    check_same_items,
+    item_values,
+    metric_of,
+    values_by_task,
+)
+from kdscope.evaluation.records import SCORINGS, Record, answer_of
+from kdscope.statistics.item_means import MeanEstimate, estimate_mean, estimate_share
 from kdscope.statistics.multiplicity import holm
-from kdscope.statistics.paired import compare_paired, wilson_interval
+from kdscope.statistics.paired import compare_paired
+from kdscope.statistics.paired_values import compare_paired_values
 from kdscope.statistics.published import published_h1
-from kdscope.tasks import get_task
+from kdscope.tasks import TaskRegistry, default_registry
 
-SCORINGS = ("robust", "published")
+__all__ = ["AVERAGE", "SCORINGS", "ModelRecords", "accuracy_table", "gains_table", "published_tests_table"]
+
 AVERAGE = "average"
+AVERAGES: Mapping[Metric, str] = {"accuracy": AVERAGE, "rouge_l": "average (rouge_l)"}
+"""The task name of the unweighted mean over the tasks of a metric: different metrics are never averaged."""
 
 ModelRecords = Mapping[str, Sequence[Record]]
 
 
-def accuracy_table(records: Mapping[str, ModelRecords]) -> pd.DataFrame:
-    """Accuracy of every model on every task, by both scorings, with 95% Wilson intervals.
+def accuracy_table(records: Mapping[str, ModelRecords], *, registry: TaskRegistry | None = None) -> pd.DataFrame:
+    """What every model is worth on every task, by both scorings, with 95% intervals.
 
-    The row "average" is the unweighted mean over tasks; it has no interval of its own.
+    `metric` says what the column `accuracy` holds: the share of right answers, or the mean ROUGE-L of free text.
+    `stderr` is the standard error of the mean over items, clustered where items have the same prompt. The interval is
+    `statistics.item_means.estimate_share` (Wilson's) where every item is answered once, right or wrong, and
+    `estimate_mean` (Student's t over items) for means over decoding seeds and for ROUGE-L; `correct` is then empty.
+    The rows "average" and "average (rouge_l)" are unweighted means over the tasks of their metric; they have no
+    interval of their own.
 
     Args:
-        records: Records by model label and task.
+        records: Records by model label and task; several decoding seeds of an item count as one item.
+        registry: The tasks; the built-in ones where absent.
     """
+    tasks = registry or default_registry()
     rows: list[dict[str, Any]] = []
-    for cell, tasks in records.items():
+    for cell, answered in records.items():
         for scoring in SCORINGS:
-            own = [_accuracy_row(cell, task, answered, scoring) for task, answered in tasks.items()]
-            rows += [*own, _average_row(cell, scoring, own)]
+            own = [_accuracy_row(cell, task, answers, scoring, tasks) for task, answers in answered.items()]
+            rows += [*own, *_average_rows(cell, scoring, own)]
     return pd.DataFrame(rows)
 
 
-def gains_table(records: Mapping[str, ModelRecords], controls: Mapping[str, str]) -> pd.DataFrame:
+def gains_table(
+    records: Mapping[str, ModelRecords],
+    controls: Mapping[str, str],
+    *,
+    registry: TaskRegistry | None = None,
+    scorings: Sequence[str] = SCORINGS,
+) -> pd.DataFrame:
     """Paired difference of every student to its SFT control, per task and over all items together.
 
-    The interval is Tango's score interval, the p-value McNemar's exact test; the pooled p-values of each scoring are
-    adjusted by Holm's method. Items with the same prompt count as one cluster. Tasks that only one of the two has
-    answered, because the other failed, are left out.
+    Where every item is answered once, right or wrong, the interval is Tango's score interval, the p-value McNemar's
+    exact test. Otherwise (means over decoding seeds, ROUGE-L) they are the t interval and the sign-flip test of
+    `statistics.paired_values`. Items with the same prompt count as one cluster. Items are pooled over the tasks of one
+    metric only. The pooled p-values of each scoring are adjusted together by Holm's method. Tasks that only one of
+    the two has answered, because the other failed, are left out.
 
     Args:
-        records: Records by model label and task.
+        records: Records by model label and task; several decoding seeds of an item count as one item.
         controls: The control's label by student label.
+        registry: The tasks; the built-in ones where absent.
+        scorings: Which scorings are compared.
 
     Raises:
         DataError: A student and its control did not answer the same items.
     """
+    tasks = registry or default_registry()
     rows: list[dict[str, Any]] = []
-    for scoring in SCORINGS:
+    for scoring in scorings:
         own: list[dict[str, Any]] = []
         for cell, control in controls.items():
-            tasks = dict(records[cell])
-            common = [task for task in tasks if task in records[control]]
-            pairs = {task: (list(tasks[task]), list(records[control][task])) for task in common}
-            for task, pair in pairs.items():
-                check_same_items(task, *pair)
-            if len(pairs) > 1:
-                pairs[POOLED] = (
-                    [record for one, _ in pairs.values() for record in one],
-                    [record for _, other in pairs.values() for record in other],
-                )
-            own += [_gain_row(cell, control, task, *pair, scoring) for task, pair in pairs.items()]
-        rows += _with_holm(own)
+            named = {"cell": cell, "control": control}
+            found = _gain_rows(records[cell], records[control], scoring, tasks)
+            own += [named | row for row in found]
+        rows += _with_holm(own, tasks)
     return pd.DataFrame(rows)
 
 
@@ -79,7 +102,8 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
     """
     if accuracy.empty:
         return pd.DataFrame()
-    table = accuracy[accuracy["scoring"] == "published"].set_index(["cell", "task"])["accuracy"]
+    counted = (accuracy["scoring"] == "published") & (accuracy["metric"] == "accuracy")
+    table = accuracy[counted].set_index(["cell", "task"])["accuracy"]
     ablated = (cells["teacher_condition"] == "base") | (cells["teacher_noise_std"].fillna(0.0) > 0)
     chosen = cells[cells["cell"].isin(list(controls)) & ~ablated]
     rows = [
@@ -101,66 +125,98 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
     return pd.DataFrame([{"protocol": "published", **asdict(result)} for result in published_h1(best)])
 
 
-def _accuracy_row(cell: str, task: str, records: Sequence[Record], scoring: str) -> dict[str, Any]:
-    correct, items = sum(is_correct(r, scoring) for r in records), len(records)
-    low, high = wilson_interval(correct, items)
-    chance = get_task(task).chance
+def _accuracy_row(cell: str, task: str, records: Sequence[Record], scoring: str, tasks: TaskRegistry) -> dict[str, Any]:
+    declared = tasks.get(task)
+    measured = item_values(declared, records, scoring)
+    estimate = _estimate(measured, metric_of(declared))
     return {
         "cell": cell,
         "task": task,
         "scoring": scoring,
-        "items": items,
-        "correct": correct,
-        "accuracy": correct / items,
-        "low": low,
-        "high": high,
-        "unparsed_rate": sum(answer_of(r, scoring) is None for r in records) / items,
-        "truncated_rate": sum(r.finish_reason == "length" for r in records) / items,
-        "chance": chance,
-        "below_chance": high < chance,
+        "metric": metric_of(declared),
+        "items": measured.items,
+        "correct": int(measured.values.sum()) if measured.single else None,
+        "accuracy": estimate.mean,
+        "stderr": estimate.stderr,
+        "low": _within(estimate.low, 0.0),
+        "high": _within(estimate.high, 0.0),
+        "unparsed_rate": sum(answer_of(r, scoring) is None for r in records) / len(records),
+        "truncated_rate": sum(r.finish_reason == "length" for r in records) / len(records),
+        "chance": declared.chance,
+        "below_chance": estimate.high < declared.chance,
     }
 
 
-def _average_row(cell: str, scoring: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _estimate(measured: ItemValues, metric: Metric) -> MeanEstimate:
+    if measured.single:
+        return estimate_share(measured.values, measured.clusters)
+    estimate = estimate_mean(measured.values, measured.clusters)
+    # Always right or always wrong, whatever the seed: no variation to judge by, but shares have Wilson's interval.
+    return estimate_share(measured.values, measured.clusters) if metric == "accuracy" and _flat(estimate) else estimate
+
+
+def _flat(estimate: MeanEstimate) -> bool:
+    return not estimate.stderr > 0
+
+
+def _within(limit: float, lowest: float) -> float:
+    """A limit cut at what is possible, up to 1; NaN stays NaN."""
+    return limit if math.isnan(limit) else min(1.0, max(lowest, limit))
+
+
+def _average_rows(cell: str, scoring: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    metrics: list[Metric] = list(dict.fromkeys(row["metric"] for row in rows))
+    return [_average_row(cell, scoring, metric, [row for row in rows if row["metric"] == metric]) for metric in metrics]
+
+
+def _average_row(cell: str, scoring: str, metric: Metric, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     mean = {
         key: math.fsum(row[key] for row in rows) / len(rows)
         for key in ("accuracy", "unparsed_rate", "truncated_rate", "chance")
     }
-    totals = {key: sum(row[key] for row in rows) for key in ("items", "correct")}
-    bounds = {"low": math.nan, "high": math.nan, "below_chance": False}
-    return {"cell": cell, "task": AVERAGE, "scoring": scoring, **totals, **mean, **bounds}
+    counts = [row["correct"] for row in rows]
+    totals = {"items": sum(row["items"] for row in rows), "correct": None if None in counts else sum(counts)}
+    bounds = {"stderr": math.nan, "low": math.nan, "high": math.nan, "below_chance": False}
+    return {"cell": cell, "task": AVERAGES[metric], "scoring": scoring, "metric": metric, **totals, **mean, **bounds}
 
 
-def _gain_row(
-    cell: str, control: str, task: str, records: Sequence[Record], others: Sequence[Record], scoring: str
-) -> dict[str, Any]:
-    result = compare_paired(
-        [is_correct(r, scoring) for r in records],
-        [is_correct(r, scoring) for r in others],
-        clusters=[r.prompt for r in records],
-    )
-    return {
-        "cell": cell,
-        "control": control,
-        "task": task,
-        "scoring": scoring,
-        "items": result.items,
-        "only_cell": result.only_first,
-        "only_control": result.only_second,
-        "gain": result.difference,
-        "low": result.low,
-        "high": result.high,
-        "p_value": result.p_value,
-        "p_holm": math.nan,
-        "method_of_test": result.method,
-    }
+def _gain_rows(own: ModelRecords, other: ModelRecords, scoring: str, tasks: TaskRegistry) -> list[dict[str, Any]]:
+    """One row for each common task, then one for all items of each metric that has several."""
+    common = [task for task in own if task in other]
+    for task in common:
+        check_same_items(task, own[task], other[task])
+    values = [values_by_task({task: side[task] for task in common}, scoring, tasks) for side in (own, other)]
+    return [{"task": task, "scoring": scoring, **_gain(values[0][task], values[1][task])} for task in values[0]]
 
 
-def _with_holm(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Holm over the rows that answer the study's question: all items together, or the only task there is."""
-    tasks = {row["task"] for row in rows}
-    family = [row for row in rows if row["task"] == POOLED or len(tasks) == 1]
+def _gain(own: ItemValues, other: ItemValues) -> dict[str, Any]:
+    if own.single and other.single:
+        exact = compare_paired(own.values, other.values, clusters=own.clusters)
+        counts: dict[str, int | None] = {"only_cell": exact.only_first, "only_control": exact.only_second}
+        limits = {"low": exact.low, "high": exact.high, "p_value": exact.p_value}
+        items, difference, method = exact.items, exact.difference, exact.method
+    else:
+        means = compare_paired_values(own.values, other.values, own.clusters)
+        counts = {"only_cell": None, "only_control": None}
+        limits = {"low": _within(means.low, -1.0), "high": _within(means.high, -1.0), "p_value": means.p_value}
+        items, difference, method = means.items, means.difference, means.method
+    return {"items": items, **counts, "gain": difference, **limits, "p_holm": math.nan, "method_of_test": method}
+
+
+def _with_holm(rows: list[dict[str, Any]], tasks: TaskRegistry) -> list[dict[str, Any]]:
+    """Holm over the rows that answer the study's question: all items together, or a metric's only task."""
+    pools = set(POOLS.values())
+    single = _only_tasks({row["task"] for row in rows} - pools, tasks)
+    family = [row for row in rows if row["task"] in pools or row["task"] in single]
     if family:
         for row, adjusted in zip(family, holm([row["p_value"] for row in family]), strict=True):
             row["p_holm"] = float(adjusted)
     return rows
+
+
+def _only_tasks(names: Iterable[str], tasks: TaskRegistry) -> set[str]:
+    """The tasks that are the only one of their metric."""
+    by_metric: dict[Metric, list[str]] = {}
+    for name in names:
+        by_metric.setdefault(metric_of(tasks.get(name)), []).append(name)
+    return {several[0] for several in by_metric.values() if len(several) == 1}

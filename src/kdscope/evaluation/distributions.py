@@ -1,0 +1,219 @@
+"""How alike the next-token distributions of a teacher and a student are, on texts that both read.
+
+Shape legend: N positions that predict a token of a response, n of them in a block, V shared tokens of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdscope.data.batches import Batch, TokenSequence
+from kdscope.errors import ModelError
+from kdscope.evaluation.forced import ForcedModel, chunk_rows, forced_batches, pieces
+from kdscope.evaluation.prefixes import Continuation
+from kdscope.models.vocabulary import VocabularyMatch, cut_student_logits, cut_teacher_logits
+from kdscope.objectives.probabilities import Distribution, mixture, zero_where_impossible_
+
+TOP = 5
+"""How many of the likeliest tokens `top5_overlap` compares."""
+
+# Elements of one [n, V] tensor in the elementwise passes: on a CPU it has to fit into the cache a few times over.
+_BLOCK_ELEMENTS = 2**18
+_BLOCK_ELEMENTS_ON_ACCELERATOR = 2**24
+_PARTS = 64
+
+
+@dataclass(frozen=True)
+class DistributionRow:
+    """One text, read by both: means over the positions of its response, in nats or as fractions of 1.
+
+    With P the teacher's and Q the student's distribution of the next token at temperature 1, over the tokens both have.
+
+    Attributes:
+        task: Task name.
+        item_id: Stable id of the item.
+        prefix: Whose text it is: gold, teacher or student.
+        tokens: Positions averaged: tokens of the response, its end token included.
+        forward_kl: KL(P‖Q).
+        reverse_kl: KL(Q‖P).
+        jensen_shannon: (KL(P‖M) + KL(Q‖M)) / 2 with M = (P + Q) / 2; at most log 2 (Lin 1991).
+        total_variation: Σ|P - Q| / 2.
+        top1_agreement: Share of positions with the same likeliest token (the first of equals, as greedy decoding has).
+        top5_overlap: |A ∩ B| / 5 for the sets A, B of either's five likeliest tokens.
+        teacher_nll: -log P of the token that follows.
+        student_nll: -log Q of it.
+        teacher_confidence: The probability of P's likeliest token.
+        student_confidence: The same of Q.
+        teacher_cut_mass: Probability on padding rows of the teacher's vocabulary that the student lacks; all other
+            columns are of what is left, normalised.
+        student_cut_mass: The same the other way.
+    """
+
+    task: str
+    item_id: str
+    prefix: str
+    tokens: int
+    forward_kl: float
+    reverse_kl: float
+    jensen_shannon: float
+    total_variation: float
+    top1_agreement: float
+    top5_overlap: float
+    teacher_nll: float
+    student_nll: float
+    teacher_confidence: float
+    student_confidence: float
+    teacher_cut_mass: float
+    student_cut_mass: float
+
+
+@dataclass(frozen=True)
+class ForcedPair:
+    """A teacher and a student on one device, and how their vocabularies line up."""
+
+    teacher: ForcedModel
+    student: ForcedModel
+    vocabulary: VocabularyMatch
+
+
+def compare_distributions(
+    pair: ForcedPair,
+    continuations: Sequence[Continuation],
+    pad_id: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[DistributionRow]:
+    """One pass of both models over every text; a text that several ask for is read once.
+
+    Args:
+        pair: The models.
+        continuations: The texts; those without a single token of response are left out.
+        pad_id: What fills rows where the models cannot be given packed sequences.
+        progress: Called with (texts done, texts in all).
+
+    Raises:
+        ModelError: The logits of a model are not numbers.
+    """
+    asked = [one for one in continuations if one.response_ids]
+    texts = {text: number for number, text in enumerate(dict.fromkeys(map(_text, asked)))}
+    sequences = [TokenSequence(n, (*prompt, *response), len(prompt)) for (prompt, response), n in texts.items()]
+    means: dict[int, tuple[int, list[float]]] = {}
+    pack = pair.teacher.can_pack and pair.student.can_pack
+    for micro, batch in forced_batches(sequences, pad_id, packed=pack, device=pair.teacher.device):
+        counts = [len(s.token_ids) - s.first_target(prompt_in_loss=False) for s in micro]
+        measured = _measure(pair, batch).cpu().double()
+        for sequence, rows in zip(micro, torch.split(measured, counts), strict=True):
+            means[sequence.example] = len(rows), rows.mean(0).tolist()
+        progress(len(means), len(sequences))
+    return [_row(one, *means[texts[_text(one)]]) for one in asked]
+
+
+def compare_logits(teacher_logits: Tensor, student_logits: Tensor, targets: Tensor) -> Tensor:
+    """All measures of `DistributionRow` but the cut masses, of each position.
+
+    Args:
+        teacher_logits: [n, V], any floating dtype.
+        student_logits: [n, V].
+        targets: The token that follows each position, [n], int64.
+
+    Returns:
+        [n, 10] in the order of the attributes, float32 or float64.
+    """
+    teacher, student = Distribution.of(teacher_logits), Distribution.of(student_logits)
+    p, q, index = teacher.probability, student.probability, targets.unsqueeze(-1)
+    nlls = [-one.log.gather(-1, index).squeeze(-1) for one in (teacher, student)]
+    gap = teacher.log - student.log
+    middle = mixture(p, q, 0.5).log_()
+    divergences = [
+        _sum_(p * gap),
+        -_sum_(gap.mul_(q)),
+        (_sum_(teacher.log.sub_(middle).mul_(p)) + _sum_(student.log.sub_(middle).mul_(q))) / 2,
+    ]
+    measures = [
+        # Each is at least 0 but for rounding.
+        *(divergence.clamp_(min=0.0) for divergence in divergences),
+        (p - q).abs_().sum(-1) / 2,
+        *_agreement(likeliest(teacher_logits, TOP), likeliest(student_logits, TOP)),
+        *nlls,
+        p.amax(-1),
+        q.amax(-1),
+    ]
+    return torch.stack([measure.to(p.dtype) for measure in measures], -1)
+
+
+def likeliest(logits: Tensor, count: int) -> Tensor:
+    """The `count` likeliest tokens of each row, [n, count]: first the very likeliest, of equals the one of lowest id.
+
+    A selection over a whole vocabulary costs more than all else here, so the row is first cut down to the columns of a
+    [64, V / 64] table that have the largest entries: the tokens wanted are in as many columns as there are of them.
+    """
+    vocabulary = logits.shape[-1]
+    columns = vocabulary // _PARTS
+    if columns <= count:
+        return _sorted(logits, torch.arange(vocabulary, device=logits.device).expand(logits.shape), count)
+    table = columns * _PARTS
+    best = logits[:, :table].reshape(-1, _PARTS, columns).amax(1).topk(count).indices
+    steps = torch.arange(0, table, columns, device=logits.device)
+    rest = torch.arange(table, vocabulary, device=logits.device).expand(len(logits), -1)
+    return _sorted(logits, torch.cat([(best[:, None] + steps[:, None]).flatten(1), rest], -1), count)
+
+
+def _sorted(logits: Tensor, candidates: Tensor, count: int) -> Tensor:
+    values = logits.gather(-1, candidates)
+    count = min(count, values.shape[-1])
+    top = values.topk(count)
+    first = candidates.where(values == top.values[:, :1], logits.shape[-1]).amin(-1, keepdim=True)
+    tokens = candidates.gather(-1, top.indices)
+    # The first of equals may stand further back, or have been left out for another one of them.
+    others = tokens.where(tokens != first, tokens[:, :1])[:, 1:]
+    return torch.cat([first, others], -1)
+
+
+def _agreement(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether the likeliest token is the same, and the shared part of the likeliest ones; [n] each."""
+    shared = (teacher[:, :, None] == student[:, None, :]).any(-1)
+    return teacher[:, 0] == student[:, 0], shared.float().mean(-1)
+
+
+def _sum_(terms: Tensor) -> Tensor:
+    return zero_where_impossible_(terms).sum(-1)
+
+
+def _measure(pair: ForcedPair, batch: Batch) -> Tensor:
+    """The measures of every position of a batch, [N, 12], float32."""
+    theirs, ours = pair.teacher.read(batch), pair.student.read(batch)
+    rows, device, size = len(batch.targets), ours.device, pair.vocabulary.shared_size
+    widest = size + max(pair.vocabulary.teacher_cut, pair.vocabulary.student_cut)
+    limit = _BLOCK_ELEMENTS if device.type == "cpu" else _BLOCK_ELEMENTS_ON_ACCELERATOR
+    measured = []
+    with torch.no_grad():
+        for chunk in pieces(rows, chunk_rows(widest, device)):
+            teacher, student = pair.teacher.head.project(theirs[chunk]), pair.student.head.project(ours[chunk])
+            measured += [
+                _measure_block(pair, teacher[block], student[block], batch.targets[chunk][block])
+                for block in pieces(chunk.stop - chunk.start, max(1, limit // widest))
+            ]
+    return torch.cat(measured)
+
+
+def _measure_block(pair: ForcedPair, teacher: Tensor, student: Tensor, targets: Tensor) -> Tensor:
+    """The measures of a block, [n, 12], from the products of hidden states and heads."""
+    theirs, teacher_cut = cut_teacher_logits(pair.teacher.head.finish(teacher), pair.vocabulary)
+    ours, student_cut = cut_student_logits(pair.student.head.finish(student), pair.vocabulary)
+    measures = compare_logits(theirs, ours, targets)
+    return torch.cat([measures, torch.stack([teacher_cut, student_cut], -1).to(measures.dtype)], -1)
+
+
+def _text(one: Continuation) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return one.prompt_ids, one.response_ids
+
+
+def _row(one: Continuation, tokens: int, means: Sequence[float]) -> DistributionRow:
+    if any(mean != mean for mean in means):
+        raise ModelError(
+            f"a model's logits on {one.item_id} are not numbers: its weights or its activations overflowed"
+        )
+    return DistributionRow(one.task, one.item_id, one.prefix, tokens, *means)

@@ -1,0 +1,215 @@
+"""Records of one task, measured item by item: a student, its control and its ceiling beside the same teacher.
+
+Shapes: n items, M measures, K columns of all their contributions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdscope.errors import DataError
+from kdscope.evaluation.items import by_item, check_same_items
+from kdscope.evaluation.records import Record, answer_of, is_correct
+from kdscope.fidelity import (
+    Measure,
+    Pairing,
+    ResampledSums,
+    encode_answers,
+    joined,
+    pair_answers,
+    pair_steps,
+    pair_traces,
+    parse_trace,
+    prepare_texts,
+    resample,
+    shuffled_orders,
+    with_both_right,
+)
+from kdscope.fidelity.bootstrap import select_columns
+from kdscope.fidelity.measures import Values, columns
+from kdscope.fidelity.steps import Trace
+from kdscope.fidelity.traces import PreparedTexts
+from kdscope.seeds import derive_seed
+from kdscope.tasks import Task
+from kdscope.tasks.quantities import parse_number
+
+STUDENT, CONTROL, CEILING = "student", "control", "ceiling"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How often chance is asked.
+
+    Attributes:
+        draws: Bootstrap draws of every interval.
+        shuffles: Pairings with others' answers of every floor.
+        seed: Of both.
+    """
+
+    draws: int = 2000
+    shuffles: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class TaskFidelity:
+    """Everything that one task contributes to its own rows and to the pooled ones.
+
+    Attributes:
+        measures: What was measured, by name.
+        entered: How many items enter each measure, for the student.
+        sums: The resampled sums of each measure's columns, by role and measure.
+        shuffles: The sums of each measure's columns in each shuffle of the student's answers, by measure.
+    """
+
+    measures: Mapping[str, Measure]
+    entered: Mapping[str, int]
+    sums: Mapping[str, Mapping[str, ResampledSums]]
+    shuffles: Mapping[str, Sequence[Values]]
+
+
+def measure_task(
+    task: Task, teacher: Sequence[Record], others: Mapping[str, Sequence[Record]], scoring: str, sampling: Sampling
+) -> TaskFidelity:
+    """Measure the student, and its control and ceiling where there are any, against the teacher.
+
+    Several decoding seeds: each of a model's is paired with one of the teacher's, in ascending order (all with the only
+    one where one side has one), and an item's contributions are the mean over these pairs.
+
+    Args:
+        task: The task.
+        teacher: The teacher's records.
+        others: The records of the student and, where they are there, control and ceiling, by role.
+        scoring: Which answers are compared: robust or published.
+        sampling: Draws and shuffles.
+
+    Raises:
+        DataError: Two models did not answer the same items, or cannot be paired seed by seed.
+    """
+    for records in others.values():
+        check_same_items(task.name, records, teacher)
+    runs = {"teacher": _runs(teacher), **{role: _runs(records) for role, records in others.items()}}
+    readings = _read(task, runs, scoring)
+    pairings = {role: _pairings(task, readings["teacher"], readings[role]) for role in others}
+    found = {role: _mean(own, lambda pairing: pairing.paired()) for role, own in pairings.items()}
+    clusters = [record.prompt or record.item_hash for record in runs["teacher"][0]]
+    seed = derive_seed(sampling.seed, "fidelity", task.name)
+    together = resample(np.hstack(list(found.values())), clusters, sampling.draws, seed)
+    shuffles = [
+        _mean(pairings[STUDENT], lambda pairing, order=order: pairing.contributions(order).sum(axis=0))
+        for order in shuffled_orders(clusters, sampling.shuffles, seed)
+    ]
+    return _by_measure(pairings[STUDENT][0].measures, found, together, shuffles)
+
+
+def other_runs(records: Mapping[str, Sequence[Record]]) -> dict[str, list[Record]]:
+    """A model's answers with every decoding seed in the place of the one before: its own ceiling as a teacher.
+
+    Compared with the model itself, each of its runs meets another of its runs.
+
+    Raises:
+        DataError: A task was answered with one decoding seed only.
+    """
+    return {task: _rotated(task, answers) for task, answers in records.items()}
+
+
+def _rotated(task: str, records: Sequence[Record]) -> list[Record]:
+    seeds = sorted({record.decoding_seed for record in records})
+    if len(seeds) < 2:
+        raise DataError(f"{task} is answered once: a ceiling needs another run, with another decoding seed")
+    before = dict(zip(seeds, seeds[-1:] + seeds[:-1], strict=True))
+    return [replace(record, decoding_seed=before[record.decoding_seed]) for record in records]
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """One run of one model on the items of a task, read for every family once."""
+
+    right: NDArray[np.bool_]
+    answers: NDArray[np.int64]
+    texts: PreparedTexts
+    steps: Sequence[Trace]
+
+
+def _runs(records: Sequence[Record]) -> list[list[Record]]:
+    """The records of each decoding seed, items in the order of their ids, so that no result depends on their order."""
+    by_name = sorted(by_item(records), key=lambda same: same[0].item_id)
+    return [list(run) for run in zip(*by_name, strict=True)]
+
+
+def _read(task: Task, runs: Mapping[str, Sequence[Sequence[Record]]], scoring: str) -> dict[str, list[_Reading]]:
+    """All runs read together, so that equal answers and words have equal numbers."""
+    every = [run for own in runs.values() for run in own]
+    answers = encode_answers([[_answer_key(record, scoring, task) for record in run] for run in every])
+    texts = prepare_texts([[record.completion for record in run] for run in every])
+    stepped = task.answer_kind == "number"
+    readings = iter(
+        _Reading(
+            np.array([is_correct(record, scoring) for record in run]),
+            own,
+            words,
+            [parse_trace(record.completion) for record in run] if stepped else (),
+        )
+        for run, own, words in zip(every, answers, texts, strict=True)
+    )
+    return {role: [next(readings) for _ in own] for role, own in runs.items()}
+
+
+def _answer_key(record: Record, scoring: str, task: Task) -> str | None:
+    """The answer in a form that is equal for equal answers; numbers that are not integers to six digits.
+
+    Unlike a tolerance around one of the two, it does not matter which model is asked first.
+    """
+    value = answer_of(record, scoring)
+    number = parse_number(value) if value is not None and task.answer_kind == "number" else None
+    if number is None:
+        return value
+    return str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"
+
+
+def _pairings(task: Task, teacher: Sequence[_Reading], other: Sequence[_Reading]) -> list[Pairing]:
+    """One pairing for every decoding seed."""
+    if len(teacher) != len(other) and 1 not in (len(teacher), len(other)):
+        raise DataError(
+            f"{task.name} is answered with {len(other)} and with {len(teacher)} decoding seeds, which do not pair"
+        )
+    number = max(len(teacher), len(other))
+    return [_pair(task, teacher[i % len(teacher)], other[i % len(other)]) for i in range(number)]
+
+
+def _pair(task: Task, teacher: _Reading, other: _Reading) -> Pairing:
+    """Every family that the task's answers allow; free text has words only, and is neither right nor wrong."""
+    traces = pair_traces(teacher.texts, other.texts)
+    if task.answer_kind == "text":
+        return traces
+    right = (teacher.right, other.right)
+    few = task.answer_kind != "number"
+    answers = pair_answers(teacher.answers, other.answers, *right, chance=task.chance, kappa=few)
+    reasoning = traces if few else joined([traces, pair_steps(teacher.steps, other.steps)])
+    return joined([answers, with_both_right(reasoning, *right)])
+
+
+def _mean(pairings: Sequence[Pairing], contributions: Callable[[Pairing], Values]) -> Values:
+    """The mean of contributions over decoding seeds."""
+    return np.mean([contributions(pairing) for pairing in pairings], axis=0)
+
+
+def _by_measure(
+    measures: Sequence[Measure], found: Mapping[str, Values], together: ResampledSums, shuffles: Sequence[Values]
+) -> TaskFidelity:
+    """Cut the columns of all roles and measures apart, which were resampled side by side."""
+    places = {measure.name: place for measure, place in zip(measures, columns(measures), strict=True)}
+    width = sum(measure.width for measure in measures)
+    parts = {role: select_columns(together, slice(i * width, (i + 1) * width)) for i, role in enumerate(found)}
+    return TaskFidelity(
+        measures={measure.name: measure for measure in measures},
+        entered={name: int(np.count_nonzero(found[STUDENT][:, place.start])) for name, place in places.items()},
+        sums={
+            role: {name: select_columns(part, place) for name, place in places.items()} for role, part in parts.items()
+        },
+        shuffles={name: [sums[place] for sums in shuffles] for name, place in places.items()},
+    )

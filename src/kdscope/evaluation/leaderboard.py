@@ -1,0 +1,70 @@
+"""The accuracy table as a person reads it: one line for each task, value, error and interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kdscope.evaluation.tables import AVERAGES
+from kdscope.evaluation.text_table import TextTable, decimals, interval
+
+_HEADINGS = ("Task", "n", "Scoring", "Metric", "Value", "±", "Stderr", "95% interval", "Unparsed", "Truncated")
+_NUMERIC = (False, True, False, False, True, False, True, True, True, True)
+BELOW_CHANCE = "▼"
+"""Marks a value whose whole interval lies below a uniform guess."""
+
+
+def leaderboard(
+    accuracy: pd.DataFrame, scorings: Sequence[str] = ("robust", "published"), *, unit: str = "Model"
+) -> TextTable:
+    """Rows to print: tasks in their order, averages last; a column for the model only where there are several.
+
+    Free text is scored in one way only and has one row. A value marked with ▼ is below chance, its whole interval
+    included.
+
+    Args:
+        accuracy: What `accuracy_table` made.
+        scorings: Which scorings are shown.
+        unit: Heading of the column that names the model.
+    """
+    shown = [row for row in accuracy.to_dict("records") if _is_shown(row, scorings)]
+    cells = list(dict.fromkeys(row["cell"] for row in shown))
+    tasks = list(dict.fromkeys(row["task"] for row in shown))
+    shown.sort(key=lambda row: (cells.index(row["cell"]), row["task"] in AVERAGES.values(), tasks.index(row["task"])))
+    if len(cells) <= 1:
+        return TextTable(_HEADINGS, tuple(_line(row) for row in shown), _NUMERIC)
+    lines = tuple((str(row["cell"]), *_line(row)) for row in shown)
+    return TextTable((unit, *_HEADINGS), lines, (False, *_NUMERIC))
+
+
+def write_leaderboard(table: TextTable, file: Path, title: str = "") -> None:
+    """Write the table as a Markdown file."""
+    head = f"# {title}\n\n" if title else ""
+    note = f"\n{BELOW_CHANCE} below chance, the whole interval included.\n" if _is_marked(table) else ""
+    file.write_text(head + table.markdown() + note, encoding="utf-8", newline="\n")
+
+
+def _is_shown(row: Mapping[Any, Any], scorings: Sequence[str]) -> bool:
+    return row["scoring"] in (scorings if row["metric"] == "accuracy" else scorings[:1])
+
+
+def _is_marked(table: TextTable) -> bool:
+    return any(BELOW_CHANCE in cell for row in table.rows for cell in row)
+
+
+def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    return (
+        str(row["task"]),
+        f"{row['items']:,}",
+        str(row["scoring"]) if row["metric"] == "accuracy" else "",
+        str(row["metric"]),
+        decimals(row["accuracy"]) + (f" {BELOW_CHANCE}" if row["below_chance"] else ""),
+        "±",
+        decimals(row["stderr"]),
+        interval(row["low"], row["high"]),
+        f"{100 * row['unparsed_rate']:.1f}%",
+        f"{100 * row['truncated_rate']:.1f}%",
+    )

@@ -1,0 +1,244 @@
+"""Does a model mean what it writes? Its answers, once its trace is cut short, wrong, or somebody else's.
+
+The first two are probes of Lanham et al. 2023 (arXiv 2307.13702); the third asks whether a student can go on from its
+teacher's reasoning. A model that reasons after the fact gives the same answer whatever happens to its trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, Protocol
+
+from kdscope.data.encode import Tokenizer
+from kdscope.data.sources import Item
+from kdscope.evaluation.prefixes import ANSWER_CUE
+from kdscope.evaluation.probe_texts import add_mistake, split_trace, trace_of, truncate, with_cue
+from kdscope.evaluation.records import Record
+from kdscope.models.batched import generate_all
+from kdscope.models.generate import Completion, Decoding, Generator
+from kdscope.tasks import Task
+
+ProbeName = Literal["early_answer", "mistake", "no_mistake", "finish_own", "finish_teacher"]
+
+# Whether an answer is asked for at once, the prompt, and the text given after it.
+_Question = tuple[bool, tuple[int, ...], str]
+
+EARLY_FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
+FINISH_FRACTIONS = (0.25, 0.5, 0.75)
+
+
+class Decodes(Tokenizer, Protocol):
+    """A tokenizer that also makes texts of token ids."""
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        """The text of token ids."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model's answer to an item, and its teacher's.
+
+    Attributes:
+        task: The task, not of free text.
+        item: The item.
+        prompt_ids: Token ids of the prompt.
+        own: What the model answered.
+        teacher: What its teacher answered; None for a model that is probed by itself.
+    """
+
+    task: Task
+    item: Item
+    prompt_ids: tuple[int, ...]
+    own: Record
+    teacher: Record | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A beginning of an answer that the model is given.
+
+    Attributes:
+        subject: Whose.
+        name: Which probe it is of.
+        fraction: Of the sentences of the trace it begins, how many it holds.
+        sentences: Of that trace.
+        given: The text.
+        cued: Whether an answer is asked for at once; otherwise the model goes on as it likes.
+    """
+
+    subject: Subject
+    name: ProbeName
+    fraction: float
+    sentences: int
+    given: str
+    cued: bool = False
+
+
+@dataclass(frozen=True)
+class ProbeRow:
+    """What a model answered under a probe.
+
+    Attributes:
+        task: Task name.
+        item_id: Stable id of the item.
+        probe: early_answer (its own trace, cut, and asked at once), mistake (its own trace up to a step with a wrong
+            number, and on), no_mistake (the same without the mistake, the control), finish_own and finish_teacher (on
+            from its own or its teacher's trace, cut).
+        fraction: Of the sentences of the trace, how many were given, asked for (early_answer, finish) or as it fell
+            out (mistake).
+        sentences: Of the whole trace.
+        value: The answer, by the robust rules; None if there is none.
+        correct: Whether it is right.
+        final: The answer the model gave before, unprobed.
+        same_as_final: Whether `value` is that; None where there was none.
+        teacher_final: The teacher's answer.
+        same_as_teacher: Whether `value` is that; None where there is none.
+    """
+
+    task: str
+    item_id: str
+    probe: str
+    fraction: float
+    sentences: int
+    value: str | None
+    correct: bool
+    final: str | None
+    same_as_final: bool | None
+    teacher_final: str | None
+    same_as_teacher: bool | None
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How probes are answered.
+
+    Attributes:
+        decoding: How the model goes on; always greedily, whatever its temperature.
+        seed: Decides where mistakes are.
+        batch_size: Most prompts generated together.
+        answer_tokens: Most tokens of an answer that is asked for at once.
+        batch_tokens: As of `generate_all`.
+    """
+
+    decoding: Decoding
+    seed: int
+    batch_size: int
+    answer_tokens: int = 16
+    batch_tokens: int | None = None
+
+    def of(self, *, cued: bool) -> Decoding:
+        """Greedy decoding of an answer, or of all the rest."""
+        greedy = replace(self.decoding, temperature=0.0, top_p=1.0, seed=0)
+        return replace(greedy, max_new_tokens=self.answer_tokens) if cued else greedy
+
+
+def plan_probes(subject: Subject, seed: int) -> list[Probe]:
+    """The probes of an item; the same for the same seed. No mistake is put into a trace without a numeric step."""
+    probes = [*_cut(subject, "early_answer", subject.own, EARLY_FRACTIONS)]
+    trace = trace_of(subject.own.completion)
+    mistake = add_mistake(trace, subject.item.item_id, seed)
+    if mistake is not None:
+        share = (mistake.step + 1) / mistake.sentences
+        probes.append(Probe(subject, "mistake", share, mistake.sentences, mistake.wrong))
+        probes.append(Probe(subject, "no_mistake", share, mistake.sentences, mistake.right))
+    if subject.teacher is not None:
+        probes += _cut(subject, "finish_own", subject.own, FINISH_FRACTIONS)
+        probes += _cut(subject, "finish_teacher", subject.teacher, FINISH_FRACTIONS)
+    return probes
+
+
+def run_probes(
+    generator: Generator,
+    tokenizer: Decodes,
+    subjects: Iterable[Subject],
+    settings: ProbeSettings,
+    *,
+    scratch: Path,
+    progress: Callable[[int, int], None],
+) -> list[ProbeRow]:
+    """All probes of all items; what is asked twice is generated once.
+
+    Args:
+        generator: The model that is probed.
+        tokenizer: Its tokenizer.
+        subjects: Items and what was answered to them.
+        settings: How probes are answered.
+        scratch: Folder that survives a kill, for this very call (see `generate_all`).
+        progress: Called with (generations done, generations in all).
+
+    Returns:
+        Rows in the order of the items and of their probes.
+    """
+    probes = [probe for subject in subjects for probe in plan_probes(subject, settings.seed)]
+    given = {text: list(tokenizer(text, add_special_tokens=False).input_ids) for text in {p.given for p in probes}}
+    asked = dict.fromkeys(map(_question, sorted(probes, key=lambda probe: not probe.cued)))
+    written: dict[_Question, Completion] = {}
+    for cued, folder in ((True, "answers"), (False, "continuations")):
+        questions, already = [question for question in asked if question[0] == cued], len(written)
+        (scratch / folder).mkdir(exist_ok=True)
+        completions = generate_all(
+            generator,
+            [[*prompt, *given[text]] for _, prompt, text in questions],
+            settings.of(cued=cued),
+            batch_size=settings.batch_size,
+            batch_tokens=settings.batch_tokens,
+            scratch=scratch / folder,
+            progress=partial(_report, progress, already, len(asked)),
+        )
+        written |= zip(questions, completions, strict=True)
+    return [_read(probe, written[_question(probe)], given[probe.given], tokenizer) for probe in probes]
+
+
+def _question(probe: Probe) -> _Question:
+    """What a probe asks of the model, apart from what it is for."""
+    return probe.cued, probe.subject.prompt_ids, probe.given
+
+
+def _report(progress: Callable[[int, int], None], already: int, total: int, done: int, _: int) -> None:
+    progress(already + done, total)
+
+
+def _cut(subject: Subject, name: ProbeName, record: Record, fractions: Sequence[float]) -> list[Probe]:
+    """A trace cut to each of the fractions."""
+    trace, cued = trace_of(record.completion), name == "early_answer"
+    sentences = len(split_trace(trace))
+    cuts = [truncate(trace, fraction) for fraction in fractions]
+    return [
+        Probe(subject, name, fraction, sentences, with_cue(cut) if cued else cut, cued)
+        for fraction, cut in zip(fractions, cuts, strict=True)
+    ]
+
+
+def _gap(tokenizer: Decodes, given: Sequence[int], completion: Completion) -> str:
+    """The blank between what was given and what followed: some tokenizers lose one that opens a text."""
+    if not given or not completion.text or completion.text[0].isspace():
+        return ""
+    before = tokenizer.decode(given, skip_special_tokens=True)
+    together = tokenizer.decode([*given, completion.token_ids[0]], skip_special_tokens=True)
+    return " " if together.startswith(f"{before} ") else ""
+
+
+def _read(probe: Probe, completion: Completion, given: Sequence[int], tokenizer: Decodes) -> ProbeRow:
+    """The answer in what the model was given and wrote; where it was asked for one, only from there on."""
+    subject, task = probe.subject, probe.subject.task
+    text = (ANSWER_CUE if probe.cued else probe.given) + _gap(tokenizer, given, completion) + completion.text
+    instruction, final = subject.item.instruction, subject.own.robust_value
+    value = task.extract(text, finish_reason=completion.finish_reason, instruction=instruction).value
+    teacher = None if subject.teacher is None else subject.teacher.robust_value
+    return ProbeRow(
+        task=task.name,
+        item_id=subject.item.item_id,
+        probe=probe.name,
+        fraction=probe.fraction,
+        sentences=probe.sentences,
+        value=value,
+        correct=task.is_correct(value, subject.item.gold),
+        final=final,
+        same_as_final=None if final is None else task.is_correct(value, final),
+        teacher_final=teacher,
+        same_as_teacher=None if teacher is None else task.is_correct(value, teacher),
+    )

@@ -1,0 +1,221 @@
+"""Both scorings of saved completions again, without generating, and what changed by it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+from kdscope.data.sources import Item
+from kdscope.errors import DataError
+from kdscope.evaluation.asked import question_in
+from kdscope.evaluation.completions import Saved, SavedCompletion
+from kdscope.evaluation.items import item_index
+from kdscope.evaluation.records import Record, is_correct
+from kdscope.evaluation.text_table import TextTable
+from kdscope.fidelity.rouge import rouge_l
+from kdscope.tasks import Task, TaskRegistry, default_registry, numbers_match, score_completion
+from kdscope.tasks.quantities import parse_number
+
+_UNREAD = ("", "inf", "[invalid]")
+"""How evaluation programs write that they found no answer."""
+
+
+def rescore(
+    saved: Sequence[Saved], registry: TaskRegistry | None = None, items: Sequence[Item] | None = None
+) -> list[Record]:
+    """Score saved completions by both rules, as they are now; records keep everything else they hold.
+
+    The robust rules look at the question: it is the item's where items are given, else the saved instruction, else
+    what the prompt asks. The right answer is the item's too, and free text is then compared with all its references.
+
+    Args:
+        saved: Records, or completions read by `read_completions`.
+        registry: The tasks; the built-in ones where absent.
+        items: The items that were answered, of all tasks; they must fit what was saved.
+
+    Raises:
+        DataError: A completion belongs to none of the items, to another question than its item, or has no right
+            answer; the message names the file and row, or the item.
+    """
+    tasks = registry or default_registry()
+    known = None if items is None else {item.item_id: item for item in items}
+    return [_rescored(answer, tasks.get(answer.task), known) for answer in saved]
+
+
+def group_by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records of each task, by item and seed: what the tables are made from."""
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: (item_index(record), record.decoding_seed)):
+        groups.setdefault(record.task, []).append(record)
+    return {task: groups[task] for task in dict.fromkeys(record.task for record in records)}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How many answers of one task are scored otherwise than before.
+
+    Attributes:
+        task: Task name.
+        answers: How many completions were scored.
+        published_value: Published answers that differ.
+        published_gained: Wrong before, right now, by the published rules.
+        published_lost: Right before, wrong now, by the published rules.
+        robust_value: Robust answers that differ.
+        robust_gained: Wrong before, right now, by the robust rules.
+        robust_lost: Right before, wrong now, by the robust rules.
+        rouge_l: ROUGE-L values that differ.
+    """
+
+    task: str
+    answers: int
+    published_value: int
+    published_gained: int
+    published_lost: int
+    robust_value: int
+    robust_gained: int
+    robust_lost: int
+    rouge_l: int
+
+
+def summarise_changes(before: Sequence[Saved], after: Sequence[Record]) -> list[Changes]:
+    """Compare scores with those of before, task by task.
+
+    Completions from elsewhere were not scored by kdscope: only their `prediction`, where there is one, is compared
+    with the published answer.
+
+    Raises:
+        DataError: The two lists are not of the same answers.
+    """
+    if [(a.item_id, a.decoding_seed) for a in before] != [(a.item_id, a.decoding_seed) for a in after]:
+        raise DataError("changes can only be counted between scores of the same answers")
+    marks: dict[str, list[dict[str, bool]]] = {}
+    for old, new in zip(before, after, strict=True):
+        marks.setdefault(new.task, []).append(_marks(old, new))
+    return [
+        Changes(task, len(of_task), **{name: sum(mark.get(name, False) for mark in of_task) for name in _COUNTED})
+        for task, of_task in marks.items()
+    ]
+
+
+def changes_table(changes: Sequence[Changes]) -> TextTable:
+    """Changes to print."""
+    scored = [(f"{scoring} read otherwise", "now right", "now wrong") for scoring in ("published", "robust")]
+    headings = ("task", "answers", *scored[0], *scored[1], "other ROUGE-L")
+    rows = [tuple(str(getattr(change, field.name)) for field in fields(Changes)) for change in changes]
+    return TextTable(headings, tuple(rows), (False, *[True] * (len(headings) - 1)))
+
+
+_COUNTED = tuple(field.name for field in fields(Changes))[2:]
+
+
+def _marks(old: Saved, new: Record) -> dict[str, bool]:
+    """Which of the counted changes this answer has."""
+    if isinstance(old, SavedCompletion):
+        told = None if old.prediction in _UNREAD else old.prediction
+        return {"published_value": old.prediction is not None and told != new.published_value}
+    marks = {
+        "published_value": old.published_value != new.published_value,
+        "robust_value": old.robust_value != new.robust_value,
+        "rouge_l": old.rouge_l != new.rouge_l,
+    }
+    for scoring in ("published", "robust"):
+        was, now = is_correct(old, scoring), is_correct(new, scoring)
+        marks |= {f"{scoring}_gained": now and not was, f"{scoring}_lost": was and not now}
+    return marks
+
+
+def _rescored(answer: Saved, task: Task, known: Mapping[str, Item] | None) -> Record:
+    try:
+        return _scored(answer, task, None if known is None else _item_of(answer, task, known))
+    except DataError as error:
+        raise _placed(error, answer) from None
+
+
+def _scored(answer: Saved, task: Task, item: Item | None) -> Record:
+    record = answer if isinstance(answer, Record) else _unscored(answer, item)
+    gold = record.gold if item is None else item.gold
+    question = _question(answer) if item is None else item.instruction
+    score = score_completion(task, record.completion, gold, finish_reason=record.finish_reason, instruction=question)
+    scored = replace(
+        record,
+        gold=gold,
+        published_value=score.published_value,
+        correct_published=score.correct_published,
+        robust_value=score.robust_value,
+        robust_rule=score.robust_rule,
+        robust_status=score.robust_status,
+        truncated=score.truncated,
+        correct_robust=score.correct_robust,
+    )
+    return replace(scored, rouge_l=_rouge(answer, scored, item)) if task.answer_kind == "text" else scored
+
+
+def _question(answer: Saved) -> str:
+    told = "" if isinstance(answer, Record) else answer.instruction
+    return told or question_in(answer.prompt)
+
+
+def _rouge(answer: Saved, scored: Record, item: Item | None) -> float:
+    if item is None and isinstance(answer, Record) and answer.rouge_l is not None:
+        return answer.rouge_l  # a record holds the first reference only: without the item it cannot be measured again
+    saved = answer.references if isinstance(answer, SavedCompletion) else ()
+    references = item.references if item is not None else saved
+    return rouge_l(scored.robust_value or "", references or (scored.gold,))
+
+
+def _item_of(answer: Saved, task: Task, known: Mapping[str, Item]) -> Item:
+    item = known.get(answer.item_id)
+    if item is None:
+        raise DataError(f"there is no item {answer.item_id} among the {len(known):,} that are given")
+    if isinstance(answer, Record):
+        fits = answer.item_hash == item.content_hash
+    else:
+        fits = answer.gold is None or _same_gold(task, answer.gold, item.gold)
+    if not fits:
+        raise DataError(f"this answers another question than item {answer.item_id} of the data: other items, or order?")
+    return item
+
+
+def _same_gold(task: Task, saved: str, gold: str) -> bool:
+    if task.answer_kind == "text" or parse_number(saved) is None or parse_number(gold) is None:
+        return saved.strip() == gold.strip()
+    return numbers_match(saved, gold)
+
+
+def _unscored(answer: SavedCompletion, item: Item | None) -> Record:
+    gold = answer.gold if item is None else item.gold
+    if gold is None:
+        raise DataError("the row tells no right answer, so the items are needed: label, gold, answer or target")
+    return Record(
+        task=answer.task,
+        item_id=answer.item_id,
+        item_hash=_content_hash(answer, gold) if item is None else item.content_hash,
+        decoding_seed=answer.decoding_seed,
+        prompt=answer.prompt,
+        completion=answer.completion,
+        finish_reason=answer.finish_reason,
+        gold=gold,
+        published_value=None,
+        correct_published=False,
+        robust_value=None,
+        robust_rule="none",
+        robust_status="unparsed",
+        truncated=False,
+        correct_robust=False,
+        completion_tokens=0,
+    )
+
+
+def _content_hash(answer: SavedCompletion, gold: str) -> str:
+    """Equal for the same question; where the question is not known every item is its own."""
+    question = answer.instruction or answer.prompt or answer.item_id
+    return hashlib.sha256(json.dumps([question, gold]).encode("ascii")).hexdigest()
+
+
+def _placed(error: DataError, answer: Saved) -> DataError:
+    """The error with the place of the answer it is about."""
+    if isinstance(answer, SavedCompletion):
+        return answer.place.error(str(error))
+    return DataError(f"{answer.item_id}: {error}")
