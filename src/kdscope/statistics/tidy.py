@@ -1,0 +1,32 @@
+"""Words of a tidy table of results: its columns, and the names that mean something in them."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+REQUIRED = ("student", "method", "task", "value")
+COLUMNS = (
+    *("study", "domain", "teacher", "student", "method", "family"),
+    *("temperature", "teacher_condition", "seed", "task", "metric", "value"),
+)
+MODEL = ("study", "domain", "teacher", "student", "method", "temperature", "teacher_condition", "seed")
+"""What tells one trained model from another."""
+CELL = (*MODEL, "task", "metric")
+"""What tells one value of a table from another."""
+SFT, BASE = "sft", "base"
+"""The control and the untrained model, in the column ``method``."""
+ACCURACY, AGREEMENT, FIDELITY = "accuracy", "agreement", "fidelity"
+"""Metrics that the published protocol knows."""
+AVERAGE = "Average"
+"""The task that is a mean over tasks."""
+ADAPTED, UNADAPTED = "adapted", "base"
+"""Whether the teacher was trained on the students' task, in the column ``teacher_condition``."""
+ANY_FAMILY = "any"
+"""The family of a value that stands for every way of distilling this student from this teacher."""
+FAMILIES = {"forward_kl": "SeqKD", "reverse_kl": "RevKD", "gkd": "GKD"}
+"""The published study's names for methods of this project: what it calls SeqKD is token-level forward KL."""
+
+
+def is_distilled(table: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are of distilled students: neither the control nor the untrained model."""
+    return ~table["method"].isin([SFT, BASE])
