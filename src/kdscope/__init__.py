@@ -8,9 +8,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kdscope.api import explain_stage, load_study, plan_study, run_study
+    from kdscope.api import (
+        analyze_table,
+        compare_models,
+        evaluate_model,
+        explain_stage,
+        load_study,
+        plan_study,
+        rescore_answers,
+        run_study,
+    )
 
-__all__ = ["__version__", "explain_stage", "load_study", "plan_study", "run_study"]
+__all__ = [
+    "__version__",
+    "analyze_table",
+    "compare_models",
+    "evaluate_model",
+    "explain_stage",
+    "load_study",
+    "plan_study",
+    "rescore_answers",
+    "run_study",
+]
 __version__ = "0.1.0"
 
 

@@ -33,7 +33,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Stage]:
         ran.append(stage)
         (context.output / "report.html").write_text(json.dumps(context.stage.context.get("study")))
 
-    monkeypatch.setattr("kdscope.api.execute", execute)
+    monkeypatch.setattr("kdscope.api.study.execute", execute)
     return ran
 
 
@@ -69,7 +69,7 @@ def test_data_do_not_depend_on_the_seed(folder: Path, executed: list[Stage]) -> 
     first = {stage.kind for stage in executed}
     executed.clear()
     run_study(study, store=folder / "store", seed=2)
-    prepared = {"prepare_data", "prepare_prompts", "prepare_task", "prepare_student"}
+    prepared = {"prepare_data", "prepare_prompts", "prepare_task", "prepare_student", "audit_contamination"}
     assert first - {stage.kind for stage in executed} == prepared
 
 

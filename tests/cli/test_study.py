@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from kdscope.api import load_study
-from kdscope.cli import main
 from kdscope.errors import StudyError
 from kdscope.study.embedded import embedded_study
 from kdscope.tasks import mini_rows
 from tests.builders import make_data, make_hollow_model, study_values, write_study
+from tests.cli.command import call
 
 Capture = pytest.CaptureFixture[str]
 
@@ -27,14 +27,6 @@ def folder(tmp_path: Path) -> Path:
     make_data(tmp_path)
     make_hollow_model(tmp_path / "teacher")
     return tmp_path
-
-
-def call(monkeypatch: pytest.MonkeyPatch, capsys: Capture, *arguments: object) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["kdscope", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    out, err = capsys.readouterr()
-    return int(stop.value.code or 0), out, err
 
 
 BROKEN = {
@@ -103,10 +95,10 @@ def test_plan_as_text_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch, ca
     study = write_study(folder)
     code, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store")
     assert code == 0
-    assert "31 of 31 stages will run" in out
+    assert "32 of 32 stages will run" in out
     _, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store", "--json")
     stages = json.loads(out)
-    assert len(stages) == 31
+    assert len(stages) == 32
     assert {stage["state"] for stage in stages} == {"will run"}
     assert stages[-1]["kind"] == "write_report"
 
@@ -156,7 +148,7 @@ def test_tasks_and_schema(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     code, out, _ = call(monkeypatch, capsys, "tasks", "--json")
     assert code == 0
     listed = json.loads(out)
-    assert [task["test_items"] is None for task in listed] == [False] * 14 + [True] * 6
+    assert [task["test_items"] is None for task in listed] == [False] * 19 + [True] * 6
     assert listed[-1]["name"] == "mini-choose"
     _, out, _ = call(monkeypatch, capsys, "schema")
     assert {"name", "students", "methods"} <= set(json.loads(out)["required"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,7 +38,15 @@ def arm(label: str, role: str, method: str, **facts: Any) -> dict[str, Any]:
     return {"label": label, "role": role, "method": method, **rest, **facts}
 
 
-def analyse(folder: Path, arms: list[dict[str, Any]], facts: dict[int, dict[str, Any]], answered: set[int]) -> Any:
+def analyse(
+    folder: Path,
+    arms: list[dict[str, Any]],
+    facts: dict[int, dict[str, Any]],
+    answered: set[int],
+    *,
+    contaminated: Sequence[str] = (),
+    exclude: bool = False,
+) -> Any:
     """Runs the stage; arm n was trained with facts[n], and evaluated if it is among the answered."""
     inputs = {f"trained/{number}": trained(folder / f"trained{number}", **own) for number, own in facts.items()}
     for number in answered:
@@ -46,7 +55,13 @@ def analyse(folder: Path, arms: list[dict[str, Any]], facts: dict[int, dict[str,
         write_records(marked("gsm8k", "1101"), folder / f"records{number}" / "records.parquet")
     output = folder / "output"
     output.mkdir()
-    stage = SimpleNamespace(parameters={"arms": arms, "tasks": ["gsm8k"]}, context={"stages": {}, "store": str(folder)})
+    inputs["audit"] = folder / "audit"
+    inputs["audit"].mkdir()
+    tally = {"training_set": "the training data", "task": "gsm8k", "items": 4, "some": 0, "near": 0}
+    tally |= {"exact": len(contaminated), "examples": [[item, 7] for item in contaminated]}
+    (folder / "audit" / "contamination.json").write_text(json.dumps({"tallies": [tally], "items": contaminated}))
+    parameters = {"arms": arms, "tasks": ["gsm8k"], "exclude_contaminated": exclude}
+    stage = SimpleNamespace(parameters=parameters, context={"stages": {}, "store": str(folder)})
     run(SimpleNamespace(stage=stage, inputs=inputs, output=output))  # type: ignore[arg-type]
     return load_tables(output)
 
@@ -99,3 +114,39 @@ def test_a_store_from_before_examples_were_counted(tmp_path: Path) -> None:
     tables = analyse(tmp_path, [arm("s/sft", "student", "sft")], {0: {"steps": 3}}, answered={0})
     assert tables.cells[COUNTS].isna().all(axis=None)
     assert tables.cells["steps"].tolist() == [3]
+
+
+TWO = [arm("s/sft", "student", "sft"), arm("s/seqkd", "student", "seqkd", teacher="t", teacher_condition="adapted")]
+
+
+@pytest.mark.parametrize(("exclude", "items"), [(False, 4), (True, 3)])
+def test_both_results_are_told_and_one_is_concluded_from(tmp_path: Path, exclude: bool, items: int) -> None:
+    # Item 2 is the one that both got wrong.
+    facts: dict[int, dict[str, Any]] = {0: {}, 1: {}}
+    tables = analyse(tmp_path, TWO, facts, {0, 1}, contaminated=["gsm8k/2"], exclude=exclude)
+    accuracy = tables.accuracy[(tables.accuracy["task"] == "gsm8k") & (tables.accuracy["scoring"] == "robust")]
+    assert set(accuracy["items"]) == {items}
+    assert set(accuracy["accuracy"]) == {3 / items}
+    assert set(tables.gains["items"]) == {items}
+    clean = tables.clean[tables.clean["scoring"] == "robust"].set_index("cell")
+    assert clean["items_all"].to_dict() == {"s/sft": 4, "s/seqkd": 4}
+    assert clean["items_clean"].to_dict() == {"s/sft": 3, "s/seqkd": 3}
+    assert clean["accuracy_all"].tolist() == [0.75, 0.75]
+    assert clean["accuracy_clean"].tolist() == [1.0, 1.0]
+    assert clean["gain_clean"].isna().to_dict() == {"s/sft": True, "s/seqkd": False}
+    (row,) = tables.contamination.to_dict("records")
+    assert (row["exact"], row["items"], row["examples"]) == (1, 4, "gsm8k/2 in row 7")
+
+
+def test_a_task_that_is_contaminated_as_a_whole_is_no_evidence(tmp_path: Path) -> None:
+    everything = [f"gsm8k/{index}" for index in range(4)]
+    tables = analyse(tmp_path, TWO, {0: {}, 1: {}}, {0, 1}, contaminated=everything, exclude=True)
+    assert tables.accuracy.empty
+    assert tables.gains.empty
+    assert tables.clean["items_clean"].isna().all()
+
+
+def test_nothing_contaminated_is_one_result(tmp_path: Path) -> None:
+    tables = analyse(tmp_path, TWO, {0: {}, 1: {}}, {0, 1})
+    assert tables.clean.empty
+    assert tables.contamination.empty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,7 +257,7 @@ GOLDEN = {
     "adapt big": "a884aec6b8f3213e",
     "hidden states of teacher/big": "a6ff7f782b7d11f0",
     "train cut/gkd-T1/big/s0": "a1d56d84efff812b",
-    "AddSub: cut/sft/s0": "c7d3b7a6fa9edde6",
+    "AddSub: cut/sft/s0": "47064fe83ef22a04",
 }
 
 
@@ -333,7 +334,7 @@ def test_one_set_of_rows_is_one_stage_however_it_is_named(made_up: Planned) -> N
     assert apart["adapt big"].inputs["data"] != apart["train cut/sft/s0"].inputs["data"]
 
 
-TRAINED = {"record_states", "distil_student", "evaluate_model", *AFTERWARDS}
+TRAINED = {"audit_contamination", "record_states", "distil_student", "evaluate_model", *AFTERWARDS}
 
 
 @pytest.mark.parametrize(
@@ -349,12 +350,16 @@ TRAINED = {"record_states", "distil_student", "evaluate_model", *AFTERWARDS}
         ("data.unlabelled.seed", 1, {"prepare_prompts", "record_teacher", *TRAINED}),
         ("teachers.0.data.mini.seed", 1, {"prepare_data", "adapt_teacher", "record_teacher", *TRAINED}),
         ("teachers.0.data.validation_items", 9, {"prepare_data", "adapt_teacher", "record_teacher", *TRAINED}),
-        ("tasks.mini_seed", 1, {"prepare_task", "evaluate_model", *AFTERWARDS}),
-        ("tasks.mini_items", 7, {"prepare_task", "evaluate_model", *AFTERWARDS}),
-        ("tasks.limit", 5, {"prepare_task", "evaluate_model", *AFTERWARDS}),
+        ("tasks.mini_seed", 1, {"prepare_task", "audit_contamination", "evaluate_model", *AFTERWARDS}),
+        ("tasks.mini_items", 7, {"prepare_task", "audit_contamination", "evaluate_model", *AFTERWARDS}),
+        ("tasks.limit", 5, {"prepare_task", "audit_contamination", "evaluate_model", *AFTERWARDS}),
         ("tasks.limit", 60, set()),
-        ("training.max_steps", 7, {"adapt_teacher", "record_teacher", *TRAINED}),
-        ("teacher_training", {"epochs": 1}, {"adapt_teacher", "record_teacher", *TRAINED}),
+        ("training.max_steps", 7, {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"}),
+        ("teacher_training", {"epochs": 1}, {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"}),
+        ("tasks.exclude_contaminated", True, AFTERWARDS),
+        ("evaluation", {"stop_texts": []}, {"evaluate_model", *AFTERWARDS}),
+        ("evaluation", {"batch_tokens": 99}, {"evaluate_model", *AFTERWARDS}),
+        ("template", "plain", {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"}),
         ("teacher_training", {"max_steps": 6}, set()),
     ],
 )
@@ -418,3 +423,54 @@ def test_problems_are_made_up_a_few_times_for_a_plan_however_many_cells(
         made_up(seeds=seeds)
         counts.append(len(made))
     assert counts[0] == counts[1] > 0
+
+
+# The audit, a person's own tasks
+
+
+def test_the_audit_looks_at_all_that_anybody_learns_from(planned: Planned, made_up: Planned) -> None:
+    audit = planned().audit
+    assert audit.parameters["training"] == {"data": "the training data"}
+    assert {role for role in audit.inputs if role.startswith("items/")} == {
+        f"items/{task}" for task in audit.parameters["tasks"]
+    }
+    assert made_up().audit.parameters["training"] == {
+        "data": "the training data",
+        "data/big": "the training data of teacher big",
+        "prompts": "the set of unlabelled prompts",
+    }
+
+
+def test_pairs_know_what_is_contaminated_only_where_it_is_left_out(planned: Planned) -> None:
+    def with_audit(**changes: Any) -> set[str]:
+        return {stage.kind for stage in by_label(planned(**changes)).values() if "audit" in stage.inputs}
+
+    tasks = {"folder": "tasks", "names": ["AddSub"]}
+    assert with_audit(tasks=tasks) == {"analyse_study"}
+    assert with_audit(tasks=tasks | {"exclude_contaminated": True}) == {"analyse_study", "compare_pair"}
+
+
+OWN = "name: capitals\nanswer: letter\nlabels: [A, B]\nfile: {file}\n"
+
+
+def test_an_own_task_is_told_to_every_stage_that_needs_it(planned: Planned, tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"Question {n}? (A) Rome (B) Oslo", "input": "", "output": "", "answer": "A"} for n in range(4)
+    ]
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "capitals.json").write_text(json.dumps(rows))
+        (tmp_path / place / "capitals.yaml").write_text(OWN.format(file="capitals.json"))
+    tasks = {"folder": "tasks", "names": ["capitals", "AddSub"]}
+    first, second = (planned(tasks=tasks | {"definitions": place}) for place in ("one", "two"))
+    assert identities(first) == identities(second), "where a task's files lie is no part of any identity"
+    stages = by_label(first)
+    for label in ("items of capitals", "capitals: cut/sft/s0", "analysis", "cut/sft/s0 ~ teacher/big"):
+        (told,) = stages[label].parameters["own_tasks"]
+        assert (told["name"], "file" in told) == ("capitals", False)
+    for label in ("items of AddSub", "AddSub: cut/sft/s0", "train cut/sft/s0"):
+        assert "own_tasks" not in stages[label].parameters
+    (tmp_path / "two" / "capitals.yaml").write_text(OWN.format(file="capitals.json") + "chance: 0.25\n")
+    third = planned(tasks=tasks | {"definitions": "two"})
+    after = {by_label(third)[label].kind for label in changed(second, third)}
+    assert after == {"prepare_task", "audit_contamination", "evaluate_model", *AFTERWARDS}

@@ -64,3 +64,8 @@ def test_mixed_machines_are_told(context: Any) -> None:
     (note,) = collect_notes(*context({"software": "cpu, torch 1"}, {"software": "cuda, torch 2"}))
     assert "cpu, torch 1 (m0)" in note
     assert "cuda, torch 2 (m1)" in note
+
+
+def test_a_condensed_teacher_was_cut_before_training(context: Any) -> None:
+    (note,) = collect_notes(*context({"teacher_cut_mass": 0.125, "software": "a"}))
+    assert note == "up to 0.12 of the teacher's probability lay on ids the student lacks: m0"

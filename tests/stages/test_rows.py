@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kdscope.data.sources import Item
 from kdscope.errors import DataError
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.stages.rows import (
@@ -22,7 +23,7 @@ from kdscope.stages.rows import (
 )
 from kdscope.study.data import DataSource, LabelledData, UnlabelledPrompts
 from kdscope.study.schema import Tasks
-from kdscope.tasks import mini_rows
+from kdscope.tasks import get_task, mini_rows
 from tests.builders import make_data, make_rows
 
 
@@ -38,6 +39,10 @@ def mini(*tasks: str, rows: int = 3, **changes: Any) -> dict[str, Any]:
 def file_of(folder: Path, rows: list[dict[str, str]]) -> Path:
     (folder / "rows.json").write_text(json.dumps(rows))
     return folder / "rows.json"
+
+
+def items_of(tasks: Tasks, name: str) -> list[Item]:
+    return read_task_items(get_task(name), task_place(tasks, get_task(name)))
 
 
 # Reading
@@ -77,7 +82,9 @@ def test_mini_tasks_by_other_names_are_the_same() -> None:
 def test_validation_problems_are_not_trained_on_and_test_problems_are_in_neither() -> None:
     split = checked_split(LabelledData(**mini("mini-three-step", rows=50), validation_items=20))
     train, held_out = ({e.instruction for e in part} for part in (split.train, split.validation))
-    asked = {item.instruction for item in read_task_items("mini-three-step", {"mini_items": 50, "mini_seed": 0})}
+    asked = {
+        item.instruction for item in read_task_items(get_task("mini-three-step"), {"mini_items": 50, "mini_seed": 0})
+    }
     assert (len(train), len(held_out), len(asked)) == (30, 20, 50)
     assert len(train | held_out | asked) == 100, "one problem is in two sets"
 
@@ -87,7 +94,7 @@ def test_validation_problems_are_not_trained_on_and_test_problems_are_in_neither
 
 def test_mini_items_have_gold_answers_and_numbers() -> None:
     tasks = Tasks(names=("mini-choose",), mini_items=5, mini_seed=2)
-    items = read_task_items("mini-choose", task_place(tasks, "mini-choose"))
+    items = items_of(tasks, "mini-choose")
     assert [item.gold for item in items] == [row["answer"] for row in mini_rows("mini-choose", "test", 5, 2)]
     assert [item.item_id for item in items] == [f"mini-choose/{number}" for number in range(5)]
 
@@ -95,14 +102,14 @@ def test_mini_items_have_gold_answers_and_numbers() -> None:
 @pytest.mark.parametrize(("limit", "items"), [(None, 9), (4, 4), (9, 9), (40, 9)])
 def test_a_limit_is_for_mini_items_too(limit: int | None, items: int) -> None:
     tasks = Tasks(names=("mini-choose",), mini_items=9, limit=limit)
-    assert len(read_task_items("mini-choose", task_place(tasks, "mini-choose"))) == items
+    assert len(items_of(tasks, "mini-choose")) == items
 
 
 def test_tasks_with_files_and_without_stand_side_by_side(tmp_path: Path) -> None:
     make_data(tmp_path, test=6)
     tasks = Tasks(names=("AddSub", "mini-choose"), folder=tmp_path / "tasks", limit=2)
     for name in tasks.names:
-        assert [item.task for item in read_task_items(name, task_place(tasks, name))] == [name] * 2
+        assert [item.task for item in items_of(tasks, name)] == [name] * 2
 
 
 # Content
@@ -125,11 +132,15 @@ def test_content_is_what_the_rows_say_not_where_they_are(cache: HashCache, tmp_p
 def test_content_of_tasks(cache: HashCache, tmp_path: Path) -> None:
     make_data(tmp_path)
     tasks = Tasks(names=("AddSub", "mini-choose"), folder=tmp_path / "tasks", mini_items=5)
-    file, made_up = (content_of_task(tasks, name, cache) for name in tasks.names)
+
+    def content(asked: Tasks, name: str) -> str:
+        return content_of_task(get_task(name), task_place(asked, get_task(name)), cache)
+
+    file, made_up = (content(tasks, name) for name in tasks.names)
     for changes in ({"mini_items": 6}, {"mini_seed": 1}, {"limit": 4}):
         changed = tasks.model_copy(update=changes)
-        assert content_of_task(changed, "mini-choose", cache) != made_up
-        assert content_of_task(changed, "AddSub", cache) == file
+        assert content(changed, "mini-choose") != made_up
+        assert content(changed, "AddSub") == file
 
 
 # What is wrong is said with its place

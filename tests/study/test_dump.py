@@ -39,7 +39,13 @@ def test_what_a_generated_study_says_is_written_and_nothing_it_does_not(workspac
         "unlabelled": {"path": str(workspace / "train.jsonl"), "limit": 1, "seed": 5},
     }
     names = ["mini-one-step", "mini-choose"]
-    assert written["tasks"] == {"names": names, "limit": None, "mini_items": 12, "mini_seed": 4}
+    assert written["tasks"] == {
+        "names": names,
+        "limit": None,
+        "mini_items": 12,
+        "mini_seed": 4,
+        "exclude_contaminated": False,
+    }
     assert written["teachers"][0]["data"]["limit"] == 150
     assert "mini" not in written["teachers"][1]["data"]
     conditions = {method["name"]: method.get("teacher_condition") for method in written["methods"]}

@@ -17,6 +17,10 @@ EXAMPLES = Path(__file__).parent / "examples"
 class FolderTask:
     name: str
     generated: bool = False
+    file: Path | None = None
+
+    def locations(self):
+        return (f"{self.name}/test.json", f"tasks/{self.name}/test.json")
 
 
 def find_task(name):

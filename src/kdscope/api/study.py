@@ -1,4 +1,4 @@
-"""The verbs as functions: the one place where study, stages, store and listener are put together."""
+"""Verbs about a study: load, plan, run, explain."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,6 +20,7 @@ from kdscope.pipeline.events import Events, NullEvents
 from kdscope.pipeline.explain import Explanation, explain
 from kdscope.pipeline.files import explained
 from kdscope.pipeline.fingerprint import HashCache
+from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.plan import PlannedStage, plan_states
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.stage import Stage, in_order
@@ -31,9 +33,7 @@ from kdscope.study.files import check_files
 from kdscope.study.load import LoadedStudy, read_study
 from kdscope.study.schema import DIVERGENCE_METHODS, Study
 from kdscope.study.source import Problem
-from kdscope.tasks import get_task
-
-__all__ = ["StudyResult", "default_store", "explain_stage", "load_study", "plan_study", "run_study"]
+from kdscope.tasks import TaskRegistry, registry_with
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,12 @@ def load_study(path: Path) -> Study:
         StudyError: What is wrong, with file, line and key.
     """
     loaded = read_study(Path(path))
-    check_files(loaded, get_task)
+    definitions = loaded.study.tasks.definitions
+    registry = registry_with(definitions if definitions is not None and definitions.is_dir() else None)
+    check_files(loaded, registry.get)
     _check_vocabularies(loaded)
     tasks = loaded.study.tasks
-    canonical = tuple(get_task(name).name for name in tasks.names)
+    canonical = tuple(registry.get(name).name for name in tasks.names)
     return loaded.study.model_copy(update={"tasks": tasks.model_copy(update={"names": canonical})})
 
 
@@ -118,10 +120,20 @@ def run_study(
         listener.warning("no 'sft' among the methods: without that control no gain can be computed")
     if study.data.unlabelled is not None and all(method.name == "sft" for method in study.methods):
         listener.warning("'data.unlabelled' is not used: the only method is sft, which has no teacher to answer it")
+    for sentence in _known_contamination(plan.audit, Store(root)):
+        listener.warning(sentence)
     with _crew(study, root, listener) as crew:
         result = run_plan([plan.report], Store(root), execute, events=listener, crew=crew)
     with explained("write the results", folder):
         return _deliver(plan, result, folder)
+
+
+def _known_contamination(audit: Stage, store: Store) -> list[str]:
+    """What an audit of an earlier run found; one that runs now tells it itself."""
+    if store.inspect(audit, full=False).state != "done":
+        return []
+    facts: Any = read_manifest(store.path(audit) / "manifest.json").facts
+    return [str(sentence) for sentence in facts.get("contamination", [])]
 
 
 def _with_seed(study: Study, seed: int) -> Study:
@@ -169,14 +181,16 @@ def _check_vocabularies(loaded: LoadedStudy) -> None:
 
 def _build(study: Study, root: Path) -> StudyPlan:
     cache = HashCache(root / "hashes.json")
-    plan = build_plan(study, cache, root, _sizes(study))
+    registry = registry_with(study.tasks.definitions)
+    plan = build_plan(study, cache, root, _sizes(study, registry), registry)
     cache.save()
     return plan
 
 
-def _sizes(study: Study) -> Sizes:
+def _sizes(study: Study, registry: TaskRegistry) -> Sizes:
     """Read all data once: every row is checked before anything runs."""
-    items = {name: read_task_items(name, task_place(study.tasks, name)) for name in study.tasks.names}
+    tasks = [registry.get(name) for name in study.tasks.names]
+    items = {task.name: read_task_items(task, task_place(study.tasks, task)) for task in tasks}
     train = checked_split(study.data).train
     for teacher in study.teachers:
         if teacher.data is not None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from kdscope.cli import data as _data  # noqa: F401
-
-# Importing them registers the commands, in the order in which --help lists them.
-from kdscope.cli import study as _study  # noqa: F401
+from kdscope.cli import analyze, data, evaluate, study  # noqa: F401 - importing them registers their commands
 from kdscope.cli.application import app
 
 __all__ = ["app", "main"]

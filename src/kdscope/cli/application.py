@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+_ORDER = ("run", "plan", "explain", "evaluate", "compare", "rescore", "analyze", "tasks", "data", "schema")
+
+
+class _InOrder(typer.core.TyperGroup):
+    """Lists the commands in the order in which people need them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
 app = typer.Typer(
     name="kdscope",
+    cls=_InOrder,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -23,6 +34,9 @@ app = typer.Typer(
         "  kdscope plan STUDY.yaml\n\n"
         "  kdscope run STUDY.yaml\n\n"
         "  kdscope explain STUDY.yaml gkd\n\n"
+        "[bold]A model by itself[/]\n\n"
+        "  kdscope evaluate MODEL --tasks gsm8k,svamp --data-dir data\n\n"
+        "  kdscope compare runs/evaluations/A runs/evaluations/B\n\n"
         "`kdscope COMMAND --help` says more; `kdscope schema` describes every key of a study."
     ),
 )
@@ -52,3 +66,6 @@ StoreOption = Annotated[
     typer.Option("--store", help="Where finished stages are kept. Default: $KDSCOPE_STORE, or .kdscope here."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+TasksDirOption = Annotated[
+    Path | None, typer.Option("--tasks-dir", help="Folder with tasks of your own (YAML or Python); see docs/tasks.md.")
+]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from kdscope.api import StudyResult
+    from kdscope.api import DataCheck, StudyResult
+    from kdscope.data.contamination import Tally
+    from kdscope.evaluation.text_table import TextTable
     from kdscope.pipeline.plan import PlannedStage
 
 
@@ -106,3 +109,76 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: C
     for row in (headings, ["-" * width for width in widths], *rows):
         cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
         print("  ".join(cells).rstrip())
+
+
+def print_text_table(table: TextTable) -> None:
+    """A table that knows which of its columns are numbers."""
+    print_table(table.headings, table.rows, right=[i for i, number in enumerate(table.numeric) if number])
+
+
+def print_data_check(found: DataCheck) -> None:
+    """Every file and its problems, then what training sets hold of the tasks."""
+    folder = found.folder.folder
+    rows = []
+    for file in found.folder.files:
+        place = file.file.relative_to(folder) if file.file.is_relative_to(folder) else file.file
+        state = "ok" if file.ok else f"{file.problem_count:,} problems"
+        rows.append([str(place), file.kind, file.task or "", f"{file.rows:,}", state, "; ".join(file.notes)])
+    print_table(["file", "as", "task", "rows", "state", "notes"], rows, right={3})
+    for file in found.folder.files:
+        for problem in file.problems:
+            print(f"problem: {problem}")
+        if file.problem_count > len(file.problems):
+            print(f"         and {file.problem_count - len(file.problems):,} more in {file.file}")
+        for warning in file.warnings:
+            print(f"warning: {file.file}: {warning}")
+    if found.folder.not_checked:
+        print(f"not checked, as it is no data by its place: {', '.join(map(str, found.folder.not_checked))}")
+    _print_tallies(found.tallies)
+
+
+def _print_tallies(tallies: Sequence[Tally]) -> None:
+    touching = [tally for tally in tallies if tally.exact + tally.near + tally.some]
+    if not tallies:
+        return
+    print("\nEvaluation items in the training sets (word for word, by half of their 8-grams of words, by any):")
+    if not touching:
+        print("none")
+        return
+    headings = ["training set", "task", "items", "same question", "near", "some", "for example"]
+    rows = [
+        [
+            tally.training_set,
+            tally.task,
+            *(f"{count:,}" for count in (tally.items, tally.exact, tally.near, tally.some)),
+            "; ".join(f"{item} in row {row}" for item, row in tally.examples),
+        ]
+        for tally in touching
+    ]
+    print_table(headings, rows, right={2, 3, 4, 5})
+    from kdscope.data.contamination import describe_contamination
+
+    for sentence in describe_contamination(tallies):
+        print(f"warning: {sentence}")
+
+
+@contextmanager
+def download_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """A bar for each file that is being brought, with its speed and the time left, where a person looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        bars: dict[str, Any] = {}
+
+        def tell(file: str, here: int, total: int | None) -> None:
+            if file not in bars:
+                bars[file] = progress.add_task(file, total=total)
+            progress.update(bars[file], completed=here, total=total)
+
+        yield tell

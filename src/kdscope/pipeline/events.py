@@ -87,3 +87,7 @@ class Progress:
     def update(self, done: float, total: float | None = None, unit: str = "steps", note: str = "") -> None:
         """Tell the listener that `done` of `total` units are done."""
         self.events.progress(self.stage, done, total, unit, note)
+
+    def warn(self, message: str) -> None:
+        """Tell the listener something a person should know."""
+        self.events.warning(message)

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kdscope.report.cautions import cautions, failures
+from kdscope.report.contamination import clean_view, contamination_caution, contamination_view
 from kdscope.report.figures import main_figures, other_scoring_figures
 from kdscope.report.learning import learning_view
 from kdscope.report.panels import Figure
@@ -49,7 +50,8 @@ class PageFacts:
     """What the page tells beside the tables: the study, where it ran, and what went wrong.
 
     `description` may hold several paragraphs (see `paragraphs`); `scoring` is the scoring that the conclusions use;
-    `failures` are (label, cause); `data_facts` and `versions` are shown as they are given.
+    `failures` are (label, cause); `data_facts` and `versions` are shown as they are given;
+    `contaminated_items_excluded` tells whether the tables leave contaminated items out.
     """
 
     name: str
@@ -62,6 +64,7 @@ class PageFacts:
     failures: Sequence[tuple[str, str]]
     data_facts: Mapping[str, str]
     scoring: str = "robust"
+    contaminated_items_excluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,16 +106,24 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         sentences=summary_sentences(tables, facts.scoring),
-        cautions=[*cautions(tables, facts.scoring), *facts.warnings],
+        cautions=[*_cautions(tables, facts), *facts.warnings],
         failures=list(dict([*failures(tables.cells), *facts.failures]).items()),
         figures=[_drawn(figure) for figure in main_figures(tables, facts.scoring)],
         other_figures=[_drawn(figure) for figure in other_scoring_figures(tables, other)],
         models=models_view(tables),
         learning=learning_view(tables),
         cells=cells_view(tables),
+        contaminated=contamination_caution(tables, excluded=facts.contaminated_items_excluded),
+        contamination=contamination_view(tables),
+        clean=clean_view(tables, facts.scoring),
         views=_views(tables, facts.scoring),
         other_views=[accuracy_view(tables, other), gains_view(tables, other)],
     )
+
+
+def _cautions(tables: ReportTables, facts: PageFacts) -> list[str]:
+    contamination = contamination_caution(tables, excluded=facts.contaminated_items_excluded)
+    return [*([contamination] if contamination else []), *cautions(tables, facts.scoring)]
 
 
 def paragraphs(text: str) -> list[str]:

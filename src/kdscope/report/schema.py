@@ -115,9 +115,11 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _CELL,
                 _TASK,
                 _SCORING,
+                Column("metric", "text", choices=("accuracy", "rouge_l"), optional=True),
                 _count("items"),
                 _count("correct"),
                 _share("accuracy"),
+                Column("stderr", "number", lowest=0.0, optional=True),
                 _share("low"),
                 _share("high"),
                 _share("unparsed_rate"),
@@ -183,6 +185,35 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             ),
             key=("cell", "step"),
         ),
+        "contamination": Schema(
+            (
+                _text("training_set", required=True),
+                _TASK,
+                _count("items", required=True),
+                _count("exact", required=True),
+                _count("near", required=True),
+                _count("some", required=True),
+                _text("examples"),
+            ),
+            key=("training_set", "task"),
+        ),
+        "clean": Schema(
+            (
+                _CELL,
+                _TASK,
+                _SCORING,
+                *(
+                    column
+                    for part in ("all", "clean")
+                    for column in (
+                        _count(f"items_{part}"),
+                        _share(f"accuracy_{part}"),
+                        *(_difference(f"{name}_{part}") for name in ("gain", "low", "high")),
+                    )
+                ),
+            ),
+            key=("cell", "task", "scoring"),
+        ),
     }
 )
-"""The six tables, in the order in which a reader meets them."""
+"""The tables, in the order in which a reader meets them."""

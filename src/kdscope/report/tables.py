@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,7 +26,10 @@ _DTYPES: Mapping[str, Any] = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class ReportTables:
-    """The six tables of `SCHEMAS`, one pandas frame each; a frame without rows may also come without columns.
+    """The tables of `SCHEMAS`, one pandas frame each; a frame without rows may also come without columns.
+
+    The last two may be left out: `contamination` counts the items that training sets hold, `clean` has the results with
+    and without them.
 
     Rows of `cells` keep the order they are given in (the study's order); the other tables follow the order of their
     cells, and otherwise keep their own. Columns come out in the schema's order with the schema's types; optional
@@ -43,6 +46,8 @@ class ReportTables:
     fidelity: pd.DataFrame
     tests: pd.DataFrame
     training: pd.DataFrame
+    contamination: pd.DataFrame = field(default_factory=pd.DataFrame)
+    clean: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         for name in TABLE_NAMES:
@@ -58,7 +63,7 @@ class ReportTables:
                 object.__setattr__(self, name, frame.loc[order].reset_index(drop=True))
 
 
-TABLE_NAMES = tuple(field.name for field in fields(ReportTables))
+TABLE_NAMES = tuple(table.name for table in fields(ReportTables))
 """The tables' names, which are also their file names."""
 
 

@@ -3,16 +3,17 @@
 1. `prepare_data`     training rows -> training and validation examples
 2. `prepare_prompts`  unlabelled rows -> prompts (studies with `data.unlabelled` only)
 3. `prepare_task`     task rows -> evaluation items
-4. `prepare_student`  model folder -> the same model with fewer layers (depth-pruned students only)
-5. `adapt_teacher`    teacher + training examples -> teacher that knows the task
-6. `record_teacher`   teacher + prompts -> the teacher's own responses
-7. `record_states`    teacher + training sequences -> its last hidden states, for every student to replay
-8. `cache_expectation`  recording + a frozen student head -> all that forward KL needs, a vector a token
-9. `distil_student`   student + method (+ teacher, as `signal.py` decides) -> trained student; `sft` is the control
-10. `evaluate_model`  any model + one task -> one record per item
-11. `compare_pair`    student's records + teacher's records -> fidelity
-12. `analyse_study`   everything measured -> tidy tables
-13. `write_report`    tables -> page
+4. `audit_contamination`  training examples + evaluation items -> which items the models have learnt from
+5. `prepare_student`  model folder -> the same model with fewer layers (depth-pruned students only)
+6. `adapt_teacher`    teacher + training examples -> teacher that knows the task
+7. `record_teacher`   teacher + prompts -> the teacher's own responses
+8. `record_states`    teacher + training sequences -> its last hidden states, for every student to replay
+9. `cache_expectation`  recording + a frozen student head -> all that forward KL needs, a vector a token
+10. `distil_student`   student + method (+ teacher, as `signal.py` decides) -> trained student; `sft` is the control
+11. `evaluate_model`  any model + one task -> one record per item
+12. `compare_pair`    student's records + teacher's records -> fidelity
+13. `analyse_study`   everything measured -> tidy tables
+14. `write_report`    tables -> page
 
 A version goes up when a stage's code changes what it writes: its outputs, and all that follow from them, are made anew.
 """
@@ -21,21 +22,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
+
+from kdscope.pipeline.fingerprint import JSON
+from kdscope.pipeline.stage import Stage
 
 STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
     {
         "prepare_data": 1,
         "prepare_prompts": 1,
-        "prepare_task": 1,
+        "prepare_task": 2,
+        "audit_contamination": 1,
         "prepare_student": 1,
         "adapt_teacher": 2,
         "record_teacher": 2,
         "record_states": 1,
         "cache_expectation": 1,
         "distil_student": 2,
-        "evaluate_model": 2,
-        "compare_pair": 1,
-        "analyse_study": 2,
-        "write_report": 2,
+        "evaluate_model": 3,
+        "compare_pair": 2,
+        "analyse_study": 3,
+        "write_report": 3,
     }
 )
+
+
+def make_stage(
+    kind: str, label: str, parameters: Mapping[str, JSON], inputs: Mapping[str, Stage], **extra: Any
+) -> Stage:
+    """A stage at its present code version."""
+    return Stage(kind, label, STAGE_VERSIONS[kind], parameters, inputs, **extra)

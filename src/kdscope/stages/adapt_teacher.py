@@ -1,4 +1,4 @@
-"""Stage 5: fine-tune a teacher on the training set, so that it knows the task it will teach."""
+"""Fine-tune a teacher on the training set, so that it knows the task it will teach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 10: everything measured becomes the study's tidy tables."""
+"""Everything measured becomes the study's tidy tables."""
 
 from __future__ import annotations
 
@@ -8,33 +8,41 @@ from typing import Any
 
 import pandas as pd
 
+from kdscope.evaluation.clean import clean_table, without_items
 from kdscope.evaluation.records import Record, read_records
 from kdscope.evaluation.tables import accuracy_table, gains_table, published_tests_table
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
 from kdscope.report.tables import ReportTables, save_tables
+from kdscope.stages.audit_contamination import read_audit
 from kdscope.stages.notes import collect_notes
+from kdscope.stages.own_tasks import registry_of
 
 _TRAINING_FACTS = ("parameters", "trained_parameters", "steps", "target_tokens", "validation_loss")
 
 
 def run(context: StageContext) -> None:
-    """Write cells, accuracy, gains, fidelity, tests and training, each as parquet and CSV."""
+    """Write the tables of `ReportTables`, each as parquet and CSV, and notes.json."""
     settings: Any = context.stage.parameters
-    arms = settings["arms"]
+    arms, registry = settings["arms"], registry_of(settings)
     records = {arm["label"]: _records(context, number, settings["tasks"]) for number, arm in enumerate(arms)}
     answered = {label: tasks for label, tasks in records.items() if tasks}
     done = {label for label, tasks in records.items() if len(tasks) == len(settings["tasks"])}
     cells = pd.DataFrame([_cell(context, number, arm, arm["label"] in done) for number, arm in enumerate(arms)])
     controls = _controls(arms, answered)
-    accuracy = accuracy_table(answered)
+    audit = read_audit(context.inputs["audit"])
+    conclusive = without_items(answered, audit.items) if settings["exclude_contaminated"] else answered
+    controls = {cell: control for cell, control in controls.items() if {cell, control} <= {*conclusive}}
+    accuracy = accuracy_table(conclusive, registry=registry)
     tables = ReportTables(
         cells=cells,
         accuracy=accuracy,
-        gains=gains_table(answered, controls),
+        gains=gains_table(conclusive, controls, registry=registry),
         fidelity=_stacked(context, "pair", "fidelity.parquet", arms),
         tests=published_tests_table(accuracy, cells, controls),
         training=_stacked(context, "trained", "training.parquet", arms).drop(columns="cut_mass", errors="ignore"),
+        contamination=audit.table(),
+        clean=clean_table(answered, controls, audit.items, registry),
     )
     save_tables(tables, context.output)
     (context.output / "notes.json").write_text(json.dumps(collect_notes(context, arms), indent=1))

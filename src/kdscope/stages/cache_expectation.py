@@ -1,4 +1,4 @@
-"""Stage 8: what forward KL needs of a recorded teacher, for students with one frozen head: a vector a token."""
+"""What forward KL needs of a recorded teacher, for students with one frozen head: a vector a token."""
 
 from __future__ import annotations
 

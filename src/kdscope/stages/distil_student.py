@@ -1,4 +1,4 @@
-"""Stage 9: one student of the grid, trained by one method; `sft` is the control.
+"""One student of the grid, trained by one method; `sft` is the control.
 
 The teacher's signal is what the stage's inputs offer: an expectation of the student's head, a recording of the
 teacher's hidden states, or the teacher itself, which a student that learns from its own samples needs in any case.
@@ -60,6 +60,7 @@ def _signal(context: StageContext, prepared: Prepared) -> dict[str, Any]:
     signal["shared_vocabulary"] = match.shared_size
     if "expectation" in context.inputs:
         signal["teacher"] = ExpectationTeacher(reader)
+        context.facts["teacher_cut_mass"] = reader.facts["cut_mass"]
     else:
         noise: float = settings["method"]["teacher_noise_std"]
         signal["teacher"] = replay(reader, student.device, match, noise, _noise_seed(context))

@@ -6,21 +6,30 @@ Only what changes a result is a parameter; where things lie (paths, device, thre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from kdscope.models.hardware import resolve_device, resolve_dtype
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
 from kdscope.pipeline.stage import Cost, Stage
-from kdscope.stages import STAGE_VERSIONS
+from kdscope.stages import make_stage
 from kdscope.stages.estimate import Sizes
+from kdscope.stages.evaluations import Evaluations
 from kdscope.stages.identity import model_source_place, source_identity
-from kdscope.stages.parameters import expectation_label, method_parameters, teacher_label, threads_of
-from kdscope.stages.rows import content_of, content_of_task, source_place, split_settings, task_place
+from kdscope.stages.own_tasks import definitions_of
+from kdscope.stages.parameters import (
+    expectation_label,
+    method_parameters,
+    teacher_label,
+    threads_of,
+    training_parameters,
+    training_template,
+)
+from kdscope.stages.rows import content_of, source_place, split_settings
 from kdscope.stages.signal import signal_of
 from kdscope.study.data import DataSource
 from kdscope.study.grid import Cell
-from kdscope.study.schema import Student, Study, Teacher, Training, Tuning
+from kdscope.study.schema import Student, Study, Teacher
+from kdscope.tasks import TaskRegistry
 
 
 @dataclass
@@ -31,19 +40,32 @@ class StageFactory:
         study: The study.
         cache: Content hashes of model and data files.
         sizes: What is known of the study's sizes, for costs.
+        registry: The tasks, a person's own included.
     """
 
     study: Study
     cache: HashCache
     sizes: Sizes
-    device: str = field(init=False)
-    dtype: str = field(init=False)
+    registry: TaskRegistry
+    evaluating: Evaluations = field(init=False)
     _contents: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.device = resolve_device(self.study.runtime.device)
-        self.dtype = resolve_dtype(self.study.runtime.dtype, self.device)
-        self.sizes = replace(self.sizes, bytes_per_weight=4 if self.dtype == "float32" else 2)
+        study = self.study
+        self.evaluating = Evaluations(
+            study.tasks, study.evaluation, study.template, study.runtime, self.registry, self.cache, self.sizes
+        )
+        self.sizes = self.evaluating.sizes
+
+    @property
+    def device(self) -> str:
+        """Where the study runs."""
+        return self.evaluating.device
+
+    @property
+    def dtype(self) -> str:
+        """The precision it computes in."""
+        return self.evaluating.dtype
 
     def data(self, teacher: Teacher | None = None) -> Stage:
         """Training and validation examples: a teacher's own where it has some, or the study's."""
@@ -65,13 +87,21 @@ class StageFactory:
         }
         return make_stage("prepare_prompts", "unlabelled prompts", parameters, {}, context=source_place(unlabelled))
 
-    def task(self, task: str) -> Stage:
-        """The items of one task."""
-        tasks = self.study.tasks
-        place = task_place(tasks, task)
-        content = self._once({"task": task, **place}, lambda: content_of_task(tasks, task, self.cache))
-        parameters: dict[str, JSON] = {"task": task, "content": content, "limit": place.get("limit")}
-        return make_stage("prepare_task", f"items of {task}", parameters, {}, context=place)
+    def audit(self) -> Stage:
+        """Which items of which task stand in what the models learn from."""
+        own = [teacher for teacher in self.study.teachers if teacher.data is not None]
+        sets = {"data": (self.data(), "the training data")}
+        sets |= {f"data/{t.name}": (self.data(t), f"the training data of teacher {t.name}") for t in own}
+        if (prompts := self.prompts()) is not None:
+            sets["prompts"] = (prompts, "the set of unlabelled prompts")
+        names = self.study.tasks.names
+        parameters: dict[str, JSON] = {
+            "training": {role: name for role, (_, name) in sets.items()},
+            "tasks": list(names),
+        }
+        inputs = {role: stage for role, (stage, _) in sets.items()}
+        inputs |= {f"items/{name}": self.evaluating.items(name) for name in names}
+        return make_stage("audit_contamination", "contamination audit", parameters, inputs)
 
     def pruned(self, student: Student) -> Stage | None:
         """The depth-pruned student; None for a student used as it comes."""
@@ -96,7 +126,7 @@ class StageFactory:
         parameters = {
             "model": source_identity(teacher, self.cache),
             "prompt_in_loss": all(m.prompt_in_loss for m in self.study.methods),
-            **self._training(training, teacher.tuning, self.study.seeds[0]),
+            **training_parameters(self.study, training, teacher.tuning, self.study.seeds[0], self.dtype),
         }
         cost = self.sizes.training(self.sizes.of(teacher), teacher.tuning, training)
         context = self._context(training.checkpoint_every_steps, base=model_source_place(teacher))
@@ -109,7 +139,7 @@ class StageFactory:
         parameters = {
             "model": source_identity(teacher, self.cache),
             "generation": generation.model_dump(mode="json"),
-            "template": self._training_template(),
+            "template": training_template(self.study),
             "dtype": self.dtype,
             "seed": self.study.seeds[0],
         }
@@ -126,7 +156,7 @@ class StageFactory:
         """The teacher's last hidden states on all training sequences."""
         parameters: dict[str, JSON] = {
             "model": source_identity(teacher, self.cache),
-            "template": self._training_template(),
+            "template": training_template(self.study),
             "dtype": self.dtype,
             "prompt_in_loss": prompt_in_loss,
             "max_length_tokens": self.study.training.max_length_tokens,
@@ -144,7 +174,7 @@ class StageFactory:
         noise = cell.teacher_noise_std or 0.0
         parameters: dict[str, JSON] = {
             "model": source_identity(cell.student, self.cache),
-            "template": self._training_template(),
+            "template": training_template(self.study),
             "dtype": self.dtype,
             "prompt_in_loss": prompt_in_loss,
             "max_length_tokens": self.study.training.max_length_tokens,
@@ -176,7 +206,7 @@ class StageFactory:
         parameters: dict[str, Any] = {
             "model": source_identity(cell.student, self.cache),
             "method": method_parameters(cell),
-            **self._training(training, cell.student.tuning, cell.seed),
+            **training_parameters(self.study, training, cell.student.tuning, cell.seed, self.dtype),
         }
         if (pruned := self.pruned(cell.student)) is not None:
             inputs["base"] = pruned
@@ -193,33 +223,20 @@ class StageFactory:
         """One model on every task; `trained` is None for a model used as it comes."""
         pruned = self.pruned(source) if isinstance(source, Student) else None
         inputs = {role: stage for role, stage in (("model", trained), ("base", pruned)) if stage is not None}
-        evaluation = self.study.evaluation
-        decoding = evaluation.model_dump(mode="json", exclude={"base_models"})
-        if evaluation.sampling_temperature == 0:
-            decoding |= {"top_p": 1.0, "decoding_seed": 0}  # greedy decoding knows neither
-        parameters = {
-            "model": source_identity(source, self.cache),
-            "evaluation": decoding,
-            "template": self.study.template,
-            "dtype": self.dtype,
-        }
-        return {
-            task: make_stage(
-                "evaluate_model",
-                f"{task}: {label}",
-                {"task": task, **parameters},
-                {"items": self.task(task), **inputs},
-                context=self._context(base=model_source_place(source)),
-                cost=self.sizes.evaluation(self.sizes.of(source), task, evaluation.max_new_tokens),
-            )
-            for task in self.study.tasks.names
-        }
+        return self.evaluating.of(label, source, inputs)
 
     def pair(self, label: str, student: Mapping[str, Stage], teacher: Mapping[str, Stage]) -> Stage:
         """A student's evaluations beside a teacher's."""
         sides = (("student", student), ("teacher", teacher))
         inputs = {f"{side}/{task}": stage for side, evaluations in sides for task, stage in evaluations.items()}
-        parameters: dict[str, JSON] = {"tasks": list(self.study.tasks.names), "scoring": self.study.scoring}
+        names = self.study.tasks.names
+        parameters: dict[str, JSON] = {
+            "tasks": list(names),
+            "scoring": self.study.scoring,
+            **definitions_of(self.registry, names),
+        }
+        if self.study.tasks.exclude_contaminated:
+            inputs["audit"] = self.audit()
         return make_stage("compare_pair", label, parameters, inputs)
 
     def _content_of(self, source: DataSource) -> str:
@@ -256,30 +273,6 @@ class StageFactory:
     def _adapted_input(self, teacher: Teacher, condition: str) -> dict[str, Stage]:
         return {"teacher": self.adapted(teacher)} if condition == "adapted" else {}
 
-    def _training(self, training: Training, tuning: Tuning, seed: int) -> dict[str, JSON]:
-        # When a run saves where it is changes nothing about where it goes.
-        left_out = {"checkpoint_every_steps", *training.idle_settings()}
-        settings = training.model_dump(mode="json", exclude=left_out, exclude_none=True)
-        full: dict[str, JSON] = {"kind": "full", "learning_rate": tuning.learning_rate}
-        return {
-            "training": settings,
-            "tuning": full if tuning.kind == "full" else tuning.model_dump(mode="json"),
-            "template": self._training_template(),
-            "dtype": self.dtype,
-            "seed": seed,
-        }
-
-    def _training_template(self) -> str:
-        # The published code trains and evaluates on prompts that differ in white space.
-        return "published_training" if self.study.template == "published" else self.study.template
-
     def _context(self, checkpoint_every_steps: int | None = None, **places: JSON) -> dict[str, JSON]:
         context: dict[str, JSON] = {"device": self.device, "threads": threads_of(self.study.runtime), **places}
         return context | ({"checkpoint_every_steps": checkpoint_every_steps} if checkpoint_every_steps else {})
-
-
-def make_stage(
-    kind: str, label: str, parameters: Mapping[str, JSON], inputs: Mapping[str, Stage], **extra: Any
-) -> Stage:
-    """A stage at its present code version."""
-    return Stage(kind, label, STAGE_VERSIONS[kind], parameters, inputs, **extra)

@@ -32,7 +32,8 @@ def read_prepared_examples(file: Path) -> list[Example]:
 
 def read_prepared_items(folder: Path) -> list[Item]:
     """Evaluation items written by prepare_task."""
-    return [Item(**row) for row in read_rows(folder / "items.jsonl")]
+    rows = read_rows(folder / "items.jsonl")
+    return [Item(**row | {"references": tuple(row["references"])}) for row in rows]
 
 
 def model_place(context: StageContext, base: str, trained: str | None = None) -> ModelPlace:

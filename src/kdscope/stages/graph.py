@@ -8,11 +8,14 @@ from pathlib import Path
 
 from kdscope.pipeline.fingerprint import JSON, HashCache
 from kdscope.pipeline.stage import Stage, in_order
+from kdscope.stages import make_stage
 from kdscope.stages.estimate import Sizes
-from kdscope.stages.factory import StageFactory, make_stage
+from kdscope.stages.factory import StageFactory
+from kdscope.stages.own_tasks import definitions_of
 from kdscope.stages.parameters import teacher_label
 from kdscope.study.grid import Cell, expand_cells
 from kdscope.study.schema import Study, Teacher
+from kdscope.tasks import TaskRegistry
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,16 @@ class Arm:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study as stages: `report` is the last, and everything else is behind it."""
+    """A study as stages: `report` is the last, and everything else is behind it; `audit` is the contamination audit."""
 
     report: Stage
     analysis: Stage
+    audit: Stage
     arms: tuple[Arm, ...]
     device: str
 
 
-def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes) -> StudyPlan:
+def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes, registry: TaskRegistry) -> StudyPlan:
     """All stages of a study.
 
     Args:
@@ -54,8 +58,9 @@ def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes) -
         cache: Content hashes of model and data files.
         store_root: Where the store lies, so that the analysis can name the causes of failures.
         sizes: What is known of the study's sizes, for costs.
+        registry: The tasks, a person's own included.
     """
-    factory = StageFactory(study, cache, sizes)
+    factory = StageFactory(study, cache, sizes, registry)
     cells = expand_cells(study)
     arms = [*_teacher_arms(factory, cells), *_base_arms(factory), *(_student_arm(factory, cell) for cell in cells)]
     analysis = _analysis(factory, arms, store_root)
@@ -66,7 +71,7 @@ def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes) -
         {"analysis": analysis},
         context={"study": study.model_dump(mode="json"), "device": factory.device, "dtype": factory.dtype},
     )
-    return StudyPlan(report, analysis, tuple(arms), factory.device)
+    return StudyPlan(report, analysis, factory.audit(), tuple(arms), factory.device)
 
 
 def _teacher_arms(factory: StageFactory, cells: Sequence[Cell]) -> list[Arm]:
@@ -125,7 +130,7 @@ def _student_arm(factory: StageFactory, cell: Cell) -> Arm:
 
 def _analysis(factory: StageFactory, arms: Sequence[Arm], store_root: Path) -> Stage:
     """The stage that sees everything; what failed is left out of its inputs when it runs."""
-    inputs: dict[str, Stage] = {}
+    inputs: dict[str, Stage] = {"audit": factory.audit()}
     for number, arm in enumerate(arms):
         if arm.trained is not None:
             inputs[f"trained/{number}"] = arm.trained
@@ -139,6 +144,8 @@ def _analysis(factory: StageFactory, arms: Sequence[Arm], store_root: Path) -> S
         "arms": [{"label": arm.label, "role": arm.role, **arm.facts} for arm in arms],
         "tasks": list(factory.study.tasks.names),
         "scoring": factory.study.scoring,
+        "exclude_contaminated": factory.study.tasks.exclude_contaminated,
+        **definitions_of(factory.registry, factory.study.tasks.names),
     }
     context: dict[str, JSON] = {"stages": stages, "store": str(store_root)}
     return make_stage("analyse_study", "analysis", parameters, inputs, tolerates_missing=True, context=context)

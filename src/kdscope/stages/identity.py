@@ -29,7 +29,7 @@ def source_identity(source: ModelSource, cache: HashCache) -> JSON:
         raise ModelError(f"cannot read the model in {source.path}: {error.strerror or error}") from error
 
 
-def model_source_place(source: ModelSource) -> JSON:
+def model_source_place(source: ModelSource) -> dict[str, JSON]:
     """Where to load it from, as `ModelPlace` keywords."""
     location = str(source.path) if source.path is not None else str(source.hub)
     place = ModelPlace(location, source.revision, trust_remote_code=source.trust_remote_code)

@@ -38,7 +38,9 @@ def _sentences(folder: Path, facts: dict[str, Any]) -> list[str]:
         found.append(f"{facts['examples_cut']} of {facts['examples']} training examples cut at max_length_tokens")
     if facts.get("responses_unfinished"):
         found.append(f"{facts['responses_unfinished']} of the teacher's responses cut at its max_new_tokens")
+    # A condensed teacher was cut when it was condensed, any other at every step.
     lost = pd.read_parquet(folder / "training.parquet", columns=["cut_mass"])["cut_mass"].max()
+    lost = max(lost, float(facts.get("teacher_cut_mass", 0.0)))
     if lost > 0:
         found.append(f"up to {lost:.2g} of the teacher's probability lay on ids the student lacks")
     return found

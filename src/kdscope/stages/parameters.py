@@ -6,7 +6,7 @@ import os
 
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.study.grid import Cell
-from kdscope.study.schema import Runtime, Teacher
+from kdscope.study.schema import Runtime, Study, Teacher, Training, Tuning
 
 _DIVERGENCES = {"sft": "none", "seqkd": "none", "gkd": "jsd"}
 
@@ -54,3 +54,23 @@ def method_parameters(cell: Cell) -> dict[str, JSON]:
             "probability_epsilon": method.probability_epsilon,
         }
     )
+
+
+def training_parameters(study: Study, training: Training, tuning: Tuning, seed: int, dtype: str) -> dict[str, JSON]:
+    """What decides how a model is trained, beside its method and its data."""
+    # When a run saves where it is changes nothing about where it goes.
+    left_out = {"checkpoint_every_steps", *training.idle_settings()}
+    settings = training.model_dump(mode="json", exclude=left_out, exclude_none=True)
+    full: dict[str, JSON] = {"kind": "full", "learning_rate": tuning.learning_rate}
+    return {
+        "training": settings,
+        "tuning": full if tuning.kind == "full" else tuning.model_dump(mode="json"),
+        "template": training_template(study),
+        "dtype": dtype,
+        "seed": seed,
+    }
+
+
+def training_template(study: Study) -> str:
+    """The prompt template of training; the published code trains and evaluates on prompts that differ in spaces."""
+    return "published_training" if study.template == "published" else study.template

@@ -1,4 +1,4 @@
-"""Stage 1: labelled rows become training and validation examples."""
+"""Labelled rows become training and validation examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 2: unlabelled rows become prompts; whatever answer they have is left behind."""
+"""Unlabelled rows become prompts; whatever answer they have is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 4: a bigger model becomes a student with fewer layers, as an ordinary model folder."""
+"""A bigger model becomes a student with fewer layers, as an ordinary model folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 7: the teacher reads every training sequence once; its last hidden states serve every student and setting."""
+"""The teacher reads every training sequence once; its last hidden states serve every student and setting."""
 
 from __future__ import annotations
 

@@ -1,18 +1,17 @@
-"""Stage 6: the teacher answers every prompt once, for all students that will learn from its words."""
+"""The teacher answers every prompt once, for all students that will learn from its words."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kdscope.data.encode import encode_prompt
 from kdscope.data.sources import Example
 from kdscope.models.batched import generate_all
 from kdscope.models.generate import Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.files import model_place, read_prepared_examples, write_rows
+from kdscope.stages.prompts import prompts_of
 from kdscope.stages.training_setup import use_threads
-from kdscope.tasks import get_template
 
 
 def run(context: StageContext) -> None:
@@ -22,9 +21,7 @@ def run(context: StageContext) -> None:
     use_threads(context)
     place = model_place(context, "base", "teacher")
     tokenizer = load_tokenizer(place)
-    template = get_template(settings["template"])
-    examples = _examples(context)
-    prompts = [encode_prompt(tokenizer, template.render(e.instruction, e.input)) for e in examples]
+    _, prompts = prompts_of(_examples(context), settings["template"], tokenizer)
     model = load_model(place, settings["dtype"], str(context.stage.context["device"]))
     decoding = Decoding(
         max_new_tokens=settings["generation"]["max_new_tokens"],

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kdscope.data.rows import Row, read_rows
+from kdscope.data.rows import Row, mapped_row, read_rows
 from kdscope.data.sources import Example, Item, Split, as_examples, as_items, as_prompts, split_examples
 from kdscope.errors import DataError
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
 from kdscope.study.data import DataSource, LabelledData, UnlabelledPrompts
 from kdscope.study.schema import Tasks
-from kdscope.tasks import get_task, mini_rows
+from kdscope.tasks import Task, find_task_file, get_task, mini_rows
 
 
 def source_place(source: DataSource) -> dict[str, JSON]:
@@ -74,35 +74,40 @@ def read_prompts(place: Mapping[str, Any], *, limit: int | None, seed: int) -> l
     return list(split_examples(as_prompts(rows_at(place)), limit=limit, validation_items=0, seed=seed).train)
 
 
-def read_task_items(name: str, place: Mapping[str, Any]) -> list[Item]:
+def read_task_items(task: Task, place: Mapping[str, Any]) -> list[Item]:
     """The items of a task at a place (from `task_place`).
 
     Raises:
         DataError: A row cannot be used, or a gold answer is not one of the task.
     """
-    task = get_task(name)
     if "mini_items" in place:
         made = mini_rows(task.name, "test", int(place["mini_items"]), int(place["mini_seed"]))
         rows: Sequence[Row] = [Row(Path(task.name), number, row) for number, row in enumerate(made, 1)]
     else:
-        rows = read_rows(Path(str(place["folder"])) / task.name / "test.json")[: place["limit"]]
+        rows = read_rows(Path(str(place["file"])))[: place["limit"]]
+    if task.fields is not None:
+        rows = [mapped_row(row, task.fields.row) for row in rows]
     return as_items(task, rows)
 
 
-def task_place(tasks: Tasks, name: str) -> dict[str, JSON]:
-    """Where the items of a task are found, and how many of them are used."""
-    if get_task(name).generated:
+def task_place(tasks: Tasks, task: Task) -> dict[str, JSON]:
+    """Where the items of a task are found, and how many of them are used.
+
+    Raises:
+        DataError: The folder has no file of this task.
+    """
+    if task.generated:
         wanted = tasks.mini_items if tasks.limit is None else min(tasks.limit, tasks.mini_items)
         return {"mini_items": wanted, "mini_seed": tasks.mini_seed}
-    return {"folder": str(tasks.folder), "limit": tasks.limit}
+    file = task.file if task.file is not None else find_task_file(task, tasks.folder)
+    return {"file": str(file), "limit": tasks.limit}
 
 
-def content_of_task(tasks: Tasks, name: str, cache: HashCache) -> str:
+def content_of_task(task: Task, place: Mapping[str, Any], cache: HashCache) -> str:
     """Hash of a task's content: its file's bytes, or its generated items."""
-    place = task_place(tasks, name)
     if "mini_items" in place:
-        return fingerprint([item.content_hash for item in read_task_items(name, place)])
-    return cache.hash(Path(str(tasks.folder)) / name / "test.json")
+        return fingerprint([item.content_hash for item in read_task_items(task, place)])
+    return cache.hash(Path(str(place["file"])))
 
 
 def checked_split(data: LabelledData) -> Split:

@@ -10,13 +10,13 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from kdscope.data.batches import TokenSequence
-from kdscope.data.encode import encode_prompt, encode_recorded, encode_response, join
+from kdscope.data.encode import encode_recorded, encode_response, join
 from kdscope.data.sources import Example
 from kdscope.errors import DataError
 from kdscope.models.load import load_tokenizer
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.files import model_place, read_prepared_examples, read_rows
-from kdscope.tasks import get_template
+from kdscope.stages.prompts import prompts_of
 
 
 def training_sequences(
@@ -58,8 +58,7 @@ def encode_examples(
     responses: Sequence[Sequence[int]] | None = None,
 ) -> list[TokenSequence]:
     """Examples in the stage's prompt template, with their own responses or with others."""
-    template = get_template(str(context.stage.parameters["template"]))
-    prompts = [encode_prompt(tokenizer, template.render(e.instruction, e.input)) for e in examples]
+    _, prompts = prompts_of(examples, str(context.stage.parameters["template"]), tokenizer)
     if responses is None:
         responses = [encode_response(tokenizer, e.output) for e in examples]
     return join(prompts, responses, max_length)

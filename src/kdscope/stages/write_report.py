@@ -1,4 +1,4 @@
-"""Stage 11: the tables become a page."""
+"""The tables become a page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kdscope.report.tables import load_tables
 from kdscope.study.dump import study_yaml
 from kdscope.study.grid import expand_cells
 from kdscope.study.schema import DataSource, LabelledData, Study, Tasks
-from kdscope.tasks import get_task
+from kdscope.tasks import default_registry
 
 _REPORTED = ("kdscope", "torch", "transformers", "peft", "accelerate", "sacrebleu", "scipy", "statsmodels")
 
@@ -39,6 +39,7 @@ def run(context: StageContext) -> None:
         warnings=json.loads((context.output / "tables" / "notes.json").read_text()),
         failures=list(zip(failed["cell"], failed["cause"], strict=True)),
         data_facts=_data_facts(study),
+        contaminated_items_excluded=study.tasks.exclude_contaminated,
     )
     write_page(tables, facts, context.output / "report.html")
 
@@ -104,4 +105,5 @@ def _of(tasks: Tasks, generated: bool) -> str:
 
 
 def _names(tasks: Tasks, generated: bool) -> list[str]:
-    return [name for name in tasks.names if get_task(name).generated == generated]
+    made = {task.name for task in default_registry() if task.generated}
+    return [name for name in tasks.names if (name in made) == generated]

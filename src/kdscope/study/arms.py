@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -24,16 +24,6 @@ from kdscope.study.fields import (
     tuning_kind_only,
 )
 
-DIVERGENCE_METHODS = (
-    "forward_kl",
-    "reverse_kl",
-    "jsd",
-    "gkd",
-    "skew_kl",
-    "skew_reverse_kl",
-    "total_variation",
-    "adaptive_kl",
-)
 MethodName = Literal[
     "sft",
     "seqkd",
@@ -46,6 +36,7 @@ MethodName = Literal[
     "total_variation",
     "adaptive_kl",
 ]
+DIVERGENCE_METHODS: tuple[str, ...] = tuple(name for name in get_args(MethodName) if name not in ("sft", "seqkd"))
 Condition = Literal["adapted", "base"]
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -30,6 +30,15 @@ class NamedTask(Protocol):
         """Whether its items are made up, so that it has no file."""
         ...
 
+    @property
+    def file(self) -> Path | None:
+        """The file with its items, where it is a person's own task."""
+        ...
+
+    def locations(self) -> tuple[str, ...]:
+        """Where its file may lie in a folder of data."""
+        ...
+
 
 def check_files(loaded: LoadedStudy, find_task: Callable[[str], NamedTask]) -> None:
     """Check the data file, the tasks and the model folders of a study. Hub models are not looked up.
@@ -104,6 +113,9 @@ def _task_problems(study: Study, find_task: Callable[[str], NamedTask]) -> Itera
     folder = study.tasks.folder
     if folder is not None and not folder.is_dir():
         yield Problem(("tasks", "folder"), f"no folder {folder}")
+    definitions = study.tasks.definitions
+    if definitions is not None and not definitions.is_dir():
+        yield Problem(("tasks", "definitions"), f"no folder {definitions}")
     seen: dict[str, str] = {}
     for index, written in enumerate(study.tasks.names):
         location = ("tasks", "names", index)
@@ -115,15 +127,18 @@ def _task_problems(study: Study, find_task: Callable[[str], NamedTask]) -> Itera
         if task.name in seen:
             yield Problem(location, f"'{written}' and '{seen[task.name]}' are the same task")
         seen[task.name] = written
-        if not task.generated and (message := _task_file_problem(folder, task.name)) is not None:
+        if not task.generated and (message := _task_file_problem(folder, task)) is not None:
             yield Problem(location, message)
 
 
-def _task_file_problem(folder: Path | None, name: str) -> str | None:
+def _task_file_problem(folder: Path | None, task: NamedTask) -> str | None:
+    if task.file is not None:
+        return None if task.file.is_file() else f"no file {task.file}"
+    first = task.locations()[0]
     if folder is None:
-        return f"the items of {name} come from a file: give 'folder', with {name}/test.json in it"
-    if folder.is_dir() and not (folder / name / "test.json").is_file():
-        return f"no file {folder / name / 'test.json'}"
+        return f"the items of {task.name} come from a file: give 'folder', with {first} in it"
+    if folder.is_dir() and not any((folder / place).is_file() for place in task.locations()):
+        return f"no file {folder / first}"
     return None
 
 

@@ -37,6 +37,7 @@ def _path_keys(values: dict[str, Any]) -> Iterator[tuple[Location, dict[str, Any
     places: list[tuple[Location, Any, str]] = [
         (("data",), values.get("data"), "path"),
         (("tasks",), values.get("tasks"), "folder"),
+        (("tasks",), values.get("tasks"), "definitions"),
     ]
     places.append((("data", "unlabelled"), _inner(values.get("data"), "unlabelled"), "path"))
     for kind in ("teachers", "students"):

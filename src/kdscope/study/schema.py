@@ -63,6 +63,8 @@ class Tasks(Settings):
 
     folder: PathField | None = None
     """Folder with <task>/test.json; relative to the study file. The mini tasks need none: they are generated."""
+    definitions: PathField | None = None
+    """Folder with tasks of your own (YAML or Python files); relative to the study file. docs/tasks.md shows one."""
     names: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_list)]
     """List of task names; `kdscope tasks` shows them."""
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -71,6 +73,8 @@ class Tasks(Settings):
     """Items of each mini task, from its test split."""
     mini_seed: Annotated[int, Field(ge=0)] = 0
     """Another seed, other items of the mini tasks."""
+    exclude_contaminated: bool = False
+    """Leave items that a training set holds out of the conclusions. Both results are always in the tables."""
 
     @field_validator("names")
     @classmethod
@@ -138,13 +142,21 @@ class Evaluation(Settings):
     max_new_tokens: Annotated[int, Field(ge=1)] = 256
     """Tokens, at most, per completion."""
     batch_size: Annotated[int, Field(ge=1)] = 32
-    """Items generated together; part of the fixed batch plan."""
+    """Most items generated together; part of the fixed batch plan."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 32768
+    """Most tokens generated together: items times the longest prompt and its answer."""
     sampling_temperature: NonNegative = 0.0
     """0 is greedy decoding."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus sampling, when sampling."""
-    decoding_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the sampling."""
+    decoding_seeds: SeedList = (0,)
+    """List. Seeds of the sampling; every item is answered once for each, and its score is the mean."""
+    stop_texts: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(as_list)] = (
+        "### Instruction",
+    )
+    """List. A completion ends where one of these begins: a model that writes the next instruction is done."""
+    backend: Literal["transformers", "vllm"] = "transformers"
+    """What generates; vllm needs a GPU and `pip install kdscope[vllm]`."""
     base_models: bool = False
     """Evaluate the untrained students too."""
 
@@ -180,8 +192,8 @@ class Study(Settings):
     ]
     seeds: SeedList = (0,)
     """List. Seeds of data order, adapters and sampling; each is a repetition of every cell."""
-    template: Literal["alpaca", "published"] = "alpaca"
-    """Prompt template of training and evaluation."""
+    template: Literal["alpaca", "published", "plain", "chat"] = "alpaca"
+    """Prompt template of training and evaluation. chat: the template of each model's tokenizer; plain: none."""
     scoring: Literal["robust", "published"] = "robust"
     """The scoring that the conclusions use; both are always recorded."""
     training: Training = Training()
@@ -197,6 +209,15 @@ class Study(Settings):
     runtime: Runtime = Runtime()
 
     _name = field_validator("name")(check_name)
+
+    @field_validator("evaluation")
+    @classmethod
+    def _greedy_has_one_seed(cls, evaluation: Evaluation) -> Evaluation:
+        if evaluation.sampling_temperature == 0 and len(evaluation.decoding_seeds) > 1:
+            raise ValueError(
+                "several decoding_seeds need a sampling_temperature above 0: greedy decoding knows no seed"
+            )
+        return evaluation
 
     @field_validator("teachers", "students")
     @classmethod

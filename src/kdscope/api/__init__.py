@@ -1,0 +1,59 @@
+"""The verbs as functions: the one place where study, stages, store and listener are put together.
+
+Each is loaded when it is asked for: planning needs none of what evaluating or comparing does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdscope.api.analyze import Analysis, analyze_table
+    from kdscope.api.data import Brought, DataCheck, check_data, fetch_data, wanted_files
+    from kdscope.api.evaluate import (
+        EvaluationResult,
+        Rescored,
+        compare_models,
+        evaluate_model,
+        rescore_answers,
+    )
+    from kdscope.api.study import StudyResult, default_store, explain_stage, load_study, plan_study, run_study
+
+_PLACES = MappingProxyType(
+    {
+        **dict.fromkeys(("Analysis", "analyze_table"), "analyze"),
+        **dict.fromkeys(("Brought", "DataCheck", "check_data", "fetch_data", "wanted_files"), "data"),
+        **dict.fromkeys(("EvaluationResult", "Rescored", "compare_models"), "evaluate"),
+        **dict.fromkeys(("evaluate_model", "rescore_answers"), "evaluate"),
+        **dict.fromkeys(("StudyResult", "default_store", "explain_stage", "load_study"), "study"),
+        **dict.fromkeys(("plan_study", "run_study"), "study"),
+    }
+)
+__all__ = [
+    "Analysis",
+    "Brought",
+    "DataCheck",
+    "EvaluationResult",
+    "Rescored",
+    "StudyResult",
+    "analyze_table",
+    "check_data",
+    "compare_models",
+    "default_store",
+    "evaluate_model",
+    "explain_stage",
+    "fetch_data",
+    "load_study",
+    "plan_study",
+    "rescore_answers",
+    "run_study",
+    "wanted_files",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f"kdscope.api.{_PLACES[name]}"), name)
+    raise AttributeError(f"module 'kdscope.api' has no attribute {name!r}")

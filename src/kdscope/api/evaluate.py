@@ -1,0 +1,290 @@
+"""Verbs about one model or two, without a study: evaluate, compare, rescore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from kdscope.api.study import default_store
+from kdscope.data.sources import Item
+from kdscope.errors import ModelError, StudyError
+from kdscope.evaluation.compare import Comparison, compare_evaluated
+from kdscope.evaluation.completions import read_completions
+from kdscope.evaluation.export import ExportFacts, write_lm_eval_files
+from kdscope.evaluation.leaderboard import leaderboard, write_leaderboard
+from kdscope.evaluation.records import Record, read_records, write_records
+from kdscope.evaluation.rescore import Changes, group_by_task, rescore, summarise_changes
+from kdscope.evaluation.tables import accuracy_table
+from kdscope.models.hub import resolve_revision
+from kdscope.pipeline.events import Events
+from kdscope.pipeline.files import explained
+from kdscope.pipeline.fingerprint import HashCache
+from kdscope.pipeline.run import RunResult, run_plan
+from kdscope.pipeline.store import Store
+from kdscope.stages.estimate import measure_sizes
+from kdscope.stages.evaluations import Evaluations
+from kdscope.stages.execute import execute
+from kdscope.stages.rows import read_task_items, task_place
+from kdscope.study.schema import Evaluation, ModelSource, Runtime, Tasks
+from kdscope.tasks import TaskRegistry, get_template, registry_with
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What an evaluation left behind.
+
+    Attributes:
+        model: What tables call the model.
+        records: Records by task; tasks that failed are missing.
+        accuracy: One row a task and scoring, and their averages.
+        run: What was executed, reused and failed.
+        folder: Where records and tables were written.
+    """
+
+    model: str
+    records: Mapping[str, Sequence[Record]]
+    accuracy: pd.DataFrame
+    run: RunResult
+    folder: Path
+
+
+def evaluate_model(
+    model: str | Path,
+    tasks: Sequence[str],
+    *,
+    adapter: Path | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    data_dir: Path | None = None,
+    tasks_dir: Path | None = None,
+    limit: int | None = None,
+    template: str = "alpaca",
+    evaluation: Mapping[str, Any] | None = None,
+    runtime: Mapping[str, Any] | None = None,
+    store: Path | None = None,
+    out: Path | None = None,
+    events: Events | None = None,
+) -> EvaluationResult:
+    """Zero-shot evaluation of one model; what the store has is not generated again.
+
+    Args:
+        model: A Hugging Face folder, the folder of a peft adapter (whose base model it names), or a hub repository.
+        tasks: Names of tasks.
+        adapter: Folder of a peft adapter to put on the model.
+        revision: Commit of a hub repository; the newest where absent.
+        trust_remote_code: Run Python code that comes with the model.
+        data_dir: Folder with the tasks' files.
+        tasks_dir: Folder with a person's own tasks.
+        limit: Use the first this many items of each task.
+        template: Prompt template.
+        evaluation: Settings of `evaluation` in a study.
+        runtime: Settings of `runtime` in a study.
+        store: Where finished work is kept.
+        out: Where records and tables go; runs/evaluations/<model> where absent.
+        events: Who listens.
+
+    Raises:
+        StudyError: A setting is not one.
+        DataError: A task is unknown, or its data is missing or damaged.
+        ModelError: The model is not one.
+    """
+    registry = registry_with(tasks_dir)
+    names = tuple(dict.fromkeys(registry.get(name).name for name in tasks))
+    get_template(template)
+    source, adapter = _source(str(model), adapter, revision, trust_remote_code)
+    asked = _settings(Tasks, {"folder": data_dir, "names": names, "limit": limit})
+    root = Path(store if store is not None else default_store())
+    cache = HashCache(root / "hashes.json")
+    planned = Evaluations(
+        asked,
+        _settings(Evaluation, evaluation or {}),
+        template,
+        _settings(Runtime, runtime or {}),
+        registry,
+        cache,
+        _sizes(asked, registry),
+    )
+    label = Path(adapter or model).name
+    stages = planned.of(label, source, adapter=adapter)
+    cache.save()
+    opened, started = Store(root), datetime.now().astimezone()
+    result = run_plan(list(stages.values()), opened, execute, events=events)
+    finished = {task: final for task, stage in stages.items() if (final := result.final(stage)) is not None}
+    records = {task: read_records(opened.path(stage) / "records.parquet") for task, stage in finished.items()}
+    accuracy = accuracy_table({label: records}, registry=registry) if records else pd.DataFrame()
+    folder = Path(out) if out is not None else Path("runs") / "evaluations" / label
+    if records:
+        facts = _facts(planned, str(model), started)
+        with explained("write the results", folder):
+            _deliver(folder, records, accuracy, facts, registry)
+    return EvaluationResult(label, records, accuracy, result, folder)
+
+
+def compare_models(
+    a: Path,
+    b: Path,
+    *,
+    teacher: Path | None = None,
+    scoring: str = "robust",
+    tasks_dir: Path | None = None,
+    data_dir: Path | None = None,
+) -> Comparison:
+    """Compare two evaluated models item by item, and both with a teacher.
+
+    Args:
+        a: Records or completions of the first: a folder of `evaluate_model`, a parquet or JSONL file, or a folder of
+            JSONL files named after tasks.
+        b: The same of the second.
+        teacher: The same of a teacher.
+        scoring: Which answers are compared: robust or published.
+        tasks_dir: Folder with a person's own tasks.
+        data_dir: Folder with the tasks' files: completions from elsewhere are then scored against them.
+
+    Raises:
+        DataError: A file cannot be used, or they did not answer the same items.
+    """
+    sides = [
+        group_by_task(rescore_answers(path, tasks_dir=tasks_dir, data_dir=data_dir).records)
+        for path in (a, b, teacher)
+        if path is not None
+    ]
+    registry = registry_with(tasks_dir)
+    return compare_evaluated(sides[0], sides[1], *sides[2:], scoring=scoring, registry=registry)
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """Saved completions scored again.
+
+    Attributes:
+        records: One for each.
+        changes: How many are scored otherwise than before, by task.
+        accuracy: One row a task and scoring, and their averages.
+        notes: What had to be assumed.
+    """
+
+    records: Sequence[Record]
+    changes: Sequence[Changes]
+    accuracy: pd.DataFrame
+    notes: Sequence[str]
+
+
+def rescore_answers(
+    path: Path,
+    *,
+    task: str | None = None,
+    tasks_dir: Path | None = None,
+    data_dir: Path | None = None,
+    finish_reason: str = "stop",
+) -> Rescored:
+    """Score saved completions by both rules, without generating.
+
+    Args:
+        path: Records or completions, a file or a folder.
+        task: The task, where neither file name nor rows tell it.
+        tasks_dir: Folder with a person's own tasks.
+        data_dir: Folder with the tasks' files, for completions that come without question or right answer.
+        finish_reason: Taken where a row does not say why its completion ended.
+
+    Raises:
+        DataError: A file or a row cannot be used.
+    """
+    registry = registry_with(tasks_dir)
+    saved = read_completions(path, task=task, registry=registry, finish_reason=finish_reason)
+    items = None
+    if data_dir is not None:
+        names = tuple(dict.fromkeys(answer.task for answer in saved.answers))
+        asked = Tasks(folder=data_dir, names=names)
+        items = [item for name in names for item in _items(asked, registry, name)]
+    records = rescore(saved.answers, registry, items)
+    accuracy = accuracy_table({Path(path).stem: group_by_task(records)}, registry=registry)
+    return Rescored(records, summarise_changes(saved.answers, records), accuracy, saved.notes)
+
+
+def _deliver(
+    folder: Path,
+    records: Mapping[str, Sequence[Record]],
+    accuracy: pd.DataFrame,
+    facts: ExportFacts,
+    registry: TaskRegistry,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_records([record for answered in records.values() for record in answered], folder / "records.parquet")
+    accuracy.to_csv(folder / "accuracy.csv", index=False)
+    write_leaderboard(leaderboard(accuracy), folder / "table.md", facts.model)
+    write_lm_eval_files(records, folder / "lm_eval", facts, registry=registry)
+
+
+def _facts(planned: Evaluations, model: str, started: datetime) -> ExportFacts:
+    settings = planned.settings
+    return ExportFacts(
+        model=model,
+        started=started,
+        seconds=(datetime.now().astimezone() - started).total_seconds(),
+        model_args={"dtype": planned.dtype},
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.sampling_temperature,
+        top_p=settings.top_p,
+        stop_texts=settings.stop_texts,
+        limit=planned.tasks.limit,
+        batch_size=settings.batch_size,
+        device=planned.device,
+        versions={"transformers_version": version("transformers")},
+    )
+
+
+def _source(
+    model: str, adapter: Path | None, revision: str | None, trust_remote_code: bool
+) -> tuple[ModelSource, Path | None]:
+    """Where a model comes from, and the adapter to put on it."""
+    folder = Path(model)
+    if adapter is None and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        base = _base_of(folder)
+        return _source(base, folder, revision, trust_remote_code)
+    if folder.is_dir():
+        return _settings(ModelSource, {"path": folder, "trust_remote_code": trust_remote_code}), adapter
+    if folder.is_absolute() or model.startswith("."):
+        raise ModelError(f"no folder {model}")
+    commit = resolve_revision(model, revision)
+    values = {"hub": model, "revision": commit, "trust_remote_code": trust_remote_code}
+    return _settings(ModelSource, values), adapter
+
+
+def _base_of(adapter: Path) -> str:
+    """The model that an adapter was trained on, as its folder names it."""
+    file = adapter / "adapter_config.json"
+    try:
+        base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    if not isinstance(base, str) or not base:
+        raise ModelError(f"{file} does not name the model it was trained on; give that model, and this with --adapter")
+    return base
+
+
+def _sizes(tasks: Tasks, registry: TaskRegistry) -> Any:
+    """Every row is checked before a model is loaded."""
+    texts = {name: [f"{i.instruction}{i.input}" for i in _items(tasks, registry, name)] for name in tasks.names}
+    return measure_sizes([], [], texts)
+
+
+def _items(tasks: Tasks, registry: TaskRegistry, name: str) -> list[Item]:
+    task = registry.get(name)
+    return read_task_items(task, task_place(tasks, task))
+
+
+def _settings(kind: Any, values: Mapping[str, Any]) -> Any:
+    """Settings of a study, checked as a study's are."""
+    try:
+        return kind.model_validate({key: value for key, value in values.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise StudyError(str(first["msg"]), key=".".join(str(part) for part in first["loc"])) from None

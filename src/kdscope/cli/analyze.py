@@ -1,0 +1,91 @@
+"""Statistics of tables of results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kdscope.cli.application import JsonOption, app
+from kdscope.cli.printing import print_table
+
+
+@app.command()
+def analyze(
+    table: Annotated[
+        Path | None, typer.Argument(help="A tidy table of results (CSV, TSV or parquet): student, method, task, value.")
+    ] = None,
+    published: Annotated[
+        str | None, typer.Option("--published", help="A published study instead: ramesh2025 (arXiv 2505.15442).")
+    ] = None,
+    unit: Annotated[str, typer.Option("--unit", help="Unit of the values: auto, percent or fraction.")] = "auto",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for statistics.csv and more.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Analyse a table of results by the published protocol of arXiv 2505.15442: H1 to H5, and the numbers it claims.
+
+    A table has a row for every student, method and task, with its value; teacher, temperature, seed, domain and metric
+    are optional columns. Gains are those over the student's row with method sft.
+    """
+    from kdscope import api
+
+    choice: Any = _checked_unit(unit)
+    found = api.analyze_table(table, published=published, unit=choice, out=out)
+    if as_json:
+        tables = {"statistics": found.statistics, "claims": found.claims, "abstract": found.abstract}
+        told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items() if t is not None}
+        print(json.dumps({**told, "warnings": list(found.warnings)}))
+        return
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+    _print_claims(found.claims)
+    if found.abstract is not None:
+        _print_abstract(found.abstract)
+    _print_tests(found.statistics)
+    for file in found.files:
+        print(f"written: {file}")
+
+
+def _checked_unit(unit: str) -> str:
+    from kdscope.errors import DataError
+
+    if unit not in ("auto", "percent", "fraction"):
+        raise DataError(f"--unit is auto, percent or fraction, not {unit!r}")
+    return unit
+
+
+def _print_claims(claims: Any) -> None:
+    rows = [
+        [r["domain"], r["claim"].replace("_", " "), r["subject"], r["task"], f"{r['value']:+.2f}", str(r["n"])]
+        for r in claims.to_dict("records")
+    ]
+    print_table(["domain", "claim", "of", "task", "points", "n"], rows, right={4, 5})
+
+
+def _print_abstract(abstract: Any) -> None:
+    print("\nWhat the abstract says, and what its tables give under each reading:")
+    told = abstract.assign(
+        published=abstract["published"].map("{:g}".format),
+        value=abstract["value"].map("{:.2f}".format),
+        agrees=abstract["agrees"].map({True: "yes", False: "no"}),
+    )
+    columns = ["statement", "published", "domain", "reading", "value", "agrees"]
+    print_table(columns, told[columns].values.tolist(), right={1, 4})
+
+
+def _print_tests(statistics: Any) -> None:
+    print("\nThe published tests on the average over tasks (all tasks with --out or --json):")
+    average = statistics[statistics["task"] == "Average"]
+    told = average.assign(
+        statistic=average["statistic"].map("{:.3f}".format),
+        p_value=average["p_value"].map("{:.2g}".format),
+        n=average["n"].map(str),
+    )
+    columns = ["domain", "hypothesis", "group", "test", "statistic", "p_value", "n"]
+    print_table(columns, told[columns].values.tolist(), right={4, 5, 6})
+    print(
+        "\nThese are the tests as published: cells are maxima over temperatures and count as independent, and no "
+        "p-value is adjusted for their number. They reject more often than their level says."
+    )

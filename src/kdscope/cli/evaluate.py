@@ -1,0 +1,187 @@
+"""Commands about one model or two: evaluate, compare, rescore."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kdscope.cli.application import JsonOption, StoreOption, TasksDirOption, app
+from kdscope.cli.printing import print_text_table, run_events
+
+DataDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder with the tasks' files; `kdscope data fetch` fills one.")
+]
+ScoringOption = Annotated[str, typer.Option("--scoring", help="robust or published.")]
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A Hugging Face folder, a peft adapter's folder, or a hub repository.")],
+    tasks: Annotated[str, typer.Option("--tasks", "-t", help="Task names, with commas; `kdscope tasks` lists them.")],
+    limit: Annotated[int | None, typer.Option("--limit", "-L", min=1, help="Only the first N items of each.")] = None,
+    data_dir: DataDirOption = None,
+    tasks_dir: TasksDirOption = None,
+    adapter: Annotated[Path | None, typer.Option("--adapter", help="A peft adapter to put on the model.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="Commit or branch of a hub repository.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
+    ] = False,
+    template: Annotated[str, typer.Option("--template", help="alpaca, published, plain or chat.")] = "alpaca",
+    apply_chat_template: Annotated[
+        bool, typer.Option("--apply-chat-template", help="The same as --template chat.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Most items generated together.")] = 32,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens, at most, an answer.")] = 256,
+    temperature: Annotated[float, typer.Option("--temperature", min=0, help="0 is greedy decoding.")] = 0.0,
+    top_p: Annotated[float, typer.Option("--top-p", min=0, max=1, help="Nucleus, when sampling.")] = 1.0,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the sampling, with commas.")] = "0",
+    stop: Annotated[
+        list[str] | None, typer.Option("--stop", help="End an answer where this text begins; may be repeated.")
+    ] = None,
+    backend: Annotated[str, typer.Option("--backend", help="transformers or vllm.")] = "transformers",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")] = "auto",
+    store: StoreOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "--output-path", "-o", help="Folder for the results. Default: runs/evaluations/MODEL."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures, warnings and the result.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate a model zero-shot: it writes answers, and both scorings read them.
+
+    Writes into OUT: records.parquet (an item a row), accuracy.csv, table.md, and lm_eval/ with results_*.json and
+    samples_*.jsonl as lm-evaluation-harness writes them. What was generated before is not generated again.
+
+    Exit code: 0 all done, 1 a task failed, 2 bad input.
+    """
+    from kdscope import api
+    from kdscope.evaluation.leaderboard import leaderboard
+
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "max_new_tokens": max_new_tokens,
+        "sampling_temperature": temperature,
+        "top_p": top_p,
+        "decoding_seeds": _numbers(seeds),
+        "backend": backend,
+    }
+    if stop:
+        settings["stop_texts"] = tuple(stop)
+    with run_events(quiet, as_json) as events:
+        result = api.evaluate_model(
+            model,
+            _names(tasks),
+            adapter=adapter,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            data_dir=data_dir,
+            tasks_dir=tasks_dir,
+            limit=limit,
+            template="chat" if apply_chat_template else template,
+            evaluation=settings,
+            runtime={"device": device, "dtype": dtype},
+            store=store,
+            out=out,
+            events=events,
+        )
+    if as_json:
+        rows = json.loads(result.accuracy.to_json(orient="records"))
+        print(json.dumps({"event": "result", "model": result.model, "folder": str(result.folder), "accuracy": rows}))
+    else:
+        if result.records:
+            print_text_table(leaderboard(result.accuracy))
+        for stage in result.run.failed:
+            print(f"failed: {stage.label}: {result.run.messages[stage.identity]}")
+        print(f"records and tables: {result.folder if result.records else 'none, because every task failed'}")
+    raise typer.Exit(1 if result.run.failed else 0)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="What `kdscope evaluate` wrote for one model, or completions (JSONL).")],
+    b: Annotated[Path, typer.Argument(help="The same for another model.")],
+    teacher: Annotated[
+        Path | None, typer.Option("--teacher", help="The same for a teacher: how like it are the two?")
+    ] = None,
+    scoring: ScoringOption = "robust",
+    data_dir: DataDirOption = None,
+    tasks_dir: TasksDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two evaluated models item by item: differences with intervals and tests, and fidelity to a teacher."""
+    from kdscope import api
+    from kdscope.evaluation.compare import differences_table, fidelity_table
+
+    found = api.compare_models(a, b, teacher=teacher, scoring=scoring, tasks_dir=tasks_dir, data_dir=data_dir)
+    if as_json:
+        tables = {"differences": found.differences, "fidelity": found.fidelity}
+        told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items() if t is not None}
+        print(json.dumps({**told, "left_out": list(found.left_out)}))
+        return
+    print(f"A: {a}\nB: {b}")
+    print_text_table(differences_table(found))
+    if found.left_out:
+        print(f"answered by one of them only: {', '.join(found.left_out)}")
+    if teacher is not None:
+        print(f"\nfidelity to {teacher}")
+        print_text_table(fidelity_table(found))
+
+
+@app.command()
+def rescore(
+    completions: Annotated[
+        Path, typer.Argument(help="Saved completions: JSONL, a folder of <task>.jsonl, or what kdscope wrote.")
+    ],
+    task: Annotated[str | None, typer.Option("--task", help="The task, where file and rows do not tell.")] = None,
+    data_dir: DataDirOption = None,
+    tasks_dir: TasksDirOption = None,
+    finish_reason: Annotated[
+        str, typer.Option("--finish-reason", help="stop or length, where a row does not tell.")
+    ] = "stop",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the records here (parquet).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score saved completions again, by both rules, without generating.
+
+    A row holds the completion (output, completion, response, text, or resps as lm-evaluation-harness writes it), and
+    the right answer (label, gold, answer or target) unless --data-dir has the items.
+    """
+    from kdscope import api
+    from kdscope.evaluation.leaderboard import leaderboard
+    from kdscope.evaluation.records import write_records
+    from kdscope.evaluation.rescore import changes_table
+
+    found = api.rescore_answers(
+        completions, task=task, tasks_dir=tasks_dir, data_dir=data_dir, finish_reason=finish_reason
+    )
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_records(found.records, out)
+    if as_json:
+        print(
+            json.dumps({"accuracy": json.loads(found.accuracy.to_json(orient="records")), "notes": list(found.notes)})
+        )
+        return
+    print_text_table(leaderboard(found.accuracy))
+    print()
+    print_text_table(changes_table(found.changes))
+    for note in found.notes:
+        print(f"note: {note}")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    from kdscope.errors import StudyError
+
+    try:
+        return tuple(int(part) for part in _names(text))
+    except ValueError:
+        raise StudyError(f"--seeds takes whole numbers with commas between them, not {text!r}") from None
