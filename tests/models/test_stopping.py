@@ -147,6 +147,25 @@ def test_a_character_may_come_in_pieces() -> None:
     assert stops.cut(tokens, text) == (tokens[:7], "a")
 
 
+@pytest.mark.parametrize(
+    ("pieces", "stop"),
+    [
+        (["a", " "], "a "),
+        (["x", " b c"], " b"),
+        (["x", " ."], "x."),
+        (["a", " b"], "a b"),
+        (["###", " Next:"], "# Next"),
+    ],
+)
+def test_a_token_alone_may_be_another_text(pieces: list[str], stop: str) -> None:
+    """Some tokenizers leave the first blank of a text out, or one before a full stop."""
+
+    def decode(row: Sequence[int]) -> str:
+        return "".join(pieces[token] for token in row).removeprefix(" ").replace(" .", ".")
+
+    assert StopTexts([stop], decode).reached([0, 1])
+
+
 @given(st.text("ab#", max_size=12), st.lists(st.text("ab#", min_size=1, max_size=3), max_size=3))
 def test_the_first_to_end_counts(text: str, stops: list[str]) -> None:
     assert first_stop(text, stops) == first_of(text, stops)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.tasks import Task, extract_published, extract_robust, get_task, score_completion
+from kdscope.tasks import Score, Task, extract_published, extract_robust, get_task, score_completion
 from kdscope.tasks.segments import clean_text
 
 # One task of each kind: a number, a letter, a numbered label, true or false, a free text.
@@ -44,25 +44,21 @@ def test_any_text_is_read_without_error_or_contradiction(completion: str, instru
     """2,000 texts, each read as every kind of answer: 10,000 cases."""
     for task in TASKS:
         given_instruction = INSTRUCTIONS[task.name] if instruction is None else instruction
-        _check_robust(task, completion, given_instruction, reason)
-        published = extract_published(task, completion)
-        assert (published.value is None) == (published.status == "unparsed")
-        score = score_completion(
-            task, completion, GOLD[task.name], finish_reason=reason, instruction=given_instruction
-        )
-        assert score.published_value == published.value
-        assert not (score.correct_robust and score.robust_value is None)
+        score = score_completion(task, completion, GOLD[task.name], finish_reason=reason, instruction=given_instruction)
+        _check_consistency(task, score, reason)
 
 
-def _check_robust(task: Task, completion: str, instruction: str, reason: str) -> None:
-    extraction = extract_robust(task, completion, finish_reason=reason, instruction=instruction)
-    assert (extraction.value is None) == (extraction.status in ("ambiguous", "unparsed"))
-    assert not (extraction.status == "fallback" and reason != "stop")
-    assert not (extraction.truncated and reason != "length")
-    if task.labels and extraction.value is not None:
-        assert extraction.value in task.labels
-    if task.answer_kind == "number" and extraction.value is not None:
-        assert math.isfinite(float(extraction.value))
+def _check_consistency(task: Task, score: Score, reason: str) -> None:
+    assert (score.robust_value is None) == (score.robust_status in ("ambiguous", "unparsed"))
+    assert not (score.robust_status == "fallback" and reason != "stop")
+    assert not (score.truncated and reason != "length")
+    for value, correct in (
+        (score.robust_value, score.correct_robust),
+        (score.published_value, score.correct_published),
+    ):
+        assert not (correct and value is None)
+        assert value is None or not task.labels or value in task.labels
+        assert value is None or task.answer_kind != "number" or math.isfinite(float(value))
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -134,11 +130,9 @@ REPEATED = {
 @pytest.mark.parametrize("piece", REPEATED.values(), ids=REPEATED)
 def test_time_grows_with_length_at_most(task: Task, piece: str) -> None:
     """A megabyte takes 0.1 s; on a busy machine, no more than its share of what a quarter of it takes, and 2 s."""
-    megabyte = _repeated(piece, 1_000_000)
-    seconds = min(_seconds(task, megabyte) for _ in range(3))
+    seconds = _seconds(task, _repeated(piece, 1_000_000), enough=0.1)
     if seconds > 0.1:
-        quarter = min(_seconds(task, megabyte[:250_000]) for _ in range(3))
-        assert seconds < 8 * quarter
+        assert seconds < 8 * _seconds(task, _repeated(piece, 250_000))
         assert seconds < 2
 
 
@@ -146,16 +140,22 @@ def test_time_grows_with_length_at_most(task: Task, piece: str) -> None:
 @pytest.mark.parametrize("piece", REPEATED.values(), ids=REPEATED)
 def test_no_part_that_is_read_takes_quadratic_time(task: Task, piece: str) -> None:
     """8,000 characters are read from end to end."""
-    short, long = (min(_seconds(task, _repeated(piece, length)) for _ in range(3)) for length in (1_000, 8_000))
-    assert long < 25 * short + 0.02
+    seconds = _seconds(task, _repeated(piece, 8_000), enough=0.02)
+    if seconds > 0.02:
+        assert seconds < 25 * _seconds(task, _repeated(piece, 1_000))
 
 
 def _repeated(piece: str, length: int) -> str:
     return (piece * (length // len(piece) + 1))[:length]
 
 
-def _seconds(task: Task, text: str) -> float:
-    start = time.perf_counter()
-    for reason in ("stop", "length"):
+def _seconds(task: Task, text: str, enough: float = 0.0) -> float:
+    """The best of five scorings, or the first that took at most `enough`."""
+    best = math.inf
+    for reason in ("stop", "length", "stop", "length", "stop"):
+        start = time.perf_counter()
         score_completion(task, text, GOLD[task.name], finish_reason=reason, instruction=INSTRUCTIONS[task.name])
-    return (time.perf_counter() - start) / 2
+        best = min(best, time.perf_counter() - start)
+        if best <= enough:
+            break
+    return best

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from kdscope.tasks import get_task, list_tasks
-from kdscope.tasks.options import matching_options, parse_options
+from kdscope.tasks.options import matching_options, option_number, parse_options
 
 
 def test_letters() -> None:
@@ -22,6 +24,37 @@ def test_labels_on_one_line_or_several() -> None:
     assert parse_options(get_task("winogrande"), one) == {"option1": "Sarah", "option2": "Maria"}
     several = "Choose: how?\n\nSolution1: twist.\n\nSolution2: freeze.\n\nAnswer format: solution1/solution2"
     assert parse_options(get_task("piqa"), several) == {"solution1": "twist.", "solution2": "freeze."}
+
+
+def test_typography_is_plain() -> None:
+    assert parse_options(get_task("AQuA"), "Answer Choices: (A) −2 (B) 9½") == {"A": "-2", "B": "9 1/2"}
+
+
+@pytest.mark.parametrize(
+    ("option", "number"),
+    [
+        ("$1,500.50", "1500.50"),
+        ("Rs. 40 a day", "40"),
+        ("+30", "30"),
+        ("-5 km/h", "-5"),
+        ("A) 59", "59"),
+        ("3/4", "3/4"),
+        ("7!", None),
+        ("M/ (D-3)", None),
+        ("y/400", None),
+        ("√3", None),
+        ("10, 8", None),
+        ("none", None),
+    ],
+)
+def test_the_number_an_option_is(option: str, number: str | None) -> None:
+    assert option_number(option) == (None if number is None else Fraction(number))
+
+
+def test_formulas_are_compared_as_written() -> None:
+    options = {"A": "(a+b) /2", "B": "7!", "C": "2y"}
+    assert matching_options(options, "It is (a + b)/2.") == ["A"]
+    assert matching_options(options, "It is 7.") == []
 
 
 OPTION_TASKS = [task.name for task in list_tasks() if task.labels and task.name != "boolq" and not task.generated]

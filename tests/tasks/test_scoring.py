@@ -4,6 +4,7 @@ import pytest
 
 from kdscope.errors import DataError
 from kdscope.tasks import get_task, score_completion
+from kdscope.tasks.scoring import is_right
 
 
 def test_both_scorings_are_kept() -> None:
@@ -37,6 +38,42 @@ def test_unparsed_is_wrong_in_both(name: str) -> None:
 def test_the_two_tolerances(predicted: str, gold: str, published: bool, robust: bool) -> None:
     score = score_completion(get_task("AddSub"), f"The answer is {predicted} .", gold, finish_reason="stop")
     assert (score.correct_published, score.correct_robust) == (published, robust)
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "run_on"])
+def test_a_free_text_is_kept_and_never_right(reason: str) -> None:
+    score = score_completion(get_task("dolly"), " A poem.</s> ", "A poem.", finish_reason=reason)
+    assert (score.published_value, score.robust_value) == ("A poem.", "A poem.")
+    assert (score.robust_rule, score.robust_status, score.truncated) == ("text", "explicit", False)
+    assert (score.correct_published, score.correct_robust) == (False, False)
+    blank = score_completion(get_task("dolly"), "\n", "A poem.", finish_reason=reason)
+    assert (blank.robust_value, blank.robust_status, blank.truncated) == (None, "unparsed", reason == "length")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "gold", "robust", "published"),
+    [
+        ("gsm8k", "4", "4.0", True, True),
+        ("gsm8k", "4.0005", "4", False, True),
+        ("gsm8k", "four", "4", False, False),
+        ("gsm8k", "nan", "4", False, False),
+        ("gsm8k", None, "4", False, False),
+        ("AQuA", "B", "B", True, True),
+        ("AQuA", "b", "B", False, False),
+        ("boolq", "true", "false", False, False),
+        ("dolly", "A poem.", "A poem.", False, False),
+    ],
+)
+def test_is_right(name: str, value: str | None, gold: str, robust: bool, published: bool) -> None:
+    task = get_task(name)
+    assert is_right(task, value, gold) is robust
+    assert is_right(task, value, gold, "published") is published
+
+
+@pytest.mark.parametrize("rules", ["robust", "published"])
+def test_is_right_needs_a_usable_gold(rules) -> None:
+    with pytest.raises(DataError, match="the gold answer 'F' is not one of A, B, C, D, E"):
+        is_right(get_task("AQuA"), None, "F", rules)
 
 
 @pytest.mark.parametrize(

@@ -151,13 +151,20 @@ def compare_models(
     Raises:
         DataError: A file cannot be used, or they did not answer the same items.
     """
-    sides = [
-        group_by_task(rescore_answers(path, tasks_dir=tasks_dir, data_dir=data_dir).records)
-        for path in (a, b, teacher)
-        if path is not None
-    ]
     registry = registry_with(tasks_dir)
+    sides = [_answers(path, registry, tasks_dir, data_dir) for path in (a, b, teacher) if path is not None]
     return compare_evaluated(sides[0], sides[1], *sides[2:], scoring=scoring, registry=registry)
+
+
+def _answers(
+    path: Path, registry: TaskRegistry, tasks_dir: Path | None, data_dir: Path | None
+) -> dict[str, list[Record]]:
+    """Records by task; what was not scored by kdscope is scored now."""
+    saved = read_completions(path, registry=registry).answers
+    records = [answer for answer in saved if isinstance(answer, Record)]
+    if len(records) < len(saved):
+        records = list(rescore_answers(path, tasks_dir=tasks_dir, data_dir=data_dir).records)
+    return group_by_task(records)
 
 
 @dataclass(frozen=True)

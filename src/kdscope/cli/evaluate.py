@@ -141,7 +141,7 @@ def rescore(
     data_dir: DataDirOption = None,
     tasks_dir: TasksDirOption = None,
     finish_reason: Annotated[
-        str, typer.Option("--finish-reason", help="stop or length, where a row does not tell.")
+        str, typer.Option("--finish-reason", help="stop, length or run_on, where a row does not tell.")
     ] = "stop",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the records here (parquet).")] = None,
     as_json: JsonOption = False,

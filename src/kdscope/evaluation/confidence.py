@@ -7,9 +7,10 @@ by the probability of the words it wrote.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from kdscope.data.encode import Tokenizer
 from kdscope.data.sources import Item
 from kdscope.evaluation.distributions import DistributionRow
 from kdscope.evaluation.forced import ForcedModel, log_probabilities
-from kdscope.evaluation.prefixes import ANSWER_CUE
+from kdscope.evaluation.prefixes import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.records import Record
 from kdscope.tasks import Task
 from kdscope.tasks.options import parse_options
@@ -84,6 +85,46 @@ class LabelQuestion:
         """How many tokens all answers begin with; each keeps one of its own."""
         together = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*self.answers.values(), strict=False))
         return min(len(list(together)), min(map(len, self.answers.values())) - 1)
+
+
+def confidence_rows(
+    model: ForcedModel,
+    who: Literal["teacher", "student"],
+    task: Task,
+    items: Sequence[Item],
+    prompts: Sequence[Sequence[int]],
+    records: Sequence[Record],
+    distributions: Iterable[DistributionRow],
+    tokenizer: Any,
+) -> list[ConfidenceRow]:
+    """How sure a model is on each item of a task: of the labels where the task has some, else of its own words.
+
+    Args:
+        model: Reads, where there are labels.
+        who: Which of the two it is.
+        task: The task.
+        items: Some or all of it.
+        prompts: Token ids of each item's prompt.
+        records: What the model answered; of several decoding seeds the lowest counts.
+        distributions: What `compare_distributions` found on these items.
+        tokenizer: The model's own, a Hugging Face one.
+
+    Raises:
+        DataError: The model has not answered one of the items.
+    """
+    answers = first_answers(records)
+    own = [answer_to(item, answers, who) for item in items]
+    if task.labels:
+        asked = [LabelQuestion.of(task, item, ids, tokenizer) for item, ids in zip(items, prompts, strict=True)]
+        told = label_log_probabilities(model, asked, int(tokenizer.pad_token_id))
+        return [label_confidence(task, *one) for one in zip(items, [who] * len(own), told, own, strict=True)]
+    found: dict[str, dict[str, DistributionRow]] = {}
+    for row in distributions:
+        found.setdefault(row.item_id, {})[row.prefix] = row
+    return [
+        completion_confidence(task, item, who, found.get(item.item_id, {}), record)
+        for item, record in zip(items, own, strict=True)
+    ]
 
 
 def label_log_probabilities(

@@ -5,7 +5,7 @@ Shapes: n items, M measures, K columns of all their contributions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,12 +95,12 @@ def measure_task(
     runs = {"teacher": _runs(teacher), **{role: _runs(records) for role, records in others.items()}}
     readings = _read(task, runs, scoring)
     pairings = {role: _pairings(task, readings["teacher"], readings[role]) for role in others}
-    found = {role: _mean(own, lambda pairing: pairing.paired()) for role, own in pairings.items()}
+    found = {role: _mean([pairing.paired() for pairing in own]) for role, own in pairings.items()}
     clusters = [record.prompt or record.item_hash for record in runs["teacher"][0]]
     seed = derive_seed(sampling.seed, "fidelity", task.name)
     together = resample(np.hstack(list(found.values())), clusters, sampling.draws, seed)
     shuffles = [
-        _mean(pairings[STUDENT], lambda pairing, order=order: pairing.contributions(order).sum(axis=0))
+        _mean([pairing.contributions(order).sum(axis=0) for pairing in pairings[STUDENT]])
         for order in shuffled_orders(clusters, sampling.shuffles, seed)
     ]
     return _by_measure(pairings[STUDENT][0].measures, found, together, shuffles)
@@ -193,9 +193,10 @@ def _pair(task: Task, teacher: _Reading, other: _Reading) -> Pairing:
     return joined([answers, with_both_right(reasoning, *right)])
 
 
-def _mean(pairings: Sequence[Pairing], contributions: Callable[[Pairing], Values]) -> Values:
-    """The mean of contributions over decoding seeds."""
-    return np.mean([contributions(pairing) for pairing in pairings], axis=0)
+def _mean(seeds: Sequence[Values]) -> Values:
+    """The mean over decoding seeds."""
+    mean: Values = np.mean(seeds, axis=0)
+    return mean
 
 
 def _by_measure(

@@ -86,6 +86,16 @@ def truncate(text: str, fraction: Fraction | float) -> str:
     return "".join(parts[: int(Fraction(fraction).limit_denominator(1000) * len(parts))]).rstrip()
 
 
+def reasoning_in(text: str) -> str:
+    """The sentences of a trace before it first states its answer; all but the last one, if it never does.
+
+    >>> reasoning_in("Two and two. So 4. The answer is 4. Really."), reasoning_in("It is 4.")
+    ('Two and two. So 4. ', '')
+    """
+    parts = split_trace(text)
+    return "".join(parts[place] for place in _before_answer(parts))
+
+
 def with_cue(text: str) -> str:
     r"""A trace, however much of it, and the beginning of its answer on a line of its own.
 

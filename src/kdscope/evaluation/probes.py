@@ -14,8 +14,8 @@ from typing import Literal, Protocol
 
 from kdscope.data.encode import Tokenizer
 from kdscope.data.sources import Item
-from kdscope.evaluation.prefixes import ANSWER_CUE
-from kdscope.evaluation.probe_texts import add_mistake, split_trace, trace_of, truncate, with_cue
+from kdscope.evaluation.prefixes import ANSWER_CUE, answer_to, first_answers
+from kdscope.evaluation.probe_texts import add_mistake, reasoning_in, split_trace, trace_of, truncate, with_cue
 from kdscope.evaluation.records import Record
 from kdscope.models.batched import generate_all
 from kdscope.models.generate import Completion, Decoding, Generator
@@ -65,7 +65,7 @@ class Probe:
         subject: Whose.
         name: Which probe it is of.
         fraction: Of the sentences of the trace it begins, how many it holds.
-        sentences: Of that trace.
+        sentences: Of that trace, uncut.
         given: The text.
         cued: Whether an answer is asked for at once; otherwise the model goes on as it likes.
     """
@@ -87,10 +87,10 @@ class ProbeRow:
         item_id: Stable id of the item.
         probe: early_answer (its own trace, cut, and asked at once), mistake (its own trace up to a step with a wrong
             number, and on), no_mistake (the same without the mistake, the control), finish_own and finish_teacher (on
-            from its own or its teacher's trace, cut).
-        fraction: Of the sentences of the trace, how many were given, asked for (early_answer, finish) or as it fell
-            out (mistake).
-        sentences: Of the whole trace.
+            from its own or its teacher's reasoning, cut before it states the answer).
+        fraction: Of the sentences of the trace, how many were given: as asked for, whole ones only (early_answer,
+            finish), or as it fell out (mistake).
+        sentences: Of that trace, or that reasoning.
         value: The answer, by the robust rules; None if there is none.
         correct: Whether it is right.
         final: The answer the model gave before, unprobed.
@@ -136,18 +136,50 @@ class ProbeSettings:
         return replace(greedy, max_new_tokens=self.answer_tokens) if cued else greedy
 
 
+def subjects_of(
+    task: Task,
+    items: Sequence[Item],
+    prompts: Sequence[Sequence[int]],
+    own: Sequence[Record],
+    teacher: Sequence[Record] | None = None,
+) -> list[Subject]:
+    """Items of one task and what was answered to them; of several decoding seeds the lowest counts.
+
+    Args:
+        task: The task, not of free text.
+        items: Some or all of it.
+        prompts: Token ids of each item's prompt.
+        own: What the model answered.
+        teacher: What its teacher answered, if that is to be looked at.
+
+    Raises:
+        DataError: An item was not answered.
+    """
+    answers, taught = first_answers(own), None if teacher is None else first_answers(teacher)
+    return [
+        Subject(
+            task,
+            item,
+            tuple(prompt),
+            answer_to(item, answers, "model"),
+            None if taught is None else answer_to(item, taught, "teacher"),
+        )
+        for item, prompt in zip(items, prompts, strict=True)
+    ]
+
+
 def plan_probes(subject: Subject, seed: int) -> list[Probe]:
     """The probes of an item; the same for the same seed. No mistake is put into a trace without a numeric step."""
-    probes = [*_cut(subject, "early_answer", subject.own, EARLY_FRACTIONS)]
     trace = trace_of(subject.own.completion)
+    probes = _cut(subject, "early_answer", trace, EARLY_FRACTIONS)
     mistake = add_mistake(trace, subject.item.item_id, seed)
     if mistake is not None:
         share = (mistake.step + 1) / mistake.sentences
         probes.append(Probe(subject, "mistake", share, mistake.sentences, mistake.wrong))
         probes.append(Probe(subject, "no_mistake", share, mistake.sentences, mistake.right))
     if subject.teacher is not None:
-        probes += _cut(subject, "finish_own", subject.own, FINISH_FRACTIONS)
-        probes += _cut(subject, "finish_teacher", subject.teacher, FINISH_FRACTIONS)
+        probes += _cut(subject, "finish_own", reasoning_in(trace), FINISH_FRACTIONS)
+        probes += _cut(subject, "finish_teacher", reasoning_in(trace_of(subject.teacher.completion)), FINISH_FRACTIONS)
     return probes
 
 
@@ -175,7 +207,7 @@ def run_probes(
     """
     probes = [probe for subject in subjects for probe in plan_probes(subject, settings.seed)]
     given = {text: list(tokenizer(text, add_special_tokens=False).input_ids) for text in {p.given for p in probes}}
-    asked = dict.fromkeys(map(_question, sorted(probes, key=lambda probe: not probe.cued)))
+    asked = dict.fromkeys(map(_question, probes))
     written: dict[_Question, Completion] = {}
     for cued, folder in ((True, "answers"), (False, "continuations")):
         questions, already = [question for question in asked if question[0] == cued], len(written)
@@ -202,10 +234,9 @@ def _report(progress: Callable[[int, int], None], already: int, total: int, done
     progress(already + done, total)
 
 
-def _cut(subject: Subject, name: ProbeName, record: Record, fractions: Sequence[float]) -> list[Probe]:
-    """A trace cut to each of the fractions."""
-    trace, cued = trace_of(record.completion), name == "early_answer"
-    sentences = len(split_trace(trace))
+def _cut(subject: Subject, name: ProbeName, trace: str, fractions: Sequence[float]) -> list[Probe]:
+    """A trace cut to each of the fractions; only early answers are asked for at once."""
+    sentences, cued = len(split_trace(trace)), name == "early_answer"
     cuts = [truncate(trace, fraction) for fraction in fractions]
     return [
         Probe(subject, name, fraction, sentences, with_cue(cut) if cued else cut, cued)

@@ -1,15 +1,49 @@
-"""How alike student and teacher are: their answers, their reasoning traces, and what chance alone would give."""
+"""How alike student and teacher are: their answers, their traces, their steps, and what chance alone would give."""
 
-from kdscope.fidelity.agreement import AnswerFidelity, answer_fidelity
-from kdscope.fidelity.controls import shuffled_floor
-from kdscope.fidelity.traces import TraceBleu, corpus_bleu, corpus_chrf, trace_bleu
+from kdscope.fidelity.agreement import AnswerFidelity, answer_fidelity, encode_answers, pair_answers
+from kdscope.fidelity.bootstrap import Estimate, ResampledSums, estimate, limits, resample
+from kdscope.fidelity.calibration import Calibration, calibration, pair_confidences
+from kdscope.fidelity.controls import Floor, floor, shuffled_orders
+from kdscope.fidelity.measures import BOTH_RIGHT, Measure, Pairing, joined, values_of, with_both_right
+from kdscope.fidelity.normalised import Normalised, normalise
+from kdscope.fidelity.step_measures import StepFidelity, StepScores, step_fidelity
+from kdscope.fidelity.step_pairs import pair_steps
+from kdscope.fidelity.steps import Trace, parse_trace
+from kdscope.fidelity.traces import TraceBleu, pair_traces, prepare_texts, trace_bleu, trace_signatures
 
 __all__ = [
+    "BOTH_RIGHT",
     "AnswerFidelity",
+    "Calibration",
+    "Estimate",
+    "Floor",
+    "Measure",
+    "Normalised",
+    "Pairing",
+    "ResampledSums",
+    "StepFidelity",
+    "StepScores",
+    "Trace",
     "TraceBleu",
     "answer_fidelity",
-    "corpus_bleu",
-    "corpus_chrf",
-    "shuffled_floor",
+    "calibration",
+    "encode_answers",
+    "estimate",
+    "floor",
+    "joined",
+    "limits",
+    "normalise",
+    "pair_answers",
+    "pair_confidences",
+    "pair_steps",
+    "pair_traces",
+    "parse_trace",
+    "prepare_texts",
+    "resample",
+    "shuffled_orders",
+    "step_fidelity",
     "trace_bleu",
+    "trace_signatures",
+    "values_of",
+    "with_both_right",
 ]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import operator
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kdscope.errors import StatisticsError
+from kdscope.fidelity.measures import Measure, Order, Pairing, Values, checked_correct, mean_measure, ratio, values_of
 
-Answers = Sequence[str | None]
-SameAnswer = Callable[[str, str], bool]
+Answers = Sequence[Hashable | None]
+_ALIKE = (
+    "agreement",
+    "agreement_both_parsed",
+    "agreement_when_teacher_right",
+    "error_inheritance",
+    "same_wrong_given_both_wrong",
+)
+_PARTS = ("both_right", "both_wrong_same", "both_wrong_different", "only_teacher_right", "only_student_right")
+_UNPARSED = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,10 @@ class AnswerFidelity:
         only_student_right: fraction only the student has right; the five fractions sum to 1.
         error_consistency_kappa: ``(c_obs - c_exp) / (1 - c_exp)``, ``c_obs`` the fraction both right or both wrong and
             ``c_exp`` what two independent models of these accuracies give (Geirhos 2020, arXiv 2006.16736).
+        agreement_from_accuracy: the agreement of two independent models of these accuracies ``a`` and ``b``,
+            ``a b + w (1 - a)(1 - b)``, ``w`` the chance that two wrong answers are the same: ``1 / (options - 1)``, and
+            0 for free numbers.
+        agreement_beyond_accuracy: ``agreement - agreement_from_accuracy``.
         cohen_kappa: ``(agreement - p_e) / (1 - p_e)``, ``p_e`` the agreement of independently drawn answers of the two
             (Cohen 1960, Educ Psychol Meas 20:37); meant for choice tasks. Deviation: an unparsed answer is a category
             that never agrees, as in ``agreement``; without unparsed answers it is Cohen's.
@@ -52,6 +62,8 @@ class AnswerFidelity:
     only_teacher_right: float
     only_student_right: float
     error_consistency_kappa: float
+    agreement_from_accuracy: float
+    agreement_beyond_accuracy: float
     cohen_kappa: float
 
 
@@ -61,16 +73,16 @@ def answer_fidelity(
     teacher_correct: ArrayLike,
     student_correct: ArrayLike,
     *,
-    same_answer: SameAnswer = operator.eq,
+    chance: float = 0.0,
 ) -> AnswerFidelity:
     """Measure answer agreement, inherited errors and their chance-corrected forms.
 
     Args:
-        teacher_values: the teacher's answers, ``None`` = unparsed, length n.
+        teacher_values: the teacher's answers, equal where they mean the same, ``None`` = unparsed, length n.
         student_values: the student's answers to the same items, length n.
         teacher_correct: whether the teacher is right, boolean or 0/1, shape [n].
         student_correct: whether the student is right, shape [n].
-        same_answer: whether two parsed answers (teacher's, student's) mean the same.
+        chance: accuracy of a uniform guess, ``1 / options``; 0 for free answers.
 
     Raises:
         StatisticsError: if there are no items, lengths differ, or a correctness is not 0 or 1.
@@ -80,66 +92,123 @@ def answer_fidelity(
         >>> found.error_inheritance, found.agreement_when_teacher_right
         (1.0, 0.5)
     """
-    teacher_right, student_right = _as_correct(teacher_correct), _as_correct(student_correct)
-    lengths = (len(teacher_values), len(student_values), teacher_right.size, student_right.size)
+    teacher, student = encode_answers([teacher_values, student_values])
+    pairing = pair_answers(teacher, student, teacher_correct, student_correct, chance=chance, kappa=True)
+    found = values_of(pairing)
+    return AnswerFidelity(pairing.items, **{f.name: found[f.name] for f in fields(AnswerFidelity) if f.name in found})
+
+
+def encode_answers(models: Sequence[Answers]) -> list[NDArray[np.int64]]:
+    """Answers of several models as numbers, equal where the answers are, -1 where unparsed; shape [n] each."""
+    numbers: dict[Hashable | None, int] = {None: _UNPARSED}
+    return [np.array([numbers.setdefault(a, len(numbers) - 1) for a in answers], np.int64) for answers in models]
+
+
+def pair_answers(
+    teacher: NDArray[np.int64],
+    student: NDArray[np.int64],
+    teacher_correct: ArrayLike,
+    student_correct: ArrayLike,
+    *,
+    chance: float = 0.0,
+    kappa: bool = False,
+) -> Pairing:
+    """The answer measures of two models on the items of one task, as named in `AnswerFidelity`.
+
+    Args:
+        teacher: the teacher's answers from `encode_answers`, shape [n].
+        student: the student's, encoded together with them, shape [n].
+        teacher_correct: whether the teacher is right, shape [n].
+        student_correct: whether the student is right, shape [n].
+        chance: accuracy of a uniform guess, ``1 / options``; 0 for free answers.
+        kappa: with Cohen's kappa, for tasks of few possible answers.
+
+    Raises:
+        StatisticsError: as `answer_fidelity`, or the chance is not within [0, 1).
+    """
+    teacher_right, student_right = checked_correct(teacher_correct), checked_correct(student_correct)
+    lengths = (len(teacher), len(student), teacher_right.size, student_right.size)
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise StatisticsError(f"answers and correctness of both models must have one length above 0, not {lengths}")
-    same = _agreements(teacher_values, student_values, same_answer)
-    parsed = np.array([t is not None and s is not None for t, s in zip(teacher_values, student_values, strict=True)])
-    both_wrong = ~teacher_right & ~student_right
-    return AnswerFidelity(
-        items=lengths[0],
-        agreement=_fraction(same),
-        agreement_both_parsed=_fraction(same[parsed]),
-        agreement_when_teacher_right=_fraction(same[teacher_right]),
-        error_inheritance=_fraction(same[~teacher_right]),
-        same_wrong_given_both_wrong=_fraction(same[both_wrong]),
-        both_right=_fraction(teacher_right & student_right),
-        both_wrong_same=_fraction(both_wrong & same),
-        both_wrong_different=_fraction(both_wrong & ~same),
-        only_teacher_right=_fraction(teacher_right & ~student_right),
-        only_student_right=_fraction(student_right & ~teacher_right),
-        error_consistency_kappa=_error_consistency(teacher_right, student_right),
-        cohen_kappa=_answer_kappa(teacher_values, student_values, int(same.sum()), same_answer),
-    )
+    categories = np.unique(np.concatenate([teacher, student])) if kappa else np.empty(0, np.int64)
+    categories = categories[categories != _UNPARSED]
+
+    def contributions(order: Order) -> Values:
+        return _contributions(teacher, student[order], teacher_right, student_right[order], categories, kappa)
+
+    return Pairing(lengths[0], _measures(chance, len(categories) if kappa else None), contributions)
 
 
-def _agreements(teacher_values: Answers, student_values: Answers, same_answer: SameAnswer) -> NDArray[np.bool_]:
-    """Whether the answers of each item agree, shape [n]."""
-    pairs = zip(teacher_values, student_values, strict=True)
-    return np.array([t is not None and s is not None and bool(same_answer(t, s)) for t, s in pairs], dtype=np.bool_)
+def _measures(chance: float, categories: int | None) -> tuple[Measure, ...]:
+    if not 0 <= chance < 1:
+        raise StatisticsError(f"the chance of a guess must be in [0, 1), not {chance}")
+    same_wrong = chance / (1 - chance)
+    measures = [mean_measure(name, "answers") for name in _ALIKE]
+    measures += [mean_measure(name, "answers", 0) for name in _PARTS]
+    measures += [
+        Measure("error_consistency_kappa", "answers", 4, _kappa, within=lambda s: _by_accuracy(s, 1.0)),
+        Measure("agreement_from_accuracy", "answers", 4, _chance, 0, lambda s: _by_accuracy(s, same_wrong)),
+        Measure("agreement_beyond_accuracy", "answers", 4, _beyond, within=lambda s: _by_accuracy(s, same_wrong)),
+    ]
+    if categories is not None:
+        measures.append(Measure("cohen_kappa", "answers", 2 + 2 * categories, _kappa, within=_by_answers))
+    return tuple(measures)
 
 
-def _error_consistency(teacher_right: NDArray[np.bool_], student_right: NDArray[np.bool_]) -> float:
-    n, t, s = teacher_right.size, int(teacher_right.sum()), int(student_right.sum())
-    observed = int((teacher_right == student_right).sum())
-    return _kappa(observed, t * s + (n - t) * (n - s), n)
+def _contributions(
+    teacher: NDArray[np.int64],
+    student: NDArray[np.int64],
+    teacher_right: NDArray[np.bool_],
+    student_right: NDArray[np.bool_],
+    categories: NDArray[np.int64],
+    kappa: bool,
+) -> Values:
+    """One row per item, columns in the order of `_measures`."""
+    same = (teacher == student) & (teacher != _UNPARSED)
+    every, neither = np.ones_like(same), ~teacher_right & ~student_right
+    parsed = (teacher != _UNPARSED) & (student != _UNPARSED)
+    conditions = [every, parsed, teacher_right, ~teacher_right, neither]
+    parts = [
+        teacher_right & student_right,
+        neither & same,
+        neither & ~same,
+        teacher_right & ~student_right,
+        student_right & ~teacher_right,
+    ]
+    found = [column for condition in conditions for column in (condition, condition & same)]
+    found += [column for part in parts for column in (every, part)]
+    found += [every, teacher_right == student_right, teacher_right, student_right]
+    found += [every, same, teacher_right, student_right] * 2
+    if kappa:
+        found += [every, same, *(teacher == c for c in categories), *(student == c for c in categories)]
+    return np.stack(found, axis=1).astype(np.float64)
 
 
-def _answer_kappa(teacher_values: Answers, student_values: Answers, agreements: int, same_answer: SameAnswer) -> float:
-    teacher_counts = Counter(value for value in teacher_values if value is not None)
-    student_counts = Counter(value for value in student_values if value is not None)
-    by_chance = sum(
-        teacher_count * student_count
-        for t, teacher_count in teacher_counts.items()
-        for s, student_count in student_counts.items()
-        if same_answer(t, s)
-    )
-    return _kappa(agreements, by_chance, len(teacher_values))
+def _by_accuracy(sums: Values, same_wrong: float) -> Values:
+    """``(n, observed, expected)`` from ``(n, observed, teacher right, student right)``, for independent models."""
+    n, observed, teacher, student = np.moveaxis(sums, -1, 0)
+    expected = ratio(teacher * student + same_wrong * (n - teacher) * (n - student), n)
+    return np.stack([n, observed, np.nan_to_num(expected)], axis=-1)
 
 
-def _kappa(observed: int, chance_pairs: int, n: int) -> float:
-    """``(o/n - e/n^2) / (1 - e/n^2)``, in integers: undefined exactly where chance agreement is 1."""
-    room = n * n - chance_pairs
-    return (observed * n - chance_pairs) / room if room else math.nan
+def _by_answers(sums: Values) -> Values:
+    """``(n, observed, expected)`` from ``(n, observed, teacher's answers..., student's answers...)``."""
+    n, observed = sums[..., 0], sums[..., 1]
+    teacher, student = np.split(sums[..., 2:], 2, axis=-1)
+    expected = ratio((teacher * student).sum(axis=-1), n)
+    return np.stack([n, observed, np.nan_to_num(expected)], axis=-1)
 
 
-def _fraction(condition: NDArray[np.bool_]) -> float:
-    return float(condition.mean()) if condition.size else math.nan
+def _kappa(counts: Values) -> Values:
+    """``(observed - expected) / (n - expected)``; NaN where the expected leave no room."""
+    n, observed, expected = np.moveaxis(counts, -1, 0)
+    room = n - expected
+    return ratio(observed - expected, np.where(room > 1e-12 * n, room, 0.0))
 
 
-def _as_correct(values: ArrayLike) -> NDArray[np.bool_]:
-    array = np.asarray(values)
-    if array.ndim != 1 or not np.isin(array, (0, 1)).all():
-        raise StatisticsError("correctness must be a list of true or false (or 1 or 0), one per item")
-    return array.astype(np.bool_)
+def _chance(counts: Values) -> Values:
+    return ratio(counts[..., 2], counts[..., 0])
+
+
+def _beyond(counts: Values) -> Values:
+    return ratio(counts[..., 1] - counts[..., 2], counts[..., 0])

@@ -1,77 +1,92 @@
-"""What a fidelity measure gives when nothing but chance links the two models."""
+"""What a fidelity measure gives when nothing but chance links the two models: items paired with others' answers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kdscope.errors import StatisticsError
+from kdscope.fidelity.measures import Measure, Order, Values, numbered_clusters
 
-T = TypeVar("T")
-S = TypeVar("S")
+_TRIES = 50
+_REPAIRS = 1000
 
 
-def shuffled_floor(
-    measure: Callable[[list[T], list[S]], float],
-    teacher: Sequence[T],
-    student: Sequence[S],
-    seed: int,
-    repeats: int,
-    groups: Sequence[str] | None = None,
-) -> float:
-    """Mean of ``measure(teacher, student)`` when every item of the teacher meets another item of the student.
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A measure between answers to different items.
 
-    The pairings are uniform derangements, the same for the same seed. A single item has no other item: NaN. With groups
-    (the tasks of pooled items), an item meets another of its own group: answers to another task would make the floor
-    look lower than it is.
+    Attributes:
+        mean: over shuffles; NaN where items cannot be shuffled.
+        spread: standard deviation over shuffles: how far chance alone carries one of them; NaN for fewer than two.
+    """
+
+    mean: float
+    spread: float
+
+
+def shuffled_orders(clusters: Sequence[str], repeats: int, seed: int) -> list[Order]:
+    """Random orders of the items of one task in which no item meets one of its own cluster.
+
+    Where no two items are copies of each other these are uniform derangements. None where there is no such order: a
+    single item, or more than half of the items copies of one question.
 
     Args:
-        measure: takes the teacher's list and the student's list, paired by position.
-        teacher: one entry per item, length n.
-        student: one entry per item, length n.
-        seed: of the derangements.
-        repeats: number of derangements averaged.
-        groups: group of each item, length n; all items are one group where absent.
+        clusters: equal for items that are copies of each other, length n.
+        repeats: how many orders.
+        seed: of the orders.
 
     Raises:
-        StatisticsError: if there are no items, the lengths differ, or ``repeats`` is below 1.
+        StatisticsError: There are no items, or less than one order is asked for.
 
     Example:
-        >>> same = lambda teacher, student: float(teacher == student)
-        >>> shuffled_floor(same, ["A", "B"], ["A", "B"], seed=0, repeats=3)
-        0.0
+        >>> [order.tolist() for order in shuffled_orders(["first", "second"], repeats=2, seed=0)]
+        [[1, 0], [1, 0]]
     """
-    n = len(teacher)
-    labels = ["all"] * n if groups is None else list(groups)
-    if n == 0 or len(student) != n or len(labels) != n or repeats < 1:
-        raise StatisticsError(
-            f"a shuffled floor needs paired items, their groups and repeats >= 1: {n}, {len(student)}, {len(labels)}, "
-            f"{repeats}"
-        )
-    members = [np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)]
-    if any(len(group) == 1 for group in members):
-        return math.nan
+    if not clusters or repeats < 1:
+        raise StatisticsError(f"shuffling needs items and repeats: {len(clusters)}, {repeats}")
+    labels = numbered_clusters(clusters)
+    if 2 * np.bincount(labels).max() > len(labels):
+        return []
     generator = np.random.default_rng(seed)
-    orders = (_within(members, n, generator) for _ in range(repeats))
-    values = [measure(list(teacher), [student[i] for i in order]) for order in orders]
-    return float(np.mean(values))
+    orders = [_shuffled(labels, generator) for _ in range(repeats)]
+    return [order for order in orders if order is not None]
 
 
-def _within(members: list[NDArray[np.int64]], n: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """A derangement of all items that keeps every item in its group."""
-    order = np.empty(n, dtype=np.int64)
-    for group in members:
-        order[group] = group[_derangement(len(group), generator)]
-    return order
+def floor(measures: Sequence[Measure], shuffles: Sequence[Sequence[Values]]) -> Floor:
+    """The floor of one measure over the items of one task, or of several.
+
+    Args:
+        measures: the measure as it is on each task.
+        shuffles: for each task the sums of its columns in each shuffle; a task without shuffles leaves no floor.
+    """
+    repeats = min((len(task) for task in shuffles), default=0)
+    if repeats == 0:
+        return Floor(math.nan, math.nan)
+    within = [
+        np.stack([measure.within(sums) for sums in task[:repeats]])
+        for measure, task in zip(measures, shuffles, strict=True)
+    ]
+    values = measures[0].score(np.sum(within, axis=0))
+    values = values[np.isfinite(values)]
+    spread = float(values.std(ddof=1)) if values.size > 1 else math.nan
+    return Floor(float(values.mean()) if values.size else math.nan, spread)
 
 
-def _derangement(n: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """A uniform permutation of 0..n-1 without a fixed point; one draw in e is one, so about three are made."""
-    while True:
-        order = generator.permutation(n)
-        if not np.any(order == np.arange(n)):
+def _shuffled(labels: Order, generator: np.random.Generator) -> Order | None:
+    """One order; drawn until it fits, and repaired where few do because many items are copies."""
+    for _ in range(_TRIES):
+        order = generator.permutation(len(labels))
+        if not np.any(labels[order] == labels):
             return order
+    for _ in range(_REPAIRS):
+        meeting = np.flatnonzero(labels[order] == labels)
+        if not len(meeting):
+            return order
+        for item in meeting:
+            other = generator.integers(len(labels))
+            order[[item, other]] = order[[other, item]]
+    return None

@@ -7,7 +7,7 @@ import pandas as pd
 from kdscope.report.figures import UNPARSED_LIMIT, answer_rates
 from kdscope.report.formatting import is_missing, percent, plural
 from kdscope.report.panels import select
-from kdscope.report.schema import AVERAGE
+from kdscope.report.schema import AVERAGES
 from kdscope.report.tables import ReportTables, records
 
 _SHOWN = 5
@@ -56,7 +56,7 @@ def _failed(cells: pd.DataFrame) -> str:
 
 def _below_chance(tables: ReportTables, scoring: str) -> str:
     rows = select(tables.accuracy, scoring=scoring)
-    rows = rows[rows["below_chance"].fillna(False).astype(bool) & (rows["task"] != AVERAGE)]
+    rows = rows[rows["below_chance"].fillna(False).astype(bool) & ~rows["task"].isin(AVERAGES)]
     if rows.empty:
         return ""
     where = [f"{row['cell']} on {row['task']} ({percent(row['accuracy'])}%)" for row in records(rows)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from kdscope.report.formatting import MISSING, is_missing, percent, plural, points, with_interval
 from kdscope.report.panels import named, select
-from kdscope.report.schema import POOLED
+from kdscope.report.schema import POOLS
 from kdscope.report.tables import ReportTables, records
 from kdscope.report.views import Entry, View
 
@@ -41,7 +41,7 @@ def clean_view(tables: ReportTables, scoring: str) -> View:
     body = [
         (
             Entry(row["cell"]),
-            Entry("all tasks" if row["task"] == POOLED else row["task"]),
+            Entry("all tasks" if row["task"] in POOLS else row["task"]),
             *(entry for part in ("all", "clean") for entry in _results(row, part)),
         )
         for row in records(rows)

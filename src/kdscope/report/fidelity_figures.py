@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from kdscope.report.formatting import fixed, percent
-from kdscope.report.panels import Figure, named, padded, pooled, reference_line, select, with_method_style
-from kdscope.report.schema import AVERAGE, DECOMPOSITION, SCORE_MEASURES
+from kdscope.report.panels import Figure, averages, named, padded, pooled, reference_line, with_method_style
+from kdscope.report.schema import DECOMPOSITION, SCORE_MEASURES
 from kdscope.report.style import (
     GREEN,
     GRID,
@@ -96,7 +96,7 @@ def _pairs(rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 def _beside_accuracy(tables: ReportTables, scoring: str) -> pd.DataFrame:
     rows = pooled(tables.fidelity)
     rows = named(tables, rows[rows["measure"].isin([measure for measure, _ in _AXES]) & rows["value"].notna()])
-    means = select(tables.accuracy, task=AVERAGE, scoring=scoring).set_index("cell")["accuracy"] * 100
+    means = averages(tables, scoring).set_index("cell")["accuracy"] * 100
     rows = rows.assign(
         value=rows["value"] * np.where(rows["measure"].isin(SCORE_MEASURES), 1.0, 100.0),
         accuracy=rows["cell"].map(means),

@@ -12,7 +12,7 @@ import pandas as pd
 from kdscope.report.fidelity_figures import decomposition_figure, paradox_figure
 from kdscope.report.formatting import fixed, p_equals, percent, points, with_interval
 from kdscope.report.panels import Figure, by_model, named, padded, pooled, reference_line, select, with_method_style
-from kdscope.report.schema import AVERAGE
+from kdscope.report.schema import AVERAGES
 from kdscope.report.style import (
     BLUE,
     MUTED,
@@ -175,7 +175,7 @@ def answer_rates(tables: ReportTables, scoring: str) -> pd.DataFrame:
     rows = select(tables.accuracy, scoring=scoring)
     cells = [
         {"cell": cell, "unparsed": _weighted(part, "unparsed_rate"), "truncated": _weighted(part, "truncated_rate")}
-        for cell, part in rows[rows["task"] != AVERAGE].groupby("cell", sort=False)
+        for cell, part in rows[~rows["task"].isin(AVERAGES)].groupby("cell", sort=False)
     ]
     return pd.DataFrame(cells, columns=["cell", "unparsed", "truncated"])
 
@@ -223,4 +223,4 @@ def _training_panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
 def task_names(tables: ReportTables) -> list[str]:
     """Tasks in their order of appearance, the average last."""
     names = list(dict.fromkeys(tables.accuracy["task"]))
-    return [name for name in names if name != AVERAGE] + [name for name in names if name == AVERAGE]
+    return [name for name in names if name not in AVERAGES] + [name for name in names if name in AVERAGES]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.report.labels import name_cells
-from kdscope.report.schema import POOLED
+from kdscope.report.schema import AVERAGE, AVERAGES, POOLED, POOLS
 from kdscope.report.style import MUTED, LegendEntry, chart, method_styles
 from kdscope.report.tables import ReportTables
 
@@ -39,7 +39,16 @@ def select(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
 def pooled(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows over all items together; a study with one task needs no row beside the task's own."""
     tasks = frame["task"].unique()
-    return frame[frame["task"] == (tasks[0] if len(tasks) == 1 else POOLED)]
+    if len(tasks) == 1:
+        return frame
+    return frame[frame["task"] == next((pool for pool in POOLS if pool in tasks), POOLED)]
+
+
+def averages(tables: ReportTables, scoring: str) -> pd.DataFrame:
+    """The mean over tasks of every cell: of tasks with a right answer, or failing that of those of free text."""
+    rows = select(tables.accuracy, scoring=scoring)
+    tasks = set(rows["task"])
+    return rows[rows["task"] == next((name for name in AVERAGES if name in tasks), AVERAGE)]
 
 
 def named(tables: ReportTables, rows: pd.DataFrame) -> pd.DataFrame:

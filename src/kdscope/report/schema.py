@@ -14,6 +14,10 @@ AVERAGE = "average"
 """The task name of the unweighted mean over tasks."""
 POOLED = "pooled"
 """The task name of all items together."""
+AVERAGES = (AVERAGE, "average (rouge_l)")
+"""Means over tasks: those with a right answer, and those of free text, which are never averaged with each other."""
+POOLS = (POOLED, "pooled (rouge_l)")
+"""All items together, likewise."""
 
 SHARE_MEASURES = (
     "agreement",

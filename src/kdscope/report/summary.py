@@ -12,8 +12,8 @@ from kdscope.report.design import design_sentence
 from kdscope.report.formatting import fixed, percent, plural, points
 from kdscope.report.gains import Gain, Verdict, pooled_gains
 from kdscope.report.labels import CellName, name_cells, students
-from kdscope.report.panels import pooled, select
-from kdscope.report.schema import AVERAGE
+from kdscope.report.panels import averages, pooled, select
+from kdscope.report.schema import AVERAGES
 from kdscope.report.tables import ReportTables, records
 
 
@@ -39,7 +39,7 @@ def _opening(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> 
     made = f"{plural(len(students(names)), 'student')}, {plural(trained['method'].nunique(), 'method')}"
     text = f"{done} of {plural(len(cells), 'cell')} finished ({made})."
     rows = select(tables.accuracy, scoring=scoring)
-    rows = rows[rows["task"] != AVERAGE]
+    rows = rows[~rows["task"].isin(AVERAGES)]
     if rows.empty:
         return f"{text} No model has been evaluated under the {scoring} scoring."
     items = int(rows.groupby("cell")["items"].sum().max())
@@ -118,7 +118,7 @@ def _why_no_gain(cells: pd.DataFrame) -> str:
 
 
 def _levels(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> str:
-    rows = select(tables.accuracy, task=AVERAGE, scoring=scoring)
+    rows = averages(tables, scoring)
     rows = rows[rows["accuracy"].notna()]
     role = rows["cell"].map({cell: name.role for cell, name in names.items()})
     parts = []

@@ -13,7 +13,7 @@ from kdscope.report.figures import task_names
 from kdscope.report.formatting import MISSING, is_missing, percent, points, with_interval
 from kdscope.report.labels import name_cells
 from kdscope.report.panels import named, pooled, select
-from kdscope.report.schema import AVERAGE, POOLED, SCORE_MEASURES, SHARE_MEASURES
+from kdscope.report.schema import AVERAGES, POOLS, SCORE_MEASURES, SHARE_MEASURES
 from kdscope.report.tables import ReportTables, records
 
 _GAIN = ("gain", "low", "high")
@@ -136,8 +136,9 @@ def accuracy_view(tables: ReportTables, scoring: str) -> View:
     return View(
         key=f"accuracy-table-{scoring}",
         title=f"Accuracy, percent ({scoring} scoring)",
-        how_to_read="In brackets the 95% interval (Wilson). Two overlapping intervals do not show that two models are "
-        "equal, nor two that stand apart by how much they differ: for that, read the paired gains. ▼: below chance.",
+        how_to_read="In brackets the 95% interval; free text has its mean ROUGE-L, times 100. Two overlapping "
+        "intervals do not show that two models are equal, nor two that stand apart by how much they differ: for that, "
+        "read the paired gains. ▼: below chance.",
         csv="accuracy",
         empty="No model has been evaluated under this scoring.",
         head=("cell", *(_task_head(task, rows) for task in tasks)),
@@ -147,7 +148,7 @@ def accuracy_view(tables: ReportTables, scoring: str) -> View:
 
 def _task_head(task: str, rows: pd.DataFrame) -> str:
     items = rows["items"][rows["task"] == task].dropna().unique()
-    return f"{task} (n={items[0]:,})" if len(items) == 1 and task != AVERAGE else task
+    return f"{task} (n={items[0]:,})" if len(items) == 1 and task not in AVERAGES else task
 
 
 def _accuracy_entry(row: Mapping[str, Any]) -> Entry:
@@ -159,7 +160,7 @@ def _accuracy_entry(row: Mapping[str, Any]) -> Entry:
 def gains_view(tables: ReportTables, scoring: str) -> View:
     """One row per comparison with SFT: pooled gain, its test, and the gain on every task."""
     rows = named(tables, select(tables.gains, scoring=scoring))
-    tasks = [task for task in dict.fromkeys(rows["task"]) if task != POOLED]
+    tasks = [task for task in dict.fromkeys(rows["task"]) if task not in POOLS]
     body = []
     for (cell, control), part in rows.groupby(["cell", "control"], sort=False):
         body.append(

@@ -32,6 +32,8 @@ _HEADER = re.compile(r"#{2,6}[ \t]{0,9}(?:response|answer|solution)\b:?|<\|im_st
 _LONGEST_COMPLETION = (38_000, 12_000)
 _LONGEST_ANSWER = (3_000, 7_000)
 _UNFINISHED_CHARACTERS = re.compile(r"[\w.,$%/^-]*+")
+_RESULT = re.compile(r"=[ $]{0,3}(\d[\d.,]{0,40}\d|\d)")
+_SENTENCE_ENDS = (".", "!", "?")
 _SPACED_THOUSANDS = re.compile(r"(?<=\d)[\u00a0\u2009\u202f\u2007](?=\d{3}(?!\d))")
 _TYPOGRAPHY = str.maketrans(
     {
@@ -107,13 +109,18 @@ def plain_typography(text: str) -> str:
 
 
 def without_unfinished_end(text: str) -> str:
-    """`text` without the number or word that the length limit may have cut.
+    """`text` without the number or word that the length limit may have cut; a number that repeats a result is whole.
 
-    >>> without_unfinished_end("So it costs $12")
-    'So it costs '
+    >>> without_unfinished_end("So it costs $12"), without_unfinished_end("9 + 3 = 12 cents. So it costs 1")
+    ('So it costs ', '9 + 3 = 12 cents. So it costs 12')
     """
     unfinished = _UNFINISHED_CHARACTERS.match(text[::-1])
-    return text[: len(text) - unfinished.end()] if unfinished else text
+    length = unfinished.end() if unfinished else 0
+    kept, cut = text[: len(text) - length], text[len(text) - length :].lstrip("$")
+    results = _RESULT.findall(kept)
+    if results and cut[:1].isdigit() and results[-1].startswith(cut):
+        return kept + results[-1]
+    return text if text.endswith(_SENTENCE_ENDS) else kept
 
 
 def _both_ends(text: str, head: int, tail: int) -> str:
@@ -133,7 +140,7 @@ def _end(text: str, mark: re.Pattern[str]) -> int | None:
     template = _TEMPLATE_START.search(text, max(0, words - _LONGEST_TEMPLATE), words + _LONGEST_TEMPLATE)
     if template and template.start() <= words:
         return template.start()
-    end = mark.search(text, words)
+    end = mark.search(text, words + 1)
     return end.start() if end else None
 
 
