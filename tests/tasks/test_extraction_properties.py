@@ -23,13 +23,91 @@ INSTRUCTIONS = {
     "boolq": "Is it so?\n\nAnswer format: true/false",
     "dolly": "Write a poem.",
 }
-FRAGMENTS = (
-    "the answer is|Answer:|A:|The final answer is not|answers are|Therefore,|So|In total|\\boxed{|}|####|### Response:"
-    "|### Instruction:|Below is an instruction that describes|Question 2:|</s>|<|im_end|>|<|im_start|>|<s>|[INST]|<<3="
-    "|>>|**|(B)|(A|B)|E)|A|b.|option|Option 2|answer1|Answer 3|solution2|true|False|yes|No|not|or|and|which means|=|3/4"
-    "|1/0|2 1/2|½|1,000|1,00|-5|−5|10-3|- 3|$|$1 000|%|1e9|1.5e3|.5|5.|4:00|7th|#12|٣|three|twenty-one|one hundred"
-    "|fish|two words|twist it|\n|\n\n|\t|.|. |:|,|\\frac{1}{2}|\\text{|P(A or B)|\u00a0|\u200b|\x00|\U0001f600"
-).split("|")
+FRAGMENTS = [
+    "the answer is",
+    "Answer:",
+    "A:",
+    "The final answer is not",
+    "answers are",
+    "Therefore,",
+    "So",
+    "In total",
+    "\\boxed{",
+    "}",
+    "####",
+    "### Response:",
+    "### Instruction:",
+    "Below is an instruction that describes",
+    "Question 2:",
+    "</s>",
+    "<|im_end|>",
+    "<|im_start|>",
+    "<s>",
+    "[INST]",
+    "<<3=",
+    ">>",
+    "**",
+    "(B)",
+    "(A|B)",
+    "E)",
+    "A",
+    "b.",
+    "option",
+    "Option 2",
+    "answer1",
+    "Answer 3",
+    "solution2",
+    "true",
+    "False",
+    "yes",
+    "No",
+    "not",
+    "or",
+    "and",
+    "which means",
+    "=",
+    "3/4",
+    "1/0",
+    "2 1/2",
+    "½",
+    "1,000",
+    "1,00",
+    "-5",
+    "−5",
+    "10-3",
+    "- 3",
+    "$",
+    "$1 000",
+    "%",
+    "1e9",
+    "1.5e3",
+    ".5",
+    "5.",
+    "4:00",
+    "7th",
+    "#12",
+    "٣",
+    "three",
+    "twenty-one",
+    "one hundred",
+    "fish",
+    "two words",
+    "twist it",
+    "\n",
+    "\n\n",
+    "\t",
+    ".",
+    ". ",
+    ":",
+    ",",
+    "\\frac{1}{2}",
+    "\\text{",
+    "P(A or B)",
+    "\u00a0",
+    "\u200b",
+    "\u0000",
+    "\U0001f600",
+]
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 PIECES = st.one_of(st.sampled_from(FRAGMENTS), st.text(CHARACTERS, max_size=4), st.integers().map(str))
 TEXTS = st.one_of(
@@ -142,7 +220,7 @@ def test_no_part_that_is_read_takes_quadratic_time(task: Task, piece: str) -> No
     """8,000 characters are read from end to end."""
     seconds = _seconds(task, _repeated(piece, 8_000), enough=0.02)
     if seconds > 0.02:
-        assert seconds < 25 * _seconds(task, _repeated(piece, 1_000))
+        assert seconds < 25 * max(_seconds(task, _repeated(piece, 1_000)), 0.001)
 
 
 def _repeated(piece: str, length: int) -> str:
@@ -152,9 +230,9 @@ def _repeated(piece: str, length: int) -> str:
 def _seconds(task: Task, text: str, enough: float = 0.0) -> float:
     """The best of five scorings, or the first that took at most `enough`."""
     best = math.inf
-    for reason in ("stop", "length", "stop", "length", "stop"):
+    for _ in range(5):
         start = time.perf_counter()
-        score_completion(task, text, GOLD[task.name], finish_reason=reason, instruction=INSTRUCTIONS[task.name])
+        score_completion(task, text, GOLD[task.name], finish_reason="stop", instruction=INSTRUCTIONS[task.name])
         best = min(best, time.perf_counter() - start)
         if best <= enough:
             break

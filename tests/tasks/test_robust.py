@@ -8,12 +8,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from kdscope.tasks import extract_published, extract_robust, get_task, list_tasks, score_completion
 
 GOLDEN = [
     json.loads(line)
     for line in (Path(__file__).parent / "golden_robust.jsonl").read_text(encoding="utf-8").splitlines()
 ]
+
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['task']}-{case['note']}")
 def test_hand_labelled(case) -> None:
@@ -52,8 +54,8 @@ def test_openai_verdicts_on_gsm8k_solutions(real_data) -> None:
 
 # Of each task's two outputs files together: at most so many finished completions without an answer; at most so many
 # that the published rules call right and the robust ones wrong; at least so many the other way round. The second were
-# read one by one: cut before a conclusion; "37 pictures ... and 2 pictures"; the echo "solution1/solution2". In AQuA the
-# published rule takes the first capital A to E of any word, so it is often right by luck. The third are mostly
+# read one by one: cut before a conclusion; "37 pictures ... and 2 pictures"; the echo "solution1/solution2". In AQuA
+# the published rule takes the first capital A to E of any word, so it is often right by luck. The third are mostly
 # conclusions that go on after the answer: "Damien makes $75 in a 30 day month".
 REAL_OUTPUTS = {
     "gsm8k": (2, 6, 33),

@@ -29,6 +29,7 @@ _NAMED_BEFORE = re.compile(
 )
 _CLAUSE = re.compile(r",\s|;|\b(?:and|which|while|but|if|because)\b", re.IGNORECASE)
 _NOTHING = re.compile(r"\b(?:no|not|none|nothing|never|cannot|same|equal)\b|n't\b", re.IGNORECASE)
+_LONGEST_BARE_ANSWER = 100
 _LONGEST_BARE_ANSWER_WORDS = 6
 
 
@@ -55,7 +56,8 @@ class NumberReader:
 
     def whole(self, text: str) -> Reading | None:
         """A completion that is nothing but a number and perhaps its unit."""
-        if "\n" in text.strip() or len(text.split(maxsplit=_LONGEST_BARE_ANSWER_WORDS)) > _LONGEST_BARE_ANSWER_WORDS:
+        bare = text.strip()
+        if "\n" in bare or len(bare) > _LONGEST_BARE_ANSWER or len(bare.split()) > _LONGEST_BARE_ANSWER_WORDS:
             return None
         numbers = find_quantities(text) or spelled_numbers(text)
         if len(numbers) != 1:

@@ -76,7 +76,9 @@ def first_answer(completion: str) -> Answer:
     """
     text = _without_header(_both_ends(completion, *_LONGEST_COMPLETION))
     end = _end(text, _END)
-    return Answer(_plain(_without_tokens(_both_ends(text[:end], *_LONGEST_ANSWER))), ended=end is not None)
+    body = _both_ends(text[:end], *_LONGEST_ANSWER)
+    plain = _both_ends(_plain(_without_tokens(body)), *_LONGEST_ANSWER)  # fractions grow when they are written out
+    return Answer(plain, ended=end is not None)
 
 
 def free_text(completion: str) -> Answer:
@@ -117,9 +119,9 @@ def without_unfinished_end(text: str) -> str:
     unfinished = _UNFINISHED_CHARACTERS.match(text[::-1])
     length = unfinished.end() if unfinished else 0
     kept, cut = text[: len(text) - length], text[len(text) - length :].lstrip("$")
-    results = _RESULT.findall(kept)
-    if results and cut[:1].isdigit() and results[-1].startswith(cut):
-        return kept + results[-1]
+    *_, result = "", *(match[1] for match in _RESULT.finditer(kept))
+    if cut[:1].isdigit() and result.startswith(cut):
+        return kept + result
     return text if text.endswith(_SENTENCE_ENDS) else kept
 
 
