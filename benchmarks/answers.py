@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,17 @@ def prompts_of(settings: Settings) -> list[str]:
     return [template.render(row["instruction"], row["input"]) for row in read_items(settings)]
 
 
-def spread(count: int, wanted: int) -> list[int]:
-    """Numbers of a few items, evenly spread over all.
+def spread(lengths: Sequence[int], wanted: int) -> list[int]:
+    """Numbers of a few items, evenly spread over all when these are sorted by length.
 
-    >>> spread(200, 4), spread(3, 5)
-    ([25, 75, 125, 175], [0, 1, 2])
+    >>> spread([0] * 200, 4), spread([9, 5, 7, 1, 8, 2], 2), spread([3, 1], 5)
+    ([25, 75, 125, 175], [4, 5], [0, 1])
     """
+    count = len(lengths)
     if wanted >= count:
         return list(range(count))
-    return [(2 * number + 1) * count // (2 * wanted) for number in range(wanted)]
+    order = sorted(range(count), key=lambda item: lengths[item])
+    return sorted(order[(2 * number + 1) * count // (2 * wanted)] for number in range(wanted))
 
 
 def scores(settings: Settings, run: Run) -> dict[str, dict[str, Any]]:

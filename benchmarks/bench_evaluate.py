@@ -13,13 +13,15 @@ at the same stop text:
     kdscope_large    like kdscope, with --large-batch-size rows
     lm_eval_large    like lm_eval, with --large-batch-size rows
 
-The arm authors answers only --authors-items of the items, evenly spread: its items per second are extrapolated from
-them. Times include tokenisation, and for kdscope the check that its decoding loop suits the model; loading is left out.
-Answers are compared item by item: the text, and what both of kdscope's ways to read an answer find in it.
+The arm authors answers only --authors-items of the items: its items per second are extrapolated from them. They are
+evenly spread over the lengths of the answers, where kdscope ran before in the round, and otherwise over the file. Times
+include tokenisation, and for kdscope the check that its decoding loop suits the model; loading is left out. Answers are
+compared item by item: the text, and what both of kdscope's ways to read an answer find in it.
 """
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -46,6 +48,8 @@ from settings import Settings, make_parser, select, settings_of
 from tables import number, show_ratios, show_table
 
 from kdscope.tasks import get_task
+
+_LENGTHS = "lengths.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -130,6 +134,8 @@ def _kdscope(task: Task, large: bool = False) -> Outcome:
     )
     task.clock.tick()
     answers = [{"text": c.text, "finish_reason": c.finish_reason, "tokens": len(c.token_ids)} for c in completions]
+    # For the arm that answers some of them only.
+    (task.folder / _LENGTHS).write_text(json.dumps([answer["tokens"] for answer in answers]))
     return _outcome(range(len(prompts)), answers, {})
 
 
@@ -145,7 +151,9 @@ def _authors(task: Task) -> Outcome:
     import peers_evaluate
 
     prompts = prompts_of(task.settings)
-    items = spread(len(prompts), task.settings.extra["authors_items"])
+    file = task.folder / _LENGTHS
+    lengths = json.loads(file.read_text()) if file.exists() else [0] * len(prompts)
+    items = spread(lengths, task.settings.extra["authors_items"])
     answers, versions = peers_evaluate.authors(task.settings, [prompts[item] for item in items], task.clock)
     return _outcome(items, answers, versions)
 
