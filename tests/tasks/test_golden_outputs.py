@@ -18,10 +18,15 @@ import pytest
 from kdscope.tasks import extract_robust, get_task, numbers_match, score_completion
 from kdscope.tasks.quantities import parse_number
 
-LABELS = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "golden_outputs.jsonl").read_text(encoding="utf-8").splitlines()
-]
+
+def _labels(name: str) -> list[dict[str, Any]]:
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+LABELS = _labels("golden_outputs.jsonl")
+HELD_OUT = _labels("golden_outputs_held_out.jsonl")
+"""100 more, drawn and labelled after the rules were mended: 60 where they disagree with the published ones."""
 
 
 def _row_key(label: dict[str, Any]) -> tuple[str, str, int]:
@@ -37,9 +42,13 @@ def _agrees(task_name: str, value: str | None, states: str | None) -> bool:
 @pytest.fixture(scope="module")
 def robust_values(real_data) -> list[str | None]:
     """What the robust rules read in each labelled completion, in the order of the labels."""
-    wanted = {_row_key(label) for label in LABELS}
+    return _read(real_data, LABELS)
+
+
+def _read(real_data, labels: list[dict[str, Any]]) -> list[str | None]:
+    wanted = {_row_key(label) for label in labels}
     values: dict[tuple[str, str, int], str | None] = {}
-    for name in {label["task"] for label in LABELS}:
+    for name in {label["task"] for label in labels}:
         for model, row, item, reason in _outputs_with_model(real_data, name):
             key = (model, name, row["index"])
             if key in wanted:
@@ -47,7 +56,7 @@ def robust_values(real_data) -> list[str | None]:
                     get_task(name), row["output"], finish_reason=reason, instruction=item["instruction"]
                 )
                 values[key] = reading.value
-    return [values[_row_key(label)] for label in LABELS]
+    return [values[_row_key(label)] for label in labels]
 
 
 def _outputs_with_model(real_data, name: str):
@@ -60,18 +69,18 @@ def _outputs_with_model(real_data, name: str):
                 yield model, row, item, reason
 
 
-def _wrong_values(values: list[str | None]) -> list[tuple[Any, ...]]:
+def _wrong_values(values: list[str | None], labels: list[dict[str, Any]] = LABELS) -> list[tuple[Any, ...]]:
     return [
         (*_row_key(label), label["states"], value)
-        for label, value in zip(LABELS, values, strict=True)
+        for label, value in zip(labels, values, strict=True)
         if value is not None and not _agrees(label["task"], value, label["states"])
     ]
 
 
-def _missed_answers(values: list[str | None]) -> list[tuple[Any, ...]]:
+def _missed_answers(values: list[str | None], labels: list[dict[str, Any]] = LABELS) -> list[tuple[Any, ...]]:
     return [
         (*_row_key(label), label["states"], value)
-        for label, value in zip(LABELS, values, strict=True)
+        for label, value in zip(labels, values, strict=True)
         if label["states"] is not None and not _agrees(label["task"], value, label["states"])
     ]
 
@@ -107,6 +116,16 @@ def test_what_is_stated_is_read(robust_values) -> None:
     stated = sum(label["states"] is not None for label in LABELS)
     missed = _missed_answers(robust_values)
     assert 1 - len(missed) / stated >= 0.98, missed
+
+
+def test_rows_that_no_rule_was_made_for(real_data) -> None:
+    """As measured, .986 and .972: 60 of the 100 are disagreements, so the three errors are many for their number."""
+    assert not {_row_key(label) for label in HELD_OUT} & {_row_key(label) for label in LABELS}
+    values = _read(real_data, HELD_OUT)
+    emitted = sum(value is not None for value in values)
+    stated = sum(label["states"] is not None for label in HELD_OUT)
+    assert 1 - len(_wrong_values(values, HELD_OUT)) / emitted >= 0.985
+    assert 1 - len(_missed_answers(values, HELD_OUT)) / stated >= 0.97
 
 
 @pytest.mark.parametrize("model", ["llama_7b_lora", "llama_7b_parallel"])
