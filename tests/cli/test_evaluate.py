@@ -40,6 +40,14 @@ def test_evaluate_then_compare_then_rescore(kdscope: Call, tmp_path: Path) -> No
     assert "fidelity to" in out
     code, out, _ = kdscope("compare", tmp_path / "tiny-s", tmp_path / "tiny-m", "--json")
     assert {row["task"] for row in json.loads(out)["differences"]} == {"mini-choose", "mini-compare", "pooled"}
+    code, out, _ = kdscope(
+        "compare", tmp_path / "tiny-s", "--teacher", tmp_path / "tiny-m", "--ceiling", tmp_path / "tiny-m"
+    )
+    assert code == 0
+    assert "error_consistency_kappa" in out
+    alone = ("compare", tmp_path / "tiny-s", "--teacher", tmp_path / "tiny-s", "--json")
+    rows = json.loads(kdscope(*alone)[1])["fidelity"]
+    assert {row["value"] for row in rows if row["measure"] == "agreement_both_parsed"} <= {1.0, None}
     code, out, _ = kdscope("rescore", tmp_path / "tiny-s", "-o", tmp_path / "again.parquet")
     assert code == 0
     assert (tmp_path / "again.parquet").is_file()
@@ -62,6 +70,8 @@ def test_a_failed_task_is_exit_code_1(kdscope: Call, tmp_path: Path) -> None:
         (("evaluate", "./nothing", "--tasks", "mini-chose"), "did you mean mini-choose"),
         (("evaluate", "x", "--tasks", "mini-choose", "--seeds", "1,b"), "whole numbers"),
         (("compare", "nowhere", "nowhere"), "nowhere"),
+        (("compare", "nowhere"), "give a second model, or a --teacher"),
+        (("compare", "a", "b", "--ceiling", "c"), "belong to a --teacher"),
         (("rescore", "nowhere.jsonl"), "nowhere.jsonl"),
         (("data", "check", "--data-dir", "nowhere"), "nowhere: no such folder"),
         (("data", "fetch", "gsm9k"), "neither a training set nor a task"),

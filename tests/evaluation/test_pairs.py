@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sacrebleu
 
 from kdscope.errors import DataError
-from kdscope.evaluation.pairs import POOLED, FidelityRow, check_same_items, compare_records
+from kdscope.evaluation.completions import read_completions
+from kdscope.evaluation.pairs import (
+    POOLED,
+    FidelityRow,
+    check_same_items,
+    compare_records,
+)
 from kdscope.evaluation.records import Record
+from kdscope.evaluation.rescore import group_by_task, rescore
 from tests.evaluation.by_hand import answered, essay_tasks, essays, record
 
 GOLDS = ["1", "2", "3", "4", "5", "6"]
@@ -45,8 +54,16 @@ def test_values_worked_out_by_hand() -> None:
         "error_consistency_kappa": (4 / 6 - 1 / 2) / (1 - 1 / 2),
     }
     assert {name: found[name].value for name in expected} == pytest.approx(expected)
-    assert {row.items for row in found.values()} == {6}
-    assert [name for name, row in found.items() if not math.isnan(row.floor)] == ["agreement", "bleu", "chrf"]
+    assert found["agreement_from_accuracy"].value == pytest.approx(1 / 4), (
+        "two free answers are alike if both are right"
+    )
+    assert found["agreement_beyond_accuracy"].value == pytest.approx(3 / 6 - 1 / 4)
+    items = {"agreement": 6, "agreement_both_parsed": 5, "agreement_when_teacher_right": 3, "error_inheritance": 3}
+    items |= {"same_wrong_given_both_wrong": 2, "both_right": 6, "bleu": 6, "bleu_both_right": 2, "value_f1": 0}
+    assert {name: found[name].items for name in items} == items
+    assert math.isnan(found["value_f1"].value), "no text states an equation"
+    families = dict.fromkeys(row.family for row in found.values())
+    assert list(families) == ["answers", "traces", "steps"]
 
 
 def test_both_scorings_are_compared_by_their_own_answers() -> None:
@@ -120,7 +137,8 @@ def test_traces_are_compared_by_sacrebleu() -> None:
     assert found["chrf"].value == pytest.approx(sacrebleu.corpus_chrf(heard, [said]).score)
     shifts = [[heard[1], heard[2], heard[0]], [heard[2], heard[0], heard[1]]]
     floors = [sacrebleu.corpus_chrf(shift, [said]).score for shift in shifts]
-    assert any(found["chrf"].floor == pytest.approx(floor) for floor in floors)
+    possible = [(floors[0] * k + floors[1] * (5 - k)) / 5 for k in range(6)]
+    assert any(found["chrf"].floor == pytest.approx(floor) for floor in possible), "five shuffles of three texts"
 
 
 def test_pooled_items_never_agree_across_tasks() -> None:
@@ -156,16 +174,19 @@ def with_seeds(*answers: list[Record]) -> list[Record]:
     return [replace(one, decoding_seed=seed) for seed, records in enumerate(answers) for one in records]
 
 
-def test_seeds_are_measured_pair_by_pair_and_averaged() -> None:
+def test_seeds_are_averaged_within_the_item() -> None:
     other = ["1", "2", "3", "9", "8", "6"]
     teacher, again = answered("gsm8k", TEACHER, GOLDS), answered("gsm8k", STUDENT, GOLDS)
     student = [answered("gsm8k", STUDENT, GOLDS), answered("gsm8k", other, GOLDS)]
     both = compare(with_seeds(*student), with_seeds(teacher, again))
     each = [compare(student[0], teacher), compare(student[1], again)]
-    assert {row.items for row in both.values()} == {6}
-    for name, row in both.items():
-        assert row.value == pytest.approx((each[0][name].value + each[1][name].value) / 2), name
-        assert row.floor == pytest.approx((each[0][name].floor + each[1][name].floor) / 2, nan_ok=True), name
+    for name in ("agreement", "both_right", "only_teacher_right", "sentence_bleu", "rouge_l"):
+        assert both[name].value == pytest.approx((each[0][name].value + each[1][name].value) / 2), name
+        assert both[name].items == 6
+    # The teacher is wrong on items 4 to 6 in one run and on 3, 4 and 6 in the other; the student repeats 1 + 1 errors.
+    assert each[0]["error_inheritance"].value == pytest.approx(1 / 3)
+    assert each[1]["error_inheritance"].value == pytest.approx(1 / 3)
+    assert (both["error_inheritance"].value, both["error_inheritance"].items) == (pytest.approx(2 / 6), 4)
 
 
 def test_a_greedy_teacher_meets_every_seed() -> None:
@@ -200,6 +221,46 @@ def test_free_texts_are_compared_by_their_words_only() -> None:
     rows = compare_records(
         {"essays": student, "gsm8k": answers}, {"essays": teacher, "gsm8k": answers}, "robust", registry=essay_tasks()
     )
-    assert set(by_measure(rows, "essays")) == {"bleu", "chrf"}
+    assert set(by_measure(rows, "essays")) == {"bleu", "sentence_bleu", "chrf", "rouge_l"}
     assert "agreement" in by_measure(rows, "gsm8k")
     assert POOLED not in {row.task for row in rows}, "one task of answers is not pooled"
+
+
+def test_a_task_of_few_answers_has_kappa_and_no_steps() -> None:
+    letters = answered("AQuA", ["A", "B", "C", "A"], ["A"] * 4)
+    found = compare(letters, answered("AQuA", ["A", "B", "A", "B"], ["A"] * 4))
+    assert found["cohen_kappa"].value == pytest.approx((2 / 4 - (2 * 2 + 1 * 2) / 16) / (1 - 6 / 16))
+    assert found["agreement_from_accuracy"].value == pytest.approx(1 / 4 + 1 / 4 * 1 / 4), "AQuA has five options"
+    assert "value_f1" not in found
+
+
+def test_a_task_that_always_agrees_by_chance_adds_nothing_to_kappa() -> None:
+    """Pooled, chance is expected within each task."""
+    same, free = answered("AQuA", ["A"] * 4, ["A"] * 4), answered("ARC-Easy", ["a", "b", "a", "b"], ["a"] * 4)
+    pooled = by_measure(
+        compare_records({"AQuA": same, "ARC-Easy": free}, {"AQuA": same, "ARC-Easy": free}, "robust"), POOLED
+    )
+    assert pooled["cohen_kappa"].value == 1.0
+    crossed = answered("ARC-Easy", ["a", "a", "b", "b"], ["a"] * 4)
+    pooled = by_measure(
+        compare_records({"AQuA": same, "ARC-Easy": crossed}, {"AQuA": same, "ARC-Easy": free}, "robust"), POOLED
+    )
+    assert pooled["agreement"].value == 6 / 8
+    assert pooled["cohen_kappa"].value == pytest.approx(0.0, abs=1e-12)
+
+
+def test_completions_made_elsewhere(tmp_path: Path) -> None:
+    """Two files of answers and nothing else: no tokens, no prompts, no scores."""
+    said = {
+        "a": ["3 + 4 = 7. The answer is 7.", "2 * 5 = 10. The answer is 10."],
+        "b": ["The answer is 7.", "It is 12."],
+    }
+    for name, texts in said.items():
+        rows = [json.dumps({"output": text, "label": gold}) for text, gold in zip(texts, ("7", "10"), strict=True)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
+    models = [
+        group_by_task(rescore(read_completions(tmp_path / f"{name}.jsonl", task="gsm8k").answers)) for name in said
+    ]
+    found = by_measure(compare_records(*models, "robust"))
+    assert (found["agreement"].value, found["only_student_right"].value) == (0.5, 0.5)
+    assert found["value_f1"].value == 0.0, "a trace without steps beside one with steps"

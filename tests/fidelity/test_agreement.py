@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kdscope.errors import StatisticsError
-from kdscope.fidelity import AnswerFidelity, answer_fidelity
+from kdscope.fidelity import AnswerFidelity, answer_fidelity, encode_answers, pair_answers
+from kdscope.fidelity.measures import columns
 
 GOLD = "A"
 ANSWERS = st.lists(st.tuples(*[st.sampled_from(["A", "B", "C", None])] * 2), min_size=1, max_size=30)
@@ -134,25 +135,48 @@ def test_the_order_of_items_does_not_matter(pairs, random):
     assert same(measure(pairs), measure(shuffled))
 
 
+@given(ANSWERS, st.sampled_from([0.0, 0.2, 0.25, 0.5]))
+def test_agreement_beyond_accuracy_from_its_definition(pairs, chance):
+    result = measure(pairs, chance=chance)
+    a, b = counted(pairs, lambda t, _: t == GOLD), counted(pairs, lambda _, s: s == GOLD)
+    same_wrong = 1 / (1 / chance - 1) if chance else 0.0
+    c, d = counted(pairs, lambda t, _: t not in (GOLD, None)), counted(pairs, lambda _, s: s not in (GOLD, None))
+    expected = a * b + same_wrong * c * d
+    assert result.agreement_from_accuracy == pytest.approx(expected, abs=1e-12)
+    assert result.agreement_beyond_accuracy == pytest.approx(counted(pairs, agree) - expected, abs=1e-12)
+
+
+def test_independent_models_agree_as_their_accuracies_say():
+    """All 25 combinations of five options, weighted by accuracies .6 and .4, in hundredths."""
+    counts = {(t, s): (60 if t == GOLD else 10) * (40 if s == GOLD else 15) // 50 for t in "ABCDE" for s in "ABCDE"}
+    pairs = [pair for pair, count in counts.items() for _ in range(count)]
+    assert measure(pairs, chance=0.2).agreement_beyond_accuracy == pytest.approx(0, abs=1e-12)
+    assert measure(pairs, chance=0.2).cohen_kappa == pytest.approx(0, abs=1e-12)
+
+
 @given(ANSWERS)
-def test_same_answer_decides_what_counts_as_same(pairs):
-    spelled = [(t, s and s.lower()) for t, s in pairs]
-    teacher, student = zip(*spelled, strict=True)
-    result = answer_fidelity(
-        teacher,
-        student,
-        np.array([t == GOLD for t in teacher]),
-        np.array([s == GOLD.lower() for s in student]),
-        same_answer=lambda t, s: t.lower() == s.lower(),
+def test_cohen_kappa_is_that_of_statsmodels(pairs):
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    parsed = [pair for pair in pairs if None not in pair]
+    assume(len({answer for pair in parsed for answer in pair}) > 1)
+    table = [[sum(pair == (a, b) for pair in parsed) for b in "ABC"] for a in "ABC"]
+    expected = cohens_kappa(table, return_results=False)
+    assert measure(parsed).cohen_kappa == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_tasks_expect_chance_agreement_each_for_itself():
+    """A task both always have right and one both always have wrong leave no room for consistency."""
+    right = pair_answers(*encode_answers([["A"] * 4, ["A"] * 4]), np.ones(4), np.ones(4))
+    wrong = pair_answers(*encode_answers([["B"] * 4, ["C"] * 4]), np.zeros(4), np.zeros(4))
+    place = [m.name for m in right.measures].index("error_consistency_kappa")
+    measure_, cut = right.measures[place], columns(right.measures)[place]
+    sums = [pairing.paired()[:, cut].sum(axis=0) for pairing in (right, wrong)]
+    assert measure_.score(measure_.within(sums[0]) + measure_.within(sums[1])) != measure_.score(
+        measure_.within(sums[0] + sums[1])
     )
-    assert same(result, measure(pairs))
-
-
-def test_same_answer_never_sees_an_unparsed_answer():
-    seen = []
-    measure([(None, "A"), ("B", None), ("A", "A")], same_answer=lambda t, s: bool(seen.append((t, s))) or t == s)
-    assert seen
-    assert all(None not in pair for pair in seen)
+    assert math.isnan(measure_.score(measure_.within(sums[0]) + measure_.within(sums[1])))
+    assert measure_.score(measure_.within(sums[0] + sums[1])) == 1.0
 
 
 def test_conditions_that_never_occur_are_nan():
@@ -169,8 +193,14 @@ def test_conditions_that_never_occur_are_nan():
         (["A"], ["A"], [1, 0], [1]),
         (["A"], ["A"], [0.5], [1]),
         (["A"], ["A"], [math.nan], [1]),
+        (["A"], ["A"], [[1]], [1]),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(arguments):
     with pytest.raises(StatisticsError):
         answer_fidelity(*arguments)
+
+
+def test_a_chance_of_one_is_refused():
+    with pytest.raises(StatisticsError, match="chance"):
+        measure([("A", "A")], chance=1.0)

@@ -1,77 +1,123 @@
-"""The shuffled floor against enumeration of all derangements."""
+"""Shuffled floors against enumeration of all derangements and closed forms."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from statistics import fmean
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.errors import StatisticsError
-from kdscope.fidelity import shuffled_floor
+from kdscope.fidelity import encode_answers, floor, pair_answers, shuffled_orders
+from kdscope.fidelity.measures import Pairing, columns
+
+LABELS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=24)
 
 
-def agreement(teacher, student):
-    return fmean(t == s for t, s in zip(teacher, student, strict=True))
+def names(n: int) -> list[str]:
+    return [f"item {i:03}" for i in range(n)]
 
 
-@given(st.integers(2, 30), st.integers(0, 2**32))
-def test_no_item_meets_itself(n, seed):
-    items = list(range(n))
-    assert shuffled_floor(agreement, items, items, seed, repeats=3) == 0.0
+def paired(teacher: list[str | None], student: list[str | None]) -> Pairing:
+    wrong = np.zeros(len(teacher))
+    return pair_answers(*encode_answers([teacher, student]), wrong, wrong)
 
 
-@given(st.lists(st.sampled_from("ABC"), min_size=2, max_size=20), st.integers(0, 100))
-def test_every_pairing_is_a_permutation_and_leaves_the_teacher_alone(student, seed):
-    teacher = [f"item {i}" for i in range(len(student))]
-    seen = []
-
-    def record(teacher_list, student_list):
-        seen.append((teacher_list, student_list))
-        return 0.0
-
-    shuffled_floor(record, teacher, student, seed, repeats=4)
-    assert len(seen) == 4
-    assert all(pair[0] == teacher and sorted(pair[1]) == sorted(student) for pair in seen)
+def floor_of(pairing: Pairing, measure: str, repeats: int, seed: int = 0):
+    place = [m.name for m in pairing.measures].index(measure)
+    cut = columns(pairing.measures)[place]
+    orders = shuffled_orders(names(pairing.items), repeats, seed)
+    sums = [pairing.contributions(order)[:, cut].sum(axis=0) for order in orders]
+    return floor([pairing.measures[place]], [sums])
 
 
-def test_the_mean_converges_to_that_of_all_derangements():
+@settings(deadline=None)
+@given(LABELS, st.integers(0, 99))
+def test_no_item_meets_its_own_question(labels: list[str], seed: int) -> None:
+    orders = shuffled_orders(labels, 3, seed)
+    assert len(orders) == (0 if 2 * max(Counter(labels).values()) > len(labels) else 3)
+    for order in orders:
+        assert sorted(order.tolist()) == list(range(len(labels)))
+        assert all(labels[item] != labels[other] for item, other in enumerate(order))
+
+
+def test_every_derangement_is_as_likely() -> None:
+    orders = Counter(tuple(order.tolist()) for order in shuffled_orders(list("abcd"), 9000, 0))
+    assert len(orders) == 9
+    assert max(abs(count - 1000) for count in orders.values()) < 150
+
+
+def test_many_copies_are_shuffled_too() -> None:
+    """Ten questions asked thirty times each: chance would hardly find such an order."""
+    labels = [name for name in names(10) for _ in range(30)]
+    (order,) = shuffled_orders(labels, 1, 0)
+    assert not any(labels[item] == labels[other] for item, other in enumerate(order))
+
+
+def test_the_mean_converges_to_that_of_all_derangements() -> None:
     teacher, student = list("AABBC"), list("ABBCA")
     orders = [o for o in itertools.permutations(range(5)) if all(i != place for place, i in enumerate(o))]
     assert len(orders) == 44
-    exact = fmean(agreement(teacher, [student[i] for i in order]) for order in orders)
-    assert shuffled_floor(agreement, teacher, student, seed=1, repeats=4000) == pytest.approx(exact, abs=0.015)
+    possible = [fmean(t == student[i] for t, i in zip(teacher, order, strict=True)) for order in orders]
+    found = floor_of(paired(teacher, student), "agreement", 4000)
+    assert found.mean == pytest.approx(fmean(possible), abs=0.015)
+    assert found.spread == pytest.approx(np.std(possible), abs=0.015)
 
 
-def test_the_seed_decides():
-    teacher, student = list("ABCABCAB"), list("AACBBCBA")
-    one = shuffled_floor(agreement, teacher, student, seed=3, repeats=5)
-    assert one == shuffled_floor(agreement, teacher, student, seed=3, repeats=5)
-    assert len({shuffled_floor(agreement, teacher, student, seed=seed, repeats=5) for seed in range(20)}) > 1
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(*[st.sampled_from(["A", "B", None])] * 2), min_size=2, max_size=12))
+def test_the_analytic_floor_of_agreement(pairs: list[tuple[str | None, str | None]]) -> None:
+    """An item is as likely to meet any other: (sum over answers of n_T(a) n_S(a) - agreements) / (n (n - 1))."""
+    teacher, student = (list(side) for side in zip(*pairs, strict=True))
+    n, repeats = len(pairs), 200
+    counts = [Counter(answer for answer in side if answer is not None) for side in (teacher, student)]
+    agreements = sum(t is not None and t == s for t, s in pairs)
+    expected = (sum(counts[0][a] * counts[1][a] for a in "AB") - agreements) / (n * (n - 1))
+    found = floor_of(paired(teacher, student), "agreement", repeats)
+    assert found.mean == pytest.approx(expected, abs=5 * found.spread / math.sqrt(repeats) + 1e-9)
 
 
-def test_a_single_item_has_no_floor():
-    assert math.isnan(shuffled_floor(agreement, ["A"], ["A"], seed=0, repeats=2))
+def test_with_many_items_it_is_the_agreement_of_independent_answers() -> None:
+    """Sum over answers of p_T(a) p_S(a)."""
+    rng = np.random.default_rng(0)
+    shares = [np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.2, 0.6])]
+    teacher, student = (rng.choice(list("ABC"), 4000, p=p).tolist() for p in shares)
+    assert floor_of(paired(teacher, student), "agreement", 5).mean == pytest.approx(shares[0] @ shares[1], abs=0.02)
 
 
-@pytest.mark.parametrize(("teacher", "student", "repeats"), [([], [], 1), ([1, 2], [1], 1), ([1, 2], [1, 2], 0)])
-def test_what_has_no_pairs_is_refused(teacher, student, repeats):
-    with pytest.raises(StatisticsError):
-        shuffled_floor(agreement, teacher, student, seed=0, repeats=repeats)
+def test_a_part_of_a_composition_has_no_floor() -> None:
+    found = floor_of(paired(list("ABCD"), list("ABCD")), "both_right", 3)
+    assert math.isnan(found.mean)
+    assert math.isnan(found.spread)
 
 
-def test_groups_keep_every_item_among_its_own() -> None:
-    groups = [name for name in ("a", "b", "c") for _ in range(7)]
-    met: list[tuple[str, str]] = []
+def test_a_task_that_cannot_be_shuffled_leaves_no_floor() -> None:
+    pairing = paired(list("AB"), list("AB"))
+    cut = columns(pairing.measures)[0]
+    sums = [pairing.paired()[:, cut].sum(axis=0)]
+    assert math.isnan(floor(pairing.measures[:1] * 2, [sums, []]).mean)
+    assert floor(pairing.measures[:1] * 2, [sums, sums]).mean == 1.0
+    assert math.isnan(floor(pairing.measures[:1], [sums]).spread), "one shuffle has no spread"
 
-    def measure(teacher: list[tuple[str, int]], student: list[tuple[str, int]]) -> float:
-        met.extend((t[0], s[0]) for t, s in zip(teacher, student, strict=True))
-        return float(any(t == s for t, s in zip(teacher, student, strict=True)))
 
-    items = [(group, index) for index, group in enumerate(groups)]
-    assert shuffled_floor(measure, items, items, 0, 20, groups) == 0.0
-    assert all(t == s for t, s in met)
-    assert math.isnan(shuffled_floor(measure, items[:8], items[:8], 0, 1, groups[:8])), "one item of 'b' has no other"
+def test_the_seed_decides() -> None:
+    def drawn(seed: int) -> list[list[int]]:
+        return [order.tolist() for order in shuffled_orders(names(8), 3, seed)]
+
+    assert drawn(3) == drawn(3) != drawn(4)
+
+
+def test_one_item_has_no_other() -> None:
+    assert shuffled_orders(["alone"], 3, 0) == []
+    assert shuffled_orders(["same", "same", "other"], 3, 0) == []
+
+
+@pytest.mark.parametrize(("labels", "repeats"), [([], 1), (["a", "b"], 0)])
+def test_what_cannot_be_shuffled_is_refused(labels: list[str], repeats: int) -> None:
+    with pytest.raises(StatisticsError, match="shuffling"):
+        shuffled_orders(labels, repeats, 0)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import sacrebleu
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdscope.errors import StatisticsError
-from kdscope.fidelity import trace_bleu
+from kdscope.fidelity import pair_traces, prepare_texts, trace_bleu
+from kdscope.fidelity.measures import columns
+from kdscope.fidelity.overlap_scores import bleu_score, chrf_score
 
 TEACHER = [
     "Tom has 3 apples and buys 4 more. 3 + 4 = 7. The answer is 7.",
@@ -51,6 +56,64 @@ def test_corpus_bleu_from_its_definition():
     expected = 100 * math.exp(sum(map(math.log, precisions)) / 4)
     texts = [[" ".join(words) for words in side] for side in (student, teacher)]
     assert trace_bleu(*texts).corpus == pytest.approx(expected, rel=1e-9)
+
+
+PIECES = [
+    "She has ",
+    "3 apples",
+    " + 4 = 7.",
+    "\n",
+    "  ",
+    "$5,000.50",
+    "don't",
+    " ×",
+    "中文",
+    "-\n",
+    "&amp;",
+    " <skipped>",
+    "x-1",
+    "",
+]
+TEXT = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6))
+def test_any_texts_score_as_sacrebleu_scores_them(pairs):
+    students, teachers = (list(side) for side in zip(*pairs, strict=True))
+    result = trace_bleu(students, teachers)
+    assert result.corpus == pytest.approx(sacrebleu.corpus_bleu(students, [teachers]).score, abs=1e-9)
+    assert result.chrf == pytest.approx(sacrebleu.corpus_chrf(students, [teachers]).score, abs=1e-9)
+    expected = [sacrebleu.sentence_bleu(s, [t], use_effective_order=True).score for s, t in pairs]
+    assert result.sentence_scores == pytest.approx(expected, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=2, max_size=6), st.randoms(use_true_random=False))
+def test_texts_meet_in_any_order(pairs, random):
+    students, teachers = (list(side) for side in zip(*pairs, strict=True))
+    order = random.sample(range(len(pairs)), len(pairs))
+    pairing = pair_traces(*prepare_texts([teachers, students]))
+    met = [students[i] for i in order]
+    rows = pairing.contributions(np.array(order, np.intp))
+    assert np.allclose(rows, pair_traces(*prepare_texts([teachers, met])).paired(), atol=1e-9)
+
+
+def test_scores_of_many_sums_at_once():
+    """A resampled corpus is scored from the sums of its sentences' statistics."""
+    pairing = pair_traces(*prepare_texts([TEACHER, STUDENT]))
+    rows, chosen = pairing.paired(), [[0, 0, 1], [2, 1, 1], [2, 2, 2]]
+    sums = np.stack([rows[choice].sum(axis=0) for choice in chosen])
+    for measure, place in zip(pairing.measures, columns(pairing.measures), strict=True):
+        scorer = {"bleu": sacrebleu.corpus_bleu, "chrf": sacrebleu.corpus_chrf}.get(measure.name)
+        if scorer:
+            expected = [scorer([STUDENT[i] for i in c], [[TEACHER[i] for i in c]]).score for c in chosen]
+            assert measure.score(sums[:, place]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_no_items_have_no_score():
+    assert np.isnan(bleu_score(np.zeros(11)))
+    assert np.isnan(chrf_score(np.zeros(19)))
 
 
 def test_the_teacher_is_the_reference():

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 
-from kdscope.report.views import accuracy_view, cells_view, fidelity_view, gains_view, grid_tests_view, models_view
+from kdscope.report.fidelity_views import fidelity_view, probes_view
+from kdscope.report.views import accuracy_view, cells_view, gains_view, grid_tests_view, models_view
 
 from .builders import BELOW_CHANCE, FAILED, build_tables, empty_tables, only
 
@@ -53,12 +57,39 @@ def test_gains_of_one_task_stand_for_all_items(tables):
     assert shown["pooled gain"].text == shown["gsm8k"].text != "–"
 
 
-def test_fidelity_units_and_floor(tables):
-    shown = row(fidelity_view(tables), "small/sft/s0")
+def test_fidelity_units_and_what_to_read_them_against(tables):
+    known = tables.fidelity.assign(low=0.1, high=0.3, control=0.2, ceiling=0.9)
+    known = known.assign(normalised=0.25, normalised_low=-0.5, normalised_high=1.0)
+    view = fidelity_view(replace(tables, fidelity=known))
+    shown = {
+        entries[2].text: dict(zip(view.head, entries, strict=True))
+        for entries in view.rows
+        if "small/sft" in entries[0].text
+    }
     rows = tables.fidelity.query("cell == 'small/sft/s0' and task == 'pooled'").set_index("measure")["value"]
-    assert shown["agreement"].text == f"{100 * rows['agreement']:.1f} (floor 11.0)"
-    assert shown["bleu"].text == f"{rows['bleu']:.1f} (floor 3.0)"
-    assert shown["error consistency kappa"].text == "0.21"
+    agreement = shown["agreement"]
+    assert agreement["value"].text == f"{100 * rows['agreement']:.1f} [10.0, 30.0]"
+    assert [agreement[name].text for name in ("floor", "SFT", "ceiling")] == ["11.0", "20.0", "90.0"]
+    assert agreement["normalised"].text == "0.25 [\u22120.50, 1.00]"
+    assert shown["bleu"]["floor"].text == "3.0"
+    assert shown["error consistency kappa"]["value"].text.startswith("0.21")
+
+
+def test_fidelity_without_control_or_ceiling(tables):
+    entries = dict(zip(fidelity_view(tables).head, fidelity_view(tables).rows[0], strict=True))
+    assert [entries[name].text for name in ("SFT", "ceiling", "normalised")] == ["\u2013"] * 3
+
+
+def test_probes(tables):
+    rows = [
+        {"cell": "small/sft/s0", "task": "pooled", "measure": name, "value": 0.5, "low": 0.25, "high": 0.75, "items": 9}
+        for name in ("early_answer_area", "mistake_changed")
+    ]
+    extra = [row | {"task": "gsm8k"} for row in rows]
+    view = probes_view(replace(tables, probes=pd.DataFrame([*rows, *extra])))
+    assert view.head == ("cell", "early answer area", "mistake changed")
+    assert [[entry.text for entry in row] for row in view.rows] == [["small/sft/s0", *["50.0 [25.0, 75.0]"] * 2]]
+    assert probes_view(tables).rows == ()
 
 
 def test_models_and_cells(tables):

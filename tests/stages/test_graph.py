@@ -18,6 +18,7 @@ from tests.builders import made_up_study, make_data, make_hollow_model, write_st
 
 Planned = Callable[..., StudyPlan]
 AFTERWARDS = {"compare_pair", "analyse_study", "write_report"}
+READ = {"compare_distributions", *AFTERWARDS}
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def made_up(planned: Planned, tmp_path: Path) -> Planned:
 
 def test_every_kind_has_code_and_a_version(planned: Planned, made_up: Planned) -> None:
     lora = [{"name": "cut", "path": "teacher", "keep_layers": 2}]
-    plans = (planned(), made_up(), planned(students=lora))
+    plans = (planned(), made_up(), planned(students=lora), planned(fidelity={"probe_items": 2}))
     kinds = {stage.kind for plan in plans for stage in in_order([plan.report])}
     assert kinds == set(STAGE_VERSIONS)
     assert "prepare_prompts" not in {stage.kind for stage in in_order([planned().report])}
@@ -214,10 +215,10 @@ def test_teachers_nobody_learns_from_are_left_out(planned: Planned) -> None:
         ({"scoring": "published"}, AFTERWARDS),
         ({"description": "another"}, {"write_report"}),
         ({"runtime": {"device": "cpu", "dtype": "float32", "threads": 2}}, set()),
-        ({"evaluation": {"max_new_tokens": 9, "batch_size": 4}}, {"evaluate_model", *AFTERWARDS}),
+        ({"evaluation": {"max_new_tokens": 9, "batch_size": 4}}, {"evaluate_model", *READ}),
         (
             {"teacher_generation": {"max_new_tokens": 13}},
-            {"record_teacher", "distil_student", "evaluate_model", *AFTERWARDS},
+            {"record_teacher", "distil_student", "evaluate_model", *READ},
         ),
     ],
 )
@@ -257,7 +258,7 @@ GOLDEN = {
     "adapt big": "a884aec6b8f3213e",
     "hidden states of teacher/big": "a6ff7f782b7d11f0",
     "train cut/gkd-T1/big/s0": "a1d56d84efff812b",
-    "AddSub: cut/sft/s0": "47064fe83ef22a04",
+    "AddSub: cut/sft/s0": "4bccc44d2efba2e5",
 }
 
 
@@ -334,7 +335,7 @@ def test_one_set_of_rows_is_one_stage_however_it_is_named(made_up: Planned) -> N
     assert apart["adapt big"].inputs["data"] != apart["train cut/sft/s0"].inputs["data"]
 
 
-TRAINED = {"audit_contamination", "record_states", "distil_student", "evaluate_model", *AFTERWARDS}
+TRAINED = {"audit_contamination", "record_states", "distil_student", "evaluate_model", *READ}
 
 
 @pytest.mark.parametrize(
@@ -350,15 +351,19 @@ TRAINED = {"audit_contamination", "record_states", "distil_student", "evaluate_m
         ("data.unlabelled.seed", 1, {"prepare_prompts", "record_teacher", *TRAINED}),
         ("teachers.0.data.mini.seed", 1, {"prepare_data", "adapt_teacher", "record_teacher", *TRAINED}),
         ("teachers.0.data.validation_items", 9, {"prepare_data", "adapt_teacher", "record_teacher", *TRAINED}),
-        ("tasks.mini_seed", 1, {"prepare_task", "audit_contamination", "evaluate_model", *AFTERWARDS}),
-        ("tasks.mini_items", 7, {"prepare_task", "audit_contamination", "evaluate_model", *AFTERWARDS}),
-        ("tasks.limit", 5, {"prepare_task", "audit_contamination", "evaluate_model", *AFTERWARDS}),
+        ("tasks.mini_seed", 1, {"prepare_task", "audit_contamination", "evaluate_model", *READ}),
+        ("tasks.mini_items", 7, {"prepare_task", "audit_contamination", "evaluate_model", *READ}),
+        ("tasks.limit", 5, {"prepare_task", "audit_contamination", "evaluate_model", *READ}),
         ("tasks.limit", 60, set()),
         ("training.max_steps", 7, {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"}),
         ("teacher_training", {"epochs": 1}, {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"}),
-        ("tasks.exclude_contaminated", True, AFTERWARDS),
-        ("evaluation", {"stop_texts": []}, {"evaluate_model", *AFTERWARDS}),
-        ("evaluation", {"batch_tokens": 99}, {"evaluate_model", *AFTERWARDS}),
+        ("tasks.exclude_contaminated", True, READ),
+        ("fidelity", {"ceiling": "none"}, AFTERWARDS),
+        ("fidelity", {"distribution_items": 7}, READ),
+        ("fidelity", {"seed": 1}, READ),
+        ("fidelity", {"probe_items": 3}, {"probe_reasoning", "analyse_study", "write_report"}),
+        ("evaluation", {"stop_texts": []}, {"evaluate_model", *READ}),
+        ("evaluation", {"batch_tokens": 99}, {"evaluate_model", *READ}),
         ("template", "plain", {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"}),
         ("teacher_training", {"max_steps": 6}, set()),
     ],
@@ -447,7 +452,7 @@ def test_pairs_know_what_is_contaminated_only_where_it_is_left_out(planned: Plan
 
     tasks = {"folder": "tasks", "names": ["AddSub"]}
     assert with_audit(tasks=tasks) == {"analyse_study"}
-    assert with_audit(tasks=tasks | {"exclude_contaminated": True}) == {"analyse_study", "compare_pair"}
+    assert with_audit(tasks=tasks | {"exclude_contaminated": True}) == {"analyse_study", *READ} - {"write_report"}
 
 
 OWN = "name: capitals\nanswer: letter\nlabels: [A, B]\nfile: {file}\n"
@@ -473,4 +478,56 @@ def test_an_own_task_is_told_to_every_stage_that_needs_it(planned: Planned, tmp_
     (tmp_path / "two" / "capitals.yaml").write_text(OWN.format(file="capitals.json") + "chance: 0.25\n")
     third = planned(tasks=tasks | {"definitions": "two"})
     after = {by_label(third)[label].kind for label in changed(second, third)}
-    assert after == {"prepare_task", "audit_contamination", "evaluate_model", *AFTERWARDS}
+    assert after == {"prepare_task", "audit_contamination", "evaluate_model", *READ}
+
+
+# Fidelity: controls, ceilings, readings, probes
+
+
+def test_a_pair_has_its_control_its_ceiling_and_what_both_read(planned: Planned) -> None:
+    stages = by_label(planned(methods=["sft", "forward_kl"], tasks={"folder": "tasks", "names": ["AddSub"]}))
+    distilled = stages["cut/forward_kl-T1/big/s0 ~ teacher/big"].inputs
+    told = {role: stage.label for role, stage in distilled.items()}
+    assert told == {
+        "student/AddSub": "AddSub: cut/forward_kl-T1/big/s0",
+        "teacher/AddSub": "AddSub: teacher/big",
+        "control/AddSub": "AddSub: cut/sft/s0",
+        "ceiling/AddSub": "AddSub: teacher/big sampled",
+        "reading": "cut/forward_kl-T1/big/s0 reads with teacher/big",
+        "control_reading": "cut/sft/s0 reads with teacher/big",
+    }
+    assert not [role for role in stages["cut/sft/s0 ~ teacher/big"].inputs if role.startswith("control")]
+
+
+def test_ceilings(planned: Planned) -> None:
+    def ceilings(**changes: Any) -> dict[str, Stage]:
+        stages = by_label(planned(**changes))
+        return {
+            label: stage.inputs["ceiling/AddSub"]
+            for label, stage in stages.items()
+            if "~" in label and "ceiling/AddSub" in stage.inputs
+        }
+
+    sampled = ceilings()["cut/sft/s0 ~ teacher/big"].parameters["evaluation"]
+    assert (sampled["sampling_temperature"], sampled["decoding_seeds"]) == (1.0, [0])  # type: ignore[index, call-overload]
+    hot = ceilings(evaluation={"sampling_temperature": 0.5, "decoding_seeds": [3, 5]})["cut/sft/s0 ~ teacher/big"]
+    again = hot.parameters["evaluation"]
+    assert (again["sampling_temperature"], again["decoding_seeds"]) == (0.5, [9, 11])  # type: ignore[index, call-overload]
+    assert ceilings(fidelity={"ceiling": "none"}) == {}
+    second = ceilings(
+        fidelity={"ceiling": "second_seed"},
+        teachers=[{"name": "big", "path": "teacher", "condition": ["adapted", "base"]}],
+    )
+    adapted, base = second["cut/sft/s0 ~ teacher/big"], second["cut/sft/s0 ~ teacher/big@base"]
+    assert adapted.inputs["model"].label == "adapt big again"
+    assert adapted.inputs["model"].parameters["seed"] == 1
+    assert base.label == "AddSub: teacher/big@base sampled"
+
+
+def test_probes_know_the_traces_of_a_students_own_teacher(planned: Planned) -> None:
+    stages = by_label(planned(methods=["sft", "forward_kl"], fidelity={"probe_items": 5, "distribution_items": 0}))
+    assert not [label for label in stages if "reads with" in label]
+    probed = {label: stage for label, stage in stages.items() if stage.kind == "probe_reasoning"}
+    assert set(probed) == {f"probes of {name}" for name in ("teacher/big", "cut/sft/s0", "cut/forward_kl-T1/big/s0")}
+    with_teacher = {label for label, stage in probed.items() if "teacher/AddSub" in stage.inputs}
+    assert with_teacher == {"probes of cut/forward_kl-T1/big/s0"}

@@ -11,22 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kdscope.api.analyze import Analysis, analyze_table
+    from kdscope.api.answers import Rescored, compare_models, measure_fidelity, rescore_answers
     from kdscope.api.data import Brought, DataCheck, check_data, fetch_data, wanted_files
-    from kdscope.api.evaluate import (
-        EvaluationResult,
-        Rescored,
-        compare_models,
-        evaluate_model,
-        rescore_answers,
-    )
+    from kdscope.api.evaluate import EvaluationResult, evaluate_model
     from kdscope.api.study import StudyResult, default_store, explain_stage, load_study, plan_study, run_study
 
 _PLACES = MappingProxyType(
     {
         **dict.fromkeys(("Analysis", "analyze_table"), "analyze"),
         **dict.fromkeys(("Brought", "DataCheck", "check_data", "fetch_data", "wanted_files"), "data"),
-        **dict.fromkeys(("EvaluationResult", "Rescored", "compare_models"), "evaluate"),
-        **dict.fromkeys(("evaluate_model", "rescore_answers"), "evaluate"),
+        **dict.fromkeys(("Rescored", "compare_models", "measure_fidelity", "rescore_answers"), "answers"),
+        **dict.fromkeys(("EvaluationResult", "evaluate_model"), "evaluate"),
         **dict.fromkeys(("StudyResult", "default_store", "explain_stage", "load_study"), "study"),
         **dict.fromkeys(("plan_study", "run_study"), "study"),
     }
@@ -46,6 +41,7 @@ __all__ = [
     "explain_stage",
     "fetch_data",
     "load_study",
+    "measure_fidelity",
     "plan_study",
     "rescore_answers",
     "run_study",

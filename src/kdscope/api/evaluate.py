@@ -1,4 +1,4 @@
-"""Verbs about one model or two, without a study: evaluate, compare, rescore."""
+"""One model evaluated without a study."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from kdscope.api.answers import task_items
 from kdscope.api.study import default_store
-from kdscope.data.sources import Item
 from kdscope.errors import ModelError, StudyError
-from kdscope.evaluation.compare import Comparison, compare_evaluated
-from kdscope.evaluation.completions import read_completions
 from kdscope.evaluation.export import ExportFacts, write_lm_eval_files
 from kdscope.evaluation.leaderboard import leaderboard, write_leaderboard
 from kdscope.evaluation.records import Record, read_records, write_records
-from kdscope.evaluation.rescore import Changes, group_by_task, rescore, summarise_changes
 from kdscope.evaluation.tables import accuracy_table
 from kdscope.models.hub import resolve_revision
 from kdscope.pipeline.events import Events
@@ -32,7 +29,6 @@ from kdscope.pipeline.store import Store
 from kdscope.stages.estimate import measure_sizes
 from kdscope.stages.evaluations import Evaluations
 from kdscope.stages.execute import execute
-from kdscope.stages.rows import read_task_items, task_place
 from kdscope.study.schema import Evaluation, ModelSource, Runtime, Tasks
 from kdscope.tasks import TaskRegistry, get_template, registry_with
 
@@ -128,94 +124,6 @@ def evaluate_model(
     return EvaluationResult(label, records, accuracy, result, folder)
 
 
-def compare_models(
-    a: Path,
-    b: Path,
-    *,
-    teacher: Path | None = None,
-    scoring: str = "robust",
-    tasks_dir: Path | None = None,
-    data_dir: Path | None = None,
-) -> Comparison:
-    """Compare two evaluated models item by item, and both with a teacher.
-
-    Args:
-        a: Records or completions of the first: a folder of `evaluate_model`, a parquet or JSONL file, or a folder of
-            JSONL files named after tasks.
-        b: The same of the second.
-        teacher: The same of a teacher.
-        scoring: Which answers are compared: robust or published.
-        tasks_dir: Folder with a person's own tasks.
-        data_dir: Folder with the tasks' files: completions from elsewhere are then scored against them.
-
-    Raises:
-        DataError: A file cannot be used, or they did not answer the same items.
-    """
-    registry = registry_with(tasks_dir)
-    sides = [_answers(path, registry, tasks_dir, data_dir) for path in (a, b, teacher) if path is not None]
-    return compare_evaluated(sides[0], sides[1], *sides[2:], scoring=scoring, registry=registry)
-
-
-def _answers(
-    path: Path, registry: TaskRegistry, tasks_dir: Path | None, data_dir: Path | None
-) -> dict[str, list[Record]]:
-    """Records by task; what was not scored by kdscope is scored now."""
-    saved = read_completions(path, registry=registry).answers
-    records = [answer for answer in saved if isinstance(answer, Record)]
-    if len(records) < len(saved):
-        records = list(rescore_answers(path, tasks_dir=tasks_dir, data_dir=data_dir).records)
-    return group_by_task(records)
-
-
-@dataclass(frozen=True)
-class Rescored:
-    """Saved completions scored again.
-
-    Attributes:
-        records: One for each.
-        changes: How many are scored otherwise than before, by task.
-        accuracy: One row a task and scoring, and their averages.
-        notes: What had to be assumed.
-    """
-
-    records: Sequence[Record]
-    changes: Sequence[Changes]
-    accuracy: pd.DataFrame
-    notes: Sequence[str]
-
-
-def rescore_answers(
-    path: Path,
-    *,
-    task: str | None = None,
-    tasks_dir: Path | None = None,
-    data_dir: Path | None = None,
-    finish_reason: str = "stop",
-) -> Rescored:
-    """Score saved completions by both rules, without generating.
-
-    Args:
-        path: Records or completions, a file or a folder.
-        task: The task, where neither file name nor rows tell it.
-        tasks_dir: Folder with a person's own tasks.
-        data_dir: Folder with the tasks' files, for completions that come without question or right answer.
-        finish_reason: Taken where a row does not say why its completion ended.
-
-    Raises:
-        DataError: A file or a row cannot be used.
-    """
-    registry = registry_with(tasks_dir)
-    saved = read_completions(path, task=task, registry=registry, finish_reason=finish_reason)
-    items = None
-    if data_dir is not None:
-        names = tuple(dict.fromkeys(answer.task for answer in saved.answers))
-        asked = Tasks(folder=data_dir, names=names)
-        items = [item for name in names for item in _items(asked, registry, name)]
-    records = rescore(saved.answers, registry, items)
-    accuracy = accuracy_table({Path(path).stem: group_by_task(records)}, registry=registry)
-    return Rescored(records, summarise_changes(saved.answers, records), accuracy, saved.notes)
-
-
 def _deliver(
     folder: Path,
     records: Mapping[str, Sequence[Record]],
@@ -279,13 +187,8 @@ def _base_of(adapter: Path) -> str:
 
 def _sizes(tasks: Tasks, registry: TaskRegistry) -> Any:
     """Every row is checked before a model is loaded."""
-    texts = {name: [f"{i.instruction}{i.input}" for i in _items(tasks, registry, name)] for name in tasks.names}
+    texts = {name: [f"{i.instruction}{i.input}" for i in task_items(tasks, registry, name)] for name in tasks.names}
     return measure_sizes([], [], texts)
-
-
-def _items(tasks: Tasks, registry: TaskRegistry, name: str) -> list[Item]:
-    task = registry.get(name)
-    return read_task_items(task, task_place(tasks, task))
 
 
 def _settings(kind: Any, values: Mapping[str, Any]) -> Any:

@@ -69,3 +69,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 TasksDirOption = Annotated[
     Path | None, typer.Option("--tasks-dir", help="Folder with tasks of your own (YAML or Python); see docs/tasks.md.")
 ]
+DataDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder with the tasks' files; `kdscope data fetch` fills one.")
+]

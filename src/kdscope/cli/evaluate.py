@@ -1,4 +1,4 @@
-"""Commands about one model or two: evaluate, compare, rescore."""
+"""Commands about one model: evaluate it, or score again what it wrote."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from kdscope.cli.application import JsonOption, StoreOption, TasksDirOption, app
+from kdscope.cli.application import DataDirOption, JsonOption, StoreOption, TasksDirOption, app
 from kdscope.cli.printing import print_text_table, run_events
-
-DataDirOption = Annotated[
-    Path | None, typer.Option("--data-dir", help="Folder with the tasks' files; `kdscope data fetch` fills one.")
-]
-ScoringOption = Annotated[str, typer.Option("--scoring", help="robust or published.")]
 
 
 @app.command()
@@ -99,37 +94,6 @@ def evaluate(
             print(f"failed: {stage.label}: {result.run.messages[stage.identity]}")
         print(f"records and tables: {result.folder if result.records else 'none, because every task failed'}")
     raise typer.Exit(1 if result.run.failed else 0)
-
-
-@app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(help="What `kdscope evaluate` wrote for one model, or completions (JSONL).")],
-    b: Annotated[Path, typer.Argument(help="The same for another model.")],
-    teacher: Annotated[
-        Path | None, typer.Option("--teacher", help="The same for a teacher: how like it are the two?")
-    ] = None,
-    scoring: ScoringOption = "robust",
-    data_dir: DataDirOption = None,
-    tasks_dir: TasksDirOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare two evaluated models item by item: differences with intervals and tests, and fidelity to a teacher."""
-    from kdscope import api
-    from kdscope.evaluation.compare import differences_table, fidelity_table
-
-    found = api.compare_models(a, b, teacher=teacher, scoring=scoring, tasks_dir=tasks_dir, data_dir=data_dir)
-    if as_json:
-        tables = {"differences": found.differences, "fidelity": found.fidelity}
-        told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items() if t is not None}
-        print(json.dumps({**told, "left_out": list(found.left_out)}))
-        return
-    print(f"A: {a}\nB: {b}")
-    print_text_table(differences_table(found))
-    if found.left_out:
-        print(f"answered by one of them only: {', '.join(found.left_out)}")
-    if teacher is not None:
-        print(f"\nfidelity to {teacher}")
-        print_text_table(fidelity_table(found))
 
 
 @app.command()

@@ -136,7 +136,7 @@ def compare_logits(teacher_logits: Tensor, student_logits: Tensor, targets: Tens
         # Each is at least 0 but for rounding.
         *(divergence.clamp_(min=0.0) for divergence in divergences),
         (p - q).abs_().sum(-1) / 2,
-        *_agreement(likeliest(teacher_logits, TOP), likeliest(student_logits, TOP)),
+        *_agreement(likeliest(teacher_logits, TOP), likeliest(student_logits, TOP), p.dtype),
         *nlls,
         p.amax(-1),
         q.amax(-1),
@@ -172,10 +172,10 @@ def _sorted(logits: Tensor, candidates: Tensor, count: int) -> Tensor:
     return torch.cat([first, others], -1)
 
 
-def _agreement(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+def _agreement(teacher: Tensor, student: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Whether the likeliest token is the same, and the shared part of the likeliest ones; [n] each."""
     shared = (teacher[:, :, None] == student[:, None, :]).any(-1)
-    return teacher[:, 0] == student[:, 0], shared.float().mean(-1)
+    return teacher[:, 0] == student[:, 0], shared.sum(-1).to(dtype) / shared.shape[-1]
 
 
 def _sum_(terms: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from kdscope.data.batches import Batch, TokenSequence, collate, plan_micro_batches
@@ -95,7 +96,8 @@ def log_probabilities(
     Args:
         model: Reads.
         sequences: Texts, each numbered (`example`) by its place in this list.
-        wanted: Of each text, which tokens are asked about at each position of its response, [positions, W], int64.
+        wanted: Of each text, the tokens asked about at each position of its response, [positions, W], int64; W may
+            differ between texts.
         pad_id: What fills rows that cannot be packed.
 
     Returns:
@@ -104,9 +106,11 @@ def log_probabilities(
     found: list[Tensor] = [torch.empty(0)] * len(sequences)
     for micro, batch in forced_batches(sequences, pad_id, packed=model.can_pack, device=model.device):
         asked = [wanted[sequence.example] for sequence in micro]
-        told = _gather(model.head, model.read(batch), torch.cat(asked).to(model.device)).cpu().double()
-        for sequence, part in zip(micro, torch.split(told, [len(rows) for rows in asked]), strict=True):
-            found[sequence.example] = part
+        width = max(tokens.shape[1] for tokens in asked)
+        together = torch.cat([pad(tokens, (0, width - tokens.shape[1])) for tokens in asked])
+        told = _gather(model.head, model.read(batch), together.to(model.device)).cpu().double()
+        for sequence, tokens, part in zip(micro, asked, torch.split(told, [len(a) for a in asked]), strict=True):
+            found[sequence.example] = part[:, : tokens.shape[1]]
     return found
 
 

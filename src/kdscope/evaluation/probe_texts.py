@@ -65,13 +65,13 @@ def split_trace(text: str) -> list[str]:
     ['Sam has 3.5 nets. ', 'He buys 2.\n', '2. Now he has 5.5 nets.']
     """
     found = sentences(text)
+    if not found:
+        return [text] if text else []
     starts = [
         start for place, (start, _) in enumerate(found) if place == 0 or not _LIST_MARK.fullmatch(found[place - 1][1])
     ]
     ends = [*starts[1:], len(text)]
     parts = [text[start:end] for start, end in zip(starts, ends, strict=True)]
-    if not parts:
-        return [text] if text else []
     return [text[: starts[0]] + parts[0], *parts[1:]]
 
 

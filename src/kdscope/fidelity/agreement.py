@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,9 +41,9 @@ class AnswerFidelity:
         only_student_right: fraction only the student has right; the five fractions sum to 1.
         error_consistency_kappa: ``(c_obs - c_exp) / (1 - c_exp)``, ``c_obs`` the fraction both right or both wrong and
             ``c_exp`` what two independent models of these accuracies give (Geirhos 2020, arXiv 2006.16736).
-        agreement_from_accuracy: the agreement of two independent models of these accuracies ``a`` and ``b``,
-            ``a b + w (1 - a)(1 - b)``, ``w`` the chance that two wrong answers are the same: ``1 / (options - 1)``, and
-            0 for free numbers.
+        agreement_from_accuracy: the agreement of two independent models of these accuracies, ``a b + w c d``, with
+            ``a`` and ``b`` the fractions right, ``c`` and ``d`` the fractions parsed and wrong, and ``w`` the chance
+            that two wrong answers are the same: ``1 / (options - 1)``, and 0 for free numbers.
         agreement_beyond_accuracy: ``agreement - agreement_from_accuracy``.
         cohen_kappa: ``(agreement - p_e) / (1 - p_e)``, ``p_e`` the agreement of independently drawn answers of the two
             (Cohen 1960, Educ Psychol Meas 20:37); meant for choice tasks. Deviation: an unparsed answer is a category
@@ -144,12 +144,12 @@ def _measures(chance: float, categories: int | None) -> tuple[Measure, ...]:
         raise StatisticsError(f"the chance of a guess must be in [0, 1), not {chance}")
     same_wrong = chance / (1 - chance)
     measures = [mean_measure(name, "answers") for name in _ALIKE]
-    measures += [mean_measure(name, "answers", 0) for name in _PARTS]
-    measures += [
-        Measure("error_consistency_kappa", "answers", 4, _kappa, within=lambda s: _by_accuracy(s, 1.0)),
-        Measure("agreement_from_accuracy", "answers", 4, _chance, 0, lambda s: _by_accuracy(s, same_wrong)),
-        Measure("agreement_beyond_accuracy", "answers", 4, _beyond, within=lambda s: _by_accuracy(s, same_wrong)),
-    ]
+    measures += [mean_measure(name, "answers", 0, has_floor=False) for name in _PARTS]
+    consistency = Measure("error_consistency_kappa", "answers", 6, _kappa, within=lambda s: _by_accuracy(s, 1.0))
+    expected = Measure(
+        "agreement_from_accuracy", "answers", 6, _chance, 0, lambda s: _by_accuracy(s, same_wrong), has_floor=False
+    )
+    measures += [consistency, expected, replace(expected, name="agreement_beyond_accuracy", score=_beyond, direction=1)]
     if categories is not None:
         measures.append(Measure("cohen_kappa", "answers", 2 + 2 * categories, _kappa, within=_by_answers))
     return tuple(measures)
@@ -177,17 +177,18 @@ def _contributions(
     ]
     found = [column for condition in conditions for column in (condition, condition & same)]
     found += [column for part in parts for column in (every, part)]
-    found += [every, teacher_right == student_right, teacher_right, student_right]
-    found += [every, same, teacher_right, student_right] * 2
+    found += [every, teacher_right == student_right, teacher_right, student_right, ~teacher_right, ~student_right]
+    wrong = [(teacher != _UNPARSED) & ~teacher_right, (student != _UNPARSED) & ~student_right]
+    found += [every, same, teacher_right, student_right, *wrong] * 2
     if kappa:
         found += [every, same, *(teacher == c for c in categories), *(student == c for c in categories)]
     return np.stack(found, axis=1).astype(np.float64)
 
 
 def _by_accuracy(sums: Values, same_wrong: float) -> Values:
-    """``(n, observed, expected)`` from ``(n, observed, teacher right, student right)``, for independent models."""
-    n, observed, teacher, student = np.moveaxis(sums, -1, 0)
-    expected = ratio(teacher * student + same_wrong * (n - teacher) * (n - student), n)
+    """``(n, observed, expected of independent models)`` from n, observed, and the right and the wrong ones of both."""
+    n, observed, teacher, student, teacher_wrong, student_wrong = np.moveaxis(sums, -1, 0)
+    expected = ratio(teacher * student + same_wrong * teacher_wrong * student_wrong, n)
     return np.stack([n, observed, np.nan_to_num(expected)], axis=-1)
 
 

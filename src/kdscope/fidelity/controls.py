@@ -61,10 +61,11 @@ def floor(measures: Sequence[Measure], shuffles: Sequence[Sequence[Values]]) -> 
 
     Args:
         measures: the measure as it is on each task.
-        shuffles: for each task the sums of its columns in each shuffle; a task without shuffles leaves no floor.
+        shuffles: for each task the sums of its columns in each shuffle; where a task has none, or the measure says
+            nothing between different items, there is no floor.
     """
     repeats = min((len(task) for task in shuffles), default=0)
-    if repeats == 0:
+    if repeats == 0 or not measures[0].has_floor:
         return Floor(math.nan, math.nan)
     within = [
         np.stack([measure.within(sums) for sums in task[:repeats]])

@@ -10,7 +10,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from kdscope.errors import StatisticsError
-from kdscope.fidelity.common_words import WordOrder, rouge_words, shared_in_order, word_order
+from kdscope.fidelity.common_words import rouge_words, shared_in_order, word_order
 from kdscope.fidelity.measures import Measure, Order, Pairing, Values, mean_measure, values_of
 from kdscope.fidelity.ngrams import NgramCounts, TokenTexts, count_ngrams, shared_ngrams
 from kdscope.fidelity.overlap_scores import BLEU_ORDER, CHRF_ORDER, bleu_score, chrf_score
@@ -46,12 +46,12 @@ class PreparedTexts:
     Attributes:
         words: n-grams of words, one entry per order.
         characters: n-grams of characters, one entry per order.
-        word_orders: the words of each text in order, for ROUGE-L.
+        in_order: the words of each text in order, as ROUGE counts words.
     """
 
     words: tuple[NgramCounts, ...]
     characters: tuple[NgramCounts, ...]
-    word_orders: tuple[WordOrder, ...]
+    in_order: tuple[list[str], ...]
 
 
 def trace_bleu(student_texts: Sequence[str], teacher_texts: Sequence[str]) -> TraceBleu:
@@ -97,7 +97,7 @@ def prepare_texts(models: Sequence[Sequence[str]]) -> list[PreparedTexts]:
     """Cut the texts of several models, so that any two of them can be paired."""
     words = _ngrams([_word_texts(texts) for texts in _tokenized(models)], BLEU_ORDER)
     characters = _ngrams(_character_texts(models), CHRF_ORDER)
-    orders = [tuple(word_order(rouge_words(text)) for text in texts) for texts in models]
+    orders = [tuple(rouge_words(text) for text in texts) for texts in models]
     return [PreparedTexts(*parts) for parts in zip(words, characters, orders, strict=True)]
 
 
@@ -109,13 +109,14 @@ def pair_traces(teacher: PreparedTexts, student: PreparedTexts) -> Pairing:
     Raises:
         StatisticsError: There are no texts, or their numbers differ.
     """
-    n, others = len(teacher.word_orders), len(student.word_orders)
+    n, others = len(teacher.in_order), len(student.in_order)
     if n == 0 or n != others:
         raise StatisticsError(f"trace overlap needs as many student as teacher texts: {others}, {n}")
+    word_orders = [word_order(words) for words in teacher.in_order]
 
     def contributions(order: Order) -> Values:
         every, bleu = np.ones((n, 1)), _bleu_statistics(teacher.words, student.words, order)
-        rouge = [shared_in_order(t, student.word_orders[i]) for t, i in zip(teacher.word_orders, order, strict=True)]
+        rouge = [shared_in_order(t, student.in_order[i]) for t, i in zip(word_orders, order, strict=True)]
         sentences = bleu_score(np.hstack([every, bleu]), effective_order=True)
         characters = _chrf_statistics(teacher.characters, student.characters, order)
         parts = [bleu, sentences[:, np.newaxis], characters, np.array(rouge)[:, np.newaxis]]

@@ -12,6 +12,7 @@ import pandas as pd
 from kdscope.report.fidelity_figures import decomposition_figure, paradox_figure
 from kdscope.report.formatting import fixed, p_equals, percent, points, with_interval
 from kdscope.report.panels import Figure, by_model, named, padded, pooled, reference_line, select, with_method_style
+from kdscope.report.plane import plane_figure
 from kdscope.report.schema import AVERAGES
 from kdscope.report.style import (
     BLUE,
@@ -48,6 +49,7 @@ def main_figures(tables: ReportTables, scoring: str) -> list[Figure]:
     return [
         gain_figure(tables, scoring),
         accuracy_figure(tables, scoring),
+        plane_figure(tables, scoring),
         paradox_figure(tables, scoring),
         decomposition_figure(tables),
         rates_figure(tables, scoring),

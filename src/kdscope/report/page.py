@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from kdscope.report.cautions import cautions, failures
 from kdscope.report.contamination import clean_view, contamination_caution, contamination_view
+from kdscope.report.fidelity_views import fidelity_view, probes_view
 from kdscope.report.figures import main_figures, other_scoring_figures
 from kdscope.report.learning import learning_view
 from kdscope.report.panels import Figure
@@ -25,7 +26,6 @@ from kdscope.report.views import (
     View,
     accuracy_view,
     cells_view,
-    fidelity_view,
     gains_view,
     grid_tests_view,
     models_view,
@@ -141,7 +141,13 @@ def paragraphs(text: str) -> list[str]:
 
 
 def _views(tables: ReportTables, scoring: str) -> list[View]:
-    return [accuracy_view(tables, scoring), gains_view(tables, scoring), fidelity_view(tables), grid_tests_view(tables)]
+    views = [
+        accuracy_view(tables, scoring),
+        gains_view(tables, scoring),
+        fidelity_view(tables),
+        grid_tests_view(tables),
+    ]
+    return [*views, probes_view(tables)] if len(tables.probes) else views
 
 
 def _drawn(figure: Figure) -> ShownFigure:

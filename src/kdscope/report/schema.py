@@ -156,10 +156,24 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _CELL,
                 _text("teacher_cell", required=True),
                 _TASK,
+                Column("family", "text", optional=True),
                 _text("measure", required=True),
                 _number("value"),
+                *(Column(name, "number", optional=True) for name in ("low", "high")),
                 _count("items"),
                 _number("floor"),
+                *(
+                    Column(name, "number", optional=True)
+                    for name in (
+                        "floor_spread",
+                        "control",
+                        "ceiling",
+                        "normalised",
+                        "normalised_low",
+                        "normalised_high",
+                    )
+                ),
+                Column("reason", "text", optional=True),
             ),
             key=("cell", "teacher_cell", "task", "measure"),
         ),
@@ -188,6 +202,18 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _number("validation_loss"),
             ),
             key=("cell", "step"),
+        ),
+        "probes": Schema(
+            (
+                _CELL,
+                _TASK,
+                _text("measure", required=True),
+                _share("value"),
+                _share("low"),
+                _share("high"),
+                _count("items", required=True),
+            ),
+            key=("cell", "task", "measure"),
         ),
         "contamination": Schema(
             (

@@ -28,8 +28,8 @@ _DTYPES: Mapping[str, Any] = MappingProxyType(
 class ReportTables:
     """The tables of `SCHEMAS`, one pandas frame each; a frame without rows may also come without columns.
 
-    The last two may be left out: `contamination` counts the items that training sets hold, `clean` has the results with
-    and without them.
+    The last three may be left out: `probes` has what models answer from other traces, `contamination` counts the items
+    that training sets hold, `clean` has the results with and without them.
 
     Rows of `cells` keep the order they are given in (the study's order); the other tables follow the order of their
     cells, and otherwise keep their own. Columns come out in the schema's order with the schema's types; optional
@@ -46,6 +46,7 @@ class ReportTables:
     fidelity: pd.DataFrame
     tests: pd.DataFrame
     training: pd.DataFrame
+    probes: pd.DataFrame = field(default_factory=pd.DataFrame)
     contamination: pd.DataFrame = field(default_factory=pd.DataFrame)
     clean: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -56,7 +57,8 @@ class ReportTables:
         position = {cell: row for row, cell in enumerate(self.cells["cell"])}
         for name in TABLE_NAMES[1:]:
             frame = getattr(self, name)
-            for column in {"cell", "control", "teacher_cell"} & set(frame.columns):
+            text = {column.name for column in SCHEMAS[name].columns if column.kind == "text"}
+            for column in {"cell", "control", "teacher_cell"} & text:
                 _check_known(frame, name, column, position)
             if "cell" in frame.columns:
                 order = frame["cell"].map(position).astype("int64").sort_values(kind="stable").index

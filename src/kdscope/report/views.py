@@ -13,7 +13,7 @@ from kdscope.report.figures import task_names
 from kdscope.report.formatting import MISSING, is_missing, percent, points, with_interval
 from kdscope.report.labels import name_cells
 from kdscope.report.panels import named, pooled, select
-from kdscope.report.schema import AVERAGES, POOLS, SCORE_MEASURES, SHARE_MEASURES
+from kdscope.report.schema import AVERAGES, POOLS
 from kdscope.report.tables import ReportTables, records
 
 _GAIN = ("gain", "low", "high")
@@ -194,38 +194,6 @@ def _gain_entries(
 
 def _gain_entry(row: Mapping[str, Any]) -> Entry:
     return Entry(with_interval(*(points(row[column]) for column in _GAIN)), _sort(row["gain"]))
-
-
-def fidelity_view(tables: ReportTables) -> View:
-    """One row per student and teacher, one column per measure, over all items."""
-    rows = named(tables, pooled(tables.fidelity))
-    measures = list(dict.fromkeys(rows["measure"]))
-    body = []
-    for (cell, teacher), part in rows.groupby(["cell", "teacher_cell"], sort=False):
-        by = _by(part, "measure")
-        entries = [_fidelity_entry(m, by[m]) if m in by else Entry(MISSING) for m in measures]
-        body.append((Entry(str(cell)), Entry(str(teacher)), *entries))
-    return View(
-        key="fidelity-table",
-        title="Fidelity to the teacher, all items together",
-        how_to_read="Shares in percent, BLEU and chrF from 0 to 100, kappa at most 1. “Floor” is the value when "
-        "answers are paired with those to other items. What counts is the distance to the SFT control of the "
-        "same student.",
-        csv="fidelity",
-        empty="No student has been compared with a teacher.",
-        head=("cell", "teacher", *(measure.replace("_", " ") for measure in measures)),
-        rows=tuple(body),
-    )
-
-
-def _fidelity_entry(measure: str, row: Mapping[str, Any]) -> Entry:
-    def show(value: float) -> str:
-        if measure in SHARE_MEASURES:
-            return percent(value)
-        return formatting.fixed(value, 1 if measure in SCORE_MEASURES else 2)
-
-    floor = "" if is_missing(row["floor"]) else f" (floor {show(row['floor'])})"
-    return Entry(show(row["value"]) + floor, _sort(row["value"]))
 
 
 def grid_tests_view(tables: ReportTables) -> View:

@@ -11,9 +11,11 @@
 9. `cache_expectation`  recording + a frozen student head -> all that forward KL needs, a vector a token
 10. `distil_student`   student + method (+ teacher, as `signal.py` decides) -> trained student; `sft` is the control
 11. `evaluate_model`  any model + one task -> one record per item
-12. `compare_pair`    student's records + teacher's records -> fidelity
-13. `analyse_study`   everything measured -> tidy tables
-14. `write_report`    tables -> page
+12. `compare_distributions`  teacher + student + the same texts -> how alike they read them, how sure they are
+13. `probe_reasoning`  any model + traces cut short, wrong or its teacher's -> what it then answers
+14. `compare_pair`    all of that of a student and a teacher, with control and ceiling -> fidelity
+15. `analyse_study`   everything measured -> tidy tables
+16. `write_report`    tables -> page
 
 A version goes up when a stage's code changes what it writes: its outputs, and all that follow from them, are made anew.
 """
@@ -40,6 +42,8 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
         "cache_expectation": 1,
         "distil_student": 2,
         "evaluate_model": 3,
+        "compare_distributions": 1,
+        "probe_reasoning": 1,
         "compare_pair": 2,
         "analyse_study": 3,
         "write_report": 3,

@@ -9,12 +9,16 @@ from typing import Any
 import pandas as pd
 
 from kdscope.evaluation.clean import clean_table, without_items
+from kdscope.evaluation.probe_table import probe_table
+from kdscope.evaluation.probes import ProbeRow
 from kdscope.evaluation.records import Record, read_records
+from kdscope.evaluation.row_files import read_row_file
 from kdscope.evaluation.tables import accuracy_table, gains_table, published_tests_table
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
 from kdscope.report.tables import ReportTables, save_tables
 from kdscope.stages.audit_contamination import read_audit
+from kdscope.stages.controls import controls_of
 from kdscope.stages.notes import collect_notes
 from kdscope.stages.own_tasks import registry_of
 
@@ -29,7 +33,7 @@ def run(context: StageContext) -> None:
     answered = {label: tasks for label, tasks in records.items() if tasks}
     done = {label for label, tasks in records.items() if len(tasks) == len(settings["tasks"])}
     cells = pd.DataFrame([_cell(context, number, arm, arm["label"] in done) for number, arm in enumerate(arms)])
-    controls = _controls(arms, answered)
+    controls = controls_of([arm for arm in arms if arm["label"] in answered])
     audit = read_audit(context.inputs["audit"])
     conclusive = without_items(answered, audit.items) if settings["exclude_contaminated"] else answered
     controls = {cell: control for cell, control in controls.items() if {cell, control} <= {*conclusive}}
@@ -41,6 +45,7 @@ def run(context: StageContext) -> None:
         fidelity=_stacked(context, "pair", "fidelity.parquet", arms),
         tests=published_tests_table(accuracy, cells, controls),
         training=_stacked(context, "trained", "training.parquet", arms).drop(columns="cut_mass", errors="ignore"),
+        probes=_probes(context, arms),
         contamination=audit.table(),
         clean=clean_table(answered, controls, audit.items, registry),
     )
@@ -53,17 +58,16 @@ def _records(context: StageContext, number: int, tasks: list[str]) -> dict[str, 
     return {t: read_records(context.inputs[r] / "records.parquet") for t, r in roles.items() if r in context.inputs}
 
 
-def _controls(arms: list[dict[str, Any]], answered: dict[str, Any]) -> dict[str, str]:
-    """For every other student the SFT student of the same base, seed and target tokens, or failing that the first."""
-    students = [arm for arm in arms if arm["role"] == "student" and arm["label"] in answered]
-    sft = [arm for arm in students if arm["method"] == "sft"]
-    controls = {}
-    for arm in students:
-        alike = [c for c in sft if (c["student"], c["seed"]) == (arm["student"], arm["seed"])]
-        alike.sort(key=lambda c: c["prompt_in_loss"] != arm["prompt_in_loss"])
-        if arm["method"] != "sft" and alike:
-            controls[arm["label"]] = str(alike[0]["label"])
-    return controls
+def _probes(context: StageContext, arms: list[dict[str, Any]]) -> pd.DataFrame:
+    """What every model's probes come to, task by task."""
+    frames = [
+        probe_table(read_row_file(ProbeRow, folder / "probes.parquet")).assign(
+            cell=arms[int(role.split("/")[1])]["label"]
+        )
+        for role, folder in context.inputs.items()
+        if role.startswith("probes/")
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _cell(context: StageContext, number: int, arm: dict[str, Any], done: bool) -> dict[str, Any]:

@@ -1,14 +1,19 @@
-"""Does the student answer and reason like the teacher?"""
+"""Does the student answer, reason and doubt like the teacher? With its control, its ceiling and chance beside it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from kdscope.evaluation.clean import without_items
-from kdscope.evaluation.pairs import compare_records
+from kdscope.evaluation.fidelity_items import Sampling
+from kdscope.evaluation.pair_reading import PairReading
+from kdscope.evaluation.pairs import FidelityRow, compare_records
+from kdscope.evaluation.reading_rows import compare_readings
 from kdscope.evaluation.records import Record, read_records
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.audit_contamination import read_audit
@@ -16,14 +21,38 @@ from kdscope.stages.own_tasks import registry_of
 
 
 def run(context: StageContext) -> None:
-    """Write fidelity.parquet."""
+    """Write fidelity.parquet. A task that one of the two has not answered is left out."""
     settings: Any = context.stage.parameters
-
     left_out = read_audit(context.inputs["audit"]).items if "audit" in context.inputs else frozenset()
+    sides = {side: _records(context.inputs, side) for side in ("student", "teacher", "control", "ceiling")}
+    kept = without_items(sides, left_out)
+    both = [task for task in settings["tasks"] if task in kept["student"] and task in kept["teacher"]]
+    student, teacher, control, ceiling = ({t: kept[s][t] for t in both if t in kept[s]} for s in sides)
+    rows: list[FidelityRow] = []
+    if both:
+        rows += compare_records(
+            student,
+            teacher,
+            settings["scoring"],
+            registry=registry_of(settings),
+            control=control,
+            ceiling=ceiling,
+            seed=settings["seed"],
+        )
+    if (read := _reading(context.inputs, "reading")) is not None:
+        clusters = {record.item_id: record.prompt for answered in teacher.values() for record in answered}
+        with_control = _reading(context.inputs, "control_reading")
+        rows += compare_readings(read, with_control, clusters, Sampling(seed=settings["seed"]))
+    columns = [field.name for field in fields(FidelityRow)]
+    frame = pd.DataFrame([asdict(row) for row in rows], columns=columns)
+    frame.to_parquet(context.output / "fidelity.parquet", index=False)
 
-    def records(side: str) -> dict[str, list[Record]]:
-        answered = {t: read_records(context.inputs[f"{side}/{t}"] / "records.parquet") for t in settings["tasks"]}
-        return without_items({side: answered}, left_out)[side]
 
-    rows = compare_records(records("student"), records("teacher"), settings["scoring"], registry=registry_of(settings))
-    pd.DataFrame([asdict(row) for row in rows]).to_parquet(context.output / "fidelity.parquet", index=False)
+def _records(inputs: Mapping[str, Path], side: str) -> dict[str, list[Record]]:
+    found = {role.split("/", 1)[1]: folder for role, folder in inputs.items() if role.startswith(f"{side}/")}
+    return {task: read_records(folder / "records.parquet") for task, folder in found.items()}
+
+
+def _reading(inputs: Mapping[str, Path], role: str) -> PairReading | None:
+    """What two models made of the same texts; None where they were not asked, or speak of other tokens."""
+    return PairReading.load(inputs[role]) if role in inputs else None

@@ -13,7 +13,7 @@ from kdscope.evaluation.records import Record, write_records
 from kdscope.models.batched import generate_all
 from kdscope.models.generate import Completion, Decoding, Generator, HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer
-from kdscope.models.vllm_backend import VllmGenerator
+from kdscope.models.vllm_backend import load_vllm
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.files import model_place, read_prepared_items
 from kdscope.stages.own_tasks import registry_of
@@ -75,7 +75,7 @@ def _generator(context: StageContext) -> tuple[Generator, PreTrainedTokenizerBas
     def load() -> tuple[Generator, PreTrainedTokenizerBase]:
         tokenizer = load_tokenizer(place)
         if backend == "vllm":
-            return VllmGenerator(place, tokenizer, settings["dtype"]), tokenizer
+            return load_vllm(place, settings["dtype"]), tokenizer
         return HuggingFaceGenerator(load_model(place, settings["dtype"], device), tokenizer), tokenizer
 
     return context.resources.get(json.dumps([asdict(place), settings["dtype"], device, backend]), load)

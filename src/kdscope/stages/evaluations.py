@@ -68,7 +68,12 @@ class Evaluations:
         return make_stage("prepare_task", f"items of {name}", parameters, {}, context=place)
 
     def of(
-        self, label: str, source: ModelSource, inputs: Mapping[str, Stage] | None = None, adapter: Path | None = None
+        self,
+        label: str,
+        source: ModelSource,
+        inputs: Mapping[str, Stage] | None = None,
+        adapter: Path | None = None,
+        settings: Evaluation | None = None,
     ) -> dict[str, Stage]:
         """One model on every task.
 
@@ -77,12 +82,14 @@ class Evaluations:
             source: Where it comes from.
             inputs: The stages that pruned or trained it (`base`, `model`), if any did.
             adapter: A folder with an adapter to put on it.
+            settings: How it answers, if not as all others.
 
         Raises:
             ModelError: A file of the model cannot be read.
         """
-        decoding = self.settings.model_dump(mode="json", exclude={"base_models"})
-        if self.settings.sampling_temperature == 0:
+        settings = settings or self.settings
+        decoding = settings.model_dump(mode="json", exclude={"base_models"})
+        if settings.sampling_temperature == 0:
             decoding |= {"top_p": 1.0, "decoding_seeds": [0]}  # greedy decoding knows neither
         parameters: dict[str, JSON] = {
             "model": source_identity(source, self.cache),
@@ -107,7 +114,7 @@ class Evaluations:
                 {"task": task, **parameters, **definitions_of(self.registry, [task])},
                 {"items": self.items(task), **(inputs or {})},
                 context=context,
-                cost=self.sizes.evaluation(self.sizes.of(source), task, self.settings.max_new_tokens),
+                cost=self.sizes.evaluation(self.sizes.of(source), task, settings.max_new_tokens),
             )
             for task in self.tasks.names
         }

@@ -15,7 +15,6 @@ from kdscope.stages import make_stage
 from kdscope.stages.estimate import Sizes
 from kdscope.stages.evaluations import Evaluations
 from kdscope.stages.identity import model_source_place, source_identity
-from kdscope.stages.own_tasks import definitions_of
 from kdscope.stages.parameters import (
     expectation_label,
     method_parameters,
@@ -120,18 +119,29 @@ class StageFactory:
             cost=Cost(disk_bytes=self.sizes.of(student).disk_bytes(4)),
         )
 
-    def adapted(self, teacher: Teacher) -> Stage:
-        """The teacher fine-tuned on the training set, with the first seed: one teacher serves every cell."""
+    def adapted(self, teacher: Teacher, *, again: bool = False) -> Stage:
+        """The teacher fine-tuned on the training set, with the first seed: one teacher serves every cell.
+
+        `again`: the same with a seed that no model of the study has.
+        """
         training = self.study.teacher_training or self.study.training
+        seed = max(self.study.seeds) + 1 if again else self.study.seeds[0]
         parameters = {
             "model": source_identity(teacher, self.cache),
             "prompt_in_loss": all(m.prompt_in_loss for m in self.study.methods),
-            **training_parameters(self.study, training, teacher.tuning, self.study.seeds[0], self.dtype),
+            **training_parameters(self.study, training, teacher.tuning, seed, self.dtype),
         }
         cost = self.sizes.training(self.sizes.of(teacher), teacher.tuning, training)
         context = self._context(training.checkpoint_every_steps, base=model_source_place(teacher))
         inputs = {"data": self.data(teacher)}
-        return make_stage("adapt_teacher", f"adapt {teacher.name}", parameters, inputs, context=context, cost=cost)
+        return make_stage(
+            "adapt_teacher",
+            f"adapt {teacher.name}{' again' if again else ''}",
+            parameters,
+            inputs,
+            context=context,
+            cost=cost,
+        )
 
     def responses(self, teacher: Teacher, condition: str, prompts: Stage | None = None) -> Stage:
         """The teacher's own answers to the prompts of the training set, or to unlabelled ones."""
@@ -219,25 +229,10 @@ class StageFactory:
         context = self._context(training.checkpoint_every_steps, signal=signal, **places)
         return make_stage("distil_student", f"train {cell.label}", parameters, inputs, context=context, cost=cost)
 
-    def evaluations(self, label: str, source: Teacher | Student, trained: Stage | None) -> dict[str, Stage]:
-        """One model on every task; `trained` is None for a model used as it comes."""
+    def made(self, source: Teacher | Student, trained: Stage | None) -> dict[str, Stage]:
+        """The stages that a model comes from, by role; none for a model used as it comes."""
         pruned = self.pruned(source) if isinstance(source, Student) else None
-        inputs = {role: stage for role, stage in (("model", trained), ("base", pruned)) if stage is not None}
-        return self.evaluating.of(label, source, inputs)
-
-    def pair(self, label: str, student: Mapping[str, Stage], teacher: Mapping[str, Stage]) -> Stage:
-        """A student's evaluations beside a teacher's."""
-        sides = (("student", student), ("teacher", teacher))
-        inputs = {f"{side}/{task}": stage for side, evaluations in sides for task, stage in evaluations.items()}
-        names = self.study.tasks.names
-        parameters: dict[str, JSON] = {
-            "tasks": list(names),
-            "scoring": self.study.scoring,
-            **definitions_of(self.registry, names),
-        }
-        if self.study.tasks.exclude_contaminated:
-            inputs["audit"] = self.audit()
-        return make_stage("compare_pair", label, parameters, inputs)
+        return {role: stage for role, stage in (("model", trained), ("base", pruned)) if stage is not None}
 
     def _content_of(self, source: DataSource) -> str:
         return self._once(source_place(source), lambda: content_of(source, self.cache))

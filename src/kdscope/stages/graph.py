@@ -9,12 +9,14 @@ from pathlib import Path
 from kdscope.pipeline.fingerprint import JSON, HashCache
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.stages import make_stage
+from kdscope.stages.controls import controls_of
 from kdscope.stages.estimate import Sizes
 from kdscope.stages.factory import StageFactory
+from kdscope.stages.fidelity import Model, ceiling, pair, probes, reading
 from kdscope.stages.own_tasks import definitions_of
 from kdscope.stages.parameters import teacher_label
 from kdscope.study.grid import Cell, expand_cells
-from kdscope.study.schema import Study, Teacher
+from kdscope.study.schema import Student, Study, Teacher
 from kdscope.tasks import TaskRegistry
 
 
@@ -26,17 +28,25 @@ class Arm:
         label: Unique within the study.
         role: teacher, student or base.
         facts: What the tables say of it (student, teacher, method, ...).
-        trained: The stage that trained it; None for a model used as it came.
-        evaluations: The stage of each task.
+        model: Where it comes from, the stages that made it and those that evaluate it.
         teacher: Label of the teacher arm it learned from, if any.
     """
 
     label: str
     role: str
     facts: Mapping[str, JSON]
-    trained: Stage | None
-    evaluations: Mapping[str, Stage]
+    model: Model
     teacher: str | None = None
+
+    @property
+    def trained(self) -> Stage | None:
+        """The stage that trained it; None for a model used as it came."""
+        return self.model.made.get("model")
+
+    @property
+    def evaluations(self) -> Mapping[str, Stage]:
+        """The stage of each task."""
+        return self.model.evaluations
 
 
 @dataclass(frozen=True)
@@ -91,23 +101,15 @@ def _teacher_arm(factory: StageFactory, teacher: Teacher, condition: str) -> Arm
     adapted = factory.adapted(teacher) if condition == "adapted" else None
     method = "adapt" if adapted is not None else "base"
     facts: dict[str, JSON] = {"teacher": teacher.name, "teacher_condition": condition, "method": method}
-    return Arm(label, "teacher", facts, adapted, factory.evaluations(label, teacher, adapted))
+    return Arm(label, "teacher", facts, _model(factory, label, teacher, adapted))
 
 
 def _base_arms(factory: StageFactory) -> list[Arm]:
     """The untrained students, where the study asks for them."""
     students = factory.study.students if factory.study.evaluation.base_models else ()
-    labels = {student.name: f"{student.name}/base" for student in students}
-    return [
-        Arm(
-            labels[student.name],
-            "base",
-            {"student": student.name, "method": "base"},
-            None,
-            factory.evaluations(labels[student.name], student, None),
-        )
-        for student in students
-    ]
+    facts: list[dict[str, JSON]] = [{"student": student.name, "method": "base"} for student in students]
+    models = [_model(factory, f"{student.name}/base", student, None) for student in students]
+    return [Arm(model.label, "base", own, model) for model, own in zip(models, facts, strict=True)]
 
 
 def _student_arm(factory: StageFactory, cell: Cell) -> Arm:
@@ -125,7 +127,12 @@ def _student_arm(factory: StageFactory, cell: Cell) -> Arm:
         "seed": cell.seed,
     }
     teacher = teacher_label(cell.teacher, str(cell.teacher_condition)) if cell.teacher else None
-    return Arm(cell.label, "student", facts, stage, factory.evaluations(cell.label, cell.student, stage), teacher)
+    return Arm(cell.label, "student", facts, _model(factory, cell.label, cell.student, stage), teacher)
+
+
+def _model(factory: StageFactory, label: str, source: Teacher | Student, trained: Stage | None) -> Model:
+    made = factory.made(source, trained)
+    return Model(label, source, made, factory.evaluating.of(label, source, made))
 
 
 def _analysis(factory: StageFactory, arms: Sequence[Arm], store_root: Path) -> Stage:
@@ -135,10 +142,7 @@ def _analysis(factory: StageFactory, arms: Sequence[Arm], store_root: Path) -> S
         if arm.trained is not None:
             inputs[f"trained/{number}"] = arm.trained
         inputs |= {f"records/{number}/{task}": stage for task, stage in arm.evaluations.items()}
-    for number, arm in enumerate(arms):
-        for other, teacher in _compared_with(arm, arms):
-            label = f"{arm.label} ~ {teacher.label}"
-            inputs[f"pair/{number}/{other}"] = factory.pair(label, arm.evaluations, teacher.evaluations)
+    inputs |= _comparisons(factory, arms)
     stages: dict[str, JSON] = {arm.label: [s.identity for s in _own_stages(arm)] for arm in arms}
     parameters: dict[str, JSON] = {
         "arms": [{"label": arm.label, "role": arm.role, **arm.facts} for arm in arms],
@@ -151,6 +155,27 @@ def _analysis(factory: StageFactory, arms: Sequence[Arm], store_root: Path) -> S
     return make_stage("analyse_study", "analysis", parameters, inputs, tolerates_missing=True, context=context)
 
 
+def _comparisons(factory: StageFactory, arms: Sequence[Arm]) -> dict[str, Stage]:
+    """Every pair's table, and every model's probes."""
+    inputs: dict[str, Stage] = {}
+    controls = controls_of([{"label": arm.label, "role": arm.role, **arm.facts} for arm in arms])
+    by_label = {arm.label: arm.model for arm in arms}
+    for number, arm in enumerate(arms):
+        own = by_label.get(str(arm.teacher))
+        if (probed := probes(factory, arm.model, own)) is not None:
+            inputs[f"probes/{number}"] = probed
+        for other, teacher in _compared_with(arm, arms):
+            control = by_label.get(controls.get(arm.label, ""))
+            others: dict[str, Stage | None] = {
+                f"ceiling/{task}": stage for task, stage in ceiling(factory, teacher.model).items()
+            }
+            others["reading"] = reading(factory, arm.model, teacher.model)
+            if control is not None:
+                others["control_reading"] = reading(factory, control, teacher.model)
+            inputs[f"pair/{number}/{other}"] = pair(factory, arm.model, teacher.model, control, others)
+    return inputs
+
+
 def _compared_with(arm: Arm, arms: Sequence[Arm]) -> list[tuple[int, Arm]]:
     """A distilled student is compared with its teacher; a control with every teacher."""
     if arm.role == "teacher":
@@ -160,4 +185,4 @@ def _compared_with(arm: Arm, arms: Sequence[Arm]) -> list[tuple[int, Arm]]:
 
 def _own_stages(arm: Arm) -> list[Stage]:
     """What has to succeed for a model to be in the tables, in order."""
-    return in_order([*([] if arm.trained is None else [arm.trained]), *arm.evaluations.values()])
+    return in_order([*arm.model.made.values(), *arm.evaluations.values()])

@@ -17,7 +17,17 @@ from kdscope.study.grid import expand_cells
 from kdscope.study.schema import DataSource, LabelledData, Study, Tasks
 from kdscope.tasks import default_registry
 
-_REPORTED = ("kdscope", "torch", "transformers", "peft", "accelerate", "sacrebleu", "rouge-score", "scipy", "statsmodels")
+_REPORTED = (
+    "kdscope",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "sacrebleu",
+    "rouge-score",
+    "scipy",
+    "statsmodels",
+)
 
 
 def run(context: StageContext) -> None:

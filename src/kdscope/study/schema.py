@@ -37,6 +37,7 @@ __all__ = [
     "DIVERGENCE_METHODS",
     "DataSource",
     "Evaluation",
+    "Fidelity",
     "LabelledData",
     "Method",
     "MethodName",
@@ -161,6 +162,24 @@ class Evaluation(Settings):
     """Evaluate the untrained students too."""
 
 
+class Fidelity(Settings):
+    """How like their teachers the students are."""
+
+    ceiling: Literal["resampled", "second_seed", "none"] = "resampled"
+    """What perfect imitation could reach: another run of the teacher against the teacher. resampled: the same teacher,
+    its answers sampled; second_seed: a teacher adapted with another seed (an unadapted one is resampled)."""
+    ceiling_temperature: Positive = 1.0
+    """Sampling temperature of a resampled teacher, where the evaluation itself is greedy."""
+    distribution_items: Annotated[int, Field(ge=0)] = 100
+    """Items of each task that teacher and student both read, token by token; 0 leaves distributions and calibration
+    out. Students with another vocabulary than their teacher have none."""
+    probe_items: Annotated[int, Field(ge=0)] = 0
+    """Items of each task on which reasoning is probed: answered early, from a trace with a mistake, from the teacher's
+    trace. Each costs about as much as ten answers; 0 leaves the probes out."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides which items these are, and the draws of intervals and floors."""
+
+
 class Runtime(Settings):
     """Where and in which precision; 'auto' looks at the machine."""
 
@@ -206,6 +225,7 @@ class Study(Settings):
     read live."""
     teacher_generation: TeacherGeneration = TeacherGeneration()
     evaluation: Evaluation = Evaluation()
+    fidelity: Fidelity = Fidelity()
     runtime: Runtime = Runtime()
 
     _name = field_validator("name")(check_name)

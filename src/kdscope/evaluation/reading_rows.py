@@ -1,0 +1,179 @@
+"""What two models made of the same texts, as rows of the fidelity table: distributions and calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kdscope.evaluation.confidence import ConfidenceRow
+from kdscope.evaluation.fidelity_items import CONTROL, STUDENT, Sampling
+from kdscope.evaluation.items import POOLED
+from kdscope.evaluation.pair_reading import PairReading
+from kdscope.evaluation.pairs import FidelityRow
+from kdscope.evaluation.prefixes import PREFIXES
+from kdscope.fidelity import Estimate, Measure, ResampledSums, estimate, limits, normalise, pair_confidences, resample
+from kdscope.fidelity.bootstrap import select_columns
+from kdscope.fidelity.measures import Values, columns, mean_measure
+from kdscope.seeds import derive_seed
+
+_PERFECT: Mapping[str, float] = {
+    "forward_kl": 0.0,
+    "reverse_kl": 0.0,
+    "jensen_shannon": 0.0,
+    "total_variation": 0.0,
+    "top1_agreement": 1.0,
+    "top5_overlap": 1.0,
+}
+"""What a model gives against itself: the ceiling of these measures needs no second run."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """One task's measures, and the resampled sums of each model's columns."""
+
+    measures: Mapping[str, Measure]
+    sums: Mapping[str, Mapping[str, ResampledSums]]
+    items: Mapping[str, int]
+
+
+def compare_readings(
+    student: PairReading, control: PairReading | None, clusters: Mapping[str, str], sampling: Sampling
+) -> list[FidelityRow]:
+    """Distributions and calibration of a student beside its teacher, on each task and on all items together.
+
+    Distributions are means over the positions of the texts of all items, so that long texts count for what they are;
+    intervals are over items. A control is used on the items that it has read too.
+
+    Args:
+        student: The teacher and the student.
+        control: The same teacher and a student trained without it.
+        clusters: Equal for items that are copies of each other, by item id.
+        sampling: Draws, and their seed.
+    """
+    tasks = list(dict.fromkeys(row.task for row in student.distributions))
+    found = {task: _measured(task, student, control, clusters, sampling) for task in tasks}
+    rows = [row for task, own in found.items() for row in _rows(task, [own])]
+    return rows + (_rows(POOLED, list(found.values())) if len(found) > 1 else [])
+
+
+def _measured(
+    task: str, student: PairReading, control: PairReading | None, clusters: Mapping[str, str], sampling: Sampling
+) -> _Measured:
+    roles = {STUDENT: student} | ({} if control is None else {CONTROL: control})
+    parts = [_distributions(task, roles), *_calibration(task, roles)]
+    measures: dict[str, Measure] = {}
+    sums: dict[str, dict[str, ResampledSums]] = {role: {} for role in roles}
+    items: dict[str, int] = {}
+    for ids, kinds, contributions in parts:
+        seed = derive_seed(sampling.seed, "reading", task)
+        names = [clusters.get(item, item) for item in ids]
+        together = resample(np.hstack(list(contributions.values())), names, sampling.draws, seed)
+        width = sum(kind.width for kind in kinds)
+        for kind, place in zip(kinds, columns(kinds), strict=True):
+            measures[kind.name] = kind
+            items[kind.name] = int(np.count_nonzero(contributions[STUDENT][:, place.start]))
+            for number, role in enumerate(contributions):
+                shifted = slice(place.start + number * width, place.stop + number * width)
+                sums[role][kind.name] = select_columns(together, shifted)
+    return _Measured(measures, sums, items)
+
+
+_Part = tuple[list[str], tuple[Measure, ...], dict[str, Values]]
+
+
+def _distributions(task: str, roles: Mapping[str, PairReading]) -> _Part:
+    """Item ids, measures, and each model's contributions: tokens, and tokens times the mean over them."""
+    tables = {
+        role: {(row.item_id, row.prefix): row for row in reading.distributions if row.task == task}
+        for role, reading in roles.items()
+    }
+    ids = sorted(item for item in {i for i, _ in tables[STUDENT]} if all((item, "gold") in t for t in tables.values()))
+    kinds, found = [], {role: [np.zeros((len(ids), 0))] for role in roles}
+    for prefix in PREFIXES:
+        for name in (*_PERFECT, "nll_gap"):
+            direction: Literal[-1, 0, 1] = 0 if name == "nll_gap" else 1 if _PERFECT[name] else -1
+            kinds.append(mean_measure(f"{name}_{prefix}", "distributions", direction, has_floor=False))
+            for role, table in tables.items():
+                texts = [table.get((item, prefix)) for item in ids]
+                tokens = np.array([0 if text is None else text.tokens for text in texts], np.float64)
+                values = np.array([0.0 if text is None else _value(text, name) for text in texts])
+                found[role].append(np.column_stack([tokens, np.where(tokens > 0, tokens * values, 0.0)]))
+    return ids, tuple(kinds), {role: np.hstack(own) for role, own in found.items()}
+
+
+def _value(text: object, name: str) -> float:
+    if name == "nll_gap":
+        return float(getattr(text, "student_nll") - getattr(text, "teacher_nll"))  # noqa: B009 - one of two kinds of names
+    return float(getattr(text, name))
+
+
+def _calibration(task: str, roles: Mapping[str, PairReading]) -> Iterator[_Part]:
+    """How sure the models are of the answers they wrote, on the items where all of them wrote one."""
+    sure = {role: _confidences(task, reading.confidence) for role, reading in roles.items()}
+    ids = sorted(set.intersection(*(set(side) for own in sure.values() for side in own)))
+    if not ids:
+        return
+    found: dict[str, Values] = {}
+    kinds: tuple[Measure, ...] = ()
+    for role, (teacher, student) in sure.items():
+        columns_of = [[side[item][place] for item in ids] for place in (0, 1) for side in (teacher, student)]
+        pairing = pair_confidences(*columns_of)
+        kinds, found[role] = pairing.measures, pairing.paired()
+    yield ids, kinds, found
+
+
+def _confidences(task: str, rows: Sequence[ConfidenceRow]) -> tuple[dict[str, tuple[float, bool]], ...]:
+    """By item: the confidence in the answer written, and whether that is right; of the teacher, then of the student."""
+    return tuple(
+        {
+            row.item_id: (row.stated_confidence, row.stated_correct)
+            for row in rows
+            if row.task == task
+            and row.model == model
+            and row.stated_correct is not None
+            and not math.isnan(row.stated_confidence)
+        }
+        for model in ("teacher", "student")
+    )
+
+
+def _rows(name: str, tasks: Sequence[_Measured]) -> list[FidelityRow]:
+    names = dict.fromkeys(measure for task in tasks for measure in task.measures)
+    having = {measure: [task for task in tasks if measure in task.measures] for measure in names}
+    return [_row(name, measure, own) for measure, own in having.items() if len(own) > 1 or len(tasks) == 1]
+
+
+def _row(name: str, measure: str, tasks: Sequence[_Measured]) -> FidelityRow:
+    kinds = [task.measures[measure] for task in tasks]
+    own = estimate(kinds, [task.sums[STUDENT][measure] for task in tasks])
+    known = all(measure in task.sums.get(CONTROL, {}) for task in tasks)
+    control = estimate(kinds, [task.sums[CONTROL][measure] for task in tasks]) if known else None
+    perfect = next((value for stem, value in _PERFECT.items() if measure.startswith(f"{stem}_")), None)
+    ceiling = None if perfect is None else _constant(perfect, own)
+    score = normalise(own, control, ceiling, kinds[0].direction)
+    low, high = limits(own)
+    return FidelityRow(
+        task=name,
+        family=kinds[0].family,
+        measure=measure,
+        value=own.value,
+        low=low,
+        high=high,
+        items=sum(task.items[measure] for task in tasks),
+        floor=math.nan,
+        floor_spread=math.nan,
+        control=math.nan if control is None else control.value,
+        ceiling=math.nan if perfect is None else perfect,
+        normalised=score.value,
+        normalised_low=score.low,
+        normalised_high=score.high,
+        reason=score.reason,
+    )
+
+
+def _constant(value: float, like: Estimate) -> Estimate:
+    return Estimate(value, np.full_like(like.draws, value), np.full_like(like.left_out, value))

@@ -1,0 +1,132 @@
+"""Is the student as sure as it is right, and as sure as its teacher?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kdscope.errors import StatisticsError
+from kdscope.fidelity.measures import Measure, Order, Pairing, Values, checked_correct, mean_measure, ratio
+
+BINS = 10
+_SMALLEST = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How well a model's confidences fit its correctness; 0 is best.
+
+    Attributes:
+        ece: expected calibration error, ``sum over bins of share * |mean confidence - accuracy|``, bins of equal width
+            that hold their upper edge (Guo 2017, arXiv 1706.04599, equation 3).
+        brier: mean of ``(confidence - correct)^2`` (Brier 1950).
+        nll: mean of ``-log`` of the probability given to what happened, in nats: the confidence where the answer is
+            right, else one minus it.
+    """
+
+    ece: float
+    brier: float
+    nll: float
+
+
+def calibration(confidences: ArrayLike, correct: ArrayLike, *, bins: int = BINS) -> Calibration:
+    """Measure the calibration of one model.
+
+    Args:
+        confidences: probability the model gives its own answer, shape [n].
+        correct: whether that answer is right, boolean or 0/1, shape [n].
+        bins: number of bins of the calibration error.
+
+    Raises:
+        StatisticsError: There are no items, lengths differ, or a confidence is not within [0, 1].
+
+    Example:
+        >>> found = calibration([0.75, 0.75, 0.25, 0.25], [1, 1, 0, 1])
+        >>> found.ece, found.brier
+        (0.25, 0.1875)
+    """
+    sure, right = _checked(confidences, correct)
+    sums = _bin_columns(sure, right, bins).sum(axis=0)
+    return Calibration(float(_ece(sums, sure.size)), float(_brier(sure, right).mean()), float(_nll(sure, right).mean()))
+
+
+def pair_confidences(
+    teacher: ArrayLike, student: ArrayLike, teacher_correct: ArrayLike, student_correct: ArrayLike, *, bins: int = BINS
+) -> Pairing:
+    """How the student's calibration differs from the teacher's on the same items.
+
+    ``ece``, ``brier`` and ``nll`` are the student's own; ``ece_gap``, ``brier_gap`` and ``nll_gap`` the student's minus
+    the teacher's; ``confidence_distance`` the mean absolute difference of their confidences.
+
+    Args:
+        teacher: the teacher's confidences, shape [n].
+        student: the student's, shape [n].
+        teacher_correct: whether the teacher is right, shape [n].
+        student_correct: whether the student is right, shape [n].
+        bins: number of bins of the calibration error.
+
+    Raises:
+        StatisticsError: as `calibration`, or the two have different numbers of items.
+    """
+    t_sure, t_right = _checked(teacher, teacher_correct)
+    s_sure, s_right = _checked(student, student_correct)
+    if t_sure.size != s_sure.size:
+        raise StatisticsError(f"the two models answered different numbers of items: {t_sure.size}, {s_sure.size}")
+    t_bins, s_bins = _bin_columns(t_sure, t_right, bins), _bin_columns(s_sure, s_right, bins)
+    every = np.ones(t_sure.size)
+
+    def contributions(order: Order) -> Values:
+        found = [every[:, np.newaxis], s_bins[order], every[:, np.newaxis], s_bins[order], t_bins]
+        for loss in (_brier, _nll):
+            own = loss(s_sure, s_right)[order]
+            found += [np.column_stack([every, own, every, own - loss(t_sure, t_right)])]
+        return np.hstack([*found, np.column_stack([every, np.abs(s_sure[order] - t_sure)])])
+
+    return Pairing(t_sure.size, _measures(bins), contributions)
+
+
+def _measures(bins: int) -> tuple[Measure, ...]:
+    width = 3 * bins
+    own: Callable[[Values], Values] = lambda sums: _ece(sums[..., 1:], sums[..., 0])  # noqa: E731
+
+    def gap(sums: Values) -> Values:
+        return _ece(sums[..., 1 : 1 + width], sums[..., 0]) - _ece(sums[..., 1 + width :], sums[..., 0])
+
+    return (
+        Measure("ece", "calibration", 1 + width, own, 0, has_floor=False),
+        Measure("ece_gap", "calibration", 1 + 2 * width, gap, 0, has_floor=False),
+        *(mean_measure(name, "calibration", 0, has_floor=False) for name in ("brier", "brier_gap", "nll", "nll_gap")),
+        mean_measure("confidence_distance", "calibration", -1),
+    )
+
+
+def _checked(confidences: ArrayLike, correct: ArrayLike) -> tuple[Values, NDArray[np.bool_]]:
+    sure, right = np.asarray(confidences, np.float64), checked_correct(correct)
+    if sure.shape != right.shape or not sure.size or not ((sure >= 0) & (sure <= 1)).all():
+        raise StatisticsError("calibration needs a confidence from 0 to 1 and a correctness for each of some items")
+    return sure, right
+
+
+def _bin_columns(sure: Values, right: NDArray[np.bool_], bins: int) -> Values:
+    """For every bin whether an item is in it, its confidence there and its correctness there: [n, 3 bins]."""
+    if bins < 1:
+        raise StatisticsError(f"a calibration error needs at least one bin, not {bins}")
+    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
+    here = place[:, np.newaxis] == np.arange(bins)
+    return np.hstack([here, here * sure[:, np.newaxis], here & right[:, np.newaxis]])
+
+
+def _ece(sums: Values, items: ArrayLike) -> Values:
+    _, sure, right = np.split(sums, 3, axis=-1)
+    return ratio(np.abs(sure - right).sum(axis=-1), items)
+
+
+def _brier(sure: Values, right: NDArray[np.bool_]) -> Values:
+    return (sure - right) ** 2
+
+
+def _nll(sure: Values, right: NDArray[np.bool_]) -> Values:
+    return -np.log(np.maximum(np.where(right, sure, 1 - sure), _SMALLEST))

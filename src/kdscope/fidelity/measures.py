@@ -1,0 +1,153 @@
+"""A measure as sums over items, so that one bootstrap, one floor and one way of pooling serve every measure.
+
+Shapes: n items, k columns of one measure, K columns of several measures, M measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kdscope.errors import StatisticsError
+
+Values = NDArray[np.float64]
+Order = NDArray[np.intp]
+Family = Literal["answers", "traces", "steps", "distributions", "calibration"]
+BOTH_RIGHT = "_both_right"
+
+
+def as_they_are(sums: Values) -> Values:
+    """What most measures do with the sums of a task before the tasks are added."""
+    return sums
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number about paired answers, made from sums of what every item contributes.
+
+    An item contributes `width` numbers, the first of which is 0 where it does not enter the measure. The value is
+    ``score(sum over tasks of within(sum over the task's items))``.
+
+    Attributes:
+        name: its name.
+        family: what it looks at.
+        width: k, how many numbers an item contributes.
+        score: from sums of shape [..., k'] to values of shape [...].
+        direction: 1 where more likeness is larger, -1 where it is smaller, 0 where the value is neither better nor
+            worse, as a part of a composition.
+        within: from the sums of one task [..., k] to what is added over tasks [..., k'].
+    """
+
+    name: str
+    family: Family
+    width: int
+    score: Callable[[Values], Values]
+    direction: Literal[-1, 0, 1] = 1
+    within: Callable[[Values], Values] = as_they_are
+    has_floor: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Two models' answers to the same items of one task, ready to be measured in any pairing.
+
+    Attributes:
+        items: n.
+        measures: what is measured; their columns stand side by side, in this order.
+        contributions: from an order [n] to contributions [n, K]: item i's teacher meets the student's item order[i].
+    """
+
+    items: int
+    measures: tuple[Measure, ...]
+    contributions: Callable[[Order], Values]
+
+    def paired(self) -> Values:
+        """The contributions of items that meet themselves, shape [n, K]."""
+        return self.contributions(np.arange(self.items))
+
+
+def mean_measure(name: str, family: Family, direction: Literal[-1, 0, 1] = 1, *, has_floor: bool = True) -> Measure:
+    """A weighted mean over items: every item contributes ``(weight, weight * value)``."""
+    return Measure(name, family, 2, lambda sums: ratio(sums[..., 1], sums[..., 0]), direction, has_floor=has_floor)
+
+
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Values:
+    """Quotient of arrays; NaN where the denominator is 0."""
+    above, below = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
+    quotient = np.full(below.shape, np.nan)
+    np.divide(above, below, out=quotient, where=below != 0)
+    return quotient
+
+
+def columns(measures: Sequence[Measure]) -> list[slice]:
+    """Where the columns of each measure stand."""
+    ends = np.cumsum([measure.width for measure in measures]).tolist()
+    return [slice(end - measure.width, end) for measure, end in zip(measures, ends, strict=True)]
+
+
+def values_of(pairing: Pairing) -> dict[str, float]:
+    """The value of each measure of one task; NaN where it is undefined."""
+    sums = pairing.paired().sum(axis=0)
+    places = columns(pairing.measures)
+    return {
+        measure.name: float(measure.score(measure.within(sums[place])))
+        for measure, place in zip(pairing.measures, places, strict=True)
+    }
+
+
+def joined(pairings: Sequence[Pairing]) -> Pairing:
+    """Pairings of the same items as one, their measures side by side.
+
+    Raises:
+        StatisticsError: There are none, or their numbers of items differ.
+    """
+    sizes = {pairing.items for pairing in pairings}
+    if len(sizes) != 1:
+        raise StatisticsError(f"measures of the same items have the same number of items, not {sorted(sizes)}")
+    return Pairing(
+        sizes.pop(),
+        tuple(measure for pairing in pairings for measure in pairing.measures),
+        lambda order: np.hstack([pairing.contributions(order) for pairing in pairings]),
+    )
+
+
+def with_both_right(pairing: Pairing, teacher_correct: ArrayLike, student_correct: ArrayLike) -> Pairing:
+    """Each measure twice: on all items, and on those that both have right, its name ending in `BOTH_RIGHT`.
+
+    On the latter, models differ in how they reach the same answer, whatever their accuracies.
+
+    Args:
+        pairing: of n items.
+        teacher_correct: whether the teacher is right, shape [n].
+        student_correct: whether the student is right, shape [n].
+    """
+    teacher_right, student_right = checked_correct(teacher_correct), checked_correct(student_correct)
+
+    def contributions(order: Order) -> Values:
+        values = pairing.contributions(order)
+        return np.hstack([values, values * (teacher_right & student_right[order])[:, np.newaxis]])
+
+    again = tuple(replace(measure, name=measure.name + BOTH_RIGHT) for measure in pairing.measures)
+    return Pairing(pairing.items, pairing.measures + again, contributions)
+
+
+def numbered_clusters(clusters: Sequence[str]) -> Order:
+    """Clusters numbered from 0 in the order of their names, whatever the order of items, shape [n]."""
+    numbers = {name: number for number, name in enumerate(sorted(set(clusters)))}
+    return np.array([numbers[name] for name in clusters], np.intp)
+
+
+def checked_correct(values: ArrayLike) -> NDArray[np.bool_]:
+    """Correctness as booleans.
+
+    Raises:
+        StatisticsError: It is no list, or a value is neither 0 nor 1.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1 or not np.isin(array, (0, 1)).all():
+        raise StatisticsError("correctness must be a list of true or false (or 1 or 0), one per item")
+    return array.astype(np.bool_)

@@ -1,0 +1,116 @@
+"""Fidelity as tables: the measures that say most, each with what it must be read against; and the probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdscope.report import formatting
+from kdscope.report.formatting import MISSING, is_missing, percent, with_interval
+from kdscope.report.panels import named, pooled
+from kdscope.report.schema import SCORE_MEASURES, SHARE_MEASURES
+from kdscope.report.tables import ReportTables, records
+from kdscope.report.views import Entry, View
+
+SHOWN = (
+    "agreement",
+    "agreement_beyond_accuracy",
+    "error_inheritance",
+    "same_wrong_given_both_wrong",
+    "error_consistency_kappa",
+    "bleu",
+    "bleu_both_right",
+    "value_f1",
+    "operator_similarity",
+    "shape_f1",
+    "top1_agreement_gold",
+    "forward_kl_gold",
+    "forward_kl_student",
+    "ece_gap",
+)
+"""The measures of the page; the file has all of them, task by task."""
+
+
+def fidelity_view(tables: ReportTables) -> View:
+    """One row per student, teacher and measure, over all items."""
+    rows = named(tables, pooled(tables.fidelity))
+    rows = rows[rows["measure"].isin(SHOWN) & rows["value"].notna()]
+    return View(
+        key="fidelity-table",
+        title="Fidelity to the teacher, all items together",
+        how_to_read="Shares in percent, BLEU from 0 to 100, divergences in nats. Floor: student answers paired with "
+        "those to other items. SFT: the control of the same student against the same teacher. Ceiling: another run of "
+        "the teacher against itself. Normalised: 0 is the control, 1 the ceiling. In brackets 95% intervals over "
+        "items.",
+        csv="fidelity",
+        empty="No student has been compared with a teacher.",
+        head=("cell", "teacher", "measure", "value", "floor", "SFT", "ceiling", "normalised"),
+        rows=tuple(_row(row) for row in records(rows)),
+    )
+
+
+def probes_view(tables: ReportTables) -> View:
+    """One row per model, one column per probe, over all items."""
+    rows = named(tables, pooled(tables.probes))
+    measures = list(dict.fromkeys(rows["measure"]))
+    body = []
+    for cell, part in rows.groupby("cell", sort=False):
+        by = {row["measure"]: row for row in records(part)}
+        body.append((Entry(str(cell)), *(_share(by[name]) if name in by else Entry(MISSING) for name in measures)))
+    return View(
+        key="probes-table",
+        title="Reasoning probed, percent",
+        how_to_read="Early answer: how much the final answer depends on the trace (area over the curve of agreement "
+        "as more of it is seen). Mistake changed: a wrong number in the trace changed the answer; no mistake is what "
+        "changes without it. Finish: the model goes on from its own or its teacher's trace, cut. In brackets 95% "
+        "intervals over items.",
+        csv="probes",
+        empty="No reasoning was probed.",
+        head=("cell", *(name.replace("_", " ") for name in measures)),
+        rows=tuple(body),
+    )
+
+
+def _row(row: Mapping[str, Any]) -> tuple[Entry, ...]:
+    measure = str(row["measure"])
+
+    def show(value: float) -> str:
+        if measure in SHARE_MEASURES or measure in _PERCENT:
+            return percent(value)
+        return formatting.fixed(value, 1 if measure.startswith(SCORE_MEASURES) else 2)
+
+    def entry(column: str) -> Entry:
+        value = row[column]
+        return Entry(MISSING) if is_missing(value) else Entry(show(value), repr(float(value)))
+
+    value, normalised = row["value"], row["normalised"]
+    shown = (
+        with_interval(show(value), show(row["low"]), show(row["high"])) if not is_missing(row["low"]) else show(value)
+    )
+    score = Entry(MISSING)
+    if not is_missing(normalised):
+        limits = (formatting.fixed(row[name], 2) for name in ("normalised", "normalised_low", "normalised_high"))
+        score = Entry(with_interval(*limits), repr(float(normalised)))
+    name = Entry(measure.replace("_", " "))
+    return (
+        Entry(row["cell"]),
+        Entry(row["teacher_cell"]),
+        name,
+        Entry(shown, repr(float(value))),
+        *(entry(column) for column in ("floor", "control", "ceiling")),
+        score,
+    )
+
+
+def _share(row: Mapping[str, Any]) -> Entry:
+    return Entry(with_interval(*(percent(row[name]) for name in ("value", "low", "high"))), repr(float(row["value"])))
+
+
+_PERCENT = (
+    "top1_agreement_gold",
+    "value_f1",
+    "operator_similarity",
+    "shape_f1",
+    "ece_gap",
+    "agreement_beyond_accuracy",
+)
