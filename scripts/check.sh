@@ -14,4 +14,4 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-python -m pytest "$@"
+python -m pytest -n auto --maxprocesses 4 "$@"

@@ -37,5 +37,5 @@ def test_a_commit_needs_no_hub() -> None:
 
 @pytest.mark.parametrize("answer", [ConnectionError("no network\nand more"), ValueError("bad name"), None, "main"])
 def test_what_the_hub_does_not_know_is_told(answer: Any) -> None:
-    with pytest.raises(ModelError, match="no network$|bad name$|names no commit of a/b"):
+    with pytest.raises(ModelError, match=r"(no network|bad name)$|names no commit of a/b"):
         resolve_revision("a/b", None, Answers(answer))
