@@ -264,3 +264,21 @@ def test_completions_made_elsewhere(tmp_path: Path) -> None:
     found = by_measure(compare_records(*models, "robust"))
     assert (found["agreement"].value, found["only_student_right"].value) == (0.5, 0.5)
     assert found["value_f1"].value == 0.0, "a trace without steps beside one with steps"
+
+
+def test_models_that_use_different_answers_do_not_move_each_others_columns() -> None:
+    """The control names a choice that neither student nor teacher ever does; each is measured as if it were alone."""
+    golds = ["true", "false", "true", "false"] * 5
+    teacher = answered("boolq", ["true"] * 20, golds)
+    student = answered("boolq", ["true"] * 18 + [None] * 2, golds)
+    control = answered("boolq", golds, golds)
+    together = {
+        row.measure: row
+        for row in compare_records(
+            {"boolq": student}, {"boolq": teacher}, "robust", control={"boolq": control}, draws=20
+        )
+    }
+    alone = {row.measure: row for row in compare_records({"boolq": control}, {"boolq": teacher}, "robust", draws=20)}
+    assert len(together) > 10
+    for measure, row in together.items():
+        assert row.control == pytest.approx(alone[measure].value, nan_ok=True), measure

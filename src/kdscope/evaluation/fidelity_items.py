@@ -18,6 +18,7 @@ from kdscope.fidelity import (
     Measure,
     Pairing,
     ResampledSums,
+    count_answers,
     encode_answers,
     joined,
     pair_answers,
@@ -94,7 +95,9 @@ def measure_task(
         check_same_items(task.name, records, teacher)
     runs = {"teacher": _runs(teacher), **{role: _runs(records) for role, records in others.items()}}
     readings = _read(task, runs, scoring)
-    pairings = {role: _pairings(task, readings["teacher"], readings[role]) for role in others}
+    # One number for all models: their columns are resampled side by side.
+    different = count_answers([reading.answers for own in readings.values() for reading in own])
+    pairings = {role: _pairings(task, readings["teacher"], readings[role], different) for role in others}
     found = {role: _mean([pairing.paired() for pairing in own]) for role, own in pairings.items()}
     clusters = [record.prompt or record.item_hash for record in runs["teacher"][0]]
     seed = derive_seed(sampling.seed, "fidelity", task.name)
@@ -171,24 +174,26 @@ def _answer_key(record: Record, scoring: str, task: Task) -> str | None:
     return str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"
 
 
-def _pairings(task: Task, teacher: Sequence[_Reading], other: Sequence[_Reading]) -> list[Pairing]:
+def _pairings(task: Task, teacher: Sequence[_Reading], other: Sequence[_Reading], different: int) -> list[Pairing]:
     """One pairing for every decoding seed."""
     if len(teacher) != len(other) and 1 not in (len(teacher), len(other)):
         raise DataError(
             f"{task.name} is answered with {len(other)} and with {len(teacher)} decoding seeds, which do not pair"
         )
     number = max(len(teacher), len(other))
-    return [_pair(task, teacher[i % len(teacher)], other[i % len(other)]) for i in range(number)]
+    return [_pair(task, teacher[i % len(teacher)], other[i % len(other)], different) for i in range(number)]
 
 
-def _pair(task: Task, teacher: _Reading, other: _Reading) -> Pairing:
+def _pair(task: Task, teacher: _Reading, other: _Reading, different: int) -> Pairing:
     """Every family that the task's answers allow; free text has words only, and is neither right nor wrong."""
     traces = pair_traces(teacher.texts, other.texts)
     if task.answer_kind == "text":
         return traces
     right = (teacher.right, other.right)
     few = task.answer_kind != "number"
-    answers = pair_answers(teacher.answers, other.answers, *right, chance=task.chance, kappa=few)
+    answers = pair_answers(
+        teacher.answers, other.answers, *right, chance=task.chance, categories=different if few else None
+    )
     reasoning = traces if few else joined([traces, pair_steps(teacher.steps, other.steps)])
     return joined([answers, with_both_right(reasoning, *right)])
 

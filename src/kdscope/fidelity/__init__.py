@@ -1,6 +1,6 @@
 """How alike student and teacher are: their answers, their traces, their steps, and what chance alone would give."""
 
-from kdscope.fidelity.agreement import AnswerFidelity, answer_fidelity, encode_answers, pair_answers
+from kdscope.fidelity.agreement import AnswerFidelity, answer_fidelity, count_answers, encode_answers, pair_answers
 from kdscope.fidelity.bootstrap import Estimate, ResampledSums, estimate, limits, resample
 from kdscope.fidelity.calibration import Calibration, calibration, pair_confidences
 from kdscope.fidelity.controls import Floor, floor, shuffled_orders
@@ -27,6 +27,7 @@ __all__ = [
     "TraceBleu",
     "answer_fidelity",
     "calibration",
+    "count_answers",
     "encode_answers",
     "estimate",
     "floor",

@@ -93,7 +93,8 @@ def answer_fidelity(
         (1.0, 0.5)
     """
     teacher, student = encode_answers([teacher_values, student_values])
-    pairing = pair_answers(teacher, student, teacher_correct, student_correct, chance=chance, kappa=True)
+    categories = count_answers([teacher, student])
+    pairing = pair_answers(teacher, student, teacher_correct, student_correct, chance=chance, categories=categories)
     found = values_of(pairing)
     return AnswerFidelity(pairing.items, **{f.name: found[f.name] for f in fields(AnswerFidelity) if f.name in found})
 
@@ -104,6 +105,11 @@ def encode_answers(models: Sequence[Answers]) -> list[NDArray[np.int64]]:
     return [np.array([numbers.setdefault(a, len(numbers) - 1) for a in answers], np.int64) for answers in models]
 
 
+def count_answers(models: Sequence[NDArray[np.int64]]) -> int:
+    """How many different answers there are in those that `encode_answers` encoded together."""
+    return 1 + max((int(answers.max()) for answers in models if answers.size), default=_UNPARSED)
+
+
 def pair_answers(
     teacher: NDArray[np.int64],
     student: NDArray[np.int64],
@@ -111,7 +117,7 @@ def pair_answers(
     student_correct: ArrayLike,
     *,
     chance: float = 0.0,
-    kappa: bool = False,
+    categories: int | None = None,
 ) -> Pairing:
     """The answer measures of two models on the items of one task, as named in `AnswerFidelity`.
 
@@ -121,7 +127,8 @@ def pair_answers(
         teacher_correct: whether the teacher is right, shape [n].
         student_correct: whether the student is right, shape [n].
         chance: accuracy of a uniform guess, ``1 / options``; 0 for free answers.
-        kappa: with Cohen's kappa, for tasks of few possible answers.
+        categories: with Cohen's kappa, for tasks of few possible answers: how many different answers `encode_answers`
+            has numbered. Pairings that are resampled together need the same number, whatever answers each has.
 
     Raises:
         StatisticsError: as `answer_fidelity`, or the chance is not within [0, 1).
@@ -130,13 +137,11 @@ def pair_answers(
     lengths = (len(teacher), len(student), teacher_right.size, student_right.size)
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise StatisticsError(f"answers and correctness of both models must have one length above 0, not {lengths}")
-    categories = np.unique(np.concatenate([teacher, student])) if kappa else np.empty(0, np.int64)
-    categories = categories[categories != _UNPARSED]
 
     def contributions(order: Order) -> Values:
-        return _contributions(teacher, student[order], teacher_right, student_right[order], categories, kappa)
+        return _contributions(teacher, student[order], teacher_right, student_right[order], categories)
 
-    return Pairing(lengths[0], _measures(chance, len(categories) if kappa else None), contributions)
+    return Pairing(lengths[0], _measures(chance, categories), contributions)
 
 
 def _measures(chance: float, categories: int | None) -> tuple[Measure, ...]:
@@ -160,8 +165,7 @@ def _contributions(
     student: NDArray[np.int64],
     teacher_right: NDArray[np.bool_],
     student_right: NDArray[np.bool_],
-    categories: NDArray[np.int64],
-    kappa: bool,
+    categories: int | None,
 ) -> Values:
     """One row per item, columns in the order of `_measures`."""
     same = (teacher == student) & (teacher != _UNPARSED)
@@ -180,8 +184,8 @@ def _contributions(
     found += [every, teacher_right == student_right, teacher_right, student_right, ~teacher_right, ~student_right]
     wrong = [(teacher != _UNPARSED) & ~teacher_right, (student != _UNPARSED) & ~student_right]
     found += [every, same, teacher_right, student_right, *wrong] * 2
-    if kappa:
-        found += [every, same, *(teacher == c for c in categories), *(student == c for c in categories)]
+    if categories is not None:
+        found += [every, same, *(teacher == c for c in range(categories)), *(student == c for c in range(categories))]
     return np.stack(found, axis=1).astype(np.float64)
 
 
