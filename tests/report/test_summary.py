@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from kdscope.report.cautions import cautions
 from kdscope.report.summary import fidelity_pairs, summary_sentences
 
-from .builders import cell_row, empty_tables
+from .builders import build_tables, cell_row, empty_tables
 
 NAN = float("nan")
 
@@ -224,3 +226,17 @@ def test_an_established_gain_is_told_although_a_larger_one_is_not():
     assert text.startswith("s: gkd beat SFT, +4.0 points")
     assert "Also above SFT: akl, +3.0 points" in text
     assert "no method" not in text
+
+
+def test_likeness_is_told_between_control_and_ceiling():
+    tables = build_tables()
+    known = tables.fidelity.assign(normalised=np.nan, normalised_low=np.nan)
+    agreement = (known["measure"] == "agreement") & (known["task"] == "pooled") & ~known["cell"].str.contains("sft")
+    values = np.linspace(-0.1, 0.5, int(agreement.sum()))
+    known.loc[agreement, "normalised"] = values
+    known.loc[agreement, "normalised_low"] = values - 0.2
+    sentences = summary_sentences(replace(tables, fidelity=known), "robust")
+    (told,) = [sentence for sentence in sentences if "another run of their teacher" in sentence]
+    assert "lay between \u22120.10 and 0.50" in told
+    assert f"for {int((values > 0.2).sum())} of them" in told
+    assert not any("another run" in sentence for sentence in summary_sentences(tables, "robust"))

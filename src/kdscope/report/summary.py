@@ -149,7 +149,23 @@ def _fidelity(tables: ReportTables) -> list[str]:
                 f"{fixed(pairs['control'].mean())}{unit} for their SFT controls "
                 f"(higher in {higher} of {plural(len(pairs), 'pair')})"
             )
-    return [f"{'. '.join(parts)}. These are means without an interval: a description, not a test."] if parts else []
+    told = [f"{'. '.join(parts)}. These are means without an interval: a description, not a test."] if parts else []
+    return [*told, *_likeness(tables)]
+
+
+def _likeness(tables: ReportTables) -> list[str]:
+    """Where agreement lies between control and ceiling, and for how many students that is more than nothing."""
+    rows = select(pooled(tables.fidelity), measure="agreement")
+    rows = rows[rows["normalised"].notna()]
+    if rows.empty:
+        return []
+    low, high = fixed(float(rows["normalised"].min()), 2), fixed(float(rows["normalised"].max()), 2)
+    alike = int((rows["normalised_low"] > 0).sum())
+    lay = f"was {low}" if low == high else f"lay between {low} and {high}"
+    return [
+        f"From their SFT control (0) to another run of their teacher (1), the agreement of "
+        f"{plural(len(rows), 'distilled cell')} {lay}; for {alike} of them the whole 95% interval is above 0."
+    ]
 
 
 def fidelity_pairs(tables: ReportTables, measure: str) -> pd.DataFrame:
