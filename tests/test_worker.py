@@ -26,8 +26,9 @@ TRAINED = ["train cut/forward_kl-T1/big/s0", "train cut/sft/s0"]
 
 
 def rewrite(folder: Path, **runtime: Any) -> Path:
-    """A study of 18 stages, most of which can run beside another one."""
-    return write_study(folder, methods=["sft", "forward_kl"], runtime={"device": "cpu", **runtime})
+    """A study of 19 stages, most of which can run beside another one."""
+    fidelity = {"ceiling": "none", "distribution_items": 0}
+    return write_study(folder, methods=["sft", "forward_kl"], fidelity=fidelity, runtime={"device": "cpu", **runtime})
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def alone(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
     shutil.copytree(models, folder)
     rewrite(folder, threads=1)
     with start(folder) as process:
-        assert count(read(process)) == {"executed": 18, "reused": 0, "failed": 0, "blocked": 0}
+        assert count(read(process)) == {"executed": 19, "reused": 0, "failed": 0, "blocked": 0}
     return tables(folder)
 
 
@@ -122,8 +123,8 @@ def test_two_workers_make_the_same_tables_and_the_second_run_starts_none(
     with start(world) as process:
         events = read(process)
     assert tables(world) == alone
-    assert count(events) == {"executed": 18, "reused": 0, "failed": 0, "blocked": 0}
-    assert len(set(told(events, "finished"))) == len(told(events, "finished")) == 18
+    assert count(events) == {"executed": 19, "reused": 0, "failed": 0, "blocked": 0}
+    assert len(set(told(events, "finished"))) == len(told(events, "finished")) == 19
     assert told(events, "reused") == told(events, "waiting") == []
     order = [(event["event"], event["label"]) for event in events if event["event"] in ("started", "finished")]
     at_work = [sum(1 if name == "started" else -1 for name, _ in order[:end]) for end in range(len(order))]
@@ -132,7 +133,7 @@ def test_two_workers_make_the_same_tables_and_the_second_run_starts_none(
     monkeypatch.setattr(Crew, "give", None)
     began = time.monotonic()
     result = api.run_study(Path("study.yaml"))
-    assert (result.run.executed, len(result.run.reused)) == ([], 18)
+    assert (result.run.executed, len(result.run.reused)) == ([], 19)
     assert time.monotonic() - began < 5
 
 

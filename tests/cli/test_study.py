@@ -95,10 +95,10 @@ def test_plan_as_text_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch, ca
     study = write_study(folder)
     code, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store")
     assert code == 0
-    assert "32 of 32 stages will run" in out
+    assert "39 of 39 stages will run" in out
     _, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store", "--json")
     stages = json.loads(out)
-    assert len(stages) == 32
+    assert len(stages) == 39
     assert {stage["state"] for stage in stages} == {"will run"}
     assert stages[-1]["kind"] == "write_report"
 

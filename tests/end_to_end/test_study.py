@@ -29,8 +29,8 @@ def test_a_study_leaves_tables_that_agree_with_its_records(finished: World) -> N
     assert set(tables["cells"]["method"]) == {"adapt", "sft", "seqkd", "forward_kl", "gkd"}
     assert (tables["cells"]["state"] == "done").all()
     files = sorted((finished.folder / ".kdscope/stages/evaluate_model").glob("*/records.parquet"))
-    assert len(files) == 12  # a teacher and five students, two tasks each
-    assert sum(len(read_records(file)) for file in files) == 12 * 6
+    assert len(files) == 14  # a teacher, the same sampled, and five students, two tasks each
+    assert sum(len(read_records(file)) for file in files) == 14 * 6
     one = tables["accuracy"].query("cell == 'cut/sft/s0' and task == 'AddSub' and scoring == 'robust'").iloc[0]
     manifests = [json.loads((f.parent / "manifest.json").read_text()) for f in files]
     record_file = files[[m["label"] for m in manifests].index("AddSub: cut/sft/s0")]
@@ -50,7 +50,7 @@ def test_the_second_run_executes_nothing(finished: World) -> None:
     began = time.monotonic()
     result = finished.run()[-1]
     assert (result["executed"], result["failed"]) == (0, 0)
-    assert result["reused"] == 31
+    assert result["reused"] == 39
     assert time.monotonic() - began < 5
 
 
@@ -61,6 +61,7 @@ def test_changing_one_temperature_reruns_what_depends_on_it(finished: World) -> 
         "train cut/forward_kl-T3/big/s0",
         "AddSub: cut/forward_kl-T3/big/s0",
         "SVAMP: cut/forward_kl-T3/big/s0",
+        "cut/forward_kl-T3/big/s0 reads with teacher/big",
         "cut/forward_kl-T3/big/s0 ~ teacher/big",
         "analysis",
         "report",
@@ -96,7 +97,7 @@ def test_a_run_killed_at_any_instant_ends_in_the_same_tables(
     assert _start_and_kill(world, random.Random(instant).uniform(0, 13)), "the kill came too late"
     result = world.run()[-1]
     assert result["failed"] == 0
-    print(f"killed after {31 - result['executed']} of 31 stages")
+    print(f"killed after {39 - result['executed']} of 39 stages")
     assert world.tables() == expected_tables
 
 
@@ -126,7 +127,7 @@ def test_two_processes_share_the_work(world: World, expected_tables: dict[str, b
     assert [process.returncode for process in processes] == [0, 0], outputs
     done = [labels([json.loads(line) for line in out.splitlines()], "finished") for out, _ in outputs]
     assert sorted(done[0] + done[1]) == sorted(set(done[0]) | set(done[1])), "a stage was done twice"
-    assert len(done[0]) + len(done[1]) == 31
+    assert len(done[0]) + len(done[1]) == 39
     assert world.tables() == expected_tables
 
 
@@ -155,7 +156,7 @@ def test_planning_is_fast_and_loads_no_torch(world: World) -> None:
     began = time.monotonic()
     done = world.call("plan", "study.yaml")
     assert done.returncode == 0
-    assert "31 of 31 stages will run" in done.stdout
+    assert "39 of 39 stages will run" in done.stdout
     assert time.monotonic() - began < 5
     assert not (world.folder / ".kdscope/stages").exists() or not list((world.folder / ".kdscope/stages").iterdir())
 

@@ -1,0 +1,74 @@
+"""What is shared between a gain and its baseline: hand-worked corrections, and errors that make relations of nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.inter_rater import cohens_kappa
+
+from kdscope.errors import StatisticsError
+from kdscope.statistics.coupling import chance_corrected, corrected_slope, instrument_slope
+
+
+def test_blomqvists_slope_by_hand():
+    baseline, outcome = np.array([40.0, 50.0, 60.0, 70.0]), np.array([46.0, 54.0, 65.0, 73.0])
+    naive = stats.linregress(baseline, outcome - baseline)
+    k = 25.0 / baseline.var(ddof=1)
+    found = corrected_slope(baseline, outcome, 25.0)
+    assert found.value == pytest.approx((naive.slope + k) / (1 - k))
+    assert found.stderr == pytest.approx(naive.stderr / (1 - k))
+    # An analysis of covariance of the outcome has the same slope plus 1.
+    assert stats.linregress(baseline, outcome).slope == pytest.approx(naive.slope + 1)
+
+
+def test_of_many_students_the_correction_finds_the_truth_and_the_naive_slope_does_not():
+    generator = np.random.default_rng(5)
+    true = generator.normal(60, 6, 20_000)
+    baseline = true + generator.normal(0, 3, true.size)
+    outcome = true - 0.1 * (true - 60) + generator.normal(0, 3, true.size)
+    assert stats.linregress(baseline, outcome - baseline).slope < -0.25
+    assert corrected_slope(baseline, outcome, 9.0).value == pytest.approx(-0.1, abs=0.02)
+
+
+def test_halves_of_items_find_the_truth_without_knowing_the_error():
+    generator = np.random.default_rng(6)
+    true = generator.normal(60, 6, 20_000)
+    first, second, outcome = (true + generator.normal(0, 3, true.size) for _ in range(3))
+    assert instrument_slope(first, second, outcome - 0.1 * (true - 60)).value == pytest.approx(-0.1, abs=0.02)
+
+
+def test_halves_are_two_stage_least_squares():
+    first, second, outcome = np.array([1.0, 2, 4, 7]), np.array([2.0, 1, 5, 8]), np.array([3.0, 3, 4, 9])
+    expected = np.cov(second, outcome - first)[0, 1] / np.cov(second, first)[0, 1]
+    assert instrument_slope(first, second, outcome).value == pytest.approx(expected)
+
+
+def test_baselines_that_are_noise_answer_nothing():
+    assert math.isnan(corrected_slope([50.0, 51.0, 52.0], [60.0, 61.0, 59.0], 4.0).value)
+    assert math.isnan(instrument_slope([1.0, 2, 3], [3.0, 2, 1], [1.0, 2, 4]).value)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=30))
+def test_with_one_wrong_answer_it_is_cohens_kappa(answers):
+    first, second = np.array(answers).T
+    assume(np.unique(first).size == 2 or np.unique(second).size == 2)
+    found = chance_corrected((first == second).mean(), first.mean(), second.mean(), same_wrong=1.0)
+    table = [[np.sum((first == a) & (second == b)) for b in (0, 1)] for a in (0, 1)]
+    assert float(found) == pytest.approx(cohens_kappa(table, return_results=False), abs=1e-12)
+
+
+def test_free_answers_agree_by_chance_only_where_both_are_right():
+    assert chance_corrected([0.42, 1.0], [0.6, 0.6], [0.7, 0.7]) == pytest.approx([0.0, 1.0])
+    assert math.isnan(float(chance_corrected(1.0, 1.0, 1.0)))
+
+
+def test_bad_values_are_refused():
+    with pytest.raises(StatisticsError, match="fractions"):
+        chance_corrected(55.0, 0.5, 0.5)
+    with pytest.raises(StatisticsError, match="variance"):
+        corrected_slope([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], -1.0)

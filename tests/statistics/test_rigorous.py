@@ -1,0 +1,199 @@
+"""The rigorous protocol on a table worked by hand, on the published tables, and on what cannot be answered."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.formula.api import ols
+
+from kdscope.errors import StatisticsError
+from kdscope.statistics.multiplicity import benjamini_yekutieli, holm
+from kdscope.statistics.published import load_published
+from kdscope.statistics.results import RigorousResult
+from kdscope.statistics.rigorous import rigorous_protocol
+from kdscope.statistics.tables import results_table
+
+PROMISED = ["protocol", "domain", "hypothesis", "group", "task", "test", "statistic", "p_value", "n"]
+STUDENTS = {"S-0.5B": ["T-3B", "T-7B"], "S-1B": ["T-3B", "T-7B"], "S-2B": ["T-7B"], "S-4B": ["T-3B", "T-7B"]}
+CONTROL = {"S-0.5B": 40.0, "S-1B": 48.0, "S-2B": 57.0, "S-4B": 69.0, "T-3B": 71.0, "T-7B": 80.0}
+
+
+def small_table(tasks=("gsm8k", "SVAMP"), temperatures=(1.0, 2.0)):
+    generator, rows = np.random.default_rng(11), []
+    for task in tasks:
+        for student, value in CONTROL.items():
+            rows.append((student, "", "sft", math.nan, task, value + generator.normal()))
+        rows += [
+            (student, teacher, method, temperature, task, CONTROL[student] + 3 + 2 * generator.normal() - temperature)
+            for student, teachers in STUDENTS.items()
+            for teacher in teachers
+            for method in ("forward_kl", "reverse_kl", "gkd")
+            for temperature in temperatures
+        ]
+    frame = pd.DataFrame(rows, columns=["student", "teacher", "method", "temperature", "task", "value"])
+    return results_table(frame, unit="percent").table
+
+
+@pytest.fixture(scope="module")
+def table():
+    return small_table()
+
+
+@pytest.fixture(scope="module")
+def found(table):
+    return rigorous_protocol(table)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return rigorous_protocol(load_published())
+
+
+def one(frame, hypothesis, group="all", task="Average", **where):
+    rows = frame[(frame["hypothesis"] == hypothesis) & (frame["group"] == group) & (frame["task"] == task)]
+    for name, value in where.items():
+        rows = rows[rows[name] == value]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def cells_at_one(table):
+    """Mean over tasks of every cell at temperature 1, and of every control."""
+    mean = table[table["task"] != "Average"].groupby(
+        ["student", "teacher", "method", "family", "temperature"], dropna=False
+    )["value"].mean().reset_index()  # fmt: skip
+    control = mean[mean["method"] == "sft"].set_index("student")["value"]
+    return mean[mean["temperature"] == 1.0], control
+
+
+def test_the_columns_are_those_promised(found):
+    assert found.columns[:9].tolist() == PROMISED
+    assert set(found.columns) == set(RigorousResult.__slots__)
+    assert set(found["protocol"]) == {"rigorous"}
+
+
+def test_students_are_the_units_of_the_mean_gain(table, found):
+    cells, control = cells_at_one(table)
+    gains = [cells.loc[cells["student"] == s, "value"].mean() - control[s] for s in STUDENTS]
+    expected, row = stats.ttest_1samp(gains, 0), one(found, "H1", role="exploratory")
+    limits = expected.confidence_interval()
+    assert (row["statistic"], row["p_value"]) == pytest.approx((expected.statistic, expected.pvalue))
+    assert (row["low"], row["high"]) == pytest.approx((limits.low, limits.high))
+    assert row["n"] == 4
+
+
+def test_the_primary_question_is_a_contrast_against_pooled_run_noise(table, found):
+    cells, control = cells_at_one(table)
+    variance = ols("value ~ C(student) + C(family)", cells).fit().mse_resid
+    df = len(cells) - 4 - 3 + 1
+    for student, teachers in STUDENTS.items():
+        row, m = one(found, "H1-student", student), 3 * len(teachers)
+        gain = cells.loc[cells["student"] == student, "value"].mean() - control[student]
+        statistic = gain / math.sqrt(variance * (1 + 1 / m))
+        assert (row["estimate"], row["statistic"]) == pytest.approx((gain, statistic))
+        assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(statistic), df))
+        assert "one SFT run" in row["note"]
+
+
+def test_size_is_related_over_students(table, found):
+    cells, control = cells_at_one(table)
+    gains = [cells.loc[cells["student"] == s, "value"].mean() - control[s] for s in STUDENTS]
+    expected = stats.linregress(np.log2([0.5, 1, 2, 4]), gains)
+    row = one(found, "H3")
+    assert (row["estimate"], row["p_value"]) == pytest.approx((expected.slope, expected.pvalue))
+    assert row["per"] == "doubling of size"
+
+
+def test_only_the_primary_question_is_confirmatory_and_families_are_adjusted_together(published):
+    confirmatory = published[published["role"] == "confirmatory"]
+    assert set(confirmatory["hypothesis"]) == {"H1-student"}
+    assert len(confirmatory) == 12
+    assert confirmatory["p_adjusted"].to_numpy() == pytest.approx(holm(confirmatory["p_value"]))
+    screen = published[
+        published["hypothesis"].isin(["H2", "H3", "H3.2", "H4", "H5"])
+        & (published["role"] == "exploratory")
+        & (published["domain"] == "math")
+    ]
+    assert screen["p_adjusted"].to_numpy() == pytest.approx(benjamini_yekutieli(screen["p_value"]))
+    assert len(screen) == 5
+
+
+def test_other_temperatures_do_not_enter(table, found):
+    kept = ["H1-student", "H1-grid", "H1-anova", "equivalence", "H2", "H3", "H3.2", "largest_gain"]
+    other = rigorous_protocol(_scaled(table, 2.0, 99.0))
+    drop = {"p_adjusted"}  # families hold the tests of temperatures as well
+    columns = [name for name in found if name not in drop]
+    first, second = (f.loc[f["hypothesis"].isin(kept), columns].reset_index(drop=True) for f in (found, other))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def _scaled(table, temperature, value):
+    """The table with every value at one temperature replaced."""
+    changed = table.copy()
+    changed.loc[changed["temperature"] == temperature, "value"] = value
+    return changed
+
+
+def test_runs_below_guessing_are_warned_of(published):
+    notes = published[(published["hypothesis"] == "H1-student") & (published["domain"] == "commonsense")]["note"]
+    assert notes.str.contains("below the").all()
+    assert not published[(published["hypothesis"] == "H1-student") & (published["domain"] == "math")][
+        "note"
+    ].str.contains("guessing").any()
+
+
+def test_three_teachers_are_called_few(published):
+    row = one(published, "H2", domain="math")
+    assert (row["n"], row["unit"]) == (3, "teachers")
+    assert "3 teachers" in row["note"]
+
+
+def test_the_largest_gain_is_that_of_the_table_at_temperature_one(published):
+    table = load_published()
+    rows = table[(table["metric"] == "accuracy") & (table["domain"] == "math") & (table["task"] != "Average")]
+    control = rows[rows["method"] == "sft"].set_index(["student", "task"])["value"]
+    runs = rows[(rows["temperature"] == 1.0) & (rows["teacher_condition"] == "adapted")]
+    gains = [v - control[s, t] for s, t, v in zip(runs["student"], runs["task"], runs["value"], strict=True)]
+    row = published[(published["hypothesis"] == "largest_gain") & (published["domain"] == "math")].iloc[0]
+    assert row["estimate"] == pytest.approx(max(gains))
+    assert row["n"] == len(gains)
+
+
+def test_a_table_of_one_student_answers_what_it_can():
+    table = small_table()
+    alone = table[table["student"].isin(["S-0.5B", "T-3B", "T-7B"])]
+    found = rigorous_protocol(alone)
+    assert math.isnan(one(found, "H1", role="exploratory")["p_value"])
+    assert math.isnan(one(found, "H3")["p_value"])
+    assert math.isfinite(one(found, "H1-student", "S-0.5B")["p_value"])
+
+
+def test_one_task_has_no_average():
+    found = rigorous_protocol(small_table(tasks=("gsm8k",)))
+    assert set(found["task"]) == {"gsm8k"}
+    assert "H1-grid" not in set(found["hypothesis"])
+
+
+def test_seeds_are_runs():
+    once = small_table()
+    twice = pd.concat([once.assign(seed="0"), once.assign(seed="1", value=once["value"] + 0.5)])
+    first, second = rigorous_protocol(once), rigorous_protocol(twice)
+    row, repeated = one(first, "H1-student", "S-2B"), one(second, "H1-student", "S-2B")
+    assert repeated["n"] == 2 * row["n"]
+    assert repeated["estimate"] == pytest.approx(row["estimate"])
+    assert "one SFT run" not in repeated["note"]
+
+
+def test_bad_tables_are_refused(table):
+    with pytest.raises(StatisticsError, match="student"):
+        rigorous_protocol(table.drop(columns="student"))
+    with pytest.raises(StatisticsError, match="one study"):
+        rigorous_protocol(pd.concat([table, table.assign(study="other")]))
+    with pytest.raises(StatisticsError, match="margin"):
+        rigorous_protocol(table, margin=0.0)
+    with pytest.raises(StatisticsError, match="distilled"):
+        rigorous_protocol(table[table["method"] == "sft"])
