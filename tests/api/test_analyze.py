@@ -25,7 +25,7 @@ Qwen-3B,gkd,1,sums,63
 
 
 def test_the_published_study(tmp_path: Path) -> None:
-    found = analyze_table(published="ramesh2025", out=tmp_path)
+    found = analyze_table(published="ramesh2025", protocol="published", out=tmp_path)
     h1 = found.statistics.set_index(["domain", "hypothesis", "group", "task"]).loc["math", "H1", "all", "Average"]
     # As the paper's mathematics notebook prints it.
     assert (round(h1["statistic"], 3), h1["n"]) == (8.465, 33)
@@ -38,7 +38,7 @@ def test_the_published_study(tmp_path: Path) -> None:
 
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text(OWN)
-    found = analyze_table(tmp_path / "mine.csv", out=tmp_path / "out")
+    found = analyze_table(tmp_path / "mine.csv", protocol="published", out=tmp_path / "out")
     h1 = found.statistics.set_index(["hypothesis", "group", "task"]).loc["H1"]
     assert h1.loc[("SeqKD", "sums"), "n"] == 2  # the better temperature of each student: 47 - 40 and 61 - 60
     gains = pd.Series([7.0, 1.0])
@@ -59,13 +59,33 @@ def test_what_cannot_be_analysed(tmp_path: Path) -> None:
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, out, _ = call(monkeypatch, capsys, "analyze", "--published", "ramesh2025", "--out", tmp_path)
+    published = ("analyze", "--published", "ramesh2025", "--protocol", "published")
+    code, out, _ = call(monkeypatch, capsys, *published, "--out", tmp_path)
     assert code == 0
     assert "a peak task-specific gain of 22%" in out
     assert f"written: {tmp_path / 'statistics.csv'}" in out
-    code, out, _ = call(monkeypatch, capsys, "analyze", "--published", "ramesh2025", "--json")
+    code, out, _ = call(monkeypatch, capsys, *published, "--json")
     assert len(json.loads(out)["statistics"]) == 167 + 185
     (tmp_path / "mine.csv").write_text(OWN)
     code, _, err = call(monkeypatch, capsys, "analyze", tmp_path / "mine.csv", "--unit", "points")
     assert code == 2
     assert "--unit is auto, percent or fraction" in err
+    code, _, err = call(monkeypatch, capsys, "analyze", tmp_path / "mine.csv", "--protocol", "strict")
+    assert code == 2
+    assert "--protocol is rigorous or published" in err
+
+
+def test_rigorous_is_the_default_and_speaks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, _ = call(monkeypatch, capsys, "analyze", "--published", "ramesh2025", "--out", tmp_path)
+    assert code == 0
+    primary = out.split("The primary question")[1].split("Exploratory")[0]
+    assert "Distillation gained 6.6 points over SFT on Qwen2.5-0.5B (math)" in primary
+    assert "could not have seen less than" in primary
+    statistics = pd.read_csv(tmp_path / "statistics.csv")
+    first = ["protocol", "domain", "hypothesis", "group", "task", "test", "statistic", "p_value", "n"]
+    assert list(statistics.columns[:9]) == first
+    assert set(statistics["domain"]) == {"math", "commonsense"}
+    # One question is asked for an answer, of each student in each domain.
+    assert set(statistics.loc[statistics["role"] == "confirmatory", "hypothesis"]) == {"H1-student"}

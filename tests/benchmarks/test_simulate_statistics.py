@@ -37,13 +37,12 @@ def test_what_is_simulated_is_what_the_protocols_do(load):
     grids, simulated = load("null_grids"), load("simulated_tests")
     grid = grids.make_grid(np.random.default_rng(3), grids.Truth(gain=2.0, student_gain_sd=1.0))
     table = as_table(grids, grid)
-    found = rigorous_protocol(table).set_index(["hypothesis", "group", "task"])["p_value"]
+    rows = rigorous_protocol(table)
+    found = rows[rows["role"] != "sensitivity"].set_index(["hypothesis", "group", "task"])["p_value"]
     for student, estimate in zip(STUDENTS, simulated.student_estimates(grid), strict=True):
         assert found["H1-student", student, "Average"] == pytest.approx(estimate.p_value)
     mean = simulated.mean_over_units(simulated.gains_of(grid))
-    assert mean.p_value in found["H1", "all", "Average"].to_numpy().round(15) or np.isclose(
-        found["H1", "all", "Average"], mean.p_value
-    ).any()
+    assert found["H1", "all", "Average"] == pytest.approx(mean.p_value)
     published = published_protocol(table).set_index(["hypothesis", "group", "task"])["p_value"]
     assert published["H1", "all", "Average"] == pytest.approx(simulated.published_h1(grid))
 
@@ -59,7 +58,7 @@ def test_the_layout_is_the_published_one(load):
 @pytest.mark.parametrize("scenario", ["nothing", "heterogeneous", "items_without_gain", "several_seeds"])
 def test_no_rate_is_far_from_nominal(load, scenario):
     program = load("simulate_statistics")
-    rates = program.simulate(scenario, 60)
+    rates = program.simulate(scenario, 200)
     assert rates
     assert all(rate.holds for rate in rates), [rate for rate in rates if not rate.holds]
 
@@ -75,8 +74,9 @@ def test_the_program_prints_and_writes_a_table(load, tmp_path, capsys):
     program = load("simulate_statistics")
     program.main(["--simulations", "5", "--only", "teachers_differ,effect_sizes", "--out", str(tmp_path / "t.md")])
     written = (tmp_path / "t.md").read_text()
-    assert written.strip() in capsys.readouterr().out
-    assert "| Effect sizes | Hedges g, interval | coverage |" in written
+    row = "| Effect sizes | Hedges g, interval | coverage |"
+    assert row in written
+    assert row in capsys.readouterr().out
 
 
 def test_a_rate_that_fails_says_so(load):

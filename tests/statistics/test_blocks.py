@@ -43,7 +43,7 @@ def test_f_is_that_of_two_way_anova():
 
 
 def test_drawn_permutations_are_close_to_all_of_them():
-    values = np.random.default_rng(7).normal(size=(6, 3)) + [0, 0.4, 0.8]
+    values = np.random.default_rng(7).normal(size=(6, 3)) + np.array([0, 0.4, 0.8])
     exact, drawn = blocked_permutation(values)[1], blocked_permutation(values, draws=7000, seed=1)[1]
     assert drawn != exact
     assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 7000))

@@ -1,4 +1,4 @@
-"""What is shared between a gain and its baseline: hand-worked corrections, and errors that make relations of nothing."""
+"""What is shared between a gain and its baseline: hand-worked corrections, and relations that errors alone make."""
 
 from __future__ import annotations
 

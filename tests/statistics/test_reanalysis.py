@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,7 +16,19 @@ from kdscope.statistics.results import RigorousResult
 
 def rows(hypothesis, statistic, p_adjusted, n=6, group="all"):
     result = RigorousResult(
-        "rigorous", "math", hypothesis, group, "Average", "t", statistic, p_adjusted, n, statistic, -1.0, 1.0, p_adjusted
+        "rigorous",
+        "math",
+        hypothesis,
+        group,
+        "Average",
+        "t",
+        statistic,
+        p_adjusted,
+        n,
+        statistic,
+        -1.0,
+        1.0,
+        p_adjusted,
     )
     frame = pd.DataFrame([{name: getattr(result, name) for name in RigorousResult.__slots__}])
     published = pd.DataFrame(
@@ -26,15 +41,15 @@ def rows(hypothesis, statistic, p_adjusted, n=6, group="all"):
     ("hypothesis", "statistic", "p_adjusted", "n", "verdict"),
     [
         ("H1", 3.0, 0.01, 6, "holds"),
-        ("H1", 3.0, 0.2, 6, "does not hold"),
-        ("H1", -3.0, 0.01, 6, "does not hold"),
+        ("H1", 3.0, 0.2, 6, "not shown"),
+        ("H1", -3.0, 0.01, 6, "contradicted"),
         ("H1", 3.0, 0.2, 3, "cannot be told"),
         ("H1", math.nan, math.nan, 6, "cannot be told"),
         ("H3", -3.0, 0.01, 6, "holds"),
-        ("H3", 3.0, 0.01, 6, "does not hold"),
+        ("H3", 3.0, 0.01, 6, "contradicted"),
         ("H2", 1.0, 0.9, 6, "cannot be told"),
-        ("H2", 5.0, 0.01, 6, "does not hold"),
-        ("H1-anova", 9.0, 0.01, 6, "does not hold"),
+        ("H2", 5.0, 0.01, 6, "contradicted"),
+        ("H1-anova", 9.0, 0.01, 6, "contradicted"),
     ],
 )
 def test_verdicts(hypothesis, statistic, p_adjusted, n, verdict):
@@ -43,8 +58,21 @@ def test_verdicts(hypothesis, statistic, p_adjusted, n, verdict):
     assert found["published_p"].tolist() == [0.001]
 
 
+def test_what_adjustment_takes_away_is_said():
+    published, rigorous = rows("H1", 3.0, 0.2)
+    assert reanalyse(published, rigorous.assign(p_value=0.02))["verdict"].tolist() == ["only before adjustment"]
+    assert reanalyse(published, rigorous.assign(p_value=0.02, statistic=-3.0))["verdict"].tolist() == ["not shown"]
+
+
 def test_a_row_in_words_has_no_nan():
     published, rigorous = rows("H1", math.nan, math.nan)
     cells = verdict_row(reanalyse(published.iloc[:0], rigorous).to_dict("records")[0])
     assert len(cells) == 8
     assert not any("nan" in cell for cell in cells)
+
+
+def test_the_page_is_what_the_code_gives():
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, str(root / "scripts" / "write_reanalysis.py"), "--check"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -29,7 +29,7 @@ def step_down(table):
 
 
 def test_all_sign_vectors():
-    table = np.random.default_rng(4).normal(size=(8, 3)) + [0.9, 0.3, 0.0]
+    table = np.random.default_rng(4).normal(size=(8, 3)) + np.array([0.9, 0.3, 0.0])
     draws = 40_000
     found, expected = max_t(table, draws=draws, seed=1), step_down(table)
     assert found == pytest.approx(expected, abs=4 * np.sqrt(0.25 / draws) + 1 / draws)

@@ -29,9 +29,11 @@ def test_a_gain_in_words():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"p_adjusted": 0.2}, "within what chance alone produces"),
+        ({"p_adjusted": 0.2}, "which chance alone may produce among this many questions"),
         ({"estimate": -4.1}, "lost 4.1 points"),
         ({"low": -0.04}, "95% CI 0.0 to"),
+        ({"p_adjusted": 0.2, "p_value": 0.2}, "within what chance alone produces"),
+        ({"detectable": 5.0}, "true differences below 5.0 this study finds in less than four of five cases"),
         ({"p_value": math.nan}, "cannot tell"),
         ({"role": "exploratory"}, "Exploratory."),
         ({"note": "Only 3 students."}, "Only 3 students."),
@@ -39,7 +41,10 @@ def test_a_gain_in_words():
         ({"hypothesis": "method", "group": "gkd - reverse_kl"}, "GKD gained 4.1 points over reverse KL"),
         ({"hypothesis": "H3", "per": "doubling of size"}, "goes with the student's size"),
         ({"hypothesis": "H3", "per": "doubling of size", "p_adjusted": 0.3}, "No relation"),
-        ({"hypothesis": "equivalence", "group": "gkd - jsd", "margin": 1.0}, "GKD and JSD are the same within 1 points"),
+        (
+            {"hypothesis": "equivalence", "group": "gkd - jsd", "margin": 1.0},
+            "GKD and JSD are the same within 1 points",
+        ),
         ({"hypothesis": "equivalence", "group": "gkd - jsd", "margin": 1.0, "p_adjusted": 0.3}, "Not shown to be"),
         ({"hypothesis": "H1-anova", "p_adjusted": 0.3}, "No difference between the methods is shown"),
     ],
@@ -68,7 +73,9 @@ def test_every_result_of_the_published_study_has_a_sentence():
         assert "nan" not in said.lower()
 
 
-@pytest.mark.parametrize(("p", "written"), [(0.05, ".05"), (0.0009, "< .001"), (1.0, "1"), (0.9999, "1"), (0.123, ".12")])
+@pytest.mark.parametrize(
+    ("p", "written"), [(0.05, ".05"), (0.0503, ".0503"), (0.0009, "< .001"), (1.0, "1"), (0.9999, "1"), (0.123, ".12")]
+)
 def test_p_values_are_written_as_in_papers(p, written):
     assert format_p(p) == written
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -11,8 +12,11 @@ from kdscope.errors import DataError
 from kdscope.pipeline.files import explained
 from kdscope.statistics.published import PUBLISHED_STUDIES, load_published, published_protocol
 from kdscope.statistics.published_claims import compare_with_abstract, published_claims
+from kdscope.statistics.rigorous import rigorous_protocol
 from kdscope.statistics.table_units import Unit
 from kdscope.statistics.tables import read_results_table
+
+Protocol = Literal["published", "rigorous"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Analysis:
 
     Attributes:
         table: The results, tidy, in percent.
-        statistics: Every test: protocol, domain, hypothesis, group, task, test, statistic, p_value, n.
+        statistics: Every test: protocol, domain, hypothesis, group, task, test, statistic, p_value, n; the rigorous
+            protocol adds estimate, low, high, p_adjusted, note, unit, per, role, detectable and margin.
         claims: The numbers behind claims: domain, claim, subject, task, value, low, high, n, definition.
         abstract: A published study's own words beside its tables; None for any other table.
         warnings: What limits conclusions.
@@ -37,13 +42,20 @@ class Analysis:
 
 
 def analyze_table(
-    path: Path | None = None, *, published: str | None = None, unit: Unit = "auto", out: Path | None = None
+    path: Path | None = None,
+    *,
+    published: str | None = None,
+    protocol: Protocol = "rigorous",
+    unit: Unit = "auto",
+    out: Path | None = None,
 ) -> Analysis:
-    """The published protocol on a table of results.
+    """Statistics of a table of results.
 
     Args:
         path: A tidy table: CSV, TSV or parquet.
         published: A published study that comes with kdscope, instead of a file.
+        protocol: published: the tests of arXiv 2505.15442 as its authors ran them; rigorous: the same questions, asked
+            so that the answers can be relied on.
         unit: Unit of the file's values.
         out: Folder for statistics.csv, claims.csv, table.csv and, for a published study, abstract.csv.
 
@@ -61,7 +73,8 @@ def analyze_table(
         table, warnings = load_published(str(published)), ()
     claims = published_claims(table)
     abstract = None if published is None else compare_with_abstract(claims)
-    found = Analysis(table, published_protocol(table), claims, abstract, tuple(warnings))
+    statistics = published_protocol(table) if protocol == "published" else rigorous_protocol(table)
+    found = Analysis(table, statistics, claims, abstract, tuple(warnings))
     return found if out is None else _written(found, out)
 
 

@@ -20,19 +20,25 @@ def analyze(
     published: Annotated[
         str | None, typer.Option("--published", help="A published study instead: ramesh2025 (arXiv 2505.15442).")
     ] = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="rigorous, or published: the paper's tests as its authors ran them.")
+    ] = "rigorous",
     unit: Annotated[str, typer.Option("--unit", help="Unit of the values: auto, percent or fraction.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for statistics.csv and more.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Analyse a table of results by the published protocol of arXiv 2505.15442: H1 to H5, and the numbers it claims.
+    """Analyse a table of results: what the study can conclude, and the questions H1 to H5 of arXiv 2505.15442.
 
     A table has a row for every student, method and task, with its value; teacher, temperature, seed, domain and metric
     are optional columns. Gains are those over the student's row with method sft.
     """
     from kdscope import api
 
-    choice: Any = _checked_unit(unit)
-    found = api.analyze_table(table, published=published, unit=choice, out=out)
+    choices: Any = {
+        "protocol": _one_of("--protocol", protocol, ("rigorous", "published")),
+        "unit": _one_of("--unit", unit, ("auto", "percent", "fraction")),
+    }
+    found = api.analyze_table(table, published=published, out=out, **choices)
     if as_json:
         tables = {"statistics": found.statistics, "claims": found.claims, "abstract": found.abstract}
         told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items() if t is not None}
@@ -43,17 +49,34 @@ def analyze(
     _print_claims(found.claims)
     if found.abstract is not None:
         _print_abstract(found.abstract)
-    _print_tests(found.statistics)
+    (_print_tests if protocol == "published" else _print_sentences)(found.statistics)
     for file in found.files:
         print(f"written: {file}")
 
 
-def _checked_unit(unit: str) -> str:
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> str:
     from kdscope.errors import DataError
 
-    if unit not in ("auto", "percent", "fraction"):
-        raise DataError(f"--unit is auto, percent or fraction, not {unit!r}")
-    return unit
+    if value not in known:
+        raise DataError(f"{option} is {', '.join(known[:-1])} or {known[-1]}, not {value!r}")
+    return value
+
+
+def _print_sentences(statistics: Any) -> None:
+    """The primary question first; what explores, after it; details are in the file."""
+    from kdscope.statistics.words import sentence
+
+    titles = {
+        "confirmatory": "The primary question: does each student gain over SFT?",
+        "exploratory": "Exploratory: other questions to the same data",
+        "sensitivity": "The same with other choices",
+    }
+    for role, title in titles.items():
+        rows = statistics[statistics["role"] == role].to_dict("records")
+        if rows:
+            print(f"\n{title}")
+        for row in rows:
+            print(f"- {sentence(row)}")
 
 
 def _print_claims(claims: Any) -> None:

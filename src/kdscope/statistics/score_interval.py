@@ -31,6 +31,16 @@ def tango_interval(only_first: float, only_second: float, items: float, confiden
     return -_upper_limit(only_second, only_first, items, z), _upper_limit(only_first, only_second, items, z)
 
 
+def tango_statistic(difference: float, only_first: float, only_second: float, items: float) -> float:
+    """``T(difference)`` of `tango_interval`: the score test of that difference, standard normal in large samples.
+
+    Example:
+        >>> round(tango_statistic(0.0, 9, 3, 32), 4) == round((9 - 3) / math.sqrt(9 + 3), 4)
+        True
+    """
+    return _score(difference, only_first, only_second, items)
+
+
 def _upper_limit(only_first: float, only_second: float, items: float, z: float) -> float:
     """The largest difference at which the score statistic is at least ``-z``; the lower limit is its mirror image."""
     if only_first >= items:

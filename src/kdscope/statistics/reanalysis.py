@@ -1,0 +1,124 @@
+"""What of a published study holds: each of its claims beside the rigorous protocol on the study's own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from kdscope.statistics.words import format_p
+
+HOLDS, BEFORE, NOT_SHOWN = "holds", "only before adjustment", "not shown"
+CONTRADICTED, OPEN = "contradicted", "cannot be told"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One claim of the paper, tested.
+
+    Attributes:
+        claim: what the paper says.
+        domain: domain it is tested in.
+        hypothesis: row of the protocols it stands for.
+        group: its group.
+        published_p: p-value by the paper's own protocol; NaN where it has no test.
+        estimate: in percentage points, or points per unit of a slope.
+        low: lower limit of 95%.
+        high: upper limit.
+        p_value: by the rigorous protocol.
+        p_adjusted: after adjustment.
+        verdict: ``holds``, ``only before adjustment``, ``not shown``, ``contradicted`` or ``cannot be told``.
+    """
+
+    claim: str
+    domain: str
+    hypothesis: str
+    group: str
+    published_p: float
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+    p_adjusted: float
+    verdict: str
+
+
+_CLAIMS = (
+    ("Distillation improves students over fine-tuning", "H1", "all", 1),
+    ("SeqKD (forward KL) improves students", "H1", "SeqKD", 1),
+    ("RevKD (reverse KL) improves students", "H1", "RevKD", 1),
+    ("GKD improves students", "H1", "GKD", 1),
+    ("Methods do not differ", "H1-anova", "all", 0),
+    ("The teacher's performance has little to do with the gain", "H2", "all", 0),
+    ("A teacher that was not trained on the task teaches worse", "unadapted_teacher", "SeqKD", -1),
+    ("Smaller students gain more", "H3", "all", -1),
+    ("Students that are worse under SFT gain more", "H3.2", "all", -1),
+    ("Agreement with the teacher goes with the gain", "H4", "all", 1),
+    ("Fidelity to the teacher's reasoning is not aligned with the gain", "H5", "all", 0),
+    ("Smoother logits (temperature 2 for 1) help SeqKD", "temperature", "SeqKD at 2 instead of 1", 1),
+    ("Smoother logits (temperature 2 for 1) help RevKD", "temperature", "RevKD at 2 instead of 1", 1),
+)
+"""What is claimed, by which test, of whom, and in which direction (0: that there is no effect)."""
+
+
+def reanalyse(published: pd.DataFrame, rigorous: pd.DataFrame) -> pd.DataFrame:
+    """Claim by claim, both protocols' results on the average over tasks.
+
+    A claim of an effect holds where the adjusted p-value is at most .05 in the direction claimed, and is contradicted
+    where it is in the other one. Otherwise it holds only before adjustment, is not shown, or cannot be told where there
+    is no test or there are fewer than five units. A claim of *no* effect is contradicted where there is one; that none
+    is found proves nothing, so that otherwise it cannot be told.
+
+    Args:
+        published: of `published_protocol`.
+        rigorous: of `rigorous_protocol`.
+
+    Returns:
+        Columns are the attributes of `Verdict`.
+    """
+    rows = [asdict(verdict) for verdict in _verdicts(published, rigorous)]
+    return pd.DataFrame(rows, columns=list(Verdict.__slots__))
+
+
+def _verdicts(published: pd.DataFrame, rigorous: pd.DataFrame) -> Iterator[Verdict]:
+    main = rigorous[rigorous["role"].isin(["confirmatory", "exploratory"])]
+    for claim, hypothesis, group, direction in _CLAIMS:
+        rows = main[(main["hypothesis"] == hypothesis) & (main["group"] == group)]
+        for row in rows.to_dict("records"):
+            yield Verdict(
+                *(claim, row["domain"], hypothesis, group, _published_p(published, row)),
+                *(row["estimate"], row["low"], row["high"], row["p_value"], row["p_adjusted"]),
+                verdict=_verdict(row, direction),
+            )
+
+
+def _published_p(published: pd.DataFrame, row: dict[Any, Any]) -> float:
+    same = published[
+        (published["domain"] == row["domain"])
+        & (published["hypothesis"] == row["hypothesis"])
+        & (published["group"] == row["group"])
+        & (published["task"] == "Average")
+    ]
+    return float(same["p_value"].iloc[0]) if len(same) else float("nan")
+
+
+def _verdict(row: dict[Any, Any], direction: int) -> str:
+    as_claimed = direction * row["statistic"] > 0
+    if row["p_adjusted"] <= 0.05:
+        return HOLDS if as_claimed else CONTRADICTED
+    if direction and as_claimed and row["p_value"] <= 0.05:
+        return BEFORE
+    return NOT_SHOWN if direction and row["n"] >= 5 and row["p_value"] == row["p_value"] else OPEN
+
+
+def verdict_row(verdict: dict[str, object]) -> list[str]:
+    """A verdict as cells of a table: claim, published p, estimate, interval, p, adjusted p, verdict."""
+    numbers = [verdict[name] for name in ("published_p", "estimate", "low", "high", "p_value", "p_adjusted")]
+    published, estimate, low, high, p_value, adjusted = (float(str(number)) for number in numbers)
+    interval = "-" if low != low else f"{low:.2f} to {high:.2f}"
+    shown = ["-" if p != p else format_p(p) for p in (published, p_value, adjusted)]
+    told = "-" if estimate != estimate else f"{estimate:+.2f}"
+    claim, outcome = str(verdict["claim"]), str(verdict["verdict"])
+    return [claim, str(verdict["hypothesis"]), shown[0], told, interval, shown[1], shown[2], outcome]

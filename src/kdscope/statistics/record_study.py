@@ -1,0 +1,86 @@
+"""Item records of one domain, and the gains every question starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kdscope.statistics.estimates import Estimate
+from kdscope.statistics.item_matrix import ItemMatrix
+from kdscope.statistics.macro import gain_over_seeds, macro_mean
+from kdscope.statistics.tidy import AVERAGE, BASE, SFT
+
+
+class RecordStudy:
+    """One domain's matrix with what all questions need of it.
+
+    Attributes:
+        name: of the domain.
+        matrix: its records.
+        kd: models distilled at the temperature chosen beforehand from students that have a control.
+        controls: models of method sft.
+        distilled: models distilled at any temperature, of the same students.
+        students: those with both.
+        task: what conclusions are drawn on: `Average`, or the only task.
+        task_of: number of each item's task, shape [N].
+        clusters: number of each item's cluster, shape [N].
+        options: of multiple-choice tasks.
+    """
+
+    def __init__(self, name: str, matrix: ItemMatrix, temperature: float, options: Mapping[str, int]) -> None:
+        models = matrix.models.assign(temperature=pd.to_numeric(matrix.models["temperature"]))
+        chosen = models["temperature"].isna() | (models["temperature"] == temperature)
+        distilled = ~models["method"].isin([SFT, BASE])
+        self.name, self.matrix, self.models, self.options = name, matrix, models, options
+        self.task_of = pd.factorize(matrix.items["task"])[0]
+        self.clusters = matrix.items["cluster"].to_numpy()
+        self.controls = models[models["method"] == SFT]
+        known = set(self.controls["student"])
+        self.distilled = models[distilled & models["student"].isin(known)]
+        self.kd = self.distilled[chosen.reindex(self.distilled.index)]
+        self.students = list(dict.fromkeys(self.kd["student"]))
+        self.task = AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0]
+
+    def control_of(self, student: str) -> NDArray[np.float64]:
+        """Mean of a student's controls, shape [N]."""
+        return self.matrix.mean_of(self.rows(self.controls, student))
+
+    def distilled_of(self, student: str) -> NDArray[np.float64]:
+        """Mean of a student's distilled runs, shape [N]."""
+        return self.matrix.mean_of(self.rows(self.kd, student))
+
+    def gain_of(self, student: str) -> Estimate:
+        """Gain of a student as a fraction: over seeds where both sides have the same two or more, else over items."""
+        by_seed = [
+            self.matrix.mean_of(self.rows(self.kd[self.kd["seed"] == seed], student))
+            - self.matrix.mean_of(self.rows(self.controls[self.controls["seed"] == seed], student))
+            for seed in self.seeds_of(student)
+        ]
+        if len(by_seed) > 1:
+            return gain_over_seeds(np.stack(by_seed), self.task_of, self.clusters)
+        return macro_mean(self.distilled_of(student) - self.control_of(student), self.task_of, self.clusters)
+
+    def seeds_of(self, student: str) -> list[object]:
+        """Seeds that both sides of a student have, if they have the same."""
+        ours, theirs = (set(side.loc[side["student"] == student, "seed"]) for side in (self.kd, self.controls))
+        return sorted(ours, key=str) if ours == theirs else []
+
+    @staticmethod
+    def rows(some: pd.DataFrame, student: str) -> NDArray[np.intp]:
+        """Numbers of a student's models among ``some``."""
+        return np.asarray(some.index[some["student"] == student], dtype=np.intp)
+
+    def contaminated(self) -> str:
+        """A warning on items that training data holds, or nothing."""
+        count = int(self.matrix.items["contaminated"].sum())
+        return f"{count} of {len(self.matrix.items)} items are in training data." if count else ""
+
+    def guessing(self, student: str) -> str:
+        """A warning on tasks where a student's distilled runs lie below guessing, or nothing."""
+        scores = 100 * self.matrix.by_task(self.distilled_of(student))
+        levels = [100 / self.options.get(task, np.inf) for task in self.matrix.tasks]
+        low = [task for task, score, level in zip(self.matrix.tasks, scores, levels, strict=True) if score < level]
+        return f"Below guessing on {', '.join(low)}: that measures the format of answers." if low else ""

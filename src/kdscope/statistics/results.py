@@ -1,0 +1,110 @@
+"""One row of the rigorous protocol: a number, how sure it is, and what it may be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+
+import pandas as pd
+
+from kdscope.statistics.estimates import Estimate
+from kdscope.statistics.multiplicity import benjamini_yekutieli, holm
+
+CONFIRMATORY, EXPLORATORY, DETAIL, SENSITIVITY = "confirmatory", "exploratory", "detail", "sensitivity"
+"""Roles: the one primary question; other questions asked of a study; the same by method or task; other choices."""
+EQUIVALENCE = "equivalence"
+CORRELATIONS = ("H2", "H3", "H3.2", "H4", "H5")
+
+
+@dataclass(frozen=True, slots=True)
+class RigorousResult:
+    """One test with its estimate.
+
+    Attributes:
+        protocol: ``rigorous``.
+        domain: domain of the table.
+        hypothesis: ``H1`` to ``H5`` as in the published protocol; ``H1-student`` (the primary question),
+            ``H1-grid``, ``equivalence``, ``temperature``, ``unadapted_teacher``, ``largest_gain``, ``cell``,
+            ``method``, ``best_temperature``.
+        group: whom it is about: ``all``, a method family, a student, or a cell.
+        task: task, `Average` where it is the mean over tasks.
+        test: name of the test.
+        statistic: t or F; NaN where the test is not defined.
+        p_value: two-sided; NaN where the test is not defined.
+        n: independent units.
+        estimate: in percentage points (per ``per`` for a slope).
+        low: lower limit of 95% (90% for equivalence).
+        high: upper limit.
+        p_adjusted: within the row's family (`results_frame`): by Holm's method, for correlations by Benjamini and
+            Yekutieli's, for cells of item records by max-T.
+        note: warnings, a sentence each.
+        unit: what ``n`` counts.
+        per: what a slope is per; empty for a difference.
+        role: ``confirmatory``, ``exploratory``, ``detail`` or ``sensitivity``.
+        detectable: smallest difference that would have been found with power 0.8 at the level after adjustment.
+        margin: of equivalence; NaN elsewhere.
+    """
+
+    protocol: str
+    domain: str
+    hypothesis: str
+    group: str
+    task: str
+    test: str
+    statistic: float
+    p_value: float
+    n: int
+    estimate: float
+    low: float
+    high: float
+    p_adjusted: float = float("nan")
+    note: str = ""
+    unit: str = "students"
+    per: str = ""
+    role: str = EXPLORATORY
+    detectable: float = float("nan")
+    margin: float = float("nan")
+
+
+def result_of(
+    found: Estimate, domain: str, hypothesis: str, group: str, task: str, test: str, **more: object
+) -> RigorousResult:
+    """A result from an estimate; ``more`` are further attributes."""
+    row = RigorousResult(
+        *("rigorous", domain, hypothesis, group, task, test, found.statistic, found.p_value),
+        *(found.n, found.value, found.low, found.high),
+    )
+    return replace(row, **more)  # type: ignore[arg-type]
+
+
+def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
+    """One row per result, p-values adjusted within families.
+
+    Families: all confirmatory rows together (Holm); of each domain and role the questions on mean gains, on students,
+    on equivalence and on ablations, each by itself (Holm), and the correlations (Benjamini and Yekutieli). An adjusted
+    p-value that a row brings along stays.
+    """
+    frame = pd.DataFrame([asdict(result) for result in results], columns=list(RigorousResult.__slots__))
+    for rows in _families(frame[frame["p_adjusted"].isna()]):
+        adjust = benjamini_yekutieli if rows["hypothesis"].iloc[0] in CORRELATIONS else holm
+        frame.loc[rows.index, "p_adjusted"] = adjust(rows["p_value"].to_numpy())
+    return frame
+
+
+def _families(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    domain = frame["domain"].where(frame["role"] != CONFIRMATORY, "")
+    families = dict.fromkeys(CORRELATIONS, "screen") | dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "gain")
+    families |= dict.fromkeys(("temperature", "unadapted_teacher"), "ablation")
+    kind = frame["hypothesis"].map(lambda name: families.get(name, name))
+    for _, rows in frame.groupby([domain, frame["role"], kind], sort=False):
+        yield rows
+
+
+def noted(*sentences: str) -> str:
+    """Warnings as one text, empty ones left out."""
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def few(count: int, what: str, enough: int = 5) -> str:
+    """A warning that there are few units, or nothing."""
+    return "" if count >= enough else f"Only {count} {what}: the interval is wide and rests on normality."

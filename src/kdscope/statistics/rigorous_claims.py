@@ -1,0 +1,62 @@
+"""The published study's ablations and its largest gain, with the uncertainty that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from kdscope.statistics.cells import CELL, DomainRuns
+from kdscope.statistics.estimates import mean_over_units
+from kdscope.statistics.results import EXPLORATORY, RigorousResult, few, noted, result_of
+from kdscope.statistics.rigorous_gains import headline, noise_of
+from kdscope.statistics.run_noise import largest_of
+from kdscope.statistics.tidy import AVERAGE, UNADAPTED
+
+
+def ablations(domain: DomainRuns) -> Iterator[RigorousResult]:
+    """Other temperatures and unadapted teachers against the chosen setting: the same cells, students as units."""
+    cells = domain.every[domain.every["task"] == headline(domain)]
+    adapted = cells[cells["teacher_condition"] != UNADAPTED]
+    chosen = adapted[adapted["temperature"] == domain.temperature]
+    for (family, temperature), some in adapted.groupby(["family", "temperature"]):
+        if temperature != domain.temperature:
+            group = f"{family!s} at {temperature:g} instead of {domain.temperature:g}"
+            yield from _contrast(domain, "temperature", group, some, chosen, CELL)
+    keys = [*CELL, "temperature"]
+    for family, some in cells[cells["teacher_condition"] == UNADAPTED].groupby("family"):
+        yield from _contrast(domain, "unadapted_teacher", str(family), some, adapted, keys)
+
+
+def largest_gain(domain: DomainRuns) -> Iterator[RigorousResult]:
+    """The largest gain of any cell on any task, with limits that hold for all cells and tasks at once."""
+    gains = domain.gains()
+    gains = gains[gains["task"] != AVERAGE].dropna(subset="gain")
+    if gains.empty:
+        return
+    best = gains.iloc[int(gains["gain"].argmax())]
+    task, controls = str(best["task"]), domain.controls[domain.controls["student"] == best["student"]]
+    found = largest_of(
+        len(gains), float(best["gain"]), noise_of(domain, task), max(1, int((controls["task"] == task).sum()))
+    )
+    yield result_of(
+        *(found, domain.name, "largest_gain", f"{best['family']}, {best['teacher']} to {best['student']}", task),
+        "simultaneous t over run noise",
+        unit="gains",
+        role=EXPLORATORY,
+        p_adjusted=found.p_value,
+        note=f"The largest of {len(gains)} gains is too large on average; the limits allow for the search.",
+    )
+
+
+def _contrast(
+    domain: DomainRuns, hypothesis: str, group: str, some: pd.DataFrame, reference: pd.DataFrame, keys: list[str]
+) -> Iterator[RigorousResult]:
+    """Mean difference of the same cells under two settings, one value a student."""
+    means = [rows.groupby(keys, dropna=False)["value"].mean() for rows in (some, reference)]
+    difference = (means[0] - means[1]).dropna()
+    if difference.empty:
+        return
+    found = mean_over_units(difference.groupby("student").mean().to_numpy())
+    note = noted(few(found.n, "students"))
+    yield result_of(found, domain.name, hypothesis, group, headline(domain), "t over students", note=note)

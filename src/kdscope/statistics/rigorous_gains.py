@@ -1,0 +1,169 @@
+"""Does distillation beat fine-tuning: the primary question for each student, and what is asked beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+import pandas as pd
+
+from kdscope.statistics.blocks import blocked_permutation
+from kdscope.statistics.cells import PAIR, DomainRuns, below_chance, over, over_temperatures
+from kdscope.statistics.equivalence import Equivalence, tost_of_units
+from kdscope.statistics.estimates import mean_over_units
+from kdscope.statistics.grid import grid_effect
+from kdscope.statistics.results import (
+    CONFIRMATORY,
+    DETAIL,
+    EQUIVALENCE,
+    EXPLORATORY,
+    SENSITIVITY,
+    RigorousResult,
+    few,
+    noted,
+    result_of,
+)
+from kdscope.statistics.run_noise import RunNoise, detectable_gain, gain_over_runs, run_noise
+from kdscope.statistics.tidy import AVERAGE, SFT
+
+
+def noise_of(domain: DomainRuns, task: str) -> RunNoise:
+    """How much single runs vary on a task about ``student + family``.
+
+    A student's controls are a student of their own there: that students gain differently is no noise.
+    """
+    runs, controls = (rows[rows["task"] == task] for rows in (domain.runs, domain.controls))
+    controls = controls[controls["student"].isin(set(runs["student"]))]
+    students = [*runs["student"], *((SFT, student) for student in controls["student"])]
+    families = [*runs["family"], *([SFT] * len(controls))]
+    return run_noise([*runs["value"], *controls["value"]], students, families)
+
+
+def headline(domain: DomainRuns) -> str:
+    """The task conclusions are drawn on: the average, or the only task there is."""
+    return domain.tasks[-1]
+
+
+def student_gains(domain: DomainRuns, tests: int, options: Mapping[str, int]) -> Iterator[RigorousResult]:
+    """The primary question: each student's gain over SFT, against the noise of single runs; ``tests`` in the family."""
+    task, noise = headline(domain), noise_of(domain, headline(domain))
+    warning = below_chance(domain, task, options)
+    runs, controls = (rows[rows["task"] == task] for rows in (domain.runs, domain.controls))
+    for student in runs["student"].unique():
+        own, control = (rows.loc[rows["student"] == student, "value"].to_numpy() for rows in (runs, controls))
+        if control.size == 0:
+            continue
+        found = gain_over_runs(own, control, noise)
+        single = "one SFT run: its luck is in every gain." if control.size == 1 else ""
+        yield result_of(
+            *(found, domain.name, "H1-student", str(student), task, "gain over pooled run noise"),
+            role=CONFIRMATORY,
+            unit="runs",
+            detectable=detectable_gain(found.stderr, found.df, 0.05 / max(1, tests)),
+            note=noted(single and f"{student} has {single}", warning),
+        )
+
+
+def student_gains_by_family(domain: DomainRuns) -> Iterator[RigorousResult]:
+    """The same for each family by itself, against the noise of its own runs: one that collapses hides no other."""
+    task = headline(domain)
+    for family in sorted(domain.runs["family"].unique()):
+        runs = domain.runs[(domain.runs["task"] == task) & (domain.runs["family"] == family)]
+        controls = domain.controls[domain.controls["task"] == task]
+        noise = run_noise(runs["value"].to_numpy(), runs["student"].tolist(), [family] * len(runs))
+        for student in runs["student"].unique():
+            own, control = (rows.loc[rows["student"] == student, "value"].to_numpy() for rows in (runs, controls))
+            if control.size:
+                found = gain_over_runs(own, control, noise)
+                where = (domain.name, "H1-student", f"{student} ({family})", task, "gain over the family's run noise")
+                power = detectable_gain(found.stderr, found.df)
+                note = f"Run noise from {noise.df} degrees of freedom."
+                yield result_of(found, *where, role=DETAIL, unit="runs", detectable=power, note=note)
+
+
+def count_students(domain: DomainRuns) -> int:
+    """How many students have a gain: the size of the confirmatory family's part."""
+    return int(domain.gains()["student"].nunique())
+
+
+def pooled_gains(domain: DomainRuns, options: Mapping[str, int]) -> Iterator[RigorousResult]:
+    """Mean gain with students as units: over all cells, by family and task, and as the mean over temperatures."""
+    gains = domain.gains()
+    families = [("all", gains), *((str(name), cells) for name, cells in gains.groupby("family"))]
+    for group, cells in families:
+        wide = domain.of_students(cells)
+        for task in wide:
+            role = EXPLORATORY if task == headline(domain) else DETAIL
+            yield _pooled(domain, group, str(task), wide[task], role, below_chance(domain, str(task), options))
+    averaged = domain.of_students(domain.gains(over_temperatures(domain.every)))
+    note = f"Mean over all temperatures of a cell instead of temperature {domain.temperature:g}."
+    yield _pooled(domain, "all", headline(domain), averaged[headline(domain)], SENSITIVITY, note)
+
+
+def _pooled(
+    domain: DomainRuns, group: str, task: str, gains: pd.Series[float], role: str, warning: str
+) -> RigorousResult:
+    found = mean_over_units(gains.to_numpy())
+    power = detectable_gain(found.stderr, found.df)
+    notes = noted(few(found.n, "students"), warning)
+    where = (domain.name, "H1", group, task, "t over students")
+    return result_of(found, *where, role=role, detectable=power, note=notes)
+
+
+def gains_of_grid(domain: DomainRuns) -> Iterator[RigorousResult]:
+    """Mean gain with students and tasks both random, over the students that were measured on all tasks."""
+    wide = domain.of_students(domain.gains()).drop(columns=AVERAGE, errors="ignore").dropna()
+    if min(wide.shape) < 2:
+        return
+    found = grid_effect(wide.to_numpy())
+    note = noted(
+        few(found.students, "students"),
+        f"Over {found.tasks} tasks. Standard deviations in points: student:method {found.student_variance**0.5:.1f}, "
+        f"task:method {found.task_variance**0.5:.1f}, residual {found.residual_variance**0.5:.1f}; "
+        f"{found.mean.df:.1f} degrees of freedom.",
+    )
+    yield result_of(
+        *(found.mean, domain.name, "H1-grid", "all", headline(domain), "two-way random effects"),
+        role=SENSITIVITY,
+        detectable=detectable_gain(found.mean.stderr, found.mean.df),
+        note=note,
+    )
+
+
+def methods_differ(domain: DomainRuns) -> Iterator[RigorousResult]:
+    """Whether families differ: permuted within students, each student's cells of a family as one value."""
+    for task in domain.tasks:
+        wide = _by_family(domain, task)
+        f, p_value = blocked_permutation(wide.to_numpy())
+        blocks = int(wide.notna().all(axis=1).sum())
+        nan = float("nan")
+        yield RigorousResult(
+            *("rigorous", domain.name, "H1-anova", "all", task, "F permuted within students"),
+            *(f, p_value, blocks, nan, nan, nan),
+            role=EXPLORATORY if task == headline(domain) else DETAIL,
+            note=few(blocks, "students"),
+        )
+
+
+def methods_equivalent(domain: DomainRuns, margin: float) -> Iterator[RigorousResult]:
+    """Each two families within the margin of each other, students as units, the same teachers under both."""
+    wide = _by_family(domain, headline(domain))
+    for first, second in combinations(wide.columns, 2):
+        found = tost_of_units((wide[first] - wide[second]).to_numpy(), margin)
+        yield _equivalence(domain, f"{first} - {second}", found)
+
+
+def _equivalence(domain: DomainRuns, group: str, found: Equivalence) -> RigorousResult:
+    return RigorousResult(
+        *("rigorous", domain.name, EQUIVALENCE, group, headline(domain), "two one-sided t tests"),
+        *(float("nan"), found.p_value, found.n, found.difference, found.low, found.high),
+        margin=found.margin,
+        note=few(found.n, "students"),
+    )
+
+
+def _by_family(domain: DomainRuns, task: str) -> pd.DataFrame:
+    """Accuracy by student and family, over the teachers that a student has all families of."""
+    cells = over(domain.runs[domain.runs["task"] == task], [*PAIR, "family"])
+    wide = cells.pivot_table(index=PAIR, columns="family", values="value", dropna=False).dropna()
+    return wide.groupby("student", sort=False).mean()

@@ -1,0 +1,121 @@
+"""What gains go with: each relation at the level at which it has independent units, shared parts taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from kdscope.statistics.blocks import teacher_effects
+from kdscope.statistics.cells import PAIR, DomainRuns, over
+from kdscope.statistics.coupling import chance_corrected, corrected_slope
+from kdscope.statistics.estimates import Estimate, slope_over_units
+from kdscope.statistics.published_gains import model_size
+from kdscope.statistics.results import DETAIL, EXPLORATORY, RigorousResult, few, noted, result_of
+from kdscope.statistics.rigorous_gains import headline, noise_of
+from kdscope.statistics.tidy import AGREEMENT, ANY_FAMILY, AVERAGE, FIDELITY, UNADAPTED, is_distilled
+
+_CONFOUNDED = "Students differ in size as well, and so few cannot tell the two apart."
+
+
+def relations(domain: DomainRuns, options: Mapping[str, int]) -> Iterator[RigorousResult]:
+    """H2 to H5, on the average (exploratory) and on each task (detail), over all families.
+
+    - ``H2``: effects of teachers, students' own levels taken out (`blocks.teacher_effects`), on the teacher's SFT
+      accuracy; units are teachers.
+    - ``H3``: the student's mean gain on the binary logarithm of its size.
+    - ``H3.2``: its gain on its SFT accuracy, the error of that accuracy taken out (`coupling.corrected_slope`).
+    - ``H4``: its mean gain on its agreement with its teachers beyond chance (`coupling.chance_corrected`).
+    - ``H5``: its mean gain on the fidelity of its solutions.
+    """
+    for task in domain.tasks:
+        yield _of_teachers(domain, task)
+    gains = domain.of_students(domain.gains())
+    size = np.log2([model_size(str(name)) for name in gains.index])
+    for task in map(str, gains):
+        found = slope_over_units(size, gains[task].to_numpy())
+        yield _result(domain, "H3", task, "slope over students", found, "doubling of size")
+    for task in map(str, gains):
+        yield _of_baseline(domain, task)
+    for hypothesis, metric in (("H4", AGREEMENT), ("H5", FIDELITY)):
+        yield from _of_pairs(domain, gains, hypothesis, metric, options)
+
+
+def _of_teachers(domain: DomainRuns, task: str) -> RigorousResult:
+    pairs = over(domain.runs[domain.runs["task"] == task], PAIR)
+    effects = teacher_effects(pairs["value"].to_numpy(), pairs["student"].tolist(), pairs["teacher"].tolist())
+    own = domain.controls[domain.controls["task"] == task].groupby("student")["value"].mean()
+    names = [str(name) for name in effects if name in own.index]
+    found = slope_over_units([float(own[name]) for name in names], [effects[name] for name in names])
+    note = few(found.n, "teachers that share students")
+    return _result(
+        domain, "H2", task, "slope over teachers", found, "point of the teacher's accuracy", note, "teachers"
+    )
+
+
+def _of_baseline(domain: DomainRuns, task: str) -> RigorousResult:
+    cells = domain.gains()
+    cells = cells[cells["task"] == task].groupby("student", sort=False)[["value", "control"]].mean()
+    runs = domain.controls[domain.controls["task"] == task].groupby("student").size()
+    noise = noise_of(domain, task)
+    error = noise.variance * float((1 / runs.reindex(cells.index)).mean()) if noise.df > 0 else 0.0
+    found = corrected_slope(cells["control"].to_numpy(), cells["value"].to_numpy(), error)
+    naive = slope_over_units(cells["control"].to_numpy(), (cells["value"] - cells["control"]).to_numpy())
+    note = f"Uncorrected slope {naive.value:+.3f}." if noise.df > 0 else "Uncorrected: no repetition tells the noise."
+    if np.isnan(found.value):
+        note = noted(note, "The students' SFT accuracies differ too little beside the noise of single runs.")
+    return _result(domain, "H3.2", task, "Blomqvist's slope over students", found, "point of SFT accuracy", note)
+
+
+def _of_pairs(
+    domain: DomainRuns, gains: pd.DataFrame, hypothesis: str, metric: str, options: Mapping[str, int]
+) -> Iterator[RigorousResult]:
+    """H4 or H5: gains on what is told per pair of student and teacher, each student's pairs as one value."""
+    told = _told(domain, metric)
+    if told.empty:
+        return
+    told = _corrected(domain, told, options) if metric == AGREEMENT else told
+    wide = domain.of_students(told, "value")
+    if AVERAGE in gains and AVERAGE not in wide:
+        wide[AVERAGE] = wide.mean(axis=1, skipna=False)
+    for task in [name for name in domain.tasks if name in wide]:
+        found = slope_over_units(wide[task].reindex(gains.index).to_numpy(), gains[task].to_numpy())
+        per = "point of agreement beyond chance" if metric == AGREEMENT else "point of fidelity"
+        yield _result(domain, hypothesis, task, "slope over students", found, per, _CONFOUNDED)
+
+
+def _told(domain: DomainRuns, metric: str) -> pd.DataFrame:
+    """Mean of the metric over the runs (or the one value for all) of each pair at the chosen temperature."""
+    rows = domain.other[(domain.other["metric"] == metric) & is_distilled(domain.other)]
+    rows = rows[rows["teacher_condition"] != UNADAPTED]
+    at_it = (rows["temperature"] == domain.temperature) | rows["temperature"].isna()
+    some = rows[at_it & (rows["family"] != ANY_FAMILY)]
+    return over(some if not some.empty else rows[at_it], [*PAIR, "task"])
+
+
+def _corrected(domain: DomainRuns, told: pd.DataFrame, options: Mapping[str, int]) -> pd.DataFrame:
+    """Agreement beyond what the accuracies of student and teacher give, in percent."""
+    student = over(domain.runs, [*PAIR, "task"]).rename(columns={"value": "own"})
+    teacher = over(domain.controls, ["student", "task"]).rename(columns={"student": "teacher", "value": "its"})
+    both = told.merge(student, on=[*PAIR, "task"]).merge(teacher, on=["teacher", "task"])
+    both = both[both["task"] != AVERAGE]
+    wrong = np.array([1 / (options[task] - 1) if task in options else 0.0 for task in both["task"]])
+    kappa = chance_corrected(both["value"] / 100, both["own"] / 100, both["its"] / 100, wrong)
+    return both.assign(value=100 * kappa)
+
+
+def _result(
+    domain: DomainRuns,
+    hypothesis: str,
+    task: str,
+    test: str,
+    found: Estimate,
+    per: str,
+    note: str = "",
+    unit: str = "students",
+) -> RigorousResult:
+    role = EXPLORATORY if task == headline(domain) else DETAIL
+    few_units = few(found.n, unit) if unit == "students" else ""
+    where = (domain.name, hypothesis, "all", task, test)
+    return result_of(found, *where, role=role, unit=unit, per=per, note=noted(few_units, note))
