@@ -16,6 +16,8 @@ from kdscope.study.schema import ModelSource, Teacher
 
 _PROBE_ANSWERS = 10
 """About so many answers is what the probes of an item cost."""
+_ANSWER_TOKENS = 24
+"""Enough for an answer that is asked for at once."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,6 @@ def probes(factory: StageFactory, model: Model, teacher: Model | None) -> Stage 
     cost = Cost(tokens=round(share * sum(c.tokens for c in costs)), flops=share * sum(c.flops for c in costs))
     context = _context(factory, base=model.source)
     return make_stage("probe_reasoning", f"probes of {model.label}", parameters, inputs, context=context, cost=cost)
-
-
-_ANSWER_TOKENS = 24
-"""Enough for an answer that is asked for at once."""
 
 
 def pair(
