@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import kdscope.stages.probe_reasoning as stage_module
 from kdscope.evaluation.probe_measures import probe_measures
 from kdscope.evaluation.probes import ProbeRow
 from kdscope.evaluation.records import read_records
@@ -16,6 +15,7 @@ from kdscope.evaluation.row_files import read_row_file
 from kdscope.models.generate import HuggingFaceGenerator
 from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
+from kdscope.stages import generators
 from tests.stages.pairs_world import TASKS, World, make_pair_world
 
 
@@ -74,7 +74,7 @@ def test_the_model_of_the_last_evaluation_is_used(world: World, monkeypatch: pyt
     def never(*places: Any) -> Any:
         raise AssertionError(places)
 
-    monkeypatch.setattr(stage_module, "load_model", never)
+    monkeypatch.setattr(generators, "load_model", never)
     copy = replace(world, store=Store(world.folder / "third"))
     assert rows_of(copy, world.probe("teacher", teacher=False))
 

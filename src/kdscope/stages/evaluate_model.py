@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import Any
-
-from transformers import PreTrainedTokenizerBase
 
 from kdscope.evaluation.generative import score_items
 from kdscope.evaluation.records import Record, write_records
 from kdscope.models.batched import generate_all
-from kdscope.models.generate import Completion, Decoding, Generator, HuggingFaceGenerator
-from kdscope.models.load import load_model, load_tokenizer
-from kdscope.models.vllm_backend import load_vllm
+from kdscope.models.generate import Completion, Decoding, Generator
 from kdscope.pipeline.run import StageContext
-from kdscope.stages.files import model_place, read_prepared_items
+from kdscope.stages.files import read_prepared_items
+from kdscope.stages.generators import open_generator
 from kdscope.stages.own_tasks import registry_of
 from kdscope.stages.prompts import prompts_of
 from kdscope.stages.training_setup import use_threads
@@ -28,7 +23,7 @@ def run(context: StageContext) -> None:
     use_threads(context)
     task = registry_of(settings).get(settings["task"])
     items = read_prepared_items(context.inputs["items"])
-    generator, tokenizer = _generator(context)
+    generator, tokenizer = open_generator(context)
     prompts, encoded = prompts_of(items, task.template or settings["template"], tokenizer)
     records: list[Record] = []
     for number, seed in enumerate(evaluation["decoding_seeds"]):
@@ -64,18 +59,3 @@ def _complete(
         scratch=scratch,
         progress=lambda done, _: context.progress.update(already + done, total, "items"),
     )
-
-
-def _generator(context: StageContext) -> tuple[Generator, PreTrainedTokenizerBase]:
-    """The model, kept in memory for its next task."""
-    settings: Any = context.stage.parameters
-    place, device = model_place(context, "base", "model"), str(context.stage.context["device"])
-    backend = settings["evaluation"]["backend"]
-
-    def load() -> tuple[Generator, PreTrainedTokenizerBase]:
-        tokenizer = load_tokenizer(place)
-        if backend == "vllm":
-            return load_vllm(place, settings["dtype"]), tokenizer
-        return HuggingFaceGenerator(load_model(place, settings["dtype"], device), tokenizer), tokenizer
-
-    return context.resources.get(json.dumps([asdict(place), settings["dtype"], device, backend]), load)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -12,12 +10,11 @@ from kdscope.evaluation.prefixes import choose_items
 from kdscope.evaluation.probes import ProbeRow, ProbeSettings, Subject, run_probes, subjects_of
 from kdscope.evaluation.records import read_records
 from kdscope.evaluation.row_files import write_row_file
-from kdscope.models.generate import Decoding, Generator, HuggingFaceGenerator
-from kdscope.models.load import load_model, load_tokenizer
-from kdscope.models.vllm_backend import load_vllm
+from kdscope.models.generate import Decoding
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.audit_contamination import read_audit
-from kdscope.stages.files import model_place, read_prepared_items
+from kdscope.stages.files import read_prepared_items
+from kdscope.stages.generators import open_generator
 from kdscope.stages.own_tasks import registry_of
 from kdscope.stages.prompts import prompts_of
 from kdscope.stages.training_setup import use_threads
@@ -29,7 +26,7 @@ def run(context: StageContext) -> None:
     settings: Any = context.stage.parameters
     evaluation = settings["evaluation"]
     use_threads(context)
-    generator, tokenizer = _generator(context)
+    generator, tokenizer = open_generator(context)
     tasks = [task for name in settings["tasks"] if (task := registry_of(settings).get(name)).answer_kind != "text"]
     subjects = [subject for task in tasks for subject in _subjects(context, task, tokenizer)]
     rows = run_probes(
@@ -61,18 +58,3 @@ def _subjects(context: StageContext, task: Task, tokenizer: PreTrainedTokenizerB
     _, prompts = prompts_of(items, task.template or settings["template"], tokenizer)
     roles = [role for role in (f"own/{task.name}", f"teacher/{task.name}") if role in context.inputs]
     return subjects_of(task, items, prompts, *(read_records(context.inputs[r] / "records.parquet") for r in roles))
-
-
-def _generator(context: StageContext) -> tuple[Generator, PreTrainedTokenizerBase]:
-    """The model, the one kept from its evaluation where that was the last thing to run."""
-    settings: Any = context.stage.parameters
-    place, device = model_place(context, "base", "model"), str(context.stage.context["device"])
-    backend = settings["evaluation"]["backend"]
-
-    def load() -> tuple[Generator, PreTrainedTokenizerBase]:
-        tokenizer = load_tokenizer(place)
-        if backend == "vllm":
-            return load_vllm(place, settings["dtype"]), tokenizer
-        return HuggingFaceGenerator(load_model(place, settings["dtype"], device), tokenizer), tokenizer
-
-    return context.resources.get(json.dumps([asdict(place), settings["dtype"], device, backend]), load)
