@@ -66,7 +66,7 @@ def make_grid(generator: np.random.Generator, truth: Truth) -> Grid:
     distilled = true[:, None, None, :] + suits[STUDENT_OF, :, None, None]
     distilled = measured(generator, np.repeat(distilled, 3, axis=2), truth)
     distilled[~_was_run()] = np.nan
-    control, teacher = measured(generator, level, truth), generator.normal(78, 5, 4)
+    control, teacher = measured(generator, level, truth), np.clip(generator.normal(78, 5, 4), 60, 95)
     right = distilled[:, :, 0].mean(axis=1) * teacher[TEACHER_OF, None] / 100
     agreement = right + generator.normal(0, 1.5, right.shape)
     gains = truth.gain + own + (suits.mean(axis=1) if truth.method_sd or truth.method_gap else 0.0)

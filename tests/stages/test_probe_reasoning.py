@@ -71,12 +71,16 @@ def test_a_killed_run_ends_with_the_same_rows(world: World, monkeypatch: pytest.
 
 
 def test_the_model_of_the_last_evaluation_is_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*places: Any) -> Any:
-        raise AssertionError(places)
+    loaded, load = [], generators.load_model
 
-    monkeypatch.setattr(generators, "load_model", never)
+    def counted(*places: Any) -> Any:
+        loaded.append(places)
+        return load(*places)
+
+    monkeypatch.setattr(generators, "load_model", counted)
     copy = replace(world, store=Store(world.folder / "third"))
     assert rows_of(copy, world.probe("teacher", teacher=False))
+    assert len(loaded) == 1, "once for two tasks and the probes"
 
 
 def test_items_are_chosen_by_the_seed_alone(world: World) -> None:
