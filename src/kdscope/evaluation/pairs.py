@@ -20,10 +20,18 @@ from kdscope.evaluation.fidelity_items import (
 )
 from kdscope.evaluation.items import POOLED, check_same_items
 from kdscope.evaluation.records import Record
-from kdscope.fidelity import Estimate, estimate, floor, limits, normalise
+from kdscope.fidelity import Estimate, Floor, Measure, estimate, floor, limits, normalise
 from kdscope.tasks import TaskRegistry, default_registry
 
-__all__ = ["POOLED", "FidelityRow", "check_same_items", "compare_records", "fidelity_table", "other_runs"]
+__all__ = [
+    "POOLED",
+    "FidelityRow",
+    "check_same_items",
+    "compare_records",
+    "fidelity_row",
+    "fidelity_table",
+    "other_runs",
+]
 
 ModelRecords = Mapping[str, Sequence[Record]]
 
@@ -144,18 +152,42 @@ def _row(name: str, measure: str, tasks: Sequence[TaskFidelity]) -> FidelityRow:
     if own is None:
         raise DataError(f"{name}: there is nothing to compare with the teacher")
     chance = floor(kinds, [task.shuffles[measure] for task in tasks])
-    score = normalise(own, control, ceiling, kinds[0].direction)
+    items = sum(task.entered[measure] for task in tasks)
+    return fidelity_row(name, kinds[0], own, control, ceiling, items, chance)
+
+
+def fidelity_row(
+    task: str,
+    measure: Measure,
+    own: Estimate,
+    control: Estimate | None,
+    ceiling: Estimate | None,
+    items: int,
+    chance: Floor | None = None,
+) -> FidelityRow:
+    """One measure with its interval and all that it is held against.
+
+    Args:
+        task: Task name, or that of all items together.
+        measure: The measure.
+        own: Of the student.
+        control: Of its control, on the same draws.
+        ceiling: Of another run of the teacher, on the same draws.
+        items: How many items enter it.
+        chance: Its floor.
+    """
+    score = normalise(own, control, ceiling, measure.direction)
     low, high = limits(own)
     return FidelityRow(
-        task=name,
-        family=kinds[0].family,
-        measure=measure,
+        task=task,
+        family=measure.family,
+        measure=measure.name,
         value=own.value,
         low=low,
         high=high,
-        items=sum(task.entered[measure] for task in tasks),
-        floor=chance.mean,
-        floor_spread=chance.spread,
+        items=items,
+        floor=math.nan if chance is None else chance.mean,
+        floor_spread=math.nan if chance is None else chance.spread,
         control=math.nan if control is None else control.value,
         ceiling=math.nan if ceiling is None else ceiling.value,
         normalised=score.value,

@@ -13,9 +13,9 @@ from kdscope.evaluation.confidence import ConfidenceRow
 from kdscope.evaluation.fidelity_items import CONTROL, STUDENT, Sampling
 from kdscope.evaluation.items import POOLED
 from kdscope.evaluation.pair_reading import PairReading
-from kdscope.evaluation.pairs import FidelityRow
+from kdscope.evaluation.pairs import FidelityRow, fidelity_row
 from kdscope.evaluation.prefixes import PREFIXES
-from kdscope.fidelity import Estimate, Measure, ResampledSums, estimate, limits, normalise, pair_confidences, resample
+from kdscope.fidelity import Estimate, Measure, ResampledSums, estimate, pair_confidences, resample
 from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import Values, columns, mean_measure
 from kdscope.seeds import derive_seed
@@ -154,25 +154,7 @@ def _row(name: str, measure: str, tasks: Sequence[_Measured]) -> FidelityRow:
     control = estimate(kinds, [task.sums[CONTROL][measure] for task in tasks]) if known else None
     perfect = next((value for stem, value in _PERFECT.items() if measure.startswith(f"{stem}_")), None)
     ceiling = None if perfect is None else _constant(perfect, own)
-    score = normalise(own, control, ceiling, kinds[0].direction)
-    low, high = limits(own)
-    return FidelityRow(
-        task=name,
-        family=kinds[0].family,
-        measure=measure,
-        value=own.value,
-        low=low,
-        high=high,
-        items=sum(task.items[measure] for task in tasks),
-        floor=math.nan,
-        floor_spread=math.nan,
-        control=math.nan if control is None else control.value,
-        ceiling=math.nan if perfect is None else perfect,
-        normalised=score.value,
-        normalised_low=score.low,
-        normalised_high=score.high,
-        reason=score.reason,
-    )
+    return fidelity_row(name, kinds[0], own, control, ceiling, sum(task.items[measure] for task in tasks))
 
 
 def _constant(value: float, like: Estimate) -> Estimate:
