@@ -42,9 +42,11 @@ def _own_file(task: Task, file: Path, split: Split) -> Path:
 
 def _first(name: str, folder: Path | None, locations: Sequence[str]) -> Path:
     if folder is None:
-        raise DataError("no data folder is given, and it has no file of its own", key=name)
+        advice = f"`kdscope data fetch {name}` brings its file into ./data; give that folder with --data-dir"
+        raise DataError(f"no data folder is given, and it has no file of its own; {advice}", key=name)
     for location in locations:
         file = Path(folder) / location
         if file.is_file():
             return file
-    raise DataError(f"no such file; looked for {', '.join(locations)}", file=folder, key=name)
+    advice = f"`kdscope data fetch {name} --data-dir {folder}` brings it"
+    raise DataError(f"no such file; looked for {', '.join(locations)}; {advice}", file=folder, key=name)
