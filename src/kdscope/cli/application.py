@@ -7,7 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-_ORDER = ("run", "plan", "explain", "evaluate", "compare", "rescore", "analyze", "tasks", "data", "schema")
+_ORDER = (
+    *("run", "plan", "explain", "report", "view", "export", "distill", "evaluate", "compare", "rescore", "analyze"),
+    *("tasks", "data", "schema"),
+)
 
 
 class _InOrder(typer.core.TyperGroup):

@@ -111,6 +111,8 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _number("validation_loss"),
                 _count("labelled_examples", optional=True),
                 _count("unlabelled_prompts", optional=True),
+                Column("training_seconds", "number", lowest=0.0, optional=True),
+                Column("peak_memory_bytes", "integer", lowest=0, optional=True),
             ),
             key=("cell",),
         ),
@@ -187,6 +189,25 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _number("statistic"),
                 _share("p_value"),
                 _count("n"),
+            )
+        ),
+        "statistics": Schema(
+            (
+                _text("protocol", required=True),
+                _text("domain"),
+                _text("hypothesis", required=True),
+                _text("group"),
+                _text("task"),
+                _text("test", required=True),
+                _number("statistic"),
+                _share("p_value"),
+                _count("n"),
+                *(_number(name) for name in ("estimate", "low", "high")),
+                _share("p_adjusted"),
+                *(_text(name) for name in ("note", "unit", "per")),
+                _text("role", choices=("confirmatory", "exploratory", "sensitivity", "detail")),
+                *(_number(name) for name in ("detectable", "margin")),
+                _text("sentence"),
             )
         ),
         "training": Schema(

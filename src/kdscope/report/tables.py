@@ -28,8 +28,8 @@ _DTYPES: Mapping[str, Any] = MappingProxyType(
 class ReportTables:
     """The tables of `SCHEMAS`, one pandas frame each; a frame without rows may also come without columns.
 
-    The last three may be left out: `probes` has what models answer from other traces, `contamination` counts the items
-    that training sets hold, `clean` has the results with and without them.
+    The last four may be left out: `probes` has what models answer from other traces, `contamination` counts the items
+    that training sets hold, `clean` has the results with and without them, `statistics` what can be concluded.
 
     Rows of `cells` keep the order they are given in (the study's order); the other tables follow the order of their
     cells, and otherwise keep their own. Columns come out in the schema's order with the schema's types; optional
@@ -49,6 +49,7 @@ class ReportTables:
     probes: pd.DataFrame = field(default_factory=pd.DataFrame)
     contamination: pd.DataFrame = field(default_factory=pd.DataFrame)
     clean: pd.DataFrame = field(default_factory=pd.DataFrame)
+    statistics: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         for name in TABLE_NAMES:
@@ -67,6 +68,8 @@ class ReportTables:
 
 TABLE_NAMES = tuple(table.name for table in fields(ReportTables))
 """The tables' names, which are also their file names."""
+_LATER = ("statistics",)
+"""Tables that runs of before there were such do not have."""
 
 
 def save_tables(tables: ReportTables, folder: Path) -> None:
@@ -84,7 +87,8 @@ def load_tables(folder: Path) -> ReportTables:
     Raises:
         DataError: a file is missing or is not parquet, or its rows break the schema.
     """
-    return ReportTables(**{name: _read(folder / f"{name}.parquet") for name in TABLE_NAMES})
+    later = [name for name in _LATER if not (folder / f"{name}.parquet").exists()]
+    return ReportTables(**{name: _read(folder / f"{name}.parquet") for name in TABLE_NAMES if name not in later})
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
