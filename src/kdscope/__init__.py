@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         plan_study,
         rescore_answers,
         run_study,
+        view_run,
     )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "plan_study",
     "rescore_answers",
     "run_study",
+    "view_run",
 ]
 __version__ = "0.1.0"
 

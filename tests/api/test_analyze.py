@@ -49,7 +49,7 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_analysed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="either a table of results or a published study"):
+    with pytest.raises(DataError, match="give a run, a table of results or a published study"):
         analyze_table()
     with pytest.raises(StatisticsError, match="no published study is called ramesh2026"):
         analyze_table(published="ramesh2026")

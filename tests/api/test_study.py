@@ -10,6 +10,7 @@ import pytest
 
 from kdscope.api import load_study, plan_study, run_study
 from kdscope.errors import DataError, StudyError
+from kdscope.evaluation.records import write_records
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.study.embedded import embedded_study
 from tests.builders import made_up_study, make_data, make_hollow_family, make_hollow_model, make_rows, write_study
@@ -32,6 +33,8 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Stage]:
     def execute(stage: Stage, context: Any) -> None:
         ran.append(stage)
         (context.output / "report.html").write_text(json.dumps(context.stage.context.get("study")))
+        (context.output / "facts.json").write_text("{}")
+        write_records([], context.output / "records.parquet")
 
     monkeypatch.setattr("kdscope.api.study.execute", execute)
     return ran

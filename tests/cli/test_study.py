@@ -96,8 +96,12 @@ def test_plan_as_text_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch, ca
     code, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store")
     assert code == 0
     assert "39 of 39 stages will run" in out
+    assert "The smallest gain over SFT that this study finds in 80% of cases" in out
     _, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store", "--json")
-    stages = json.loads(out)
+    told = json.loads(out)
+    stages, comparisons = told["stages"], told["comparisons"]
+    assert comparisons[0]["items"] == sum(row["items"] for row in comparisons if row["name"].startswith("any model"))
+    assert comparisons[0]["comparisons"] == sum(not row["name"].startswith("any model") for row in comparisons)
     assert len(stages) == 39
     assert {stage["state"] for stage in stages} == {"will run"}
     assert stages[-1]["kind"] == "write_report"
@@ -134,7 +138,7 @@ def test_aliases_of_tasks_are_one_identity(folder: Path, monkeypatch: pytest.Mon
     for name in ("AddSub", "addsub"):
         study = write_study(folder, tasks={"folder": "tasks", "names": [name]})
         _, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store", "--json")
-        identities.append(json.loads(out)[-1]["identity"])
+        identities.append(json.loads(out)["stages"][-1]["identity"])
     assert identities[0] == identities[1]
 
 

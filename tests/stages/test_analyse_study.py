@@ -35,6 +35,7 @@ def trained(folder: Path, **facts: Any) -> Path:
 
 def arm(label: str, role: str, method: str, **facts: Any) -> dict[str, Any]:
     rest = {"student": None if role == "teacher" else "s", "teacher": None, "seed": 0, "prompt_in_loss": False}
+    rest |= {"kd_temperature": 1.0} if method in ("gkd", "jsd") else {}
     return {"label": label, "role": role, "method": method, **rest, **facts}
 
 
@@ -60,7 +61,9 @@ def analyse(
     tally = {"training_set": "the training data", "task": "gsm8k", "items": 4, "some": 0, "near": 0}
     tally |= {"exact": len(contaminated), "examples": [[item, 7] for item in contaminated]}
     (folder / "audit" / "contamination.json").write_text(json.dumps({"tallies": [tally], "items": contaminated}))
-    parameters = {"arms": arms, "tasks": ["gsm8k"], "exclude_contaminated": exclude}
+    asked = {"primary_temperature": None, "equivalence_margin": 1.0}
+    parameters = {"arms": arms, "tasks": ["gsm8k"], "exclude_contaminated": exclude, "analysis": asked}
+    parameters["scoring"] = "robust"
     stage = SimpleNamespace(parameters=parameters, context={"stages": {}, "store": str(folder)})
     run(SimpleNamespace(stage=stage, inputs=inputs, output=output))  # type: ignore[arg-type]
     return load_tables(output)

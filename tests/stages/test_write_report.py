@@ -39,7 +39,7 @@ def page(tmp_path: Path) -> Any:
         (tmp_path / "analysis/manifest.json").write_text("{}")
         output.mkdir()
         settings = {"name": study.name, "description": study.description, "scoring": study.scoring}
-        where = {"study": json.loads(study.model_dump_json()), "device": "cpu", "dtype": "float32"}
+        where = {"study": json.loads(study.model_dump_json()), "device": "cpu", "dtype": "float32", "stages": {}}
         stage = SimpleNamespace(parameters=settings, context=where)
         inputs = {"analysis": tmp_path / "analysis"}
         run(SimpleNamespace(stage=stage, inputs=inputs, output=output))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kdscope.errors import StatisticsError
-from kdscope.statistics import compare_paired
+from kdscope.statistics.paired import compare_paired
 from kdscope.statistics.paired_values import compare_paired_values
 
 

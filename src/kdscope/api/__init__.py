@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kdscope.api.data import Brought, DataCheck, check_data, fetch_data, wanted_files
     from kdscope.api.evaluate import EvaluationResult, evaluate_model
     from kdscope.api.study import StudyResult, default_store, explain_stage, load_study, plan_study, run_study
+    from kdscope.api.view import view_run
 
 _PLACES = MappingProxyType(
     {
@@ -24,6 +25,7 @@ _PLACES = MappingProxyType(
         **dict.fromkeys(("EvaluationResult", "evaluate_model"), "evaluate"),
         **dict.fromkeys(("StudyResult", "default_store", "explain_stage", "load_study"), "study"),
         **dict.fromkeys(("plan_study", "run_study"), "study"),
+        "view_run": "view",
     }
 )
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "plan_study",
     "rescore_answers",
     "run_study",
+    "view_run",
     "wanted_files",
 ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -124,8 +123,10 @@ def run_study(
         listener.warning(sentence)
     with _crew(study, root, listener) as crew:
         result = run_plan([plan.report], Store(root), execute, events=listener, crew=crew)
+    from kdscope.api.delivery import deliver  # it reads parquet, which planning needs not
+
     with explained("write the results", folder):
-        return _deliver(plan, result, folder)
+        return StudyResult(*deliver(study, plan, result, folder), result)
 
 
 def _known_contamination(audit: Stage, store: Store) -> list[str]:
@@ -211,15 +212,3 @@ def _crew(study: Study, root: Path, events: Events) -> AbstractContextManager[Cr
     # Without -P a file in the current folder could stand in for a module.
     command = (sys.executable, "-P", "-m", "kdscope.worker", str(root.absolute()))
     return Crew(command, study.runtime.workers, events)
-
-
-def _deliver(plan: StudyPlan, result: RunResult, folder: Path) -> StudyResult:
-    """Copy what people open out of the store; tables are delivered even where the page could not be made."""
-    report, tables = result.final(plan.report), result.final(plan.analysis)
-    (folder / "report.html").unlink(missing_ok=True)  # an old page must not stand beside new tables
-    if tables is not None:
-        source = result.store.path(tables)
-        shutil.copytree(source, folder / "tables", dirs_exist_ok=True, ignore=lambda *_: ["manifest.json"])
-    if report is not None:
-        shutil.copy2(result.store.path(report) / "report.html", folder / "report.html")
-    return StudyResult(folder / "report.html" if report else None, folder / "tables" if tables else None, result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from kdscope.cli import analyze, compare, data, evaluate, study  # noqa: F401 - importing them registers their commands
+from kdscope.cli import analyze, compare, data, evaluate, study, view  # noqa: F401 - importing them registers their commands
 from kdscope.cli.application import app
 
 __all__ = ["app", "main"]

@@ -1,4 +1,4 @@
-"""Statistics of tables of results."""
+"""Statistics of runs and of tables of results."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from kdscope.cli.printing import print_table
 
 @app.command()
 def analyze(
-    table: Annotated[
-        Path | None, typer.Argument(help="A tidy table of results (CSV, TSV or parquet): student, method, task, value.")
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The folder of a run, or a tidy table of results (CSV, TSV or parquet): student, method, task, value."
+        ),
     ] = None,
     published: Annotated[
         str | None, typer.Option("--published", help="A published study instead: ramesh2025 (arXiv 2505.15442).")
@@ -24,13 +27,24 @@ def analyze(
         str, typer.Option("--protocol", help="rigorous, or published: the paper's tests as its authors ran them.")
     ] = "rigorous",
     unit: Annotated[str, typer.Option("--unit", help="Unit of the values: auto, percent or fraction.")] = "auto",
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature", help="Of the primary question, chosen before looking. Default: the run's own, or 1."
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option("--margin", help="Methods closer than this many points count as equal. Default: the run's, or 1."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for statistics.csv and more.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Analyse a table of results: what the study can conclude, and the questions H1 to H5 of arXiv 2505.15442.
+    """Say what a run or a table of results allows to conclude, and the questions H1 to H5 of arXiv 2505.15442.
 
-    A table has a row for every student, method and task, with its value; teacher, temperature, seed, domain and metric
-    are optional columns. Gains are those over the student's row with method sft.
+    A run is analysed item by item, with its own primary temperature and margin unless others are told. A table has a
+    row for every student, method and task, with its value; teacher, temperature, seed, domain and metric are optional
+    columns. Gains are those over the student's row with method sft.
     """
     from kdscope import api
 
@@ -38,7 +52,7 @@ def analyze(
         "protocol": _one_of("--protocol", protocol, ("rigorous", "published")),
         "unit": _one_of("--unit", unit, ("auto", "percent", "fraction")),
     }
-    found = api.analyze_table(table, published=published, out=out, **choices)
+    found = api.analyze_table(path, published=published, temperature=temperature, margin=margin, out=out, **choices)
     if as_json:
         tables = {"statistics": found.statistics, "claims": found.claims, "abstract": found.abstract}
         told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items() if t is not None}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from kdscope.data.contamination import Tally
     from kdscope.evaluation.text_table import TextTable
     from kdscope.pipeline.plan import PlannedStage
+    from kdscope.statistics.planning import PlannedComparison
 
 
 def run_events(quiet: bool, as_json: bool) -> Any:
@@ -79,6 +82,35 @@ def print_plan(planned: list[PlannedStage]) -> None:
         f"\n{running} of {len(planned)} stages will run: about {total.tokens:,} tokens, {total.flops:.1e} FLOPs, "
         f"{_show_bytes(total.disk_bytes)} on disk, {show_seconds(total.seconds)}"
     )
+
+
+def print_comparisons(comparisons: Sequence[PlannedComparison]) -> None:
+    """What a study could see."""
+    if not comparisons:
+        print("\nNo gain can be computed: that takes the method sft, and another one beside it.")
+        return
+    first = comparisons[0]
+    print(
+        f"\nThe smallest gain over SFT that this study finds in {first.power:.0%} of cases, if models differ on "
+        f"{first.discordance:.0%} of the items:"
+    )
+    rows = [
+        [
+            found.name,
+            f"{found.items:,}",
+            f"{found.comparisons}" if found.comparisons > 1 else "",
+            "none" if math.isnan(found.detectable) else f"{found.detectable:.1f} points",
+        ]
+        for found in comparisons
+    ]
+    print_table(["who, on what", "different items", "adjusted for", "smallest gain"], rows, right={1, 2, 3})
+    print("Between two checkpoints; noise of training comes on top, and several seeds average it out.")
+
+
+def comparisons_json(comparisons: Sequence[PlannedComparison]) -> list[dict[str, Any]]:
+    """What a study could see, for programs; null where no gain is found."""
+    told = [asdict(found) for found in comparisons]
+    return [row | {"detectable": None if math.isnan(row["detectable"]) else row["detectable"]} for row in told]
 
 
 def planned_json(item: PlannedStage) -> dict[str, Any]:

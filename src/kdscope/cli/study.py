@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from kdscope.cli.application import JsonOption, StoreOption, StudyFile, app
-from kdscope.cli.printing import planned_json, print_embedded, print_plan, print_result, run_events
+from kdscope.cli.printing import (
+    comparisons_json,
+    planned_json,
+    print_comparisons,
+    print_embedded,
+    print_plan,
+    print_result,
+    run_events,
+)
 
 
 class _PresetMayStandAlone(typer.core.TyperCommand):
@@ -73,14 +81,19 @@ def run(
 
 @app.command()
 def plan(study: StudyFile, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """List every stage: done or to run, with tokens, operations, disk and estimated time. Runs nothing."""
+    """List every stage: done or to run, with tokens, operations, disk and estimated time. Runs nothing.
+
+    Then the smallest gain over SFT that the study could see: few items see only large ones.
+    """
     from kdscope import api
 
-    _, planned = api.plan_study(study, store)
+    plan, planned = api.plan_study(study, store)
     if as_json:
-        print(json.dumps([planned_json(item) for item in planned], indent=1))
+        stages = [planned_json(item) for item in planned]
+        print(json.dumps({"stages": stages, "comparisons": comparisons_json(plan.comparisons)}, indent=1))
         return
     print_plan(planned)
+    print_comparisons(plan.comparisons)
 
 
 @app.command()

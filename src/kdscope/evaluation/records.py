@@ -21,7 +21,8 @@ _COLUMN_TYPES = {
     "bool": pa.bool_(),
     "float | None": pa.float64(),
 }
-_LATER_COLUMNS = frozenset({"rouge_l"})
+LATER_COLUMNS = frozenset({"rouge_l"})
+"""Columns that records of earlier versions do not have."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _as_declared(table: pa.Table, file: Path) -> pa.Table:
     """The table's columns, in order and with the types of records; columns of later versions may be missing."""
     schema = record_schema()
     missing = [name for name in schema.names if name not in table.column_names]
-    if any(name not in _LATER_COLUMNS for name in missing):
+    if any(name not in LATER_COLUMNS for name in missing):
         raise DataError("this column of the records is missing", file=file, key=missing[0])
     present = pa.schema([field for field in schema if field.name not in missing])
     try:

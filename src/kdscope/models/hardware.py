@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,6 +35,26 @@ def describe_hardware(device: str) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{platform.machine()} {platform.system()}, {cores} cores, {memory:.0f} GiB memory, device {device}"
+
+
+def forget_peak_memory(device: str) -> None:
+    """Measure peak memory from now on, where the system can (a GPU; the process on Linux)."""
+    if device == "cuda":
+        if "torch" in sys.modules:
+            sys.modules["torch"].cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory_bytes(device: str) -> int | None:
+    """The most memory held since `forget_peak_memory`: of the GPU by torch, else of this process; None if unknown."""
+    if device == "cuda" and "torch" in sys.modules:
+        return int(sys.modules["torch"].cuda.max_memory_allocated())
+    with suppress(OSError, IndexError, ValueError):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return 1024 * int(status.split("VmHWM:", 1)[1].split()[0])
+    return None
 
 
 def _has_nvidia_gpu() -> bool:

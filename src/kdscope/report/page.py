@@ -5,23 +5,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from altair import LayerChart
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kdscope.report.cautions import cautions, failures
+from kdscope.report.choices import choices
+from kdscope.report.conclusions import conclusions, primary_sentences
 from kdscope.report.contamination import clean_view, contamination_caution, contamination_view
+from kdscope.report.downloads import Download, downloads, file_stem
+from kdscope.report.facts import PageFacts
 from kdscope.report.fidelity_views import fidelity_view, probes_view
 from kdscope.report.figures import main_figures, other_scoring_figures
 from kdscope.report.learning import learning_view
 from kdscope.report.panels import Figure
-from kdscope.report.style import LegendEntry
-from kdscope.report.summary import summary_sentences
+from kdscope.report.style import SYMBOLS, LegendEntry
+from kdscope.report.summary import likeness_sentences, summary_sentences
 from kdscope.report.svg import render_svg
 from kdscope.report.tables import ReportTables
+from kdscope.report.verdicts import headline, student_rows
 from kdscope.report.views import (
     View,
     accuracy_view,
@@ -32,48 +37,34 @@ from kdscope.report.views import (
 )
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
+_SVG_WIDTH = re.compile(r'width="([\d.]+)"')
+_MOST_PRIMARY = 4
 _SENTENCE_END = re.compile(r"(?<=[.!?:)])[ \t]*\n")
-_SYMBOLS = {
-    "circle": "M6 1.5a4.5 4.5 0 1 0 .01 0Z",
-    "square": "M2 2H10V10H2Z",
-    "diamond": "M6 .8L10.2 6L6 11.2L1.8 6Z",
-    "cross": "M4.3 1H7.7V4.3H11V7.7H7.7V11H4.3V7.7H1V4.3H4.3Z",
-    "triangle-up": "M6 1.5L11 10.5H1Z",
-    "triangle-down": "M6 10.5L11 1.5H1Z",
-    "triangle-left": "M1.5 6L10.5 1V11Z",
-    "triangle-right": "M10.5 6L1.5 1V11Z",
-}
 
 
 @dataclass(frozen=True)
-class PageFacts:
-    """What the page tells beside the tables: the study, where it ran, and what went wrong.
+class ShownPanel:
+    """A drawn panel: the student it is about and the task it is of, empty for neither, and its width in pixels."""
 
-    `description` may hold several paragraphs (see `paragraphs`); `scoring` is the scoring that the conclusions use;
-    `failures` are (label, cause); `data_facts` and `versions` are shown as they are given;
-    `contaminated_items_excluded` tells whether the tables leave contaminated items out.
-    """
-
-    name: str
-    description: str
-    study_yaml: str
-    versions: Mapping[str, str]
-    hardware: str
-    seeds: Sequence[int]
-    warnings: Sequence[str]
-    failures: Sequence[tuple[str, str]]
-    data_facts: Mapping[str, str]
-    scoring: str = "robust"
-    contaminated_items_excluded: bool = False
+    svg: Markup
+    student: str
+    task: str
+    width: float
 
 
 @dataclass(frozen=True)
 class ShownFigure:
-    """A figure whose panels are drawn."""
+    """A figure whose panels are drawn, those of single tasks after the others, and the files it can be had as."""
 
     figure: Figure
-    panels: tuple[Markup, ...]
+    panels: tuple[ShownPanel, ...]
     legend: tuple[tuple[LegendEntry, str], ...]
+    files: tuple[Download, ...]
+
+    @property
+    def follows_tasks(self) -> bool:
+        """Whether it shows something else when a task is chosen."""
+        return bool(self.figure.variants) or any("data-task" in panel.svg for panel in self.panels)
 
 
 def write_page(tables: ReportTables, facts: PageFacts, path: Path, *, csv_folder: str = "tables/") -> None:
@@ -97,6 +88,7 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
     )
     other = "published" if facts.scoring == "robust" else "robust"
     script = environment.get_template("page.js").render()
+    told = told_first(tables, facts.scoring)
     return environment.get_template("page.html.jinja").render(
         facts=facts,
         lead=paragraphs(facts.description),
@@ -105,11 +97,16 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
         style=Markup(environment.get_template("page.css").render()),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        sentences=summary_sentences(tables, facts.scoring),
+        headline=headline(tables, facts.scoring),
+        students=student_rows(tables, facts.scoring),
+        sentences=told,
+        further=[sentence for sentence in summary_sentences(tables, facts.scoring) if sentence not in told],
+        conclusions=conclusions(tables),
+        choices=choices(tables),
         cautions=[*_cautions(tables, facts), *facts.warnings],
         failures=list(dict([*failures(tables.cells), *facts.failures]).items()),
-        figures=[_drawn(figure) for figure in main_figures(tables, facts.scoring)],
-        other_figures=[_drawn(figure) for figure in other_scoring_figures(tables, other)],
+        figures=[_drawn(figure, facts.name) for figure in main_figures(tables, facts.scoring)],
+        other_figures=[_drawn(figure, facts.name) for figure in other_scoring_figures(tables, other)],
         models=models_view(tables),
         learning=learning_view(tables),
         cells=cells_view(tables),
@@ -119,6 +116,12 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
         views=_views(tables, facts.scoring),
         other_views=[accuracy_view(tables, other), gains_view(tables, other)],
     )
+
+
+def told_first(tables: ReportTables, scoring: str) -> list[str]:
+    """The few sentences beside the verdicts: what was done, the primary question's answers, and how alike they are."""
+    primary = primary_sentences(tables)[:_MOST_PRIMARY]
+    return [*summary_sentences(tables, scoring)[:2], *primary, *likeness_sentences(tables)]
 
 
 def _cautions(tables: ReportTables, facts: PageFacts) -> list[str]:
@@ -150,9 +153,24 @@ def _views(tables: ReportTables, scoring: str) -> list[View]:
     return [*views, probes_view(tables)] if len(tables.probes) else views
 
 
-def _drawn(figure: Figure) -> ShownFigure:
-    panels = tuple(
-        Markup(render_svg(chart, f"{figure.key}-{number}", f"{figure.title}: {label}"))  # noqa: S704 - escaped there
-        for number, (label, chart) in enumerate(figure.panels.items())
+def _drawn(figure: Figure, study: str) -> ShownFigure:
+    def draw(label: str, chart: LayerChart, prefix: str) -> str:
+        return render_svg(chart, prefix, f"{figure.title}: {label}")
+
+    drawn = [draw(label, chart, f"{figure.key}-{n}") for n, (label, chart) in enumerate(figure.panels.items())]
+    panels = [_panel(svg, figure.students.get(label, "")) for label, svg in zip(figure.panels, drawn, strict=True)]
+    for number, (task, variants) in enumerate(figure.variants.items()):
+        for place, (label, chart) in enumerate(variants.items()):
+            svg = draw(f"{label}, {task}", chart, f"{figure.key}-{number}-{place}")
+            panels.append(_panel(svg, figure.students.get(label, ""), task))
+    return ShownFigure(
+        figure,
+        tuple(panels),
+        tuple((entry, SYMBOLS[entry.shape]) for entry in figure.legend),
+        downloads(figure, drawn, file_stem(study, figure.key)) if drawn else (),
     )
-    return ShownFigure(figure, panels, tuple((entry, _SYMBOLS[entry.shape]) for entry in figure.legend))
+
+
+def _panel(svg: str, student: str, task: str = "") -> ShownPanel:
+    width = _SVG_WIDTH.search(svg)
+    return ShownPanel(Markup(svg), student, task, float(width[1]) if width else 0.0)  # noqa: S704 - escaped there

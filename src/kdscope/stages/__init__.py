@@ -45,8 +45,8 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
         "compare_distributions": 1,
         "probe_reasoning": 1,
         "compare_pair": 2,
-        "analyse_study": 3,
-        "write_report": 3,
+        "analyse_study": 4,
+        "write_report": 4,
     }
 )
 

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from kdscope.evaluation.clean import clean_table, without_items
+from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, save_questions, task_facts
 from kdscope.evaluation.probe_table import probe_table
 from kdscope.evaluation.probes import ProbeRow
 from kdscope.evaluation.records import Record, read_records
 from kdscope.evaluation.row_files import read_row_file
+from kdscope.evaluation.run_records import CELL
 from kdscope.evaluation.tables import accuracy_table, gains_table, published_tests_table
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
@@ -23,10 +27,11 @@ from kdscope.stages.notes import collect_notes
 from kdscope.stages.own_tasks import registry_of
 
 _TRAINING_FACTS = ("parameters", "trained_parameters", "steps", "target_tokens", "validation_loss")
+_COSTS = ("training_seconds", "peak_memory_bytes")
 
 
 def run(context: StageContext) -> None:
-    """Write the tables of `ReportTables`, each as parquet and CSV, and notes.json."""
+    """Write the tables of `ReportTables`, each as parquet and CSV, notes.json and questions.json."""
     settings: Any = context.stage.parameters
     arms, registry = settings["arms"], registry_of(settings)
     records = {arm["label"]: _records(context, number, settings["tasks"]) for number, arm in enumerate(arms)}
@@ -38,6 +43,15 @@ def run(context: StageContext) -> None:
     conclusive = without_items(answered, audit.items) if settings["exclude_contaminated"] else answered
     controls = {cell: control for cell, control in controls.items() if {cell, control} <= {*conclusive}}
     accuracy = accuracy_table(conclusive, registry=registry)
+    questions = Questions(
+        scoring=settings["scoring"],
+        tasks=task_facts(settings["tasks"], registry),
+        contaminated=audit.items,
+        exclude_contaminated=settings["exclude_contaminated"],
+        controls=controls,
+        **settings["analysis"],
+    )
+    save_questions(questions, context.output / "questions.json")
     tables = ReportTables(
         cells=cells,
         accuracy=accuracy,
@@ -48,6 +62,7 @@ def run(context: StageContext) -> None:
         probes=_probes(context, arms),
         contamination=audit.table(),
         clean=clean_table(answered, controls, audit.items, registry),
+        statistics=draw_conclusions(_asked(context, arms), cells, questions),
     )
     save_tables(tables, context.output)
     (context.output / "notes.json").write_text(json.dumps(collect_notes(context, arms), indent=1))
@@ -56,6 +71,17 @@ def run(context: StageContext) -> None:
 def _records(context: StageContext, number: int, tasks: list[str]) -> dict[str, list[Record]]:
     roles = {task: f"records/{number}/{task}" for task in tasks}
     return {t: read_records(context.inputs[r] / "records.parquet") for t, r in roles.items() if r in context.inputs}
+
+
+def _asked(context: StageContext, arms: list[dict[str, Any]]) -> pa.Table:
+    """What conclusions need of the records of all models."""
+    parts = []
+    for role, folder in context.inputs.items():
+        if role.startswith("records/"):
+            table = pq.ParquetFile(folder / "records.parquet").read(columns=list(NEEDED_COLUMNS[1:]))
+            label = pa.array([arms[int(role.split("/")[1])]["label"]] * len(table), pa.string())
+            parts.append(table.add_column(0, CELL, label))
+    return pa.concat_tables(parts) if parts else pa.table({name: pa.array([], pa.string()) for name in NEEDED_COLUMNS})
 
 
 def _probes(context: StageContext, arms: list[dict[str, Any]]) -> pd.DataFrame:
@@ -79,9 +105,10 @@ def _cell(context: StageContext, number: int, arm: dict[str, Any], done: bool) -
     row |= {column: arm.get(column) for column in columns}
     facts: dict[str, Any] = {}
     if f"trained/{number}" in context.inputs:
-        facts = dict(read_manifest(context.inputs[f"trained/{number}"] / "manifest.json").facts)
+        manifest = read_manifest(context.inputs[f"trained/{number}"] / "manifest.json")
+        facts = {**manifest.facts, "training_seconds": manifest.seconds}
     cause = None if done else _cause(context, arm["label"])
-    return row | {name: facts.get(name) for name in _TRAINING_FACTS} | _sequences(facts) | {"cause": cause}
+    return row | {name: facts.get(name) for name in (*_TRAINING_FACTS, *_COSTS)} | _sequences(facts) | {"cause": cause}
 
 
 def _sequences(facts: dict[str, Any]) -> dict[str, int | None]:

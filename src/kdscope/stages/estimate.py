@@ -50,6 +50,7 @@ class Sizes:
         items: Items of each task.
         item_tokens: Mean prompt length of each task.
         bytes_per_weight: Of the precision weights are stored in.
+        questions: Different items of each task: copies of one question count once.
     """
 
     prompt_tokens: float
@@ -59,6 +60,7 @@ class Sizes:
     item_tokens: dict[str, float]
     unlabelled: int = 0
     bytes_per_weight: int = 2
+    questions: dict[str, int] = field(default_factory=dict)
     _shapes: dict[str, Shape] = field(default_factory=dict)
 
     def of(self, source: ModelSource) -> Shape:
@@ -145,6 +147,7 @@ def measure_sizes(
         items={task: len(texts) for task, texts in items.items()},
         item_tokens={task: _mean_tokens(texts) + _TEMPLATE_TOKENS for task, texts in items.items()},
         unlabelled=unlabelled,
+        questions={task: len(set(texts)) for task, texts in items.items()},
     )
 
 

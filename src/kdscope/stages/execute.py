@@ -8,6 +8,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 
+from kdscope.models.hardware import forget_peak_memory, peak_memory_bytes
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import STAGE_VERSIONS
@@ -22,8 +23,11 @@ def execute(stage: Stage, context: StageContext) -> None:
     if stage.kind not in STAGE_VERSIONS:
         raise KeyError(stage.kind)
     context.facts["software"] = _software(stage)
+    device = str(stage.context.get("device"))
+    forget_peak_memory(device)
     try:
         import_module(f"kdscope.stages.{stage.kind}").run(context)
+        context.facts["peak_memory_bytes"] = peak_memory_bytes(device)
     finally:
         _free_memory()
 

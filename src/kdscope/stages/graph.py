@@ -9,12 +9,14 @@ from pathlib import Path
 from kdscope.pipeline.fingerprint import JSON, HashCache
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.stages import make_stage
+from kdscope.stages.comparisons import planned_comparisons
 from kdscope.stages.controls import controls_of
 from kdscope.stages.estimate import Sizes
 from kdscope.stages.factory import StageFactory
 from kdscope.stages.fidelity import Model, ceiling, pair, probes, reading
 from kdscope.stages.own_tasks import definitions_of
 from kdscope.stages.parameters import teacher_label
+from kdscope.statistics.planning import PlannedComparison
 from kdscope.study.grid import Cell, expand_cells
 from kdscope.study.schema import Student, Study, Teacher
 from kdscope.tasks import TaskRegistry
@@ -51,13 +53,17 @@ class Arm:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study as stages: `report` is the last, and everything else is behind it; `audit` is the contamination audit."""
+    """A study as stages: `report` is the last, and everything else is behind it; `audit` is the contamination audit.
+
+    `comparisons` is what the study could see of the gains it is about.
+    """
 
     report: Stage
     analysis: Stage
     audit: Stage
     arms: tuple[Arm, ...]
     device: str
+    comparisons: tuple[PlannedComparison, ...]
 
 
 def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes, registry: TaskRegistry) -> StudyPlan:
@@ -70,7 +76,7 @@ def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes, r
         sizes: What is known of the study's sizes, for costs.
         registry: The tasks, a person's own included.
     """
-    factory = StageFactory(study, cache, sizes, registry)
+    factory = StageFactory(study, cache, sizes, registry, store_root)
     cells = expand_cells(study)
     arms = [*_teacher_arms(factory, cells), *_base_arms(factory), *(_student_arm(factory, cell) for cell in cells)]
     analysis = _analysis(factory, arms, store_root)
@@ -79,9 +85,15 @@ def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes, r
         "report",
         {"name": study.name, "description": study.description, "scoring": study.scoring},
         {"analysis": analysis},
-        context={"study": study.model_dump(mode="json"), "device": factory.device, "dtype": factory.dtype},
+        context={
+            "study": study.model_dump(mode="json"),
+            "device": factory.device,
+            "dtype": factory.dtype,
+            "stages": {arm.label: arm.trained.directory_name for arm in arms if arm.trained is not None},
+        },
     )
-    return StudyPlan(report, analysis, factory.audit(), tuple(arms), factory.device)
+    comparisons = planned_comparisons(study, sizes.questions, registry)
+    return StudyPlan(report, analysis, factory.audit(), tuple(arms), factory.device, tuple(comparisons))
 
 
 def _teacher_arms(factory: StageFactory, cells: Sequence[Cell]) -> list[Arm]:
@@ -149,6 +161,7 @@ def _analysis(factory: StageFactory, arms: Sequence[Arm], store_root: Path) -> S
         "tasks": list(factory.study.tasks.names),
         "scoring": factory.study.scoring,
         "exclude_contaminated": factory.study.tasks.exclude_contaminated,
+        "analysis": factory.study.analysis.model_dump(mode="json"),
         **definitions_of(factory.registry, factory.study.tasks.names),
     }
     context: dict[str, JSON] = {"stages": stages, "store": str(store_root)}

@@ -10,7 +10,8 @@ from typing import Any
 
 from kdscope.models.hardware import describe_hardware
 from kdscope.pipeline.run import StageContext
-from kdscope.report.page import PageFacts, write_page
+from kdscope.report.facts import PageFacts, save_facts
+from kdscope.report.page import write_page
 from kdscope.report.tables import load_tables
 from kdscope.study.dump import study_yaml
 from kdscope.study.grid import expand_cells
@@ -50,7 +51,9 @@ def run(context: StageContext) -> None:
         failures=list(zip(failed["cell"], failed["cause"], strict=True)),
         data_facts=_data_facts(study),
         contaminated_items_excluded=study.tasks.exclude_contaminated,
+        stages=where["stages"],
     )
+    save_facts(facts, context.output / "facts.json")
     write_page(tables, facts, context.output / "report.html")
 
 

@@ -15,7 +15,10 @@ from kdscope.study.schema import MethodName, Study, Tuning
 from kdscope.study.yaml_text import FLOAT_PATTERN, INT_PATTERN
 
 _EITHER = frozenset(
-    {"path", "hub", "revision", "mini", "max_steps", "folder", "definitions", "data", "unlabelled", "teacher_condition"}
+    {
+        *("path", "hub", "revision", "mini", "max_steps", "folder", "definitions", "data", "unlabelled"),
+        *("teacher_condition", "tracking_folder"),
+    }
 )
 
 

@@ -38,6 +38,7 @@ def _path_keys(values: dict[str, Any]) -> Iterator[tuple[Location, dict[str, Any
         (("data",), values.get("data"), "path"),
         (("tasks",), values.get("tasks"), "folder"),
         (("tasks",), values.get("tasks"), "definitions"),
+        (("runtime",), values.get("runtime"), "tracking_folder"),
     ]
     places.append((("data", "unlabelled"), _inner(values.get("data"), "unlabelled"), "path"))
     for kind in ("teachers", "students"):
@@ -57,11 +58,16 @@ def embedded_model(name: str) -> Path:
     Raises:
         ValueError: There is none of that name.
     """
-    family = Path(str(files("kdscope") / "models" / "tiny"))
-    known = sorted(config.parent.name for config in family.glob("*/config.json"))
+    known = {folder.name: folder for folder in embedded_models()}
     if name not in known:
         raise ValueError(f"no model '{name}' comes with kdscope (known: {', '.join(known)})")
-    return family / name
+    return known[name]
+
+
+def embedded_models() -> list[Path]:
+    """The folders of the models that come with kdscope, by name."""
+    family = Path(str(files("kdscope") / "models" / "tiny"))
+    return sorted(config.parent for config in family.glob("*/config.json"))
 
 
 def _inner(values: Any, key: str) -> Any:

@@ -66,8 +66,8 @@ class Tasks(Settings):
     """Folder with <task>/test.json; relative to the study file. The mini tasks need none: they are generated."""
     definitions: PathField | None = None
     """Folder with tasks of your own (YAML or Python files); relative to the study file. docs/tasks.md shows one."""
-    names: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_list)]
-    """List of task names; `kdscope tasks` shows them."""
+    names: Annotated[tuple[str, ...], BeforeValidator(as_list)]
+    """List of task names; `kdscope tasks` shows them. [] trains the students without evaluating them."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Use the first this many items of each task."""
     mini_items: Annotated[int, Field(ge=1)] = 200
@@ -180,6 +180,16 @@ class Fidelity(Settings):
     """Decides which items these are, and the draws of intervals and floors."""
 
 
+class Analysis(Settings):
+    """What is asked of the results, settled before they are seen."""
+
+    primary_temperature: Positive | None = None
+    """Temperature of the primary question, whether each student gains over its SFT control. Where absent: 1 if the
+    study has it, else its first. Other temperatures are explored."""
+    equivalence_margin: Positive = 1.0
+    """Methods that differ by less than this many percentage points count as equal."""
+
+
 class Runtime(Settings):
     """Where and in which precision; 'auto' looks at the machine."""
 
@@ -191,6 +201,13 @@ class Runtime(Settings):
     """CPU threads of each worker; where absent, torch's choice for one, and an equal share of the cores for several."""
     workers: Annotated[int, Field(ge=1)] = 1
     """Processes that work side by side, each on stages of its own. Worth it for small models on a CPU."""
+    trackers: Annotated[
+        tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...], BeforeValidator(as_list)
+    ] = ()
+    """List. Who else is told of every training step as it is done; changes no result. They come with
+    `pip install kdscope[trackers]`."""
+    tracking_folder: PathField | None = None
+    """Where trackers write their files, a folder for each study; 'tracking' in the store where absent."""
 
 
 class Study(Settings):
@@ -226,6 +243,7 @@ class Study(Settings):
     teacher_generation: TeacherGeneration = TeacherGeneration()
     evaluation: Evaluation = Evaluation()
     fidelity: Fidelity = Fidelity()
+    analysis: Analysis = Analysis()
     runtime: Runtime = Runtime()
 
     _name = field_validator("name")(check_name)

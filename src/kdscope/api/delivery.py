@@ -1,0 +1,56 @@
+"""What a run leaves where people look: the page, its tables, every model's answers, and what made them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from kdscope.evaluation.run_records import write_run_records
+from kdscope.pipeline.run import RunResult
+from kdscope.stages.graph import StudyPlan
+from kdscope.study.schema import Study
+
+
+def deliver(study: Study, plan: StudyPlan, result: RunResult, folder: Path) -> tuple[Path | None, Path | None]:
+    """Copy what people open out of the store; tables and records are delivered even where the page could not be made.
+
+    Writes report.html, tables/, records/ (`evaluation.run_records`) and run.json, which says where the models are.
+
+    Returns:
+        The page and the folder of the tables; None for what could not be made.
+    """
+    report, analysis = result.final(plan.report), result.final(plan.analysis)
+    page, tables = folder / "report.html", folder / "tables"
+    page.unlink(missing_ok=True)  # an old page must not stand beside new tables
+    if analysis is not None:
+        shutil.copytree(result.store.path(analysis), tables, dirs_exist_ok=True, ignore=lambda *_: ["manifest.json"])
+    if report is not None:
+        made = result.store.path(report)
+        shutil.copy2(made / "report.html", page)
+        shutil.copy2(made / "facts.json", tables / "facts.json")
+    write_run_records(_records(plan, result), folder / "records")
+    (folder / "run.json").write_text(json.dumps(_made(study, plan, result), indent=1) + "\n", encoding="utf-8")
+    return page if report is not None else None, tables if analysis is not None else None
+
+
+def _records(plan: StudyPlan, result: RunResult) -> dict[str, dict[str, Path]]:
+    """The file of every model's records on every task that it answered."""
+    found: dict[str, dict[str, Path]] = {}
+    for arm in plan.arms:
+        stages = {task: result.final(stage) for task, stage in arm.evaluations.items()}
+        done = {task: stage for task, stage in stages.items() if stage is not None}
+        found[arm.label] = {task: result.store.path(stage) / "records.parquet" for task, stage in done.items()}
+    return found
+
+
+def _made(study: Study, plan: StudyPlan, result: RunResult) -> dict[str, object]:
+    trained = {arm.label: None if arm.trained is None else result.final(arm.trained) for arm in plan.arms}
+    store = result.store
+    folders = {label: stage and store.path(stage).relative_to(store.root) for label, stage in trained.items()}
+    return {
+        "study": study.name,
+        "scoring": study.scoring,
+        "store": str(store.root.absolute()),
+        "models": {label: str(path) if path else None for label, path in folders.items()},
+    }

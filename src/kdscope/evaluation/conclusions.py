@@ -1,0 +1,252 @@
+"""From the records of a study to what can be concluded: the rigorous protocol, each result with its sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as compute
+from numpy.typing import NDArray
+
+from kdscope.errors import DataError
+from kdscope.evaluation.run_records import CELL
+from kdscope.statistics.record_protocol import rigorous_records
+from kdscope.statistics.tidy import SFT
+from kdscope.statistics.words import sentence
+from kdscope.tasks import TaskRegistry
+
+TEACHER = "teacher"
+"""Method of a teacher's own answers."""
+NEEDED_COLUMNS = (
+    *(CELL, "task", "item_id", "item_hash", "decoding_seed", "prompt"),
+    *("correct_robust", "correct_published", "robust_value", "published_value", "rouge_l"),
+)
+"""Columns of `run_records.read_run_records` that conclusions are drawn from."""
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What conclusions need to know of a task.
+
+    Attributes:
+        domain: Which tasks it is averaged with.
+        options: Of a multiple choice; 0 for a free answer.
+        free_text: Whether it is measured by ROUGE-L.
+    """
+
+    domain: str
+    options: int = 0
+    free_text: bool = False
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked, settled before looking.
+
+    Attributes:
+        scoring: robust or published.
+        tasks: Facts of every task.
+        primary_temperature: Of the primary question; None: 1 if the study has it, else its first.
+        equivalence_margin: Methods closer than this, in percentage points, count as equal.
+        contaminated: Ids of items that training data holds.
+        exclude_contaminated: Whether those are left out.
+        controls: The control's label by student label.
+    """
+
+    scoring: str
+    tasks: Mapping[str, TaskFacts]
+    primary_temperature: float | None = None
+    equivalence_margin: float = 1.0
+    contaminated: Collection[str] = field(default_factory=frozenset)
+    exclude_contaminated: bool = False
+    controls: Mapping[str, str] = field(default_factory=dict)
+
+
+def task_facts(names: Collection[str], registry: TaskRegistry) -> dict[str, TaskFacts]:
+    """The facts of tasks in a registry."""
+    found = [registry.get(name) for name in names]
+    return {t.name: TaskFacts(t.domain, len(t.labels), t.answer_kind == "text") for t in found}
+
+
+def primary_temperature(cells: pd.DataFrame, wanted: float | None = None) -> float:
+    """The temperature of the primary question: the one wanted, else 1 if cells have it, else the first they have."""
+    if wanted is not None:
+        return wanted
+    known = cells["kd_temperature"].dropna().tolist()
+    return 1.0 if 1.0 in known or not known else float(known[0])
+
+
+def save_questions(questions: Questions, file: Path) -> None:
+    """Write questions as JSON, so that a run can be asked again."""
+    found = asdict(questions) | {"contaminated": sorted(questions.contaminated)}
+    file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def load_questions(file: Path) -> Questions:
+    """Read what `save_questions` wrote.
+
+    Raises:
+        DataError: The file is missing or not such a file.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        tasks = {name: TaskFacts(**facts) for name, facts in found["tasks"].items()}
+        return Questions(**found | {"tasks": tasks, "contaminated": frozenset(found["contaminated"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"not the questions of a run ({type(error).__name__}: {error})", file=file) from error
+
+
+def draw_conclusions(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
+    """The rigorous protocol on the records of a study.
+
+    Args:
+        records: With `NEEDED_COLUMNS`.
+        cells: The study's table of cells.
+        questions: What is asked.
+
+    Returns:
+        Columns of `statistics.results.RigorousResult`, and ``sentence``; no rows where no student has a control.
+
+    Raises:
+        StatisticsError: As `rigorous_records`.
+    """
+    if not questions.controls:
+        return pd.DataFrame()
+    frame = item_frame(records, cells, questions)
+    if not {*frame["model"]} & {*questions.controls}:
+        return pd.DataFrame()  # all of their items are left out
+    found = rigorous_records(
+        frame,
+        temperature=primary_temperature(cells, questions.primary_temperature),
+        margin=questions.equivalence_margin,
+        options={name: task.options for name, task in questions.tasks.items() if task.options},
+    )
+    return found.assign(sentence=[sentence(row) for row in _rows(found)])
+
+
+def item_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
+    """The records as `rigorous_records` reads them: students with a control, their controls, and the teachers.
+
+    ``agreement`` is 1 where a student's answer is that of its own teacher, 0 where it is not; an answer that could not
+    be read agrees with nothing. ``cluster`` is equal for items with the same prompt.
+    """
+    models = _models(cells, questions.controls)
+    asked = compute.is_in(records[CELL], pa.array(list(models.index), pa.string()))
+    if questions.exclude_contaminated:
+        left_out = pa.array(sorted(questions.contaminated), pa.string())
+        asked = compute.and_(asked, compute.invert(compute.is_in(records["item_id"], left_out)))
+    table = records.filter(asked)
+    text = table.select([CELL, "task", "item_id"]).to_pandas()
+    facts: pd.DataFrame = models.loc[text[CELL]].reset_index(drop=True)
+    domains = {name: f"{task.domain} (ROUGE-L)" if task.free_text else task.domain for name, task in _tasks(questions)}
+    frame: pd.DataFrame = facts.assign(
+        model=text[CELL],
+        domain=text["task"].map(domains),
+        task=text["task"],
+        item=text["item_id"],
+        correct=_values(table, questions),
+        cluster=_clusters(table),
+        contaminated=text["item_id"].isin(set(questions.contaminated)),
+        agreement=_agreement(table, facts["teacher_cell"], questions.scoring),
+    )
+    return frame.drop(columns="teacher_cell")
+
+
+def _tasks(questions: Questions) -> list[tuple[str, TaskFacts]]:
+    return list(questions.tasks.items())
+
+
+def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
+    """Student, teacher, method, temperature, seed and ablation of every model that a question is about."""
+    done = cells[cells["state"] == "done"]
+    involved = done[done["cell"].isin({*controls, *controls.values()}) | (done["role"] == "teacher")]
+    own_teacher = {(r["teacher"], r["teacher_condition"]): r["cell"] for r in _rows(done[done["role"] == "teacher"])}
+    usual = _usual(involved)
+    rows = [
+        {
+            "model": row["cell"],
+            "student": row["student"] if row["role"] == "student" else "",
+            "teacher": _text(row["teacher"]) if row["role"] == "student" else row["cell"],
+            "method": _method(row),
+            "temperature": row["kd_temperature"],
+            "seed": row["seed"],
+            "ablation": _ablation(row, usual) if row["role"] == "student" else "",
+            "teacher_cell": own_teacher.get((row["teacher"], row["teacher_condition"]), ""),
+            "parameters": row["parameters"],
+        }
+        for row in _rows(involved)
+    ]
+    return pd.DataFrame(rows).set_index("model")
+
+
+def _method(row: Mapping[str, Any]) -> str:
+    """A method with the settings that tell it from its namesakes; controls of any setting are controls."""
+    if row["role"] == "teacher":
+        return TEACHER
+    variant = _text(row["variant"])
+    return f"{row['method']} {variant}" if variant and row["method"] != SFT else str(row["method"])
+
+
+def _usual(cells: pd.DataFrame) -> dict[str, Any]:
+    """The setting that each ablation departs from: adapted, full weight and no noise where the study has them."""
+    preferred = {"teacher_condition": "adapted", "kd_weight": 1.0, "teacher_noise_std": 0.0}
+    students = cells[cells["role"] == "student"]
+    usual: dict[str, Any] = {}
+    for name, value in preferred.items():
+        known = students[name].dropna().tolist()
+        usual[name] = value if value in known or not known else known[0]
+    return usual
+
+
+def _ablation(row: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in usual.items():
+        own = row[name]
+        if pd.isna(own) or own == value:
+            continue
+        words = {"kd_weight": f"kd_weight {own}", "teacher_noise_std": f"noise {own}"}
+        parts.append(words.get(name, "unadapted teacher" if own == "base" else "adapted teacher"))
+    return ", ".join(parts)
+
+
+def _values(table: pa.Table, questions: Questions) -> NDArray[np.float64]:
+    correct = np.asarray(table[f"correct_{questions.scoring}"].to_numpy(zero_copy_only=False), dtype=np.float64)
+    measured = table["rouge_l"].to_pandas().to_numpy(dtype=np.float64)
+    free = table["task"].to_pandas().map({name: task.free_text for name, task in _tasks(questions)}).to_numpy(bool)
+    return np.where(free, measured, correct)
+
+
+def _clusters(table: pa.Table) -> pd.Series:
+    """A number for every question of a task: that of its prompt, as the first model was given it."""
+    keys = table.select(["task", "item_id", "prompt", "item_hash"]).group_by(["task", "item_id"], use_threads=False)
+    known = keys.aggregate([("prompt", "first"), ("item_hash", "first")]).to_pandas()
+    text = known["prompt_first"].where(known["prompt_first"] != "", known["item_hash_first"])
+    codes = known["task"].str.cat(text, sep="\n").factorize()[0]
+    numbers: pd.Series = table["item_id"].to_pandas().map(dict(zip(known["item_id"], codes, strict=True)))
+    return numbers
+
+
+def _agreement(table: pa.Table, teacher_cell: pd.Series, scoring: str) -> NDArray[np.float64]:
+    """Whether each answer is the teacher's on the same item with the same decoding seed; NaN without a teacher."""
+    answers = table.select([CELL, "item_id", "decoding_seed", f"{scoring}_value"]).to_pandas()
+    answers = answers.rename(columns={f"{scoring}_value": "answer"})
+    wanted = answers.assign(**{CELL: teacher_cell.to_numpy()})
+    both = wanted.merge(answers, on=[CELL, "item_id", "decoding_seed"], how="left", suffixes=("", "_teacher"))
+    same = (both["answer"] == both["answer_teacher"]) & both["answer"].notna()
+    known = teacher_cell.ne("").to_numpy() & wanted[CELL].isin(set(answers[CELL])).to_numpy()
+    own = teacher_cell.to_numpy() == table[CELL].to_pandas().to_numpy()
+    return np.where(known & ~own, same.to_numpy(dtype=np.float64), np.nan)
+
+
+def _rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value is pd.NA or value != value else str(value)

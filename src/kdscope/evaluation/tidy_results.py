@@ -1,0 +1,91 @@
+"""A run's tables as one tidy table of results, the shape in which any study's results can be analysed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from kdscope.evaluation.conclusions import Questions
+from kdscope.statistics.tidy import ADAPTED, SFT
+from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
+
+_FIDELITY = {"agreement": ("agreement", 100.0), "bleu": ("fidelity", 1.0)}
+"""Measures of a run that answer H4 and H5, the names they have there, and what makes them percent."""
+
+
+def tidy_results(
+    cells: pd.DataFrame, accuracy: pd.DataFrame, fidelity: pd.DataFrame, questions: Questions, study: str
+) -> pd.DataFrame:
+    """Accuracy of every model, and agreement and BLEU of every student, in percent, as `statistics.tables` reads them.
+
+    An adapted teacher stands in it as a fine-tuned model of its own name. Left out are models that failed, noisy
+    teachers (the published study had none), tasks of free text, and controls that no student is compared with.
+
+    Args:
+        cells: The run's table of cells.
+        accuracy: Its table of accuracies.
+        fidelity: Its table of fidelity.
+        questions: What the run was asked; its scoring is used.
+        study: The run's name.
+    """
+    models = {row["cell"]: _model(row) for row in _rows(cells) if _belongs(row, questions)}
+    tasks = {name: task.domain for name, task in questions.tasks.items() if not task.free_text}
+    chosen = accuracy[(accuracy["scoring"] == questions.scoring) & accuracy["cell"].isin(list(models))]
+    rows = [
+        {**models[row["cell"]], "task": row["task"], "metric": "accuracy", "value": 100 * row["accuracy"]}
+        for row in _rows(chosen)
+        if row["task"] in tasks
+    ]
+    teachers = {row["cell"]: row for row in _rows(cells[cells["role"] == "teacher"])}
+    known = fidelity["measure"].isin(list(_FIDELITY)) & fidelity["cell"].isin(list(models)) & fidelity["value"].notna()
+    for row in _rows(fidelity[known & fidelity["task"].isin(list(tasks))]):
+        metric, factor = _FIDELITY[row["measure"]]
+        model, teacher = models[row["cell"]], teachers[row["teacher_cell"]]
+        if model["method"] == SFT and teacher["teacher_condition"] != ADAPTED:
+            continue  # a control is compared with every teacher, and has no column for the teacher's condition
+        named = {"teacher": teacher["teacher"], "task": row["task"], "metric": metric, "value": factor * row["value"]}
+        rows.append({**model, **named})
+    table = pd.DataFrame(rows)
+    table = table.assign(domain=table["task"].map(tasks), study=study)
+    return pd.concat([table, _averages(table)], ignore_index=True)
+
+
+def _belongs(row: Mapping[str, Any], questions: Questions) -> bool:
+    if row["state"] != "done" or (not pd.isna(row["teacher_noise_std"]) and row["teacher_noise_std"] > 0):
+        return False
+    if row["role"] == "teacher":
+        return bool(row["teacher_condition"] == ADAPTED)
+    compared = {*questions.controls, *questions.controls.values()}
+    return row["role"] == "base" or row["cell"] in compared
+
+
+def _model(row: Mapping[str, Any]) -> dict[str, Any]:
+    if row["role"] == "teacher":
+        return {"student": row["teacher"], "method": SFT, "seed": row["seed"]}
+    if row["role"] == "base" or row["method"] == SFT:
+        return {"student": row["student"], "method": row["method"], "seed": row["seed"]}
+    weight = "" if pd.isna(row["kd_weight"]) or row["kd_weight"] == 1.0 else f" w{row['kd_weight']:g}"
+    variant = "" if pd.isna(row["variant"]) or not row["variant"] else f" {row['variant']}"
+    method = f"{row['method']}{weight}{variant}"
+    return {
+        **{name: row[name] for name in ("student", "teacher", "teacher_condition", "seed")},
+        # The published study's names for families would call forward KL SeqKD, beside a method of that name here.
+        **{"method": method, "family": method},
+        "temperature": row["kd_temperature"],
+    }
+
+
+def _averages(table: pd.DataFrame) -> pd.DataFrame:
+    """The mean over the tasks of each domain, for models that have all of them."""
+    keys = [name for name in table.columns if name not in ("task", "value")]
+    tasks = table.groupby("domain")["task"].nunique()
+    groups = table.groupby(keys, dropna=False, sort=False)["value"].agg(["mean", "size"]).reset_index()
+    complete = groups["size"] == groups["domain"].map(tasks)
+    means = groups[complete].rename(columns={"mean": "value"}).drop(columns="size")
+    return means.assign(task=TIDY_AVERAGE)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
