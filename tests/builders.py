@@ -163,3 +163,12 @@ def make_world(folder: Path, **changes: Any) -> Path:
     make_data(folder)
     make_model(folder / "teacher")
     return write_study(folder, **changes)
+
+
+def table_bytes(folder: Path) -> dict[str, bytes]:
+    """A run's tables by file name, without what differs each time: how long it took, in how much memory, and where."""
+    import pandas as pd
+
+    found = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.name != "facts.json"}
+    cells = pd.read_csv(folder / "cells.csv").drop(columns=["training_seconds", "peak_memory_bytes"])
+    return found | {"cells.csv": cells.to_csv().encode(), "cells.parquet": b""}

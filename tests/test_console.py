@@ -112,6 +112,19 @@ def test_the_running_stage_counts_by_its_own_pace_once_it_is_known() -> None:
     assert clock.remaining() == pytest.approx(400.0 + 50.0)
 
 
+def test_a_running_stage_tells_its_own_time_left() -> None:
+    clock, stages = Clock(), make_stages([100.0, 50.0])
+    clock.plan(stages)
+    assert clock.stage_left(stages[0]) is None
+    clock.started(stages[0])
+    clock.progress(stages[0], 0.0, 10.0)
+    assert clock.stage_left(stages[0]) is None
+    clock.progress(stages[0], 0.25, 60.0)  # a quarter in 50 s
+    assert clock.stage_left(stages[0]) == pytest.approx(150.0)
+    clock.done(stages[0], 200.0)
+    assert clock.stage_left(stages[0]) is None
+
+
 def test_processes_share_what_is_left() -> None:
     clock, stages = Clock(), make_stages([100.0, 60.0, 40.0])
     clock.plan(stages)

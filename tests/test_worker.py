@@ -20,7 +20,7 @@ from kdscope import api
 from kdscope.pipeline.crew import Crew
 from kdscope.pipeline.stage import in_order
 from kdscope.study.load import load_study
-from tests.builders import make_data, make_hollow_model, make_model, write_study
+from tests.builders import make_data, make_hollow_model, make_model, table_bytes, write_study
 
 TRAINED = ["train cut/forward_kl-T1/big/s0", "train cut/sft/s0"]
 
@@ -96,7 +96,7 @@ def told(events: list[dict[str, Any]], name: str) -> list[str]:
 
 
 def tables(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted((folder / "runs/small/tables").iterdir())}
+    return table_bytes(folder / "runs/small/tables")
 
 
 def children(pid: int) -> list[int]:

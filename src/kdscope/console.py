@@ -191,7 +191,10 @@ class RichEvents(PlainEvents):
         """Move it."""
         super().progress(stage, done, total, unit, note)
         if stage.identity in self.steps:
-            text = f"{done:g}/{total:g} {unit}  {note}" if total else f"{done:g} {unit}  {note}"
+            left = self.clock.stage_left(stage)
+            shown = "" if left is None else f"about {show_seconds(left)} left"
+            count = f"{done:g}/{total:g} {unit}" if total else f"{done:g} {unit}"
+            text = "  ".join(part for part in (count, shown, note) if part)
             self.bars.update(self.steps[stage.identity], completed=done, total=total, note=text)
             self._note_left()
 

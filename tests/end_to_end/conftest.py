@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import make_world, write_study
+from tests.builders import make_world, table_bytes, write_study
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -43,7 +43,7 @@ class World:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def tables(self) -> dict[str, bytes]:
-        return {file.name: file.read_bytes() for file in sorted((self.folder / "runs/small/tables").iterdir())}
+        return table_bytes(self.folder / "runs/small/tables")
 
     def rewrite(self, **changes: Any) -> None:
         write_study(self.folder, **changes)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from kdscope.evaluation.records import read_records
+from kdscope.evaluation.run_records import read_run_records
 from tests.end_to_end.conftest import World
 
 Events = list[dict[str, Any]]
@@ -44,6 +45,36 @@ def test_the_page_stands_alone(finished: World) -> None:
     assert not re.search(r"""(src|href)=["']https?://[^"']+\.(js|css)""", page)
     for word in ("forward_kl", "kd_temperature", "torch", "AddSub"):
         assert word in page
+
+
+def test_the_folder_holds_what_it_takes_to_ask_again(finished: World) -> None:
+    folder = finished.folder / "runs/small"
+    told = json.loads((folder / "run.json").read_text())
+    for cell, place in told["models"].items():
+        assert (Path(told["store"]) / place / "model/config.json").exists() or (
+            Path(told["store"]) / place / "model/adapter_config.json"
+        ).exists(), cell
+    records = read_run_records(folder / "records", ["cell", "task"])
+    assert len(records) == 12 * 6
+    done = finished.call("analyze", "runs/small", "--out", "again")
+    assert done.returncode == 0, done.stderr
+    again, before = (
+        pd.read_csv(finished.folder / f"{place}/statistics.csv") for place in ("again", "runs/small/tables")
+    )
+    pd.testing.assert_frame_equal(again[before.columns], before)
+    assert set(before["role"]) >= {"confirmatory"}
+
+
+def test_a_run_ends_in_a_table_and_answers(finished: World) -> None:
+    done = finished.call("run", "study.yaml")
+    assert re.search(r"^cut +sft +\d", done.stdout, re.MULTILINE)
+    quiet = finished.call("run", "study.yaml", "--quiet")
+    assert "accuracy %" not in quiet.stdout
+    assert "report: runs/small/report.html" in quiet.stdout
+    told = finished.run()[-1]
+    assert {row["model"] for row in told["models"]} == {"big", "cut"}
+    assert len(told["answers"]) == 1
+    assert f"\n- {told['answers'][0]}\n" in done.stdout
 
 
 def test_the_second_run_executes_nothing(finished: World) -> None:

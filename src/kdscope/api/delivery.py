@@ -12,13 +12,15 @@ from kdscope.stages.graph import StudyPlan
 from kdscope.study.schema import Study
 
 
-def deliver(study: Study, plan: StudyPlan, result: RunResult, folder: Path) -> tuple[Path | None, Path | None]:
+def deliver(
+    study: Study, plan: StudyPlan, result: RunResult, folder: Path
+) -> tuple[Path | None, Path | None, Path | None]:
     """Copy what people open out of the store; tables and records are delivered even where the page could not be made.
 
     Writes report.html, tables/, records/ (`evaluation.run_records`) and run.json, which says where the models are.
 
     Returns:
-        The page and the folder of the tables; None for what could not be made.
+        The page, the folder of the tables and that of the records; None for what could not be made.
     """
     report, analysis = result.final(plan.report), result.final(plan.analysis)
     page, tables = folder / "report.html", folder / "tables"
@@ -29,9 +31,11 @@ def deliver(study: Study, plan: StudyPlan, result: RunResult, folder: Path) -> t
         made = result.store.path(report)
         shutil.copy2(made / "report.html", page)
         shutil.copy2(made / "facts.json", tables / "facts.json")
-    write_run_records(_records(plan, result), folder / "records")
+    answers = _records(plan, result)
+    write_run_records(answers, folder / "records")
     (folder / "run.json").write_text(json.dumps(_made(study, plan, result), indent=1) + "\n", encoding="utf-8")
-    return page if report is not None else None, tables if analysis is not None else None
+    answered = folder / "records" if any(answers.values()) else None
+    return page if report is not None else None, tables if analysis is not None else None, answered
 
 
 def _records(plan: StudyPlan, result: RunResult) -> dict[str, dict[str, Path]]:

@@ -8,7 +8,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -34,6 +34,9 @@ from kdscope.study.schema import DIVERGENCE_METHODS, Study
 from kdscope.study.source import Problem
 from kdscope.tasks import TaskRegistry, registry_with
 
+if TYPE_CHECKING:
+    from kdscope.report.tables import ReportTables
+
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -42,12 +45,22 @@ class StudyResult:
     Attributes:
         report: The page; None if analysis or report itself failed.
         tables: Folder of the tidy tables; None likewise.
+        records: Folder of every model's answers, item by item.
         run: What was executed, reused, failed and blocked.
+        scoring: The scoring that conclusions use.
     """
 
     report: Path | None
     tables: Path | None
+    records: Path | None
     run: RunResult
+    scoring: str = "robust"
+
+    def load_tables(self) -> ReportTables | None:
+        """The tables as pandas frames; None if there are none."""
+        from kdscope.report.tables import load_tables  # pandas, which a run itself needs not
+
+        return None if self.tables is None else load_tables(self.tables)
 
 
 def default_store() -> Path:
@@ -126,7 +139,7 @@ def run_study(
     from kdscope.api.delivery import deliver  # it reads parquet, which planning needs not
 
     with explained("write the results", folder):
-        return StudyResult(*deliver(study, plan, result, folder), result)
+        return StudyResult(*deliver(study, plan, result, folder), result, study.scoring)
 
 
 def _known_contamination(audit: Stage, store: Store) -> list[str]:

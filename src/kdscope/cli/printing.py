@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -45,20 +46,45 @@ def print_embedded(as_json: bool) -> None:
     print("\nRun one: kdscope run --preset NAME. Read it, or make it yours: kdscope run --preset NAME --show > my.yaml")
 
 
-def print_result(result: StudyResult, as_json: bool) -> None:
-    """What became of a run, and where its results are."""
+def print_result(result: StudyResult, as_json: bool, *, quiet: bool = False) -> None:
+    """What became of a run: its stages, a row for each model, the primary question, and where the rest is."""
     counts = {name: len(getattr(result.run, name)) for name in ("executed", "reused", "failed", "blocked")}
     places = {
         name: str(path) if path else None for name, path in (("report", result.report), ("tables", result.tables))
     }
     if as_json:
-        print(json.dumps({"event": "result", **counts, **places}))
+        print(json.dumps({"event": "result", **counts, **places, **_summary_json(result)}))
         return
     print(", ".join(f"{number} stages {name}" for name, number in counts.items() if number or name == "executed"))
     for stage in result.run.failed:
         print(f"failed: {stage.label}: {result.run.messages[stage.identity]}")
+    if not quiet:
+        _print_summary(result)
     print(f"report: {result.report or 'none, because it or the analysis failed'}")
     print(f"tables: {result.tables or 'none, because the analysis failed'}")
+    if result.records is not None and not quiet:
+        print(f"read what models wrote: kdscope view {shlex.quote(str(result.records.parent))}")
+
+
+def _print_summary(result: StudyResult) -> None:
+    from kdscope.report.run_summary import HEADINGS, RIGHT_ALIGNED, run_answers, run_rows
+
+    if (tables := result.load_tables()) is None:
+        return
+    print()
+    print_table(HEADINGS, run_rows(tables, result.scoring), right=RIGHT_ALIGNED)
+    for number, answer in enumerate(run_answers(tables)):
+        print(f"{'' if number else chr(10)}- {answer}")
+    print()
+
+
+def _summary_json(result: StudyResult) -> dict[str, Any]:
+    from kdscope.report.run_summary import HEADINGS, run_answers, run_rows
+
+    if (tables := result.load_tables()) is None:
+        return {}
+    rows = [dict(zip(HEADINGS, row, strict=True)) for row in run_rows(tables, result.scoring)]
+    return {"models": rows, "answers": run_answers(tables)}
 
 
 def print_plan(planned: list[PlannedStage]) -> None:

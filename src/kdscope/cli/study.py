@@ -75,7 +75,7 @@ def run(
         return
     with run_events(quiet, as_json) as events:
         result = api.run_study(study, store=store, out=out, events=events, seed=seed)
-    print_result(result, as_json)
+    print_result(result, as_json, quiet=quiet)
     raise typer.Exit(1 if result.run.failed or result.report is None else 0)
 
 

@@ -49,6 +49,11 @@ class Clock:
             self._expected += estimate
             self._taken += seconds
 
+    def stage_left(self, stage: Stage) -> float | None:
+        """Seconds left of a running stage by its own pace; None before it has made some way."""
+        pace = self._paces.get(stage.identity)
+        return None if pace is None else pace.seconds_left()
+
     def remaining(self) -> float:
         """Seconds left of the run: what is left to do over those who do it, and no less than any one stage needs."""
         running = [self._rest(identity, pace) for identity, pace in self._paces.items()]
