@@ -1,0 +1,105 @@
+"""The local server: Python's own, on this machine only."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from kdscope.errors import MachineError
+from kdscope.view.respond import Response, Viewer
+
+ADDRESS = "127.0.0.1"
+USUAL_PORT = 8471
+_IN_USE = (errno.EADDRINUSE, errno.EACCES)
+
+
+class ViewServer(ThreadingHTTPServer):
+    """Serves one run."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, viewer: Viewer, port: int) -> None:
+        self.viewer = viewer
+        super().__init__((ADDRESS, port), _Handler)
+
+    @property
+    def url(self) -> str:
+        """Where the pages are."""
+        return f"http://{ADDRESS}:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away early is no error."""
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
+
+def make_server(folder: Path, port: int | None = None) -> ViewServer:
+    """A server for a run; `serve_forever` starts it.
+
+    Args:
+        folder: The folder of the run.
+        port: Which port; None for the usual one, or a free one where that is taken.
+
+    Raises:
+        DataError: The run cannot be shown.
+        MachineError: The port is taken.
+    """
+    viewer = Viewer(folder)
+    if port is not None:
+        return _server(viewer, port)
+    try:
+        return _server(viewer, USUAL_PORT)
+    except MachineError:
+        return _server(viewer, 0)
+
+
+def _server(viewer: Viewer, port: int) -> ViewServer:
+    try:
+        return ViewServer(viewer, port)
+    except OSError as error:
+        if error.errno not in _IN_USE:
+            raise MachineError(f"cannot listen on {ADDRESS}:{port}: {error.strerror or error}") from error
+        raise MachineError(
+            f"port {port} is taken or not allowed ({error.strerror}); give another with --port, or none for a free one"
+        ) from error
+    except OverflowError as error:
+        raise MachineError(f"there is no port {port}: ports are 0 to 65535") from error
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # no answer without headers
+    server_version = "kdscope"
+    sys_version = ""
+    timeout = 60
+    wbufsize = -1  # headers and body in one packet
+    server: ViewServer
+
+    def do_GET(self) -> None:
+        self._send(self.server.viewer.respond(self.command, self.path, self.headers.get("Host")))
+
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_GET  # noqa: N815
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What http.server itself refuses looks like every other page."""
+        self.close_connection = True
+        self._send(self.server.viewer.refuse(code, message or "This request cannot be understood."))
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name that http.server has
+        """Nobody needs a line for every request."""
+
+    def _send(self, response: Response) -> None:
+        if self.command not in ("GET", "HEAD"):
+            self.close_connection = True  # whatever follows the headers is not read
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
