@@ -290,10 +290,25 @@ def only(tables: ReportTables, cells: list[str]) -> ReportTables:
     frames = {}
     for name in ("cells", "accuracy", "gains", "fidelity", "training"):
         frame = getattr(tables, name)
-        for column in {"cell", "control", "teacher_cell"} & set(frame.columns):
+        named = {"cell", "control", "teacher_cell"} if name == "gains" else {"cell", "teacher_cell"}
+        for column in named & set(frame.columns):
             frame = frame[frame[column].isin(cells)]
         frames[name] = frame
     return replace(tables, tests=pd.DataFrame(), **frames)
+
+
+def stated(**given: object) -> dict[str, object]:
+    """A result of the statistics: the primary question's answer for a student."""
+    row: dict[str, object] = {
+        "protocol": "rigorous",
+        "domain": "math",
+        "hypothesis": "H1-student",
+        "group": "small",
+        "task": "Average",
+    }
+    row |= {"test": "mid-p", "statistic": 1.0, "p_value": 0.01, "n": 100, "estimate": 3.0, "low": 1.0, "high": 5.0}
+    row |= {"p_adjusted": 0.02, "note": "One run.", "unit": "items", "per": "", "role": "confirmatory"}
+    return row | {"detectable": 4.25, "margin": None, "sentence": "Distillation gained 3.0. One run."} | given
 
 
 def build_facts(**given: object) -> PageFacts:

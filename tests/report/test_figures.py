@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 
 from kdscope.report.fidelity_figures import decomposition_figure, paradox_figure
-from kdscope.report.figures import accuracy_figure, answer_rates, gain_figure, main_figures, rates_figure, task_names
+from kdscope.report.figures import accuracy_figure, gain_figure, main_figures, task_names
+from kdscope.report.run_figures import answer_rates, rates_figure
 from kdscope.report.style import method_legend, method_styles
 from kdscope.report.svg import render_svg
 
@@ -111,6 +113,31 @@ def test_method_styles_differ_and_unknown_methods_get_one():
     assert len(set(styles.values())) == len(known) + 2
     assert len({shape for _, shape in styles.values()}) >= 6
     assert [entry.label for entry in method_legend(["sft", "jsd", "sft"])] == ["sft", "jsd"]
+
+
+def test_marks_and_names_tell_what_they_are_about(tables):
+    root = ElementTree.fromstring(render_svg(accuracy_figure(tables, "robust").panels["small"], "x", ""))
+    tagged = [element for element in root.iter() if element.get("data-row") or element.get("data-column")]
+    names = {text.text: text for text in tagged if text.get("class") is None}
+    assert names["seqkd"].get("data-method") == "seqkd"
+    assert names["sft"].get("data-method") is None
+    assert names["gsm8k"].get("data-task") == "gsm8k"
+    cell = next(e for e in tagged if e.get("data-method") == "seqkd" and e.get("data-task") == "gsm8k" and len(e))
+    assert (cell.get("data-row"), cell.get("data-column")) == (
+        names["seqkd"].get("data-row"),
+        names["gsm8k"].get("data-column"),
+    )
+    assert cell[0].text.startswith("seqkd on gsm8k: ")
+    assert float(root.get("data-step")) == pytest.approx(22, abs=0.3)
+    assert float(root.get("data-pace")) == pytest.approx(50)
+
+
+def test_gains_come_for_every_task_alone(tables):
+    variants = gain_figure(tables, "robust").variants
+    assert list(variants) == ["gsm8k", "SVAMP", "ARC-Easy"]
+    expected = tables.gains.query("task == 'SVAMP' and scoring == 'robust'").set_index("cell")["gain"]
+    rows = [row for panel in variants["SVAMP"].values() for row in rows_of(panel)]
+    assert {row["cell"]: row["gain"] for row in rows} == pytest.approx((100 * expected).to_dict())
 
 
 def test_svg_is_the_same_every_time_and_carries_hover_titles(tables):

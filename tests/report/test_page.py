@@ -13,7 +13,7 @@ import yaml
 from kdscope.report import save_tables, write_page
 from kdscope.report.page import paragraphs, render_page
 
-from .builders import FAILED, TEACHER, build_facts, build_tables, cell_row, designed_tables, empty_tables, only
+from .builders import FAILED, TEACHER, build_facts, build_tables, cell_row, designed_tables, empty_tables, only, stated
 
 ATTACK = "<script>alert(1)</script>"
 BREAKOUT = '"></title></svg></style><img src=x onerror=alert(2)>\\1{{ 7*7 }}'
@@ -66,7 +66,7 @@ def test_one_file_that_loads_nothing(html):
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"link", "img", "iframe", "object", "embed", "base", "image", "use", "foreignobject"}
     assert not page.attributes("src") + page.attributes("xlink:href")
-    assert all(link.startswith(("#", "tables/")) for link in page.attributes("href"))
+    assert all(link.startswith(("#", "tables/", "data:")) for link in page.attributes("href"))
     style = html.split("<style>")[1].split("</style>")[0]
     assert "@import" not in style
     assert not re.search(r"url\((?!#)", html)
@@ -88,12 +88,13 @@ def test_ids_are_unique_and_links_lead_somewhere(html, tables, tmp_path):
     assert len(ids) == len(set(ids))
     save_tables(tables, tmp_path / "tables")
     for link in page.attributes("href"):
-        assert link[1:] in ids if link.startswith("#") else (tmp_path / link).is_file()
+        if not link.startswith("data:"):
+            assert link[1:] in ids if link.startswith("#") else (tmp_path / link).is_file()
 
 
 def test_answer_comes_before_everything_else(html):
     places = [
-        html.index(part) for part in ('id="answer"', 'id="ran"', 'id="figures"', 'id="tables"', 'id="provenance"')
+        html.index(part) for part in ('id="answer"', 'id="figures"', 'id="tables"', 'id="ran"', 'id="provenance"')
     ]
     assert places == sorted(places)
     assert places[0] < html.index("small: seqkd beat SFT") < places[1]
@@ -117,6 +118,56 @@ def test_facts_warnings_and_failures_are_told(html):
     ):
         assert part in html
     assert html.count(f"<dt>{FAILED}</dt>") == 1
+
+
+def test_stages_are_told_where_they_are_known(html):
+    assert "Stages this page rests on" not in html
+    told = render_page(empty_tables(), build_facts(stages={"distil_student tiny": "c0ffee"}))
+    assert "<dt>distil_student tiny</dt><dd><code>c0ffee</code></dd>" in told
+
+
+def test_sentences_of_the_statistics_are_told_with_their_role():
+    rows = [
+        stated(),
+        stated(role="exploratory", sentence="A lead."),
+        stated(group="tiny", note="", sentence="And tiny."),
+    ]
+    html = render_page(replace(empty_tables(), statistics=pd.DataFrame(rows)), build_facts())
+    answer, rest = html.split('<h2 id="conclusions">')
+    assert "<li>Distillation gained 3.0.</li>" in answer
+    assert "<li>And tiny.</li>" in answer
+    assert "A lead." not in answer
+    primary, others = rest.split('<details id="conclusions-exploratory">')
+    assert "<li>Distillation gained 3.0. One run.</li>" in primary
+    assert "<li>A lead.</li>" in others
+
+
+def test_many_panels_are_folded():
+    tables = build_tables()
+    copies = range(7)
+    frames = {}
+    for name in ("cells", "accuracy", "gains"):
+        frame = getattr(tables, name)
+        parts = [
+            frame.replace(
+                {old: f"{old[: len(s)]}{n}{old[len(s) :]}" for s in ("tiny", "small") for old in _names(frame, s)}
+            )
+            for n in copies
+        ]
+        frames[name] = pd.concat(parts).drop_duplicates(["cell"] if name == "cells" else None)
+    many = empty_tables(**frames)
+    html = render_page(many, build_facts(failures=[]))
+    [figure] = re.findall(r'<figure id="gains-robust">.*?</figure>', html, re.DOTALL)
+    assert len([panel for panel in re.findall('<div class="panel"[^>]*>', figure) if "data-task" not in panel]) == 14
+    assert "<summary>2 more panels</summary>" in figure
+    assert 'class="tall"' in html
+    assert len(html.encode()) < 6_000_000
+
+
+def _names(frame, student):
+    """Everything in the table's texts that begins with a student's name."""
+    texts = [frame[name] for name in ("cell", "control", "student") if name in frame.columns]
+    return {text for column in texts for text in column.dropna() if str(text).split("/")[0] == student}
 
 
 def test_same_input_same_bytes(tables, tmp_path, html):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kdscope.report.figures import UNPARSED_LIMIT, answer_rates
 from kdscope.report.formatting import is_missing, percent, plural
 from kdscope.report.panels import select
+from kdscope.report.run_figures import UNPARSED_LIMIT, answer_rates
 from kdscope.report.schema import AVERAGES
 from kdscope.report.tables import ReportTables, records
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.report.formatting import fixed, percent
+from kdscope.report.marks import tagged
 from kdscope.report.panels import Figure, averages, named, padded, pooled, reference_line, with_method_style
 from kdscope.report.schema import DECOMPOSITION, SCORE_MEASURES
 from kdscope.report.style import (
@@ -40,12 +41,14 @@ _PARTS = (
 def paradox_figure(tables: ReportTables, scoring: str) -> Figure:
     """Agreement with the teacher, and BLEU against its text, beside accuracy: one mark per cell."""
     rows = _beside_accuracy(tables, scoring)
-    panels = {}
+    panels, students = {}, {}
     for model, teacher, part in _pairs(rows):
         for measure, axis_title in _AXES:
             some = part[part["measure"] == measure]
             if len(some):
-                panels[f"{model} vs {teacher}, {measure}"] = _paradox_panel(some, f"{model} vs {teacher}", axis_title)
+                label = f"{model} vs {teacher}, {measure}"
+                panels[label] = _paradox_panel(some, f"{model} vs {teacher}", axis_title)
+                students[label] = model
     return Figure(
         key="paradox",
         title="Fidelity beside accuracy",
@@ -56,6 +59,8 @@ def paradox_figure(tables: ReportTables, scoring: str) -> Figure:
         panels=panels,
         legend=method_legend(list(rows["method"])),
         in_pairs=True,
+        students=students,
+        data=rows[["cell", "teacher_cell", "measure", "value", "accuracy"]],
     )
 
 
@@ -85,6 +90,8 @@ def decomposition_figure(tables: ReportTables) -> Figure:
             for model, teacher, part in _pairs(rows)
         },
         legend=_PARTS,
+        students={f"{model} vs {teacher}": model for model, teacher, _ in _pairs(rows)},
+        data=rows[["cell", "teacher_cell", "measure", "share"]],
     )
 
 
@@ -115,7 +122,7 @@ def _paradox_panel(rows: pd.DataFrame, title: str, axis_title: str) -> alt.Layer
     reach = padded(rows["value"].to_numpy(dtype=float))
     heights = padded(rows[["accuracy", "ceiling"]].to_numpy(dtype=float))
     few = alt.Axis(tickCount=5)
-    marks = chart(rows).mark_point(size=85, strokeWidth=2, opacity=0.9)
+    marks = chart(tagged(rows)).mark_point(size=75, strokeWidth=1.8, opacity=1)
     marks = marks.encode(
         x=alt.X("value:Q", title=axis_title, scale=alt.Scale(domain=reach, nice=False), axis=few),
         y=alt.Y("accuracy:Q", title="accuracy (%)", scale=alt.Scale(domain=heights, nice=False), axis=few),
@@ -125,12 +132,12 @@ def _paradox_panel(rows: pd.DataFrame, title: str, axis_title: str) -> alt.Layer
         description=hover(),
     )
     ceilings = [reference_line(y=float(value)) for value in rows["ceiling"].dropna().unique()]
-    return finish([*ceilings, marks], title, 260, 190)
+    return finish([*ceilings, marks], title, 196, 150)
 
 
 def _stack_panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
     scale = alt.Scale(domain=[0, 100], clamp=True)
     x = alt.X("share:Q", title="% of items", stack="zero", scale=scale, axis=alt.Axis(tickCount=5))
-    bars = chart(rows).mark_bar(height=15, stroke=INK, strokeWidth=0.3)
+    bars = chart(tagged(rows, in_rows=True)).mark_bar(height=15, stroke=INK, strokeWidth=0.3)
     bars = bars.encode(x=x, y=row_axis(), color=colour(), order=alt.Order("part:Q"), description=hover())
     return finish([bars], title, 230, alt.Step(22))

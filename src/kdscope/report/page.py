@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from altair import LayerChart
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -89,6 +90,9 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
     other = "published" if facts.scoring == "robust" else "robust"
     script = environment.get_template("page.js").render()
     told = told_first(tables, facts.scoring)
+    with debug_mode(False):  # the charts are our own: checking each of their parts takes longer than drawing them
+        figures = [_drawn(figure, facts.name) for figure in main_figures(tables, facts.scoring)]
+        other_figures = [_drawn(figure, facts.name) for figure in other_scoring_figures(tables, other)]
     return environment.get_template("page.html.jinja").render(
         facts=facts,
         lead=paragraphs(facts.description),
@@ -105,8 +109,8 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
         choices=choices(tables),
         cautions=[*_cautions(tables, facts), *facts.warnings],
         failures=list(dict([*failures(tables.cells), *facts.failures]).items()),
-        figures=[_drawn(figure, facts.name) for figure in main_figures(tables, facts.scoring)],
-        other_figures=[_drawn(figure, facts.name) for figure in other_scoring_figures(tables, other)],
+        figures=figures,
+        other_figures=other_figures,
         models=models_view(tables),
         learning=learning_view(tables),
         cells=cells_view(tables),
@@ -120,8 +124,9 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
 
 def told_first(tables: ReportTables, scoring: str) -> list[str]:
     """The few sentences beside the verdicts: what was done, the primary question's answers, and how alike they are."""
-    primary = primary_sentences(tables)[:_MOST_PRIMARY]
-    return [*summary_sentences(tables, scoring)[:2], *primary, *likeness_sentences(tables)]
+    primary = primary_sentences(tables)
+    few = primary if len(primary) <= _MOST_PRIMARY else ()
+    return [*summary_sentences(tables, scoring)[:1], *few, *likeness_sentences(tables)]
 
 
 def _cautions(tables: ReportTables, facts: PageFacts) -> list[str]:

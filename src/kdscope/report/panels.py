@@ -17,7 +17,11 @@ from kdscope.report.tables import ReportTables
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: panels that share a reading, their legend, and the reason where there is nothing to show."""
+    """A figure: panels that share a reading, their legend, and the reason where there is nothing to show.
+
+    `variants` has the panels of single tasks, by task and label; `students` tells whom a panel is about, by label;
+    `data` are the rows behind the marks.
+    """
 
     key: str
     title: str
@@ -26,6 +30,9 @@ class Figure:
     panels: Mapping[str, alt.LayerChart] = field(default_factory=dict)
     legend: tuple[LegendEntry, ...] = ()
     in_pairs: bool = False
+    variants: Mapping[str, Mapping[str, alt.LayerChart]] = field(default_factory=dict)
+    students: Mapping[str, str] = field(default_factory=dict)
+    data: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def select(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
@@ -37,11 +44,14 @@ def select(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
 
 
 def pooled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows over all items together; a study with one task needs no row beside the task's own."""
+    """The rows over all items together, or means over tasks where nothing else is known.
+
+    A study with one task needs no row beside the task's own.
+    """
     tasks = frame["task"].unique()
     if len(tasks) == 1:
         return frame
-    return frame[frame["task"] == next((pool for pool in POOLS if pool in tasks), POOLED)]
+    return frame[frame["task"] == next((pool for pool in (*POOLS, *AVERAGES) if pool in tasks), POOLED)]
 
 
 def averages(tables: ReportTables, scoring: str) -> pd.DataFrame:
@@ -60,6 +70,7 @@ def named(tables: ReportTables, rows: pd.DataFrame) -> pd.DataFrame:
         model=[name.model for name in own],
         short=[name.short for name in own],
         method=[name.method for name in own],
+        role=[name.role for name in own],
         place=[place[name.cell] for name in own],
     ).sort_values("place", kind="stable")
 
@@ -68,6 +79,11 @@ def by_model(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Rows of one model at a time."""
     for model, part in rows.groupby("model", sort=False):
         yield str(model), part
+
+
+def own_panels(rows: pd.DataFrame) -> dict[str, str]:
+    """Panels by model that are a student's; a teacher's panel is nobody's."""
+    return {model: model for model in rows["model"][rows["role"] != "teacher"].unique()}
 
 
 def with_method_style(rows: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +101,10 @@ def with_method_style(rows: pd.DataFrame) -> pd.DataFrame:
 def reference_line(*, x: float | None = None, y: float | None = None) -> alt.Chart:
     """A dashed line across the panel at a horizontal or a vertical position."""
     mark = chart(pd.DataFrame({"at": [y if x is None else x]})).mark_rule(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
-    line: alt.Chart = mark.encode(x="at:Q") if y is None else mark.encode(y="at:Q")
+    near = alt.Scale(zero=False)
+    line: alt.Chart = (
+        mark.encode(x=alt.X("at:Q", scale=near)) if y is None else mark.encode(y=alt.Y("at:Q", scale=near))
+    )
     return line
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from kdscope.report.formatting import fixed, points
+from kdscope.report.marks import tagged
 from kdscope.report.panels import Figure, named, padded, pooled, reference_line, select, with_method_style
 from kdscope.report.style import chart, colour, finish, hover, method_legend, shape
 from kdscope.report.tables import ReportTables, records
 
 _MEASURES = {"agreement": "of answers (agreement)", "bleu": "of texts (BLEU)", "value_f1": "of steps (value F1)"}
+_NORMALISED = ("normalised", "normalised_low", "normalised_high")
 _FURTHEST = 1.5
 """Intervals are drawn up to here on either side of the span from control to ceiling."""
 
@@ -22,9 +24,10 @@ _FURTHEST = 1.5
 def plane_figure(tables: ReportTables, scoring: str) -> Figure:
     """Gain over SFT against normalised fidelity, both with intervals: one mark per cell."""
     rows = _gain_and_fidelity(tables, scoring)
+    groups = [(str(m), str(measure), part) for (m, measure), part in rows.groupby(["model", "measure"], sort=False)]
     panels = {
-        f"{model}, {measure}": _panel(part, f"{model}: fidelity {_MEASURES[str(measure)]}")
-        for (model, measure), part in rows.groupby(["model", "measure"], sort=False)
+        f"{model}, {measure}": _panel(part, f"{model}: fidelity {_MEASURES[measure]}")
+        for model, measure, part in groups
     }
     return Figure(
         key="plane",
@@ -36,7 +39,8 @@ def plane_figure(tables: ReportTables, scoring: str) -> Figure:
         empty="No student has a control and a ceiling that are clearly apart, so there is nothing to normalise by.",
         panels=panels,
         legend=method_legend(list(rows["method"])),
-        in_pairs=True,
+        students={f"{model}, {measure}": model for model, measure, _ in groups},
+        data=rows[["cell", "teacher_cell", "measure", *_NORMALISED, "gain", "low", "high"]],
     )
 
 
@@ -44,7 +48,7 @@ def _gain_and_fidelity(tables: ReportTables, scoring: str) -> pd.DataFrame:
     known = pooled(tables.fidelity)
     known = known[known["measure"].isin(list(_MEASURES)) & known["normalised"].notna()]
     gains = pooled(select(tables.gains, scoring=scoring))[["cell", "gain", "low", "high"]]
-    columns = ["cell", "teacher_cell", "measure", "normalised", "normalised_low", "normalised_high"]
+    columns = ["cell", "teacher_cell", "measure", *_NORMALISED]
     both = known[columns].merge(gains, on="cell", how="inner")
     rows = with_method_style(named(tables, both[both["gain"].notna()]))
     for name in ("gain", "low", "high"):
@@ -64,18 +68,19 @@ def _panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
     few = alt.Axis(tickCount=5)
     x = alt.X("place:Q", title="normalised fidelity", scale=alt.Scale(domain=across, nice=False), axis=few)
     y = alt.Y("gain:Q", title="gain over SFT (points)", scale=alt.Scale(domain=up, nice=False), axis=few)
-    marks = chart(rows).mark_point(size=85, strokeWidth=2, opacity=0.95)
+    rows = tagged(rows)
+    marks = chart(rows).mark_point(size=75, strokeWidth=1.8, opacity=1)
     fill = alt.Fill("fill:N", scale=None, legend=None)
-    bars = chart(rows).mark_rule(strokeWidth=1.3, opacity=0.7)
+    bars = chart(rows).mark_rule(strokeWidth=1.1)
     layers = [
         reference_line(x=0.0),
         reference_line(x=1.0),
         reference_line(y=0.0),
-        bars.encode(x=x.copy(), x2="right:Q", y=y.copy(), color=colour()).encode(x=_at(x, "left")),
-        bars.encode(x=x.copy(), y=_at(y, "low"), y2="high:Q", color=colour()),
+        bars.encode(x=_at(x, "left"), x2="right:Q", y=y, color=colour(), description=hover()),
+        bars.encode(x=x, y=_at(y, "low"), y2="high:Q", color=colour(), description=hover()),
         marks.encode(x=x, y=y, color=colour(), shape=shape(), fill=fill, description=hover()),
     ]
-    return finish(layers, title, 260, 190)
+    return finish(layers, title, 270, 190)
 
 
 def _hover(row: Mapping[str, Any]) -> str:

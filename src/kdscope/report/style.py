@@ -18,7 +18,7 @@ import pandas as pd
 
 INK, MUTED, GRID = "#1b1b1f", "#6b6b76", "#dcdce2"
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
-_FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
+FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 
 _STYLES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -36,6 +36,20 @@ _STYLES: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 _SPARE = ((SKY, "circle"), (GREEN, "square"), (BLUE, "triangle-up"), (PURPLE, "cross"), (ORANGE, "triangle-down"))
+
+SYMBOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "circle": "M6 1.5a4.5 4.5 0 1 0 .01 0Z",
+        "square": "M2 2H10V10H2Z",
+        "diamond": "M6 .8L10.2 6L6 11.2L1.8 6Z",
+        "cross": "M4.3 1H7.7V4.3H11V7.7H7.7V11H4.3V7.7H1V4.3H4.3Z",
+        "triangle-up": "M6 1.5L11 10.5H1Z",
+        "triangle-down": "M6 10.5L11 1.5H1Z",
+        "triangle-left": "M1.5 6L10.5 1V11Z",
+        "triangle-right": "M10.5 6L1.5 1V11Z",
+    }
+)
+"""The shapes as paths in a box of 12 by 12, for legends."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +85,16 @@ def finish(layers: Sequence[alt.Chart], title: str, width: int, height: int | al
     """The layers as one panel with the common look."""
     heading = alt.TitleParams(text=title, anchor="start", frame="group", fontSize=12.5, color=INK, offset=8, limit=340)
     panel = alt.layer(*layers).properties(title=heading, width=width, height=height, background="transparent")
-    look: alt.LayerChart = panel.configure(font=_FONT).configure_view(stroke=None).configure_axis(**_axis_look())
+    look: alt.LayerChart = panel.configure(font=FONT).configure_view(stroke=None).configure_axis(**_axis_look())
     return look
 
 
-def row_axis(title: str | None = None) -> alt.Y:
-    """The vertical axis of panels with one named row per cell, in the rows' order."""
-    axis = alt.Axis(title=title, domain=False, ticks=False, labelLimit=130, labelPadding=6, grid=False)
-    return alt.Y("short:N", sort=None, axis=axis)
+def row_axis(title: str | None = None, *, gaps: float | None = None) -> alt.Y:
+    """The vertical axis of panels with one named row per cell, in the rows' order; `gaps` is the share between rows."""
+    axis = alt.Axis(title=title, domain=False, ticks=False, labelLimit=270, labelPadding=6, grid=False)
+    if gaps is None:
+        return alt.Y("short:N", sort=None, axis=axis)
+    return alt.Y("short:N", sort=None, axis=axis, scale=alt.Scale(paddingInner=gaps, paddingOuter=gaps / 2))
 
 
 def colour() -> alt.Color:

@@ -150,10 +150,10 @@ def _fidelity(tables: ReportTables) -> list[str]:
                 f"(higher in {higher} of {plural(len(pairs), 'pair')})"
             )
     told = [f"{'. '.join(parts)}. These are means without an interval: a description, not a test."] if parts else []
-    return [*told, *_likeness(tables)]
+    return [*told, *likeness_sentences(tables)]
 
 
-def _likeness(tables: ReportTables) -> list[str]:
+def likeness_sentences(tables: ReportTables) -> list[str]:
     """Where agreement lies between control and ceiling, and for how many students that is more than nothing."""
     rows = select(pooled(tables.fidelity), measure="agreement")
     rows = rows[rows["normalised"].notna()]

@@ -160,7 +160,7 @@ def _accuracy_entry(row: Mapping[str, Any]) -> Entry:
 def gains_view(tables: ReportTables, scoring: str) -> View:
     """One row per comparison with SFT: pooled gain, its test, and the gain on every task."""
     rows = named(tables, select(tables.gains, scoring=scoring))
-    tasks = [task for task in dict.fromkeys(rows["task"]) if task not in POOLS]
+    tasks = [task for task in dict.fromkeys(rows["task"]) if task not in (*POOLS, *AVERAGES)]
     body = []
     for (cell, control), part in rows.groupby(["cell", "control"], sort=False):
         body.append(

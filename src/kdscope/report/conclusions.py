@@ -1,0 +1,52 @@
+"""What the statistics say, in sentences grouped by what they may be used for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdscope.report.formatting import is_missing
+from kdscope.report.tables import ReportTables, records
+
+_GROUPS = (
+    (
+        "confirmatory",
+        "The primary question",
+        "Settled before looking; p-values are adjusted for the number of answers.",
+    ),
+    ("exploratory", "Other questions asked of the same data", "What is found here is a lead to test, not a finding."),
+    ("sensitivity", "The same with other choices", "How far the answer depends on how it was computed."),
+    ("detail", "By method, task and cell", "Parts of the questions above."),
+)
+
+
+@dataclass(frozen=True)
+class Conclusions:
+    """The sentences of one role, and how they may be read."""
+
+    role: str
+    title: str
+    how_to_read: str
+    sentences: tuple[str, ...]
+
+
+def conclusions(tables: ReportTables) -> list[Conclusions]:
+    """The results in sentences, grouped by role; groups without any are left out."""
+    groups = []
+    for role, title, how_to_read in _GROUPS:
+        said = _sentences(tables, role)
+        if said:
+            groups.append(Conclusions(role, title, how_to_read, said))
+    return groups
+
+
+def primary_sentences(tables: ReportTables) -> tuple[str, ...]:
+    """The answers to the primary question, without the notes that belong to them."""
+    rows = records(tables.statistics[tables.statistics["role"] == "confirmatory"])
+    told = [(row["sentence"], "" if is_missing(row["note"]) else str(row["note"])) for row in rows]
+    return tuple(str(said).removesuffix(note).strip() for said, note in told if not is_missing(said) and said)
+
+
+def _sentences(tables: ReportTables, role: str) -> tuple[str, ...]:
+    rows = tables.statistics[tables.statistics["role"] == role]
+    told = [str(row["sentence"]) for row in records(rows) if not is_missing(row["sentence"]) and row["sentence"]]
+    return tuple(dict.fromkeys(told))
