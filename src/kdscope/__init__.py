@@ -11,28 +11,38 @@ if TYPE_CHECKING:
     from kdscope.api import (
         analyze_table,
         compare_models,
+        distill,
         evaluate_model,
         explain_stage,
+        export_models,
+        export_tables,
         load_study,
         measure_fidelity,
         plan_study,
+        report_table,
         rescore_answers,
         run_study,
         view_run,
+        write_report,
     )
 
 __all__ = [
     "__version__",
     "analyze_table",
     "compare_models",
+    "distill",
     "evaluate_model",
     "explain_stage",
+    "export_models",
+    "export_tables",
     "load_study",
     "measure_fidelity",
     "plan_study",
+    "report_table",
     "rescore_answers",
     "run_study",
     "view_run",
+    "write_report",
 ]
 __version__ = "0.1.0"
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from kdscope.api.analyze import Analysis, analyze_table
     from kdscope.api.answers import Rescored, compare_models, measure_fidelity, rescore_answers
     from kdscope.api.data import Brought, DataCheck, check_data, fetch_data, wanted_files
+    from kdscope.api.distillation import Distilled, distil_yaml, distill
     from kdscope.api.evaluate import EvaluationResult, evaluate_model
+    from kdscope.api.export import Exported, export_models
+    from kdscope.api.finished import FinishedRun, read_run
+    from kdscope.api.report import WrittenReport, export_tables, report_table, write_report
     from kdscope.api.study import StudyResult, default_store, explain_stage, load_study, plan_study, run_study
     from kdscope.api.view import view_run
 
@@ -22,7 +26,11 @@ _PLACES = MappingProxyType(
         **dict.fromkeys(("Analysis", "analyze_table"), "analyze"),
         **dict.fromkeys(("Brought", "DataCheck", "check_data", "fetch_data", "wanted_files"), "data"),
         **dict.fromkeys(("Rescored", "compare_models", "measure_fidelity", "rescore_answers"), "answers"),
+        **dict.fromkeys(("Distilled", "distil_yaml", "distill"), "distillation"),
         **dict.fromkeys(("EvaluationResult", "evaluate_model"), "evaluate"),
+        **dict.fromkeys(("Exported", "export_models"), "export"),
+        **dict.fromkeys(("FinishedRun", "read_run"), "finished"),
+        **dict.fromkeys(("WrittenReport", "export_tables", "report_table", "write_report"), "report"),
         **dict.fromkeys(("StudyResult", "default_store", "explain_stage", "load_study"), "study"),
         **dict.fromkeys(("plan_study", "run_study"), "study"),
         "view_run": "view",
@@ -32,23 +40,34 @@ __all__ = [
     "Analysis",
     "Brought",
     "DataCheck",
+    "Distilled",
     "EvaluationResult",
+    "Exported",
+    "FinishedRun",
     "Rescored",
     "StudyResult",
+    "WrittenReport",
     "analyze_table",
     "check_data",
     "compare_models",
     "default_store",
+    "distil_yaml",
+    "distill",
     "evaluate_model",
     "explain_stage",
+    "export_models",
+    "export_tables",
     "fetch_data",
     "load_study",
     "measure_fidelity",
     "plan_study",
+    "read_run",
+    "report_table",
     "rescore_answers",
     "run_study",
     "view_run",
     "wanted_files",
+    "write_report",
 ]
 
 

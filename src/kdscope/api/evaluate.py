@@ -182,7 +182,8 @@ def _base_of(adapter: Path) -> str:
         base = None
     if not isinstance(base, str) or not base:
         raise ModelError(f"{file} does not name the model it was trained on; give that model, and this with --adapter")
-    return base
+    # An exported student that was cut from a bigger model brings its own base along.
+    return str(adapter / base) if base.startswith("./") else base
 
 
 def _sizes(tasks: Tasks, registry: TaskRegistry) -> Any:

@@ -77,7 +77,7 @@ def export_models(
     if cell is not None and out is not None:
         folders = dict.fromkeys(chosen, Path(out))
     for folder in folders.values():
-        _check_free(folder)
+        check_free(folder)
     return [_export(finished, name, folder, merge=merge) for name, folder in folders.items()]
 
 
@@ -92,7 +92,12 @@ def _export(run: FinishedRun, cell: str, folder: Path, *, merge: bool) -> Export
             _fill(building, model, card, run.store)
             (building / "README.md").write_text(model_card(run.tables, run.page, card), encoding="utf-8")
             files = _sizes(building)
-            mark = {"kdscope": __version__, "study": run.page.name, "cell": cell, "files": sorted(files)}
+            mark: dict[str, object] = {
+                "kdscope": __version__,
+                "study": run.page.name,
+                "cell": cell,
+                "files": sorted(files),
+            }
             mark |= {"stage": model.manifest.identity, "merged": merge and model.is_adapter}
             (building / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
             files = _sizes(building)
@@ -137,7 +142,7 @@ def _name_base(file: Path, model: FinishedModel, card: CardFacts) -> None:
     """Have the adapter say where its base is, so that peft and transformers find it where they can."""
     config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if card.base_inside:
-        config["base_model_name_or_path"] = card.base_inside
+        config["base_model_name_or_path"] = f"./{card.base_inside}"  # a bare word would be looked up on the hub
     elif model.base is not None:
         config["base_model_name_or_path"] = model.base.location
         config["revision"] = model.base.revision
@@ -174,7 +179,7 @@ def _folder_name(cell: str) -> str:
     return cell.replace("/", "__")
 
 
-def _check_free(folder: Path) -> None:
+def check_free(folder: Path) -> None:
     """Raise unless nothing but an earlier export is where a model is to go."""
     if not folder.exists():
         return
@@ -186,7 +191,9 @@ def _check_free(folder: Path) -> None:
     try:
         own = {MARK, *json.loads((folder / MARK).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, LookupError, TypeError):
-        raise DataError("this folder is not empty and not an earlier export; nothing was written", file=folder) from None
+        raise DataError(
+            "this folder is not empty and not an earlier export; nothing was written", file=folder
+        ) from None
     if foreign := sorted(found - own):
         raise DataError(f"holds {foreign[0]}, which is not of the earlier export; nothing was written", file=folder)
 
@@ -207,5 +214,3 @@ def _put(building: Path, folder: Path) -> None:
 
 def _sizes(folder: Path) -> dict[str, int]:
     return {f.relative_to(folder).as_posix(): f.stat().st_size for f in sorted(folder.rglob("*")) if not f.is_dir()}
-
-

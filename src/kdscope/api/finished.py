@@ -96,7 +96,9 @@ def read_run(folder: Path) -> FinishedRun:
         values = json.loads(file.read_text(encoding="utf-8"))
         store, models = Path(values["store"]), dict(values["models"])
     except FileNotFoundError:
-        raise DataError("no run.json: this is not the folder of a run (runs/NAME), or the run is not over", file=folder) from None
+        raise DataError(
+            "no run.json: this is not the folder of a run (runs/NAME), or the run is not over", file=folder
+        ) from None
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"not readable ({error})", file=file) from error
     tables = folder / "tables"
@@ -113,9 +115,10 @@ def find_model(run: FinishedRun, cell: str) -> FinishedModel:
     stage = run.store / str(run.models[cell])
     manifest = _verified(stage, cell)
     row = run.tables.cells.set_index("cell").loc[cell]
-    name = str(row["teacher"] if row["role"] == "teacher" else row["student"])
+    kind = "teachers" if row["role"] == "teacher" else "students"
+    name = str(row[kind[:-1]])
     identity: Any = manifest.parameters["model"]
-    told = _written(run.page, name)
+    told = _written(run.page, name, kind)
     pruned = run.store / "stages" / _PRUNED / manifest.inputs["base"] if "base" in manifest.inputs else None
     place = _adapter_base(stage / "model", identity) if pruned is None else ModelPlace(str(pruned / "model"))
     changed = "" if pruned is None else _pruning(_verified(pruned, cell))
@@ -189,11 +192,10 @@ def _adapter_base(folder: Path, identity: Mapping[str, Any]) -> ModelPlace | Non
     return ModelPlace(str(Path(location).absolute()), trust_remote_code="trust_remote_code" in identity)
 
 
-def _written(page: PageFacts, name: str, kind: str = "") -> dict[str, Any]:
-    """What the study says of a model; paths are shortened there."""
-    study = yaml.safe_load(page.study_yaml)
-    models = [model for part in ([kind] if kind else ["students", "teachers"]) for model in study.get(part) or []]
-    return next((dict(model) for model in models if model.get("name") == name), {})
+def _written(page: PageFacts, name: str, kind: str) -> dict[str, Any]:
+    """What the study says of a teacher or student; paths are shortened there."""
+    models = yaml.safe_load(page.study_yaml)[kind]
+    return next((dict(model) for model in models if model["name"] == name), {})
 
 
 def _pruning(manifest: Manifest) -> str:

@@ -78,7 +78,7 @@ def load_study(path: Path) -> Study:
     definitions = loaded.study.tasks.definitions
     registry = registry_with(definitions if definitions is not None and definitions.is_dir() else None)
     check_files(loaded, registry.get)
-    _check_vocabularies(loaded)
+    check_vocabularies(loaded)
     tasks = loaded.study.tasks
     canonical = tuple(registry.get(name).name for name in tasks.names)
     return loaded.study.model_copy(update={"tasks": tasks.model_copy(update={"names": canonical})})
@@ -175,8 +175,12 @@ def explain_stage(study: Study | Path, name: str, store: Path | None = None) -> 
     return [(stage, explain(stage, Store(root))) for stage in matching]
 
 
-def _check_vocabularies(loaded: LoadedStudy) -> None:
-    """Divergences need one vocabulary; better to say so now than after the teacher was trained."""
+def check_vocabularies(loaded: LoadedStudy) -> None:
+    """Divergences need one vocabulary; better to say so now than after the teacher was trained.
+
+    Raises:
+        StudyError: A student's vocabulary is not that of a teacher it is compared with.
+    """
     study = loaded.study
     needing = [method.name for method in study.methods if method.name in DIVERGENCE_METHODS]
     teachers = {t.name: read_vocabulary(t.path) for t in study.teachers if t.path is not None and needing}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from kdscope.cli import analyze, compare, data, evaluate, study, view  # noqa: F401 - importing them registers their commands
+# Importing them registers their commands.
+from kdscope.cli import analyze, compare, data, distill, evaluate, export, report, study, view  # noqa: F401
 from kdscope.cli.application import app
 
 __all__ = ["app", "main"]

@@ -19,7 +19,8 @@ class PageFacts:
     `description` may hold several paragraphs (see `page.paragraphs`); `scoring` is the scoring that the conclusions
     use; `failures` are (label, cause); `data_facts` and `versions` are shown as they are given;
     `contaminated_items_excluded` tells whether the tables leave contaminated items out; `stages` has the identity of
-    every stage the page rests on, by its name.
+    every stage the page rests on, by its name; `audited` tells whether training sets were searched for evaluation items
+    at all.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PageFacts:
     scoring: str = "robust"
     contaminated_items_excluded: bool = False
     stages: Mapping[str, str] = field(default_factory=dict)
+    audited: bool = True
 
 
 def save_facts(facts: PageFacts, file: Path) -> None:
@@ -77,7 +79,7 @@ _KINDS: Mapping[str, type] = MappingProxyType(
     {
         **dict.fromkeys(("seeds", "warnings", "failures"), list),
         **dict.fromkeys(("versions", "data_facts", "stages"), dict),
-        "contaminated_items_excluded": bool,
+        "contaminated_items_excluded": bool, "audited": bool,
     }
 )
 

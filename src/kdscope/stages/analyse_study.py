@@ -36,7 +36,11 @@ def run(context: StageContext) -> None:
     arms, registry = settings["arms"], registry_of(settings)
     records = {arm["label"]: _records(context, number, settings["tasks"]) for number, arm in enumerate(arms)}
     answered = {label: tasks for label, tasks in records.items() if tasks}
-    done = {label for label, tasks in records.items() if len(tasks) == len(settings["tasks"])}
+    done = {
+        arm["label"]
+        for number, arm in enumerate(arms)
+        if len(records[arm["label"]]) == len(settings["tasks"]) and not _untrained(context, number, arm)
+    }
     cells = pd.DataFrame([_cell(context, number, arm, arm["label"] in done) for number, arm in enumerate(arms)])
     controls = controls_of([arm for arm in arms if arm["label"] in answered])
     audit = read_audit(context.inputs["audit"])
@@ -71,6 +75,11 @@ def run(context: StageContext) -> None:
 def _records(context: StageContext, number: int, tasks: list[str]) -> dict[str, list[Record]]:
     roles = {task: f"records/{number}/{task}" for task in tasks}
     return {t: read_records(context.inputs[r] / "records.parquet") for t, r in roles.items() if r in context.inputs}
+
+
+def _untrained(context: StageContext, number: int, arm: dict[str, Any]) -> bool:
+    """Whether a model that should have been trained is not there: without tasks no missing answer tells so."""
+    return arm["method"] != "base" and f"trained/{number}" not in context.inputs
 
 
 def _asked(context: StageContext, arms: list[dict[str, Any]]) -> pa.Table:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
@@ -29,6 +30,7 @@ from kdscope.study.data import DataSource
 from kdscope.study.grid import Cell
 from kdscope.study.schema import Student, Study, Teacher
 from kdscope.tasks import TaskRegistry
+from kdscope.training.trackers import check_trackers
 
 
 @dataclass
@@ -40,17 +42,20 @@ class StageFactory:
         cache: Content hashes of model and data files.
         sizes: What is known of the study's sizes, for costs.
         registry: The tasks, a person's own included.
+        store_root: Where the store lies.
     """
 
     study: Study
     cache: HashCache
     sizes: Sizes
     registry: TaskRegistry
+    store_root: Path
     evaluating: Evaluations = field(init=False)
     _contents: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         study = self.study
+        check_trackers(study.runtime.trackers)
         self.evaluating = Evaluations(
             study.tasks, study.evaluation, study.template, study.runtime, self.registry, self.cache, self.sizes
         )
@@ -133,6 +138,7 @@ class StageFactory:
         }
         cost = self.sizes.training(self.sizes.of(teacher), teacher.tuning, training)
         context = self._context(training.checkpoint_every_steps, base=model_source_place(teacher))
+        context |= self._tracking(f"{teacher_label(teacher, 'adapted')}{' again' if again else ''}")
         inputs = {"data": self.data(teacher)}
         return make_stage(
             "adapt_teacher",
@@ -227,6 +233,7 @@ class StageFactory:
             parameters["teacher"] = source_identity(cell.teacher, self.cache)
         cost = self.sizes.distillation(cell, training, signal)
         context = self._context(training.checkpoint_every_steps, signal=signal, **places)
+        context |= self._tracking(cell.label)
         return make_stage("distil_student", f"train {cell.label}", parameters, inputs, context=context, cost=cost)
 
     def made(self, source: Teacher | Student, trained: Stage | None) -> dict[str, Stage]:
@@ -267,6 +274,15 @@ class StageFactory:
 
     def _adapted_input(self, teacher: Teacher, condition: str) -> dict[str, Stage]:
         return {"teacher": self.adapted(teacher)} if condition == "adapted" else {}
+
+    def _tracking(self, run: str) -> dict[str, JSON]:
+        """Who is told of a training run; context, as it changes nothing about what comes out."""
+        runtime = self.study.runtime
+        if not runtime.trackers:
+            return {}
+        folder = (runtime.tracking_folder or self.store_root / "tracking").absolute() / self.study.name
+        trackers: list[JSON] = list(dict.fromkeys(runtime.trackers))
+        return {"tracking": {"trackers": trackers, "project": self.study.name, "run": run, "folder": str(folder)}}
 
     def _context(self, checkpoint_every_steps: int | None = None, **places: JSON) -> dict[str, JSON]:
         context: dict[str, JSON] = {"device": self.device, "threads": threads_of(self.study.runtime), **places}

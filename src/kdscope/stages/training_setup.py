@@ -25,6 +25,7 @@ from kdscope.stages.files import read_prepared_examples
 from kdscope.stages.training_data import encode_examples, training_sequences
 from kdscope.training.checkpoints import Checkpoints, Position
 from kdscope.training.loop import Job, train
+from kdscope.training.trackers import Tracking
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,27 @@ def run_training(
         autocast=settings["dtype"] == "bfloat16",
         pack=can_pack(prepared.model.base) and extra.pop("pack", True),
         progress=lambda done, total, note: context.progress.update(done, total, "steps", note),
+        tracking=_tracking(context),
         **extra,
     )
     position = train(job, Checkpoints(context.scratch))
     _save(context, prepared, position)
     return position
+
+
+def _tracking(context: StageContext) -> Tracking | None:
+    """The trackers a study asks for; what they are told is for people to watch, and no part of any result."""
+    asked: Any = context.stage.context.get("tracking")
+    if asked is None:
+        return None
+    return Tracking(
+        trackers=tuple(asked["trackers"]),
+        project=asked["project"],
+        run=asked["run"],
+        folder=Path(asked["folder"]),
+        parameters=context.stage.parameters,
+        warn=context.progress.warn,
+    )
 
 
 def use_threads(context: StageContext) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, get_args
 
@@ -53,6 +53,11 @@ def study_yaml(study: Study, *, shorten_paths: bool = False) -> str:
     """
     values = _plain(study, shorten_paths)
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def values_yaml(values: Mapping[str, Any]) -> str:
+    """The YAML of a study's values as they would be written, without what is left out of them."""
+    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _plain(value: Any, shorten_paths: bool) -> Any:

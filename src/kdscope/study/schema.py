@@ -201,9 +201,7 @@ class Runtime(Settings):
     """CPU threads of each worker; where absent, torch's choice for one, and an equal share of the cores for several."""
     workers: Annotated[int, Field(ge=1)] = 1
     """Processes that work side by side, each on stages of its own. Worth it for small models on a CPU."""
-    trackers: Annotated[
-        tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...], BeforeValidator(as_list)
-    ] = ()
+    trackers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...], BeforeValidator(as_list)] = ()
     """List. Who else is told of every training step as it is done; changes no result. They come with
     `pip install kdscope[trackers]`."""
     tracking_folder: PathField | None = None

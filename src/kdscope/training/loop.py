@@ -36,6 +36,7 @@ from kdscope.teacher import Teacher
 from kdscope.training.checkpoints import Checkpoints, Position
 from kdscope.training.on_policy import OnPolicySampling
 from kdscope.training.schedule import learning_rate_at, warmup_length
+from kdscope.training.trackers import Track, Tracking, tracked
 
 _CROSS_ENTROPY = Objective("none", kd_weight=0.0)
 
@@ -77,6 +78,7 @@ class Job:
         pack: Whether sequences are packed instead of padded; the models must be able to (`models.packing.can_pack`).
         warm_start_steps: The first steps train with cross-entropy on the sequences as they are.
         progress: Called with (steps done, steps in all, a note).
+        tracking: Who else is told of every step, if anybody.
     """
 
     model: TrainableModel
@@ -96,6 +98,7 @@ class Job:
     pack: bool = False
     warm_start_steps: int = 0
     progress: Callable[[int, int, str], None] = lambda done, total, note: None
+    tracking: Tracking | None = None
 
 
 def train(job: Job, checkpoints: Checkpoints) -> Position:
@@ -115,8 +118,8 @@ def train(job: Job, checkpoints: Checkpoints) -> Position:
     try:
         if accelerator.num_processes > 1:
             raise MachineError("training runs in one process; start kdscope without torchrun or accelerate launch")
-        with packed(job.model.base, job.pack):
-            return _Run(job, accelerator, checkpoints).to_the_end()
+        with packed(job.model.base, job.pack), tracked(job.tracking) as track:
+            return _Run(job, accelerator, checkpoints).to_the_end(track)
     finally:
         # accelerate keeps its precision in a process-wide state; the next cell may need another one.
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -135,14 +138,17 @@ class _Run:
         self.windows = _plan(job)
         self.position = checkpoints.restore(self.weights, self.optimizer.optimizer)
 
-    def to_the_end(self) -> Position:
+    def to_the_end(self, track: Track) -> Position:
         settings, total = self.job.settings, len(self.windows)
+        for row in self.position.log:
+            track(row)
         while self.position.step < total:
             row = self._step(self.position.step)
             self.position.step += 1
             if self.position.step % settings.validate_every_steps == 0 or self.position.step == total:
                 row["validation_loss"] = self._validate()
             self.position.log.append(row)
+            track(row)
             if self.position.step % settings.checkpoint_every_steps == 0 and self.position.step < total:
                 self._checkpoint()
             self.job.progress(self.position.step, total, f"loss {row['loss']:.3f}")

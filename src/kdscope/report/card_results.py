@@ -1,0 +1,260 @@
+"""What a run's tables say of one model, beside what it is to be compared with: rows and sentences for its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from kdscope.errors import DataError
+from kdscope.report.cautions import cautions
+from kdscope.report.contamination import contamination_caution
+from kdscope.report.facts import PageFacts
+from kdscope.report.formatting import (
+    MISSING,
+    count,
+    fixed,
+    is_missing,
+    p_equals,
+    p_value,
+    percent,
+    points,
+    with_interval,
+)
+from kdscope.report.panels import pooled, select
+from kdscope.report.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
+from kdscope.report.tables import TABLE_NAMES, ReportTables, records
+
+_FIDELITY = {
+    "agreement": "same answer as the teacher",
+    "agreement_beyond_accuracy": "the same, beyond what both accuracies give",
+    "error_inheritance": "where the teacher is wrong: the same wrong answer",
+    "bleu": "BLEU of its text against the teacher's",
+    "value_f1": "same intermediate values (F1)",
+    "operator_similarity": "same operations",
+    "top1_agreement_gold": "same next token on the reference",
+    "forward_kl_gold": "KL(teacher, student) on the reference, nats",
+}
+_IN_PERCENT = (*SHARE_MEASURES, "agreement_beyond_accuracy", "value_f1", "operator_similarity", "top1_agreement_gold")
+_FACTS = (
+    ("parameters", "parameters", "{:,.0f}"),
+    ("trained_parameters", "of which trained", "{:,.0f}"),
+    ("labelled_examples", "labelled examples", "{:,.0f}"),
+    ("unlabelled_prompts", "unlabelled prompts", "{:,.0f}"),
+    ("steps", "optimiser steps", "{:,.0f}"),
+    ("target_tokens", "target tokens", "{:,.0f}"),
+    ("training_seconds", "seconds, loading included", "{:,.0f}"),
+    ("peak_memory_bytes", "peak memory, bytes", "{:,.0f}"),
+    ("validation_loss", "validation loss, nats a token", "{:.4f}"),
+)
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """Accuracy on one task, as a share; the limits are those of its 95% interval."""
+
+    task: str
+    metric: str
+    items: int
+    accuracy: float
+    stderr: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class CardResults:
+    """What the tables say of one model.
+
+    Attributes:
+        method: How it was trained; `adapt` for a teacher.
+        distilled: Whether it learned from a teacher.
+        condition: The teacher's: adapted or base.
+        scoring: The scoring of the conclusions.
+        tasks: Accuracy on every task.
+        compared: Rows of text: task, items, accuracy, gain, adjusted p, and accuracy of control, teacher and base.
+        fidelity: Rows of text: measure, value, shuffled, control, ceiling, normalised.
+        training: Facts of the training and their values.
+        headline: The results in sentences.
+        unseen: What the study could not see.
+        warnings: What a reader must know before using it.
+    """
+
+    method: str
+    distilled: bool
+    condition: str
+    scoring: str
+    tasks: tuple[TaskRow, ...]
+    compared: tuple[tuple[str, ...], ...]
+    fidelity: tuple[tuple[str, ...], ...]
+    training: tuple[tuple[str, str], ...]
+    headline: tuple[str, ...]
+    unseen: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResults:
+    """What the tables say of one model.
+
+    Raises:
+        DataError: The run has no such model.
+    """
+    own = next((row for row in records(tables.cells) if row["cell"] == cell), None)
+    if own is None:
+        raise DataError(f"the run has no model '{cell}'")
+    others = _others(tables, own)
+    near = _only(tables, {cell, *others.values()})
+    scoring = page.scoring
+    gains = _by_task(select(near.gains, cell=cell, scoring=scoring))
+    fidelity = _fidelity(near, cell, others.get("teacher", ""))
+    evaluated = _by_task(select(near.accuracy, cell=cell, scoring=scoring))
+    return CardResults(
+        method=str(own["method"]),
+        distilled=own["role"] == "student" and not is_missing(own["teacher"]),
+        condition="" if is_missing(own["teacher_condition"]) else str(own["teacher_condition"]),
+        scoring=scoring,
+        tasks=tuple(_task(row) for task, row in evaluated.items() if task not in AVERAGES),
+        compared=tuple(_compared(near, scoring, cell, others, gains)),
+        fidelity=tuple(_fidelity_row(row) for row in fidelity),
+        training=tuple((name, form.format(own[key])) for key, name, form in _FACTS if not is_missing(own[key])),
+        headline=tuple(_headline(own, evaluated, gains, fidelity)),
+        unseen=tuple(_unseen(tables.statistics, own)),
+        warnings=tuple(_warnings(near, page)),
+    )
+
+
+def _others(tables: ReportTables, own: Mapping[str, Any]) -> dict[str, str]:
+    """The models this one is compared with, by role: its control, its teacher, its untrained self."""
+    found: dict[str, str] = {}
+    controls = select(tables.gains, cell=own["cell"])["control"].unique()
+    if len(controls):
+        found["control"] = str(controls[0])
+    for row in records(tables.cells):
+        same_teacher = (row["teacher"], row["teacher_condition"]) == (own["teacher"], own["teacher_condition"])
+        if row["role"] == "teacher" and own["role"] == "student" and same_teacher:
+            found["teacher"] = row["cell"]
+        if row["role"] == "base" and row["student"] == own["student"] and own["role"] == "student":
+            found["base"] = row["cell"]
+    return found
+
+
+def _only(tables: ReportTables, cells: set[str]) -> ReportTables:
+    """The tables as if the run had these models only."""
+    frames: dict[str, pd.DataFrame] = {name: getattr(tables, name) for name in TABLE_NAMES}
+    for name, frame in frames.items():
+        text = {column.name for column in SCHEMAS[name].columns if column.kind == "text"}
+        for column in {"cell", "control", "teacher_cell"} & text:
+            frame = frame[frame[column].isin(cells)]
+        frames[name] = frame
+    return ReportTables(**frames)
+
+
+def _by_task(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {row["task"]: row for row in records(rows)}
+
+
+def _task(row: Mapping[str, Any]) -> TaskRow:
+    known = {name: None if is_missing(row[name]) else float(row[name]) for name in ("stderr", "low", "high")}
+    metric = "accuracy" if is_missing(row["metric"]) else str(row["metric"])
+    return TaskRow(str(row["task"]), metric, int(row["items"]), float(row["accuracy"]), **known)
+
+
+def _compared(
+    near: ReportTables, scoring: str, cell: str, others: Mapping[str, str], gains: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, ...]]:
+    rows = {name: _by_task(select(near.accuracy, cell=label, scoring=scoring)) for name, label in others.items()}
+    own = _by_task(select(near.accuracy, cell=cell, scoring=scoring))
+    tasks = [*own, *(task for task in gains if task not in own)]
+    shown = []
+    for task in tasks:
+        accuracy = own.get(task)
+        words = f"{task} over tasks" if task in AVERAGES else "all items together" if task in POOLS else task
+        beside = [_share(rows.get(name, {}).get(task)) for name in ("control", "teacher", "base")]
+        items = count((accuracy or gains.get(task, {})).get("items"))
+        shown.append((words, items, _share(accuracy), *_gain(gains.get(task)), *beside))
+    return shown
+
+
+def _share(row: Mapping[str, Any] | None) -> str:
+    return MISSING if row is None else with_interval(*(percent(row[name]) for name in ("accuracy", "low", "high")))
+
+
+def _gain(row: Mapping[str, Any] | None) -> tuple[str, str]:
+    if row is None:
+        return MISSING, MISSING
+    return with_interval(*(points(row[name]) for name in ("gain", "low", "high"))), p_value(row["p_holm"])
+
+
+def _fidelity(near: ReportTables, cell: str, teacher: str) -> list[dict[str, Any]]:
+    rows = select(near.fidelity, cell=cell, teacher_cell=teacher)
+    by_measure = {row["measure"]: row for row in records(pooled(rows)) if not is_missing(row["value"])}
+    return [by_measure[name] for name in _FIDELITY if name in by_measure]
+
+
+def _fidelity_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    measure = str(row["measure"])
+
+    def show(value: float) -> str:
+        return percent(value) if measure in _IN_PERCENT else fixed(value, 1 if measure in SCORE_MEASURES else 2)
+
+    return (
+        _FIDELITY[measure],
+        with_interval(*(show(row[name]) for name in ("value", "low", "high"))),
+        *(show(row[name]) for name in ("floor", "control", "ceiling")),
+        with_interval(*(fixed(row[name], 2) for name in ("normalised", "normalised_low", "normalised_high"))),
+    )
+
+
+def _headline(
+    own: Mapping[str, Any],
+    evaluated: Mapping[str, Mapping[str, Any]],
+    gains: Mapping[str, Mapping[str, Any]],
+    fidelity: list[dict[str, Any]],
+) -> list[str]:
+    if not evaluated:
+        return ["It was not evaluated: nothing is known of how good it is."]
+    tasks = [name for name in evaluated if name not in AVERAGES]
+    average = tasks[0] if len(tasks) == 1 else next((name for name in AVERAGES if name in evaluated), tasks[0])
+    alike = [name for name in tasks if str(evaluated[name]["metric"]) == str(evaluated[average]["metric"])]
+    over = f"averaged over {len(alike)} tasks" if average in AVERAGES else f"on {average}"
+    said = [f"Accuracy {_share(evaluated[average])}%, {over}."]
+    together = next((gains[name] for name in (*POOLS, *tasks) if name in gains), None)
+    if together is not None:
+        where = "on all items together" if together["task"] in POOLS else f"on {together['task']}"
+        said.append(
+            f"Against the same student fine-tuned on the same data without the teacher: {_gain(together)[0]} points "
+            f"{where}, adjusted p {p_equals(together['p_holm'])}.{_range(gains, tasks)}"
+        )
+    elif own["role"] == "student" and own["method"] != "sft":
+        said.append("No fine-tuned control was evaluated beside it: whether the teacher helped is not known.")
+    agreement = next((row for row in fidelity if row["measure"] == "agreement"), None)
+    if agreement is not None:
+        shown = _fidelity_row(agreement)
+        beside = "" if shown[3] == MISSING else f" (the control: {shown[3]}%)"
+        said.append(f"It gives its teacher's answer to {shown[1]}% of the items{beside}.")
+    return said
+
+
+def _range(gains: Mapping[str, Mapping[str, Any]], tasks: list[str]) -> str:
+    """One number for tasks that went opposite ways says nothing of either."""
+    known = {task: gains[task]["gain"] for task in tasks if task in gains and not is_missing(gains[task]["gain"])}
+    if len(known) < 2 or min(known.values()) * max(known.values()) >= 0:
+        return ""
+    low, high = (choose(known, key=lambda task: known[task]) for choose in (min, max))
+    return f" Tasks differ: from {points(known[low])} on {low} to {points(known[high])} on {high}."
+
+
+def _unseen(statistics: pd.DataFrame, own: Mapping[str, Any]) -> list[str]:
+    """The primary question about this student, and the smallest gain that would have been found."""
+    if own["role"] != "student":
+        return []
+    rows = select(statistics, hypothesis="H1-student", role="confirmatory", group=str(own["student"]))
+    return [str(row["sentence"]) for row in records(rows) if not is_missing(row["sentence"])]
+
+
+def _warnings(near: ReportTables, page: PageFacts) -> list[str]:
+    contamination = contamination_caution(near, excluded=page.contaminated_items_excluded)
+    cautioned = cautions(near, page.scoring) if len(near.accuracy) else []
+    return [sentence for sentence in (contamination, *cautioned, *page.warnings) if sentence]

@@ -1,0 +1,89 @@
+"""Every table of a study as a paper wants it: LaTeX, Markdown, or tidy CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from kdscope.errors import DataError
+from kdscope.report.latex import latex_document, latex_table
+from kdscope.report.paper import PaperTable
+from kdscope.report.paper_ablations import ablation_tables
+from kdscope.report.paper_facts import contamination_tables, statistics_tables, training_table
+from kdscope.report.paper_fidelity import fidelity_table, probes_table
+from kdscope.report.paper_markdown import markdown_table
+from kdscope.report.paper_results import result_tables
+from kdscope.report.tables import ReportTables
+
+Format = Literal["latex", "markdown", "csv"]
+FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv")
+_DOCUMENT = "all_tables.tex"
+
+
+def paper_tables(tables: ReportTables, scoring: str) -> Iterator[PaperTable]:
+    """The tables of a study that have rows, in the order in which a paper brings them.
+
+    Args:
+        tables: The study's tidy tables.
+        scoring: The scoring that the study's conclusions use.
+    """
+    for table in _all(tables, scoring):
+        if table.rows:
+            yield table
+
+
+def write_exports(
+    tables: ReportTables,
+    scoring: str,
+    study: str,
+    format: Format,  # noqa: A002 - as people say
+    folder: Path,
+) -> tuple[Path, ...]:
+    """Write one file per table; in LaTeX also ``all_tables.tex``, a document that shows them all.
+
+    CSV files have every number as it was computed; the other two round by the rule of `paper`.
+
+    Args:
+        tables: The study's tidy tables.
+        scoring: The scoring that the study's conclusions use.
+        study: The study's name, for captions.
+        format: latex, markdown or csv.
+        folder: Where; made if it is not there.
+
+    Raises:
+        DataError: There is no such format, or the tables have nothing to show.
+    """
+    if format not in FORMATS:
+        raise DataError(f"tables can be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, not {format!r}")
+    found = list(paper_tables(tables, scoring))
+    if not found:
+        raise DataError("nothing has been measured, so there is no table to write")
+    suffix, render = _RENDERERS[format]
+    texts = {f"{table.key}{suffix}": render(table, study) for table in found}
+    if format == "latex":
+        texts[_DOCUMENT] = latex_document(tuple(texts), study)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    return tuple(folder / name for name in texts)
+
+
+def _csv(table: PaperTable, _: str) -> str:
+    return table.data.to_csv(index=False, lineterminator="\n")
+
+
+_RENDERERS: Mapping[Format, tuple[str, Callable[[PaperTable, str], str]]] = MappingProxyType(
+    {"latex": (".tex", latex_table), "markdown": (".md", markdown_table), "csv": (".csv", _csv)}
+)
+
+
+def _all(tables: ReportTables, scoring: str) -> Iterator[PaperTable]:
+    yield from result_tables(tables, scoring)
+    yield fidelity_table(tables)
+    yield from statistics_tables(tables)
+    yield from ablation_tables(tables, scoring)
+    yield training_table(tables)
+    yield probes_table(tables)
+    yield from contamination_tables(tables, scoring)

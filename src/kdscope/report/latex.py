@@ -1,0 +1,232 @@
+r"""Paper tables as LaTeX: booktabs, every name escaped, wide tables in several parts.
+
+A file needs ``\usepackage{booktabs}`` and nothing else. Text from a study (names, causes, sentences) can hold anything;
+`escape_latex` makes any of it one line of text that LaTeX prints.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from types import MappingProxyType
+
+from kdscope.report.markdown import one_line
+from kdscope.report.paper import PaperTable, Value
+
+WIDTH = 113
+"""How many characters of \\footnotesize fit across a page with usual margins: narrow ones and numbers mixed."""
+LINES = 58
+"""How many lines of it fit under each other, beside a caption."""
+_GAP = 2
+_LONGEST = 36
+"""Characters of a name that still stands on one line."""
+_BROKEN = 0.3
+"""Share of the page for names that do not."""
+_PROSE = 0.78
+_SPECIAL = MappingProxyType(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        **{character: f"\\{character}" for character in "$&%#_"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "`": r"\`{}",
+        '"': r"\char34{}",
+        "\u2212": "$-$",
+        "–": "--",
+        "—": "---",
+        "†": r"$\dagger$",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+    }
+)
+_LIGATURES = "-',"
+_KNOWN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ‘’“”…")
+"""Characters beyond ASCII that every LaTeX since 2018 prints."""
+
+
+def escape_latex(text: str) -> str:
+    r"""Any text as LaTeX that prints it.
+
+    >>> escape_latex("50% of a_b & {c}"), escape_latex("x--y")
+    ('50\\% of a\\_b \\& \\{c\\}', 'x-{}-y')
+    """
+    parts: list[str] = []
+    before = ""
+    for character in one_line(text):
+        if character in _LIGATURES and character == before:
+            parts.append("{}")
+        parts.append(_SPECIAL.get(character, character))
+        before = character
+    return "".join(parts)
+
+
+def beyond_latex(text: str) -> str:
+    """The characters of a LaTeX text that only LuaLaTeX and XeLaTeX print, each once."""
+    strange = (c for c in unicodedata.normalize("NFC", text) if ord(c) > 126 and c not in _KNOWN)
+    return "".join(dict.fromkeys(strange))
+
+
+def latex_table(table: PaperTable, study: str) -> str:
+    """A table as one or more floats; each part repeats the names of its rows."""
+    parts = [(columns, rows) for rows in _row_parts(table) for columns in _column_parts(table)]
+    floats = [_float(table, study, columns, rows, n, len(parts)) for n, (columns, rows) in enumerate(parts, 1)]
+    body = "\n".join(floats)
+    lines = [r"% Needs \usepackage{booktabs}."]
+    if strange := beyond_latex(body):
+        lines.append(f"% Compile with LuaLaTeX or XeLaTeX, and a font that has: {' '.join(strange)}")
+    return "\n".join([*lines, body])
+
+
+def latex_document(files: Sequence[str], study: str) -> str:
+    """A document that shows the tables of these files."""
+    # Floats wait for a page; without text between them there would soon be too many.
+    inputs = "\n".join(rf"\input{{{file}}}\clearpage" for file in files)
+    return (
+        "% All tables in one document, to look at.\n"
+        "\\documentclass{article}\n\\usepackage[margin=1in]{geometry}\n\\usepackage[T1]{fontenc}\n"
+        "\\usepackage{booktabs}\n"
+        f"\\begin{{document}}\n\\section*{{{escape_latex(study)}}}\n{inputs}\n\\end{{document}}\n"
+    )
+
+
+def _float(
+    table: PaperTable, study: str, columns: Sequence[int], rows: Sequence[Sequence[Value]], part: int, parts: int
+) -> str:
+    shown = [table.columns[index] for index in columns]
+    lines = [
+        r"\begin{table}[tbp]",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{_caption(table, study, part, parts)}}}",
+        rf"\label{{tab:{table.key.replace('_', '-')}{'' if part == 1 else f'-{part}'}}}",
+        rf"\begin{{tabular}}{{@{{}}{''.join(_alignment(table, index) for index in columns)}@{{}}}}",
+        r"\toprule",
+        _row([escape_latex(column.head) for column in shown]),
+        *_body(rows, columns, table.names),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _caption(table: PaperTable, study: str, part: int, parts: int) -> str:
+    which = f" Part {part} of {parts}." if parts > 1 else ""
+    title = f"{escape_latex(table.title)} ({escape_latex(study)}).{which}"
+    return title if part > 1 else " ".join([title, *(escape_latex(note) for note in table.notes if note)])
+
+
+def _alignment(table: PaperTable, index: int) -> str:
+    kind = table.columns[index].kind
+    if kind == "prose" or (kind == "text" and _longest(table, index) > _LONGEST):
+        return rf"p{{{_PROSE if kind == 'prose' else _BROKEN}\textwidth}}"
+    return "l" if kind == "text" else "r"
+
+
+def _body(rows: Sequence[Sequence[Value]], columns: Sequence[int], names: int) -> Iterator[str]:
+    """The rows, a rule where what they are about changes; names that the row above has too are not repeated.
+
+    A row that has nothing in these columns is left out.
+    """
+    before: tuple[str, ...] = ()
+    for row in rows:
+        if all(not row[index].text for index in columns[names:]):
+            continue
+        own = tuple(value.text for value in row[:names])
+        same = next((place for place, (a, b) in enumerate(zip(own, before, strict=False)) if a != b), len(before))
+        if same == 0:
+            yield r"\midrule"
+        # The last of the names always stands there.
+        yield _row(["" if index < min(same, names - 1) else _value(row[index]) for index in columns])
+        before = own
+
+
+def _row(entries: Sequence[str]) -> str:
+    # What follows a rule or the end of a row is taken for its argument where it begins with one of these.
+    first = f"{{}}{entries[0]}" if entries[0][:1] in ("", "[", "*", "(") else entries[0]
+    return f"{' & '.join([first, *entries[1:]])} \\\\"
+
+
+def _value(value: Value) -> str:
+    shown = escape_latex(value.text)
+    shown = rf"\textbf{{{shown}}}" if value.bold else shown
+    mark = rf"\textsuperscript{{{escape_latex(value.mark)}}}" if value.mark else ""
+    interval = rf" {{\scriptsize {escape_latex(value.interval)}}}" if value.interval else ""
+    return f"{shown}{mark}{interval}"
+
+
+def _column_parts(table: PaperTable) -> list[tuple[int, ...]]:
+    """The columns in as many parts as the page is too narrow for, about equally wide; at least one beside the names."""
+    names = tuple(range(table.names))
+    others = range(table.names, len(table.columns))
+    widths = {index: _width(table, index) for index in others}
+    room = max(WIDTH - sum(_width(table, index) for index in names), 1.0)
+    parts = _filled(widths, room)
+    # The narrowest parts that are not more of them: the last one is then not left with a single column.
+    narrow = sum(widths.values()) / len(parts)
+    while len(balanced := _filled(widths, narrow)) > len(parts):
+        narrow += 1
+    return [(*names, *part) for part in balanced]
+
+
+def _filled(widths: Mapping[int, float], room: float) -> list[tuple[int, ...]]:
+    parts: list[tuple[int, ...]] = [()]
+    left = room
+    for index, width in widths.items():
+        if parts[-1] and width > left:
+            parts.append(())
+            left = room
+        parts[-1] = (*parts[-1], index)
+        left -= width
+    return parts
+
+
+def _width(table: PaperTable, index: int) -> float:
+    """Characters across."""
+    kind, longest = table.columns[index].kind, _longest(table, index)
+    if kind == "prose":
+        return 0
+    return (WIDTH * _BROKEN if kind == "text" and longest > _LONGEST else longest) + _GAP
+
+
+def _longest(table: PaperTable, index: int) -> float:
+    """The longest entry in characters, those of an interval being smaller."""
+    widths = [len(row[index].text) + 0.8 * len(row[index].interval) + len(row[index].mark) for row in table.rows]
+    return max([len(table.columns[index].head), *widths])
+
+
+def _row_parts(table: PaperTable) -> list[tuple[tuple[Value, ...], ...]]:
+    """The rows, in parts that fit on a page; a new part begins with a new group where that wastes little."""
+    lines = [_lines(table, row) for row in table.rows]
+    parts: list[tuple[tuple[Value, ...], ...]] = []
+    start = 0
+    while start < len(table.rows):
+        end = start + max(1, sum(total <= LINES for total in accumulate(lines[start:])))
+        groups = [n for n in range(start + (end - start) // 2, end + 1) if _begins_group(table, n)]
+        end = max(groups, default=end) if end < len(table.rows) else end
+        parts.append(table.rows[start:end])
+        start = end
+    return parts or [()]
+
+
+def _begins_group(table: PaperTable, row: int) -> bool:
+    return 0 < row < len(table.rows) and table.rows[row][0].text != table.rows[row - 1][0].text
+
+
+def _lines(table: PaperTable, row: Sequence[Value]) -> float:
+    """How many lines a row takes, the rule above it counted as half of one."""
+    broken = [_alignment(table, index).startswith("p") for index in range(len(row))]
+    room = {True: WIDTH * _BROKEN, False: WIDTH * _PROSE}
+    longest = [
+        len(value.text) / (0.9 * room[column.kind == "text"])
+        for value, column, breaks in zip(row, table.columns, broken, strict=True)
+        if breaks
+    ]
+    return 0.5 + math.ceil(max(longest, default=1.0))

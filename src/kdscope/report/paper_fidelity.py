@@ -1,0 +1,113 @@
+"""The table of fidelity: each student between its SFT control and another run of its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from kdscope.report.formatting import fixed, is_missing, percent
+from kdscope.report.labels import name_cells
+from kdscope.report.panels import pooled
+from kdscope.report.paper import Column, PaperTable, Value, estimate, numbers, share, text, texts
+from kdscope.report.paper_results import of_cells
+from kdscope.report.schema import SHARE_MEASURES
+from kdscope.report.tables import ReportTables, records
+
+MEASURES: Mapping[str, str] = MappingProxyType(
+    {
+        "agreement": "agreement",
+        "agreement_beyond_accuracy": "agreement beyond accuracy",
+        "error_inheritance": "errors inherited",
+        "bleu": "BLEU",
+        "value_f1": "intermediate values, F1",
+        "forward_kl_teacher": "KL on the teacher's text, nats",
+    }
+)
+"""What a paper's table shows of the measures a study has, and how it calls them; the CSV file has all of them."""
+_PERCENT = frozenset({*SHARE_MEASURES, "agreement_beyond_accuracy", "agreement_2", "value_f1"})
+_ONE_DECIMAL = frozenset({"bleu", "fidelity", "fidelity_2"})
+"""Measures that run from 0 to 100."""
+_THREE_DECIMALS = frozenset({"forward_kl_teacher"})
+
+
+def fidelity_table(tables: ReportTables) -> PaperTable:
+    """One row per distilled student and measure, over all items together; without controls every student's."""
+    names = name_cells(tables.cells)
+    data = of_cells(pooled(tables.fidelity), names)
+    data = data[data["value"].notna()].reset_index(drop=True)
+    # A measure without a family comes from a table that knows nothing of families: then it is one of few.
+    rows = data[data["measure"].isin(MEASURES.keys()) | data["family"].isna()]
+    rows = rows[rows["control"].notna()] if rows["control"].notna().any() else rows
+    cells, measures = list(names), [*MEASURES]
+    order = [
+        (cells.index(row["cell"]), measures.index(row["measure"]) if row["measure"] in measures else len(measures))
+        for row in records(rows)
+    ]
+    ordered = [row for _, row in sorted(zip(order, records(rows), strict=True), key=lambda pair: pair[0])]
+    return PaperTable(
+        key="fidelity",
+        title="Fidelity to the teacher, over all items together",
+        notes=(
+            "Floor: shuffled pairs of answers. SFT: the control of the same student. Ceiling: another run of the "
+            "teacher. Normalised: 0 is the control, 1 the ceiling. In brackets 95% intervals. %: in percent.",
+        ),
+        columns=(*texts("model", "trained with", "measure"), *_NUMBERS),
+        rows=tuple(_row(row) for row in ordered),
+        names=3,
+        data=data,
+    )
+
+
+_NUMBERS: tuple[Column, ...] = numbers("student", "floor", "SFT", "ceiling", "normalised")
+
+
+def shown(measure: str, value: Any) -> str:
+    """A value of a measure on the measure's scale, rounded.
+
+    >>> shown("agreement", 0.6144), shown("bleu", 77.24), shown("forward_kl_teacher", 0.1075)
+    ('61.4', '77.2', '0.107')
+    """
+    if measure in _PERCENT:
+        return percent(value)
+    return fixed(value, 1 if measure in _ONE_DECIMAL else 3 if measure in _THREE_DECIMALS else 2)
+
+
+def _row(row: dict[str, Any]) -> tuple[Value, ...]:
+    measure = str(row["measure"])
+
+    def show(value: Any) -> str:
+        return shown(measure, value)
+
+    title = MEASURES.get(measure, measure.replace("_", " ")) + (" (%)" if measure in _PERCENT else "")
+    return (
+        *(text(value) for value in (row["model"], row["trained_with"], title)),
+        estimate((row["value"], row["low"], row["high"]), show),
+        *(Value(show(None if is_missing(row[name]) else row[name])) for name in ("floor", "control", "ceiling")),
+        estimate(
+            [row[name] for name in ("normalised", "normalised_low", "normalised_high")], lambda value: fixed(value, 2)
+        ),
+    )
+
+
+def probes_table(tables: ReportTables) -> PaperTable:
+    """What models answer from other traces: one row per model, task and probe."""
+    data = of_cells(tables.probes, name_cells(tables.cells))
+    body = tuple(
+        (
+            *(text(value) for value in (row["model"], row["trained_with"], row["task"])),
+            text(str(row["measure"]).replace("_", " ")),
+            text(f"{row['items']:,}"),
+            share(row, "value", "low", "high"),
+        )
+        for row in records(data)
+    )
+    return PaperTable(
+        key="probes",
+        title="Probes of reasoning, in percent",
+        notes=("In brackets 95% intervals.",),
+        columns=(*texts("model", "trained with", "task", "probe"), *numbers("items", "share")),
+        rows=body,
+        names=4,
+        data=data,
+    )

@@ -1,0 +1,232 @@
+"""A tidy table of results, a published study's or a person's own, as tables and facts of a report."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from types import MappingProxyType
+
+import pandas as pd
+
+from kdscope.errors import StatisticsError
+from kdscope.report.facts import PageFacts
+from kdscope.report.formatting import plural
+from kdscope.report.published_cells import PAIR, find_cells
+from kdscope.report.published_results import (
+    ITEMS,
+    UNPAIRED,
+    accuracy_rows,
+    fidelity_rows,
+    gain_rows,
+    shares,
+    shares_of_pairs,
+)
+from kdscope.report.schema import AVERAGE, SCHEMAS
+from kdscope.report.tables import ReportTables, records
+from kdscope.statistics.published import published_protocol
+from kdscope.statistics.published_gains import with_average
+from kdscope.statistics.rigorous import rigorous_protocol
+from kdscope.statistics.words import sentence
+from kdscope.tasks import default_registry
+
+TITLES: Mapping[str, str] = MappingProxyType({"math": "mathematics", "commonsense": "commonsense"})
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report says of where its numbers come from.
+
+    Attributes:
+        name: Of the study.
+        description: Paragraphs.
+        data_facts: By name.
+        warnings: Sentences.
+    """
+
+    name: str
+    description: str
+    data_facts: Mapping[str, str]
+    warnings: Sequence[str] = ()
+
+
+PUBLISHED: Mapping[str, About] = MappingProxyType(
+    {
+        "ramesh2025": About(
+            "ramesh2025",
+            "The results of “On the Generalization vs Fidelity Paradox in Knowledge Distillation” (Ramesh, Sengupta "
+            "and Chakraborty, Findings of ACL 2025, arXiv 2505.15442), as their authors released them, shown as a "
+            "study of one's own would be.\n\n"
+            "What the paper calls SeqKD is token-level forward KL, and stands here under that name.",
+            {
+                "source": "the tables that the authors released (github.com/LCS2-IIITD/KD_generalization, Apache-2.0)",
+                "runs": "one of each cell; answers sampled at temperature 1, read by the authors' rules",
+                "agreement": "told for each pair of teacher and student, not for each method: those are the cells kd, "
+                "whose accuracy is the mean of the pair's methods at temperature 1",
+                "agreement 2, fidelity, fidelity 2": "agreement against another reference; BLEU and BLEU2 of the "
+                "authors' tables, the first by its values a similarity of embeddings; told per pair likewise",
+            },
+            (
+                "Contamination was not counted: the training sets do not come with these tables.",
+                "math: by its authors' own word, the training set math_10k overlaps with MultiArith, AddSub and "
+                "SingleEq.",
+            ),
+        )
+    }
+)
+"""What is known of the published studies."""
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """A domain of a table, ready to be shown.
+
+    Attributes:
+        domain: Its name.
+        folder: A name for its folder: letters, digits, hyphens and underscores, different for every domain.
+        tables: Tables of a report.
+        facts: Facts of its page.
+    """
+
+    domain: str
+    folder: str
+    tables: ReportTables
+    facts: PageFacts
+
+    @property
+    def title(self) -> str:
+        """The domain in words."""
+        return TITLES.get(self.domain, self.domain)
+
+
+def with_published_sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the sizes of its tasks' published test sets in column ``items``."""
+    registry = default_registry()
+    sizes = {task: registry.get(task).test_items for task in table["task"].unique() if task in registry}
+    return table.assign(**{ITEMS: table["task"].map(sizes).astype("Int64")})
+
+
+def table_reports(table: pd.DataFrame, about: About) -> tuple[TableReport, ...]:
+    """One report for every domain of a table: its tasks, and so its averages, are its own.
+
+    Args:
+        table: A tidy table of one study in percent, as `read_results_table` or `load_published` gives it. A column
+            ``items`` tells the size of each task's test set; without it no number has an interval.
+        about: Where it comes from.
+    """
+    statistics, problem = _asked(table, _rigorous)
+    tests, _ = _asked(table, published_protocol)
+    given = (*about.warnings, *problem)
+    folders = _folders([str(name) for name in table["domain"].unique()])
+    return tuple(
+        TableReport(domain, folder, tables, _facts(domain, tables, about, _about(domain, given, folders)))
+        for domain, folder in folders.items()
+        for tables in [_tables(table[table["domain"] == domain], _of(statistics, domain), _of(tests, domain))]
+    )
+
+
+def _tables(rows: pd.DataFrame, statistics: pd.DataFrame, tests: pd.DataFrame) -> ReportTables:
+    """The tables of one domain."""
+    rows = with_average(rows)
+    rows = rows.assign(**{name: rows[name].fillna("") for name in _TEXT})
+    cells, found = find_cells(rows), shares(rows)
+    with_pairs = shares_of_pairs(rows) | found
+    return ReportTables(
+        cells=cells.frame,
+        accuracy=pd.DataFrame(accuracy_rows(cells, with_pairs)),
+        gains=pd.DataFrame(gain_rows(cells, found)),
+        fidelity=pd.DataFrame(fidelity_rows(rows, cells)),
+        tests=_columns(tests, "tests"),
+        training=pd.DataFrame(),
+        statistics=_columns(statistics, "statistics"),
+    )
+
+
+_TEXT = ("teacher", "student", "method", "teacher_condition", "seed", "task", "metric")
+
+
+def _about(domain: str, warnings: Sequence[str], domains: Collection[str]) -> list[str]:
+    """The warnings that are not about another domain."""
+    others = tuple(f"{other}: " for other in domains if other != domain)
+    return [warning for warning in warnings if not warning.startswith(others)]
+
+
+def _facts(domain: str, tables: ReportTables, about: About, warnings: Sequence[str]) -> PageFacts:
+    title = f"{about.name}: {TITLES.get(domain, domain)}" if domain != "all" else about.name
+    return PageFacts(
+        name=title,
+        description=about.description,
+        study_yaml="",
+        versions={"kdscope": version("kdscope")},
+        hardware="not told by the table",
+        seeds=sorted({int(seed) for seed in tables.cells["seed"].dropna()}),
+        warnings=[*warnings, *_not_whole(tables)],
+        failures=(),
+        data_facts={**about.data_facts, **_interval_facts(tables), "parameters": "read from the models' names"},
+        scoring="published",
+        audited=False,
+    )
+
+
+def _interval_facts(tables: ReportTables) -> dict[str, str]:
+    if tables.accuracy["items"].notna().sum() == 0:
+        return {"intervals": "none: the sizes of the test sets are not told (a column “items” would tell them)"}
+    return {
+        "intervals": "computed here from the sizes of the test sets, about which items were asked and not how training "
+        f"could have gone: Wilson's for accuracies; for gains {UNPAIRED}",
+        "gains": "over all items together; the statistics are about the mean over tasks, as the table has it",
+    }
+
+
+def _not_whole(tables: ReportTables) -> list[str]:
+    """A warning about numbers that are no share of the items they are said to be of."""
+    pairs = tables.cells.loc[tables.cells["variant"] == PAIR, "cell"]
+    rows = tables.accuracy[tables.accuracy["items"].notna() & tables.accuracy["correct"].isna()]
+    rows = rows[(rows["task"] != AVERAGE) & ~rows["cell"].isin(pairs)]
+    if rows.empty:
+        return []
+    first = rows.iloc[0]
+    told = f"{100 * first['accuracy']:.2f}% of {first['items']:,}"
+    return [
+        f"{plural(len(rows), 'accuracy', 'accuracies')} cannot be a share of all items of the task, and have no "
+        f"interval (the first: {first['cell']} on {first['task']}, {told})."
+    ]
+
+
+def _rigorous(table: pd.DataFrame) -> pd.DataFrame:
+    found = rigorous_protocol(table)
+    return found.assign(sentence=[sentence(row) for row in records(found)])
+
+
+def _asked(table: pd.DataFrame, protocol: Callable[[pd.DataFrame], pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
+    try:
+        return protocol(table), []
+    except StatisticsError as error:
+        return pd.DataFrame(), [f"There are no statistics: {error}."]
+
+
+def _of(results: pd.DataFrame, domain: str) -> pd.DataFrame:
+    return results if results.empty else results[results["domain"] == domain]
+
+
+def _columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The columns that a report keeps; numbers that are not defined are missing."""
+    if frame.empty:
+        return pd.DataFrame()
+    kept = frame.reindex(columns=[column.name for column in SCHEMAS[name].columns])
+    return kept.mask(kept.isin([math.inf, -math.inf]))
+
+
+def _folders(domains: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for domain in domains:
+        plain = _UNSAFE.sub("-", domain).strip("-") or "domain"
+        name, number = plain, 1
+        while name.lower() in {taken.lower() for taken in found.values()}:
+            number += 1
+            name = f"{plain}-{number}"
+        found[domain] = name
+    return found

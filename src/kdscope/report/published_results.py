@@ -1,0 +1,275 @@
+"""Accuracy, gains and fidelity of a tidy table of results, with the intervals that its numbers allow.
+
+Where the size of a test set is known and a number is a whole number of its items, the number has an interval: Wilson's
+for a share. Of two models' answers a table does not say on which items they fell together. The interval of a gain is
+that of two independent shares, which is wider than a paired one as long as two models of one family tend to fail on the
+same items; there is no p-value, which would need the pairs. Both are about which items were asked, not about training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from kdscope.report.formatting import is_missing
+from kdscope.report.published_cells import Cells, Key, model_key
+from kdscope.report.schema import AVERAGE, POOLED
+from kdscope.report.tables import records
+from kdscope.statistics.tidy import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, SFT, UNADAPTED, is_distilled
+from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
+from kdscope.tasks import default_registry
+
+ITEMS = "items"
+"""Optional column of a table: how many items the task's test set has."""
+UNPAIRED = "two shares taken as independent (Newcombe 1998, method 10), as the pairs are not known; no test"
+_NO_CEILING = "no second run of the teacher was published"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A percentage as a share of items.
+
+    Attributes:
+        value: Between 0 and 1.
+        items: Of the test set; None if not known.
+        correct: How many of them; None where the number is not a whole number of them.
+        low: Of Wilson's 95% interval; NaN where `correct` is None.
+        high: Likewise.
+    """
+
+    value: float
+    items: int | None
+    correct: int | None
+    low: float
+    high: float
+
+
+def share_of(percent: float, items: int | None, decimals: int) -> Share:
+    """The share that a percentage tells, where it is rounded to so many decimals.
+
+    >>> found = share_of(31.24, 1319, 2)
+    >>> found.correct, round(found.low, 4), round(found.high, 4)
+    (412, 0.2879, 0.3379)
+    >>> share_of(31.20, 1319, 2).correct is None
+    True
+    """
+    correct = None if items is None else round(percent * items / 100)
+    if items is None or correct is None or abs(100 * correct / items - percent) > 0.5 * 10**-decimals + 1e-9:
+        return Share(percent / 100, items, None, math.nan, math.nan)
+    low, high = proportion_confint(correct, items, method="wilson")
+    return Share(percent / 100, items, correct, float(low), float(high))
+
+
+def newcombe(first: Share, second: Share) -> tuple[float, float, float]:
+    """Difference of two independent shares with its 95% interval.
+
+    Newcombe 1998, Stat Med 17:873, method 10: Wilson's limits of the two, their distances added in squares.
+    """
+    difference = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    # In this order a limit that is not a number stays none.
+    return difference, max(difference - below, -1.0), min(difference + above, 1.0)
+
+
+def decimals_of(values: Sequence[float]) -> int:
+    """To how many decimals the most exact of these numbers is told, up to six.
+
+    >>> decimals_of([31.2, 6.82, 50.0])
+    2
+    """
+    return max((len(f"{value:.6f}".rstrip("0").partition(".")[2]) for value in values), default=0)
+
+
+def shares(table: pd.DataFrame) -> dict[tuple[Key, str], Share]:
+    """The accuracy of every model on every task of a domain, means over tasks included."""
+    rows = table[table["metric"] == ACCURACY]
+    decimals = decimals_of(rows.loc[rows["task"] != TIDY_AVERAGE, "value"].tolist())
+    return {
+        (model_key(row), row["task"]): share_of(
+            row["value"], None if row["task"] == TIDY_AVERAGE else _items(row), decimals
+        )
+        for row in records(rows)
+    }
+
+
+def shares_of_pairs(table: pd.DataFrame, temperature: float = 1.0) -> dict[tuple[Key, str], Share]:
+    """For what is told of a pair of teacher and student, not of a method: the mean accuracy of its methods.
+
+    Those of the adapted teacher at one temperature (or without any). The mean is no share of items and has no interval.
+    """
+    accuracy = table[(table["metric"] == ACCURACY) & is_distilled(table) & (table["teacher_condition"] != UNADAPTED)]
+    accuracy = accuracy[(accuracy["temperature"] == temperature) | accuracy["temperature"].isna()]
+    told = {model_key(row): row for row in records(table[table["family"] == ANY_FAMILY])}
+    found: dict[tuple[Key, str], Share] = {}
+    for key, pair in told.items():
+        same = (accuracy["student"] == pair["student"]) & (accuracy["teacher"] == pair["teacher"])
+        for task, rows in accuracy[same].groupby("task", sort=False):
+            items = None if task == TIDY_AVERAGE else _items(rows.iloc[0])
+            found[key, str(task)] = Share(float(rows["value"].mean()) / 100, items, None, math.nan, math.nan)
+    return found
+
+
+def accuracy_rows(cells: Cells, found: Mapping[tuple[Key, str], Share]) -> Iterator[dict[str, Any]]:
+    """Table `accuracy`: students as the table tells them, and teachers as the fine-tuned and untrained models."""
+    by_model: dict[Key, dict[str, Share]] = {}
+    for (key, task), share in found.items():
+        by_model.setdefault(key, {})[task] = share
+    for (teacher, condition), label in cells.teachers.items():
+        method = SFT if condition == ADAPTED else BASE
+        own = [key for key in by_model if key[:2] == (teacher, method)]
+        # Of several runs of a model the table does not say which one taught.
+        yield from _accuracies(label, by_model[own[0]]) if len(own) == 1 else ()
+    for key, label in cells.labels.items():
+        yield from _accuracies(label, by_model.get(key, {}))
+
+
+def _accuracies(label: str, own: Mapping[str, Share]) -> Iterator[dict[str, Any]]:
+    told = {task: share for task, share in own.items() if task != TIDY_AVERAGE}
+    for task, share in own.items():
+        whole = task == TIDY_AVERAGE
+        levels = [_chance(one) for one in told] if whole else [_chance(task)]
+        chance = None if not levels or None in levels else float(np.mean([level or 0.0 for level in levels]))
+        counts = [one.items for one in told.values()]
+        items = (None if not counts or None in counts else sum(n or 0 for n in counts)) if whole else share.items
+        yield {
+            "cell": label,
+            "task": AVERAGE if whole else task,
+            "scoring": "published",
+            "metric": "accuracy",
+            "items": items,
+            "correct": share.correct,
+            "accuracy": share.value,
+            "stderr": _stderr(share),
+            "low": share.low,
+            "high": share.high,
+            "unparsed_rate": None,
+            "truncated_rate": None,
+            "chance": chance,
+            "below_chance": chance is not None and share.high < chance,
+        }
+
+
+def gain_rows(cells: Cells, found: Mapping[tuple[Key, str], Share]) -> Iterator[dict[str, Any]]:
+    """Table `gains`: every distilled student against SFT of the same student (and seed, if that has one)."""
+    tasks = list(dict.fromkeys(task for _, task in found if task != TIDY_AVERAGE))
+    for key, label in cells.labels.items():
+        control = _control(key, cells)
+        if control is None:
+            continue
+        pairs = {
+            task: (found[key, task], found[control, task])
+            for task in tasks
+            if (key, task) in found and (control, task) in found
+        }
+        named = {"cell": label, "control": cells.labels[control], "scoring": "published", "method_of_test": UNPAIRED}
+        for task, (own, other) in pairs.items():
+            yield {**named, "task": task, **_gain(own.items or 0, newcombe(own, other))}
+        if len(pairs) > 1:
+            items, told = _pooled_gain(list(pairs.values()))
+            yield {**named, "task": POOLED, **_gain(items, told)}
+
+
+def _gain(items: int, told: tuple[float, float, float]) -> dict[str, Any]:
+    values = dict(zip(("gain", "low", "high"), told, strict=True))
+    return {"items": items, **values, **dict.fromkeys(("only_cell", "only_control", "p_value", "p_holm"))}
+
+
+def _pooled_gain(pairs: Sequence[tuple[Share, Share]]) -> tuple[int, tuple[float, float, float]]:
+    """Over all items together; over tasks, each counting the same, where their sizes are not known."""
+    sizes = [own.items for own, _ in pairs if own.items is not None]
+    weights = sizes if len(sizes) == len(pairs) else None
+    difference = float(np.average([own.value - other.value for own, other in pairs], weights=weights))
+    counts = [(own.correct, other.correct) for own, other in pairs]
+    if weights is None or any(None in pair for pair in counts):
+        return sum(weights or [0]), (difference, math.nan, math.nan)
+    total = sum(weights)
+    own, other = (share_of(100 * sum(pair[side] or 0 for pair in counts) / total, total, 6) for side in (0, 1))
+    return total, newcombe(own, other)
+
+
+def _control(key: Key, cells: Cells) -> Key | None:
+    """SFT of the same student and seed; the only SFT run of the student otherwise."""
+    student, method, seed = key[:3]
+    runs = [other for other in cells.labels if other[:2] == (student, SFT)]
+    if method in (SFT, BASE) or not runs:
+        return None
+    same = [run for run in runs if run[2] == seed]
+    return same[0] if same else runs[0] if len(runs) == 1 else None
+
+
+def fidelity_rows(table: pd.DataFrame, cells: Cells) -> Iterator[dict[str, Any]]:
+    """Table `fidelity`: what the table tells of students and their teachers, the control's value beside it."""
+    rows = [
+        row for row in records(table[table["metric"] != ACCURACY]) if row["teacher"] and row["task"] != TIDY_AVERAGE
+    ]
+    decimals = decimals_of([row["value"] for row in rows])
+    told: dict[tuple[str, str, str], dict[str, Share]] = {}
+    for row in rows:
+        condition = UNADAPTED if row["teacher_condition"] == UNADAPTED else ADAPTED
+        place = (cells.labels[model_key(row)], cells.teachers[row["teacher"], condition], row["metric"])
+        told.setdefault(place, {})[row["task"]] = share_of(row["value"], _items(row), decimals)
+    controls = {label: cells.labels.get(_control(key, cells) or ()) for key, label in cells.labels.items()}
+    for (cell, teacher, measure), own in told.items():
+        other = told.get((str(controls[cell]), teacher, measure), {})
+        both = _with_pool(own), _with_pool(other)
+        for task, share in both[0].items():
+            yield _fidelity((cell, teacher, measure), task, share, both[1].get(task))
+
+
+def _with_pool(own: Mapping[str, Share]) -> dict[str, Share]:
+    """The shares with that over all items; over tasks where sizes are not known."""
+    if len(own) < 2:
+        return dict(own)
+    sizes = [share.items for share in own.values() if share.items is not None]
+    weights = sizes if len(sizes) == len(own) else None
+    value = float(np.average([share.value for share in own.values()], weights=weights))
+    counts = [share.correct for share in own.values()]
+    if weights is None or None in counts:
+        pool = Share(value, sum(weights) if weights else None, None, math.nan, math.nan)
+    else:
+        pool = share_of(100 * value, sum(weights), 6)
+    return {**own, POOLED: pool}
+
+
+def _fidelity(place: tuple[str, str, str], task: str, share: Share, control: Share | None) -> dict[str, Any]:
+    """Agreement is a share of items; other measures stay on the scale from 0 to 100 on which they are told."""
+    cell, teacher, measure = place
+    of_items = measure.startswith(AGREEMENT)
+    scale = 1.0 if of_items else 100.0
+    return {
+        "cell": cell,
+        "teacher_cell": teacher,
+        "task": task,
+        "family": "answers" if measure == AGREEMENT else None,
+        "measure": measure,
+        "value": scale * share.value,
+        "low": share.low if of_items else None,
+        "high": share.high if of_items else None,
+        "items": share.items,
+        "floor": None,
+        "control": None if control is None else scale * control.value,
+        "reason": "no control" if control is None else _NO_CEILING,
+    }
+
+
+def _items(row: Mapping[str, Any]) -> int | None:
+    told = row.get(ITEMS)
+    return None if told is None or is_missing(told) or not str(told).isdecimal() or not int(told) else int(told)
+
+
+def _chance(task: str) -> float | None:
+    registry = default_registry()
+    return registry.get(task).chance if task in registry else None
+
+
+def _stderr(share: Share) -> float:
+    if share.correct is None or share.items is None or share.items < 2:
+        return math.nan
+    return math.sqrt(share.value * (1 - share.value) / (share.items - 1))
