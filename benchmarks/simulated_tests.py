@@ -9,6 +9,7 @@ import numpy as np
 from null_grids import METHODS, PAIRS, SIZES, STUDENT_OF, TEACHER_OF, Array, Grid, Truth, make_answers, make_grid
 from scipy import stats
 
+from kdscope.statistics.ancova import ancova_slope
 from kdscope.statistics.blocks import blocked_permutation, teacher_effects
 from kdscope.statistics.coupling import chance_corrected, corrected_slope, instrument_slope
 from kdscope.statistics.effects import cliffs_delta, hedges_g, matched_odds_ratio
@@ -18,6 +19,7 @@ from kdscope.statistics.grid import grid_effect
 from kdscope.statistics.macro import gain_over_seeds, macro_mean
 from kdscope.statistics.mcnemar import mcnemar_mid_p
 from kdscope.statistics.multiplicity import holm
+from kdscope.statistics.paired_bootstrap import paired_bca
 from kdscope.statistics.run_noise import RunNoise, gain_over_runs, largest_of, run_noise
 from kdscope.statistics.score_interval import tango_interval
 from kdscope.statistics.selection import select_then_test
@@ -99,7 +101,13 @@ def close_students(generator: np.random.Generator) -> Outcomes:
     control, gains = grid.control.mean(axis=1), gains_of(grid)
     noise = noise_of(grid.at_one(), np.repeat(STUDENT_OF, 3).tolist())
     fixed = corrected_slope(control, control + gains, noise.variance)
+    # Larger students are better, under SFT and distilled alike: size has nothing to do with the gain.
+    size = np.log2(SIZES)
+    larger = control + 4 * size
+    equal = [ancova_slope(size, larger, larger + gains, error) for error in (0.0, noise.variance)]
     return {
+        "naive ANCOVA of size": rejected(equal[0].p_value),
+        "H3 by ANCOVA, error of SFT taken out": rejected(equal[1].p_value),
         "naive slope, students alike": rejected(slope_over_units(control, gains).p_value),
         "H3.2, Blomqvist, students alike": rejected(fixed.p_value),
     }
@@ -166,11 +174,13 @@ def items_with_gain(generator: np.random.Generator) -> Outcomes:
     tasks, clusters = np.repeat([0, 1, 2], [300, 120, 60]), np.arange(480) // 2
     answers = np.repeat(make_answers(generator, 1, 240, 3.0), 2, axis=1)
     found = macro_mean(answers[0] - answers[1], tasks, clusters)
+    bca = paired_bca(answers[0] - answers[1], clusters, tasks, draws=999, seed=int(generator.integers(2**31)))
     low, high = tango_interval(*_discordant(big[0], big[1]), 1300, 0.95)
     return {
         "McNemar mid-p, 1300 items": rejected(mcnemar_mid_p(*_discordant(big[0], big[1]))),
         "Tango interval, gain of 3": float(low <= 0.03 <= high),
         "mean over tasks, clustered items, interval": covered(found, 0.03),
+        "paired BCa bootstrap, clustered items, interval": float(bca[0] <= 0.03 <= bca[1]),
         "TOST of items, at the margin": float(tost_of_items(close[0], close[1], 0.05).equivalent),
     }
 

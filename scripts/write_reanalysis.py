@@ -44,7 +44,9 @@ p-value of at most .05 in the direction claimed. *Only before adjustment*: that 
 *Contradicted*: significant the other way, or an effect where none is claimed. *Cannot be told*: no test, or too few
 units; that is also the best that can happen to a claim of *no* effect, which no test confirms by finding none. With one
 run of each cell nothing here can tell a method's effect from the luck of a training run better than the spread of the
-runs allows.
+runs allows. Claims about one student are adjusted with the primary question.
+What the abstract says of *teacher signals* is tested by the unadapted teacher alone: noise in the teacher's logits has
+no table among those released, and GKD was run at one temperature.
 """
 METHOD = """## How each question is asked
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from kdscope.errors import StatisticsError
-from kdscope.statistics.multiplicity import holm
-from kdscope.statistics.multiplicity import benjamini_yekutieli
+from kdscope.statistics.multiplicity import benjamini_yekutieli, holm
 
 
 def closed_bonferroni(p):

@@ -10,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kdscope.statistics.published import load_published, published_protocol
 from kdscope.statistics.reanalysis import reanalyse, verdict_row
 from kdscope.statistics.results import RigorousResult
+from kdscope.statistics.rigorous import rigorous_protocol
 
 
 def rows(hypothesis, statistic, p_adjusted, n=6, group="all"):
@@ -50,12 +52,32 @@ def rows(hypothesis, statistic, p_adjusted, n=6, group="all"):
         ("H2", 1.0, 0.9, 6, "cannot be told"),
         ("H2", 5.0, 0.01, 6, "contradicted"),
         ("H1-anova", 9.0, 0.01, 6, "contradicted"),
+        ("largest_gain", 3.0, 0.01, 198, "holds"),
     ],
 )
 def test_verdicts(hypothesis, statistic, p_adjusted, n, verdict):
     found = reanalyse(*rows(hypothesis, statistic, p_adjusted, n))
     assert found["verdict"].tolist() == [verdict]
     assert found["published_p"].tolist() == [0.001]
+
+
+@pytest.mark.parametrize(("statistic", "p_adjusted", "verdict"), [(3.0, 0.01, "holds"), (-3.0, 0.01, "holds"),
+                                                                   (-3.0, 0.2, "cannot be told")])  # fmt: skip
+def test_a_claim_of_some_effect_has_no_direction(statistic, p_adjusted, verdict):
+    found = reanalyse(*rows("temperature", statistic, p_adjusted, n=3, group="RevKD at 5 instead of 1"))
+    assert found["verdict"].tolist() == [verdict]
+
+
+def test_a_claim_about_nobody_by_name_takes_whom_the_tables_name():
+    found = reanalyse(*rows("largest_gain", 3.0, 0.01, n=198, group="GKD, A to B"))
+    assert found["group"].tolist() == ["GKD, A to B"]
+
+
+def test_every_claim_has_a_test_in_the_published_tables():
+    table = load_published()
+    found = reanalyse(published_protocol(table), rigorous_protocol(table))
+    assert len(found) == 2 * 18 - 1  # commonsense has no fidelity
+    assert found.groupby("claim").size().min() == 1
 
 
 def test_what_adjustment_takes_away_is_said():

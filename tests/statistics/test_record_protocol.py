@@ -14,6 +14,7 @@ from kdscope.errors import StatisticsError
 from kdscope.statistics.grid import grid_effect
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.record_protocol import rigorous_records
+from kdscope.statistics.words import sentence
 
 STUDENTS = ("S-0.5B", "S-1B", "S-3B")
 
@@ -38,13 +39,24 @@ def made(gain=0.0, seeds=(0,), temperatures=(1.0,), tasks=("x", "y", "z"), items
     return pd.concat(parts, ignore_index=True)
 
 
-def wide(records, student, method):
+def ablated(records, words, loss, students=STUDENTS, method="gkd", seed=7):
+    """The records, and the same runs of a method with an ablation that takes some of the answers."""
+    rows = records[(records["method"] == method) & records["student"].isin(students)]
+    lost = np.random.default_rng(seed).random(len(rows)) < loss
+    rows = rows.assign(ablation=words, model=rows["model"] + words, correct=rows["correct"].to_numpy() & ~lost)
+    return pd.concat([records, rows], ignore_index=True)
+
+
+def wide(records, student, method, **other):
     rows = records[(records["student"] == student) & (records["method"] == method)]
+    for name, value in other.items():
+        rows = rows[rows[name] == value]
     return rows.groupby(["task", "item"], sort=False)["correct"].mean().to_numpy()
 
 
-def one(frame, hypothesis, group):
+def one(frame, hypothesis, group, sensitivity=False):
     rows = frame[(frame["hypothesis"] == hypothesis) & (frame["group"] == group)]
+    rows = rows[(rows["role"] == "sensitivity") == sensitivity]
     assert len(rows) == 1
     return rows.iloc[0]
 
@@ -60,6 +72,20 @@ def test_a_single_task_and_method_is_the_paired_t_test():
         assert "checkpoints" in row["note"]
     primary = found[found["role"] == "confirmatory"]
     assert primary["p_adjusted"].to_numpy() == pytest.approx(holm(primary["p_value"]))
+
+
+def test_the_same_by_resampling():
+    records = made(gain=0.1, tasks=("x",), methods=("gkd",))
+    found = rigorous_records(records)
+    for student in STUDENTS:
+        difference = 100 * (wide(records, student, "gkd") - wide(records, student, "sft"))
+        row = one(found, "H1-student", student, sensitivity=True)
+        expected = stats.bootstrap((difference,), np.mean, method="BCa", rng=np.random.default_rng(1))
+        limits = expected.confidence_interval.low, expected.confidence_interval.high
+        assert (row["low"], row["high"]) == pytest.approx(limits, abs=0.15 * expected.standard_error)
+        flips = stats.permutation_test((difference,), np.mean, permutation_type="samples", rng=np.random.default_rng(1))
+        assert row["p_value"] == pytest.approx(flips.pvalue, abs=0.02)
+        assert row["estimate"] == pytest.approx(difference.mean())
 
 
 def test_the_mean_gain_is_the_grid_of_students_and_tasks():
@@ -80,6 +106,17 @@ def test_methods_are_compared_and_found_equal():
     assert same["high"] - same["low"] < difference["high"] - difference["low"]
 
 
+def test_for_these_students_only_items_are_sampled():
+    records = made(tasks=("x",))
+    found = rigorous_records(records, draws=99)
+    difference = np.mean([wide(records, s, "gkd") - wide(records, s, "jsd") for s in STUDENTS], axis=0)
+    expected = stats.ttest_1samp(difference, 0.0)
+    row = one(found, "method", "gkd - jsd", sensitivity=True)
+    assert (row["p_value"], row["n"]) == (pytest.approx(expected.pvalue), 60)
+    assert row["estimate"] == pytest.approx(one(found, "method", "gkd - jsd")["estimate"])
+    assert "these students and tasks and no others" in row["note"]
+
+
 def test_seeds_widen_the_interval_to_runs():
     found = rigorous_records(made(seeds=(0, 1, 2)), draws=99)
     row = one(found, "H1-student", "S-1B")
@@ -98,14 +135,6 @@ def test_a_real_gain_is_found_in_every_cell_and_the_primary_question():
     assert (best["estimate"] > 10).all()
 
 
-def test_noise_concludes_nothing():
-    wrong = 0
-    for study in range(60):
-        found = rigorous_records(made(temperatures=(1.0, 2.0, 5.0), items=30, seed=study), draws=199)
-        wrong += bool((found.loc[found["role"] == "confirmatory", "p_adjusted"] <= 0.05).any())
-    assert wrong <= 3 + 3 * math.sqrt(60 * 0.05 * 0.95)
-
-
 def test_warnings_go_with_the_results():
     records = made(gain=-0.15, tasks=("boolq",)).assign(contaminated=lambda r: r["item"] < 5)
     notes = rigorous_records(records, draws=99)["note"]
@@ -117,7 +146,8 @@ def test_domains_are_apart_but_one_confirmatory_family():
     records = pd.concat([made().assign(domain="a"), made(seed=1).assign(domain="b")])
     found = rigorous_records(records, draws=99)
     primary = found[found["role"] == "confirmatory"]
-    assert len(primary) == 6
+    again = found[(found["role"] == "sensitivity") & (found["hypothesis"] == "H1-student")]
+    assert len(primary) == len(again) == 6
     assert primary["p_adjusted"].to_numpy() == pytest.approx(holm(primary["p_value"]))
 
 
@@ -127,6 +157,151 @@ def test_no_control_is_refused():
         rigorous_records(records[records["method"] != "sft"])
     with pytest.raises(StatisticsError, match="temperature 7"):
         rigorous_records(records, temperature=7.0)
+
+
+def test_ablations_enter_no_question_but_their_own():
+    records = made(gain=0.1, temperatures=(1.0, 2.0))
+    main, both = rigorous_records(records, draws=99), rigorous_records(ablated(records, "noise 2", 0.5), draws=99)
+    own = ["cell", "ablation", "effect_size"]
+    same, expected = (
+        frame[~frame["hypothesis"].isin([*own, "temperature"])].reset_index(drop=True) for frame in (both, main)
+    )
+    pd.testing.assert_frame_equal(same, expected)
+    assert set(main["hypothesis"]).isdisjoint(["ablation"])
+    cells = both[both["hypothesis"] == "cell"]
+    assert len(cells) == 3 * 2 * 2 + 3 * 2
+    assert "gkd at 2, T-7B to S-1B (noise 2)" in set(cells["group"])
+
+
+def test_an_ablation_is_a_paired_test_against_the_same_without_it():
+    records = ablated(made(tasks=("x",)), "noise 2", 0.4)
+    found = rigorous_records(records, draws=99)
+    expected = stats.ttest_rel(
+        wide(records, "S-1B", "gkd", ablation="noise 2"),
+        wide(records[records["ablation"].isna()], "S-1B", "gkd"),
+    )
+    row = one(found, "ablation", "noise 2: gkd at 1, T-7B to S-1B")
+    assert (row["statistic"], row["p_value"]) == pytest.approx((expected.statistic, expected.pvalue))
+    rows = found[found["hypothesis"] == "ablation"]
+    assert rows["p_adjusted"].to_numpy() == pytest.approx(holm(rows["p_value"]))
+    assert (rows["role"] == "exploratory").all()
+    assert sentence(row).startswith('The ablation "noise 2" of GKD at 1, T-7B to S-1B lost')
+    assert "over the same without it (x)" in sentence(row)
+
+
+def test_other_temperatures_are_held_against_the_one_chosen_beforehand():
+    records = made(tasks=("x",), temperatures=(1.0, 2.0), methods=("gkd",))
+    row = one(rigorous_records(records, draws=99), "temperature", "gkd at 2 instead of 1, T-7B to S-3B")
+    expected = stats.ttest_rel(
+        wide(records, "S-3B", "gkd", temperature=2.0), wide(records, "S-3B", "gkd", temperature=1.0)
+    )
+    assert row["p_value"] == pytest.approx(expected.pvalue)
+    assert sentence(row).startswith("GKD at 2 instead of 1, T-7B to S-3B ")
+    other_way = rigorous_records(records, temperature=2.0, draws=99)
+    assert one(other_way, "temperature", "gkd at 1 instead of 2, T-7B to S-3B")["estimate"] == -row["estimate"]
+
+
+def test_seeds_are_paired_in_ablations():
+    records = made(seeds=(0, 1, 2), tasks=("x", "y"))
+    some = ablated(records[records["seed"] < 2], "no teacher", 0.3)
+    found = rigorous_records(pd.concat([records[records["seed"] == 2], some]), draws=99)
+    row = one(found, "ablation", "no teacher: gkd at 1, T-7B to S-1B")
+    gone = some[(some["student"] == "S-1B") & some["ablation"].eq("no teacher")]["correct"].mean()
+    kept = records[(records["student"] == "S-1B") & (records["method"] == "gkd") & (records["seed"] < 2)]
+    assert row["estimate"] == pytest.approx(100 * (gone - kept["correct"].mean()))
+    assert row["test"] == "items and runs"
+    assert "Only 2 training runs a side" in row["note"]
+    apart = rigorous_records(some.assign(seed=some["seed"].where(some["ablation"].isna(), 9)), draws=99)
+    assert "no training seed in common" in one(apart, "ablation", row["group"])["note"]
+
+
+def test_an_ablation_of_the_control_and_one_of_nothing():
+    records = ablated(made(), "half the data", 0.2, method="sft")
+    found = rigorous_records(records, draws=99)
+    assert one(found, "ablation", "half the data: sft, S-1B")["estimate"] < 0
+    alone = ablated(made(), "noise 2", 0.2).assign(
+        temperature=lambda r: r["temperature"].where(r["ablation"].isna() | r["method"].eq("sft"), 3.0)
+    )
+    found = rigorous_records(alone, draws=99)
+    assert "ablation" not in set(found["hypothesis"])
+    assert "gkd at 3, T-7B to S-1B (noise 2)" in set(found["group"])
+
+
+def test_fractions_are_values_like_any_other():
+    records = made(tasks=("x",), methods=("gkd",))
+    score = np.random.default_rng(5).random(len(records))
+    found = rigorous_records(records.assign(correct=score, domain="texts"), draws=99)
+    rows = records.assign(correct=score)
+    expected = stats.ttest_rel(wide(rows, "S-1B", "gkd"), wide(rows, "S-1B", "sft"))
+    assert one(found, "H1-student", "S-1B")["p_value"] == pytest.approx(expected.pvalue)
+    assert set(found["domain"]) == {"texts"}
+
+
+SMALL = {
+    "one student": lambda r: r[r["student"] == "S-1B"],
+    "one task": lambda r: r[r["task"] == "x"],
+    "one method": lambda r: r[r["method"].isin(["sft", "gkd"])],
+    "two items": lambda r: r[r["item"] < 2],
+    "one item": lambda r: r[(r["item"] == 0) & (r["task"] == "x")],
+    "one of each": lambda r: r[(r["student"] == "S-1B") & (r["task"] == "x") & (r["method"] != "jsd")],
+    "no temperature": lambda r: r.assign(temperature=math.nan),
+    "no seeds": lambda r: r.assign(seed=math.nan, teacher=None),
+    "a student without control": lambda r: r[(r["student"] != "S-1B") | (r["method"] != "sft")],
+    "a task without control": lambda r: r[(r["task"] != "x") | (r["method"] != "sft")],
+    "no item in common": lambda r: r[(r["student"] != "S-1B") | ((r["task"] == "x") == (r["method"] == "sft"))],
+    "names without sizes": lambda r: r.assign(student=r["student"].str.replace("B", "")),
+    "one domain at another temperature": lambda r: pd.concat(
+        [r.assign(domain="a"), r.assign(domain="b", temperature=2 * r["temperature"])]
+    ),
+    "one domain without control": lambda r: pd.concat(
+        [r.assign(domain="a"), r[r["method"] != "sft"].assign(domain="b")]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_studies_give_the_rows_they_can(name):
+    records = SMALL[name](ablated(made(items=20, temperatures=(1.0, 2.0)), "noise 2", 0.3))
+    found = rigorous_records(records, draws=99)
+    assert len(found[found["hypothesis"] == "H1-student"])
+    for row in found.to_dict("records"):
+        assert "nan" not in sentence(row).replace("nano", "")
+
+
+def test_what_a_small_study_cannot_say_is_said():
+    alone = rigorous_records(SMALL["one student"](made()), draws=99)
+    primary = alone[alone["role"] == "confirmatory"]
+    assert primary["note"].str.contains("One student: nothing can be said about students in general").all()
+    method = one(alone, "method", "gkd - jsd")
+    assert (method["test"], method["unit"], method["n"]) == ("t over items", "items", 180)
+    single = one(rigorous_records(SMALL["one task"](made()), draws=99), "H1-grid", "all")
+    assert single["test"] == "t over students"
+    assert "One task: nothing can be said about tasks in general" in single["note"]
+    two = rigorous_records(made()[lambda r: r["student"] != "S-1B"], draws=99)
+    assert one(two, "H3", "all")["note"] == "Only 2 students: a slope needs three."
+    nameless = rigorous_records(SMALL["names without sizes"](made()), draws=99)
+    assert "The size of 3 of 3 students is not known" in one(nameless, "H3", "all")["note"]
+
+
+def test_a_size_that_is_told_is_not_read_from_the_name():
+    records = made(gain=0.1)
+    sizes = {"S-0.5B": 8.0, "S-1B": 1.0, "S-3B": 2.0}
+    counts = 1e9 * records["student"].map(sizes)
+    told = one(rigorous_records(records.assign(parameters=counts), draws=99), "H3", "all")
+    gains = [100 * (wide(records, s, "gkd") + wide(records, s, "jsd")).mean() / 2 - 100 * wide(records, s, "sft").mean()
+             for s in STUDENTS]  # fmt: skip
+    expected = stats.linregress(np.log2([sizes[s] for s in STUDENTS]), gains)
+    assert told["estimate"] == pytest.approx(expected.slope)
+    assert told["p_value"] == pytest.approx(expected.pvalue)
+    some = rigorous_records(records.assign(parameters=counts.where(records["student"] != "S-1B")), draws=99)
+    assert one(some, "H3", "all")["estimate"] == one(rigorous_records(records, draws=99), "H3", "all")["estimate"]
+
+
+def test_a_model_has_one_ablation():
+    records = ablated(made(), "noise 2", 0.3)
+    records.loc[records.index[-1], "ablation"] = "noise 3"
+    with pytest.raises(StatisticsError, match="more than one ablation"):
+        rigorous_records(records)
 
 
 @pytest.mark.slow

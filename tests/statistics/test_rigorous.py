@@ -103,9 +103,16 @@ def test_size_is_related_over_students(table, found):
     cells, control = cells_at_one(table)
     gains = [cells.loc[cells["student"] == s, "value"].mean() - control[s] for s in STUDENTS]
     expected = stats.linregress(np.log2([0.5, 1, 2, 4]), gains)
-    row = one(found, "H3")
+    row = one(found, "H3", role="exploratory")
     assert (row["estimate"], row["p_value"]) == pytest.approx((expected.slope, expected.pvalue))
     assert row["per"] == "doubling of size"
+
+
+def test_size_at_equal_accuracy_under_sft_is_a_sensitivity(published):
+    row = one(published[published["domain"] == "math"], "H3", role="sensitivity")
+    assert row["test"] == "analysis of covariance over students"
+    assert row["note"] == "At equal accuracy under SFT."
+    assert row["n"] == 6
 
 
 def test_only_the_primary_question_is_confirmatory_and_families_are_adjusted_together(published):

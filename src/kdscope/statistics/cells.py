@@ -61,7 +61,8 @@ def domains_of(table: pd.DataFrame, temperature: float = 1.0) -> list[DomainRuns
     the mean over those it has: an a-priori choice too, though another one.
 
     Raises:
-        StatisticsError: A column is missing, there is not exactly one study, or nothing was distilled.
+        StatisticsError: A column is missing, there is not exactly one study, nothing was distilled, or no student has
+            a gain on all tasks of a domain.
     """
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
@@ -72,7 +73,20 @@ def domains_of(table: pd.DataFrame, temperature: float = 1.0) -> list[DomainRuns
     found = [_domain(str(name), rows, temperature) for name, rows in table.groupby("domain", sort=False)]
     if all(domain.runs.empty for domain in found):
         raise StatisticsError("no row is the accuracy of a student distilled from a teacher trained on the task")
+    for domain in found:
+        _check_headline(domain)
     return [domain for domain in found if not domain.runs.empty]
+
+
+def _check_headline(domain: DomainRuns) -> None:
+    """Refuse a domain of several tasks none of whose students has the average that conclusions are drawn on."""
+    gains = domain.gains()
+    if len(gains) and gains["task"].nunique() > 1 and AVERAGE not in set(gains["task"]):
+        tasks = ", ".join(map(str, gains["task"].unique()))
+        raise StatisticsError(
+            f"{domain.name}: no student has a gain on all of {tasks}, so that there is no average to draw conclusions "
+            "on; leave out the tasks that some were not measured on, or give them a domain of their own"
+        )
 
 
 def over(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -106,3 +106,37 @@ def slope_over_units(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Es
         return t_estimate(math.nan, math.nan, math.nan, a.size, confidence)
     fit = stats.linregress(a, b)
     return t_estimate(float(fit.slope), float(fit.stderr), a.size - 2, a.size, confidence)
+
+
+def slope_within(x: ArrayLike, y: ArrayLike, groups: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Slope of ``y`` on ``x`` within groups: each group has a level of its own, which falls out.
+
+    Least squares of ``y ~ x + group`` (Frisch and Waugh 1933, Econometrica 1:387: both sides minus their group's mean),
+    ``units - groups - 1`` degrees of freedom. A group of one unit says nothing and is left out.
+
+    Args:
+        x: what may explain, one value per unit (cell), shape [n].
+        y: what may be explained, shape [n]; a unit with a NaN is left out.
+        groups: group (student) of each unit, shape [n].
+        confidence: level of the interval.
+
+    Example:
+        >>> found = slope_within([0, 1, 2, 5, 6, 7], [1.0, 3.1, 4.9, 0.0, 2.0, 4.1], "aaabbb")
+        >>> round(found.value, 2), found.df
+        (2.0, 3)
+    """
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    names = np.array(list(groups) if isinstance(groups, str) else groups)
+    known = ~np.isnan(a) & ~np.isnan(b)
+    _, group_of, sizes = np.unique(names[known], return_inverse=True, return_counts=True)
+    several = sizes[group_of] > 1
+    a, b, group_of = a[known][several], b[known][several], group_of[several]
+    df = a.size - int(np.sum(sizes > 1)) - 1
+    size = np.maximum(np.bincount(group_of, minlength=sizes.size), 1)
+    inner_a, inner_b = (v - (np.bincount(group_of, weights=v, minlength=sizes.size) / size)[group_of] for v in (a, b))
+    spread = float(np.sum(inner_a**2))
+    if df < 1 or spread <= 1e-20 * max(1.0, float(np.sum(a**2))):
+        return t_estimate(math.nan, math.nan, math.nan, a.size, confidence)
+    slope = float(np.sum(inner_a * inner_b)) / spread
+    residual = float(np.sum((inner_b - slope * inner_a) ** 2))
+    return t_estimate(slope, math.sqrt(residual / df / spread), df, a.size, confidence)

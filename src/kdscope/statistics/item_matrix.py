@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,10 @@ from kdscope.errors import StatisticsError
 
 MODEL_COLUMNS = ("model", "student", "teacher", "method", "temperature", "seed")
 RECORD_COLUMNS = (*MODEL_COLUMNS, "task", "item", "correct")
+ABLATION, SIZE = "ablation", "parameters"
+"""Optional columns of a model: what is different from a main setting, in words; the number of its parameters."""
+TOLD = ("agreement", "fidelity")
+"""Optional columns of a record, between 0 and 1: same answer as the teacher; likeness to it. NaN = not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +24,17 @@ class ItemMatrix:
     """What every model did on every item.
 
     Attributes:
-        models: one row a model: `MODEL_COLUMNS`; index 0 to M - 1.
+        models: one row a model: `MODEL_COLUMNS`, `ABLATION` (empty: a main setting), `SIZE` where the records tell it;
+            missing text is empty; index 0 to M - 1.
         items: one row an item: ``task``, ``item``, ``cluster`` (equal for copies of one question), ``contaminated``.
         correct: mean over decoding seeds, shape [M, N]; NaN = not measured.
+        told: the same of those of `TOLD` that the records have.
     """
 
     models: pd.DataFrame
     items: pd.DataFrame
     correct: NDArray[np.float64]
+    told: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -36,6 +44,10 @@ class ItemMatrix:
     def mean_of(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Mean over some models of every item, shape [N]; NaN where one of them was not measured."""
         return np.asarray(self.correct[rows].mean(axis=0))
+
+    def told_of(self, name: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The same of one of `told`."""
+        return np.asarray(self.told[name][rows].mean(axis=0))
 
     def by_task(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over the measured items of each task, ``values`` [..., N]; shape [..., tasks]."""
@@ -55,8 +67,9 @@ def item_matrix(records: pd.DataFrame) -> ItemMatrix:
 
     Args:
         records: columns `RECORD_COLUMNS`; ``correct`` is boolean or a fraction; optional are ``cluster`` (an id per
-            item, equal for copies) and ``contaminated`` (whether training data holds the item). A model is one training
-            run; several rows of one model and item are decoding seeds and are averaged.
+            item, equal for copies), ``contaminated`` (whether training data holds the item), `TOLD`, and of a model
+            ``ablation`` and ``parameters``. A model is one training run; several rows of one model and item are
+            decoding seeds and are averaged.
 
     Raises:
         StatisticsError: A column is missing, there are no records, a value is outside [0, 1], or one model has several
@@ -79,25 +92,41 @@ def item_matrix(records: pd.DataFrame) -> ItemMatrix:
     task_of = pd.factorize(records["task"])[0].astype(np.int64)
     item_codes, item_names = pd.factorize(records["item"])
     item_of, keys = pd.factorize(task_of * len(item_names) + item_codes)
-    cells = model_of.astype(np.int64) * len(keys) + item_of
-    size = len(names) * len(keys)
-    count = np.bincount(cells, minlength=size)
-    total = np.bincount(cells, weights=correct, minlength=size)
-    matrix = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(len(names), len(keys))
-    return ItemMatrix(_models(records, model_of), _items(records, item_of), matrix)
+    cells, shape = model_of.astype(np.int64) * len(keys) + item_of, (len(names), len(keys))
+    told = {name: _told(records, name, cells, shape) for name in TOLD if name in records}
+    return ItemMatrix(_models(records, model_of), _items(records, item_of), _means(correct, cells, shape), told)
+
+
+def _means(values: NDArray[np.float64], cells: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Mean of the values of each cell; NaN where there are none."""
+    count = np.bincount(cells, minlength=shape[0] * shape[1])
+    total = np.bincount(cells, weights=values, minlength=count.size)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
+
+
+def _told(records: pd.DataFrame, name: str, cells: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    values = records[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    known = ~np.isnan(values)
+    if not np.all((values[known] >= 0) & (values[known] <= 1)):
+        raise StatisticsError(f"the column {name} of records is between 0 and 1, or missing")
+    return _means(values[known], cells[known], shape)
 
 
 def _models(records: pd.DataFrame, model_of: NDArray[np.intp]) -> pd.DataFrame:
     """The first row of each model, which must be like all of its rows."""
     first = np.unique(model_of, return_index=True)[1]
-    settings = records[list(MODEL_COLUMNS)]
-    for name in MODEL_COLUMNS[1:]:
+    settings = records[[*MODEL_COLUMNS, *(name for name in (ABLATION, SIZE) if name in records)]]
+    for name in settings.columns[1:]:
         codes = pd.factorize(settings[name])[0]
         different = np.flatnonzero(codes != codes[first][model_of])
         if different.size:
             model = settings["model"].iloc[different[0]]
             raise StatisticsError(f"{model} has more than one {name}; a model is one training run")
-    return settings.iloc[first].reset_index(drop=True)
+    models = settings.iloc[first].reset_index(drop=True)
+    names = ("student", "teacher", "seed", ABLATION)
+    text = {name: models[name].astype(object) if name in models else "" for name in names}
+    models = models.assign(**text)
+    return models.fillna(dict.fromkeys(text, ""))
 
 
 def _items(records: pd.DataFrame, item_of: NDArray[np.intp]) -> pd.DataFrame:

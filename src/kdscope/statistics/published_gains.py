@@ -68,13 +68,17 @@ def published_gains(table: pd.DataFrame) -> pd.DataFrame:
 def with_average(table: pd.DataFrame) -> pd.DataFrame:
     """The table with each model's unweighted mean accuracy over tasks, in the domains that have no `Average`.
 
-    Models that were not measured on all tasks of their domain get none; neither does a domain of one task.
+    It is over the tasks on which some distilled student has its control: others enter no gain. Models that were not
+    measured on all of them get none; neither does a domain of one task.
     """
     parts = [table]
     for _, rows in table[table["metric"] == ACCURACY].groupby("domain", sort=False):
-        tasks = rows["task"].unique()
-        if AVERAGE in tasks or len(tasks) < 2:
+        students = rows.loc[is_distilled(rows), "student"].unique()
+        controls = rows[(rows["method"] == SFT) & rows["student"].isin(students)]
+        tasks = (controls if len(controls) else rows)["task"].unique()
+        if AVERAGE in rows["task"].to_numpy() or len(tasks) < 2:
             continue
+        rows = rows[rows["task"].isin(tasks)]
         means = rows.groupby([*MODEL, "family"], dropna=False, sort=False)["value"].agg(["mean", "count"])
         complete = means[means["count"] == len(tasks)].reset_index().rename(columns={"mean": "value"})
         parts.append(complete.drop(columns="count").assign(task=AVERAGE, metric=ACCURACY))

@@ -45,31 +45,37 @@ class Verdict:
     verdict: str
 
 
-_CLAIMS = (
+EITHER, ANY = None, ""
+_CLAIMS: tuple[tuple[str, str, str, int | None], ...] = (
     ("Distillation improves students over fine-tuning", "H1", "all", 1),
+    ("The smallest student gains (the abstract: up to 10% on average)", "H1-student", "Qwen2.5-0.5B", 1),
+    ("The largest student gains little (the abstract: about 1.3%)", "H1-student", "Qwen2.5-7B", 0),
+    ("On one task some student gains much (the abstract: 22%)", "largest_gain", ANY, 1),
     ("SeqKD (forward KL) improves students", "H1", "SeqKD", 1),
     ("RevKD (reverse KL) improves students", "H1", "RevKD", 1),
     ("GKD improves students", "H1", "GKD", 1),
     ("Methods do not differ", "H1-anova", "all", 0),
-    ("The teacher's performance has little to do with the gain", "H2", "all", 0),
-    ("A teacher that was not trained on the task teaches worse", "unadapted_teacher", "SeqKD", -1),
-    ("Smaller students gain more", "H3", "all", -1),
+    ("The teacher's performance has minimal impact on the gain", "H2", "all", 0),
+    ("Task expertise matters: a teacher that was not trained on it teaches worse", "unadapted_teacher", "SeqKD", -1),
+    ("Smaller students gain more, larger ones less", "H3", "all", -1),
     ("Students that are worse under SFT gain more", "H3.2", "all", -1),
     ("Agreement with the teacher goes with the gain", "H4", "all", 1),
-    ("Fidelity to the teacher's reasoning is not aligned with the gain", "H5", "all", 0),
-    ("Smoother logits (temperature 2 for 1) help SeqKD", "temperature", "SeqKD at 2 instead of 1", 1),
-    ("Smoother logits (temperature 2 for 1) help RevKD", "temperature", "RevKD at 2 instead of 1", 1),
+    ("Gains are not aligned with fidelity to the teacher's reasoning", "H5", "all", 0),
+    ("Smoothing the logits matters: SeqKD at temperature 2", "temperature", "SeqKD at 2 instead of 1", EITHER),
+    ("Smoothing the logits matters: SeqKD at temperature 5", "temperature", "SeqKD at 5 instead of 1", EITHER),
+    ("Smoothing the logits matters: RevKD at temperature 2", "temperature", "RevKD at 2 instead of 1", EITHER),
+    ("Smoothing the logits matters: RevKD at temperature 5", "temperature", "RevKD at 5 instead of 1", EITHER),
 )
-"""What is claimed, by which test, of whom, and in which direction (0: that there is no effect)."""
+"""What is claimed, by which test, of whom, and in which direction (0: that there is no effect; EITHER: some effect)."""
 
 
 def reanalyse(published: pd.DataFrame, rigorous: pd.DataFrame) -> pd.DataFrame:
     """Claim by claim, both protocols' results on the average over tasks.
 
-    A claim of an effect holds where the adjusted p-value is at most .05 in the direction claimed, and is contradicted
-    where it is in the other one. Otherwise it holds only before adjustment, is not shown, or cannot be told where there
-    is no test or there are fewer than five units. A claim of *no* effect is contradicted where there is one; that none
-    is found proves nothing, so that otherwise it cannot be told.
+    A claim of an effect holds where the adjusted p-value is at most .05 in the direction claimed (if one is), and is
+    contradicted where it is in the other one. Otherwise it holds only before adjustment, is not shown, or cannot be
+    told where there is no test or there are fewer than five units. A claim of *no* effect is contradicted where there
+    is one; that none is found proves nothing, so that otherwise it cannot be told.
 
     Args:
         published: of `published_protocol`.
@@ -85,10 +91,10 @@ def reanalyse(published: pd.DataFrame, rigorous: pd.DataFrame) -> pd.DataFrame:
 def _verdicts(published: pd.DataFrame, rigorous: pd.DataFrame) -> Iterator[Verdict]:
     main = rigorous[rigorous["role"].isin(["confirmatory", "exploratory"])]
     for claim, hypothesis, group, direction in _CLAIMS:
-        rows = main[(main["hypothesis"] == hypothesis) & (main["group"] == group)]
+        rows = main[(main["hypothesis"] == hypothesis) & ((main["group"] == group) | (group == ANY))]
         for row in rows.to_dict("records"):
             yield Verdict(
-                *(claim, row["domain"], hypothesis, group, _published_p(published, row)),
+                *(claim, row["domain"], hypothesis, row["group"], _published_p(published, row)),
                 *(row["estimate"], row["low"], row["high"], row["p_value"], row["p_adjusted"]),
                 verdict=_verdict(row, direction),
             )
@@ -104,13 +110,15 @@ def _published_p(published: pd.DataFrame, row: dict[Any, Any]) -> float:
     return float(same["p_value"].iloc[0]) if len(same) else float("nan")
 
 
-def _verdict(row: dict[Any, Any], direction: int) -> str:
-    as_claimed = direction * row["statistic"] > 0
+def _verdict(row: dict[Any, Any], direction: int | None) -> str:
+    as_claimed = direction is EITHER or direction * row["statistic"] > 0
     if row["p_adjusted"] <= 0.05:
         return HOLDS if as_claimed else CONTRADICTED
-    if direction and as_claimed and row["p_value"] <= 0.05:
+    if direction == 0:
+        return OPEN
+    if as_claimed and row["p_value"] <= 0.05:
         return BEFORE
-    return NOT_SHOWN if direction and row["n"] >= 5 and row["p_value"] == row["p_value"] else OPEN
+    return NOT_SHOWN if row["n"] >= 5 and row["p_value"] == row["p_value"] else OPEN
 
 
 def verdict_row(verdict: dict[str, object]) -> list[str]:

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kdscope.statistics.estimates import Estimate
-from kdscope.statistics.item_matrix import ItemMatrix
+from kdscope.statistics.item_matrix import ABLATION, ItemMatrix
 from kdscope.statistics.macro import gain_over_seeds, macro_mean
-from kdscope.statistics.tidy import AVERAGE, BASE, SFT
+from kdscope.statistics.tidy import AVERAGE, BASE, SFT, TEACHER
 
 
 class RecordStudy:
@@ -20,10 +20,13 @@ class RecordStudy:
     Attributes:
         name: of the domain.
         matrix: its records.
-        kd: models distilled at the temperature chosen beforehand from students that have a control.
-        controls: models of method sft.
-        distilled: models distilled at any temperature, of the same students.
-        students: those with both.
+        models: its models, temperatures as numbers.
+        temperature: the one chosen beforehand.
+        controls: models of method sft without ablation.
+        distilled: distilled models in main settings, at any temperature, of students that have a control.
+        kd: those of them at the temperature chosen beforehand, or without one.
+        ablated: models of the same students that differ from a main setting.
+        students: those that have a gain on at least one item.
         task: what conclusions are drawn on: `Average`, or the only task.
         task_of: number of each item's task, shape [N].
         clusters: number of each item's cluster, shape [N].
@@ -32,16 +35,18 @@ class RecordStudy:
 
     def __init__(self, name: str, matrix: ItemMatrix, temperature: float, options: Mapping[str, int]) -> None:
         models = matrix.models.assign(temperature=pd.to_numeric(matrix.models["temperature"]))
+        main = models[ABLATION] == ""
         chosen = models["temperature"].isna() | (models["temperature"] == temperature)
-        distilled = ~models["method"].isin([SFT, BASE])
         self.name, self.matrix, self.models, self.options = name, matrix, models, options
+        self.temperature = temperature
         self.task_of = pd.factorize(matrix.items["task"])[0]
         self.clusters = matrix.items["cluster"].to_numpy()
-        self.controls = models[models["method"] == SFT]
-        known = set(self.controls["student"])
-        self.distilled = models[distilled & models["student"].isin(known)]
+        self.controls = models[(models["method"] == SFT) & main]
+        known = models["student"].isin(set(self.controls["student"]))
+        self.distilled = models[~models["method"].isin([SFT, BASE, TEACHER]) & known & main]
+        self.ablated = models[~models["method"].isin([BASE, TEACHER]) & known & ~main]
         self.kd = self.distilled[chosen.reindex(self.distilled.index)]
-        self.students = list(dict.fromkeys(self.kd["student"]))
+        self.students = [name for name in dict.fromkeys(self.kd["student"]) if self._is_measured(name)]
         self.task = AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0]
 
     def control_of(self, student: str) -> NDArray[np.float64]:
@@ -61,12 +66,21 @@ class RecordStudy:
         ]
         if len(by_seed) > 1:
             return gain_over_seeds(np.stack(by_seed), self.task_of, self.clusters)
-        return macro_mean(self.distilled_of(student) - self.control_of(student), self.task_of, self.clusters)
+        return self.mean(self.distilled_of(student) - self.control_of(student))
+
+    def mean(self, values: NDArray[np.float64]) -> Estimate:
+        """Mean over tasks of a value per item, shape [N] (`macro.macro_mean`)."""
+        return macro_mean(values, self.task_of, self.clusters)
 
     def seeds_of(self, student: str) -> list[object]:
         """Seeds that both sides of a student have, if they have the same."""
         ours, theirs = (set(side.loc[side["student"] == student, "seed"]) for side in (self.kd, self.controls))
         return sorted(ours, key=str) if ours == theirs else []
+
+    def halves(self, seed: int) -> NDArray[np.bool_]:
+        """Which items are in the first of two random halves, shape [N]; a cluster is not divided."""
+        order = np.random.default_rng(seed).permutation(int(self.clusters.max()) + 1)
+        return np.asarray(order[self.clusters] % 2 == 0)
 
     @staticmethod
     def rows(some: pd.DataFrame, student: str) -> NDArray[np.intp]:
@@ -84,3 +98,6 @@ class RecordStudy:
         levels = [100 / self.options.get(task, np.inf) for task in self.matrix.tasks]
         low = [task for task, score, level in zip(self.matrix.tasks, scores, levels, strict=True) if score < level]
         return f"Below guessing on {', '.join(low)}: that measures the format of answers." if low else ""
+
+    def _is_measured(self, student: str) -> bool:
+        return not np.isnan(self.distilled_of(student) - self.control_of(student)).all()

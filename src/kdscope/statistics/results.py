@@ -12,7 +12,9 @@ from kdscope.statistics.multiplicity import benjamini_yekutieli, holm
 
 CONFIRMATORY, EXPLORATORY, DETAIL, SENSITIVITY = "confirmatory", "exploratory", "detail", "sensitivity"
 """Roles: the one primary question; other questions asked of a study; the same by method or task; other choices."""
-EQUIVALENCE = "equivalence"
+EQUIVALENCE, EFFECT = "equivalence", "effect_size"
+WITHIN = "within students"
+"""The group of a relation over cells, each student's own level taken out."""
 CORRELATIONS = ("H2", "H3", "H3.2", "H4", "H5")
 
 
@@ -24,9 +26,10 @@ class RigorousResult:
         protocol: ``rigorous``.
         domain: domain of the table.
         hypothesis: ``H1`` to ``H5`` as in the published protocol; ``H1-student`` (the primary question),
-            ``H1-grid``, ``equivalence``, ``temperature``, ``unadapted_teacher``, ``largest_gain``, ``cell``,
-            ``method``, ``best_temperature``.
-        group: whom it is about: ``all``, a method family, a student, or a cell.
+            ``H1-grid``, ``equivalence``, ``temperature``, ``unadapted_teacher``, ``largest_gain``; on item records
+            ``cell``, ``method``, ``ablation``, ``best_temperature``; ``effect_size`` is no test: ``test`` names the
+            effect (`effects.EffectSize`) that ``estimate`` and limits are of.
+        group: whom it is about: ``all``, a method family, a student, a cell, or `WITHIN`.
         task: task, `Average` where it is the mean over tasks.
         test: name of the test.
         statistic: t or F; NaN where the test is not defined.
@@ -94,7 +97,7 @@ def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
 def _families(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     domain = frame["domain"].where(frame["role"] != CONFIRMATORY, "")
     families = dict.fromkeys(CORRELATIONS, "screen") | dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "gain")
-    families |= dict.fromkeys(("temperature", "unadapted_teacher"), "ablation")
+    families |= dict.fromkeys(("temperature", "unadapted_teacher", "ablation"), "ablation")
     kind = frame["hypothesis"].map(lambda name: families.get(name, name))
     for _, rows in frame.groupby([domain, frame["role"], kind], sort=False):
         yield rows
@@ -105,6 +108,27 @@ def noted(*sentences: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def few(count: int, what: str, enough: int = 5) -> str:
-    """A warning that there are few units, or nothing."""
-    return "" if count >= enough else f"Only {count} {what}: the interval is wide and rests on normality."
+def few(count: int, what: str, enough: int = 5, *, slope: bool = False) -> str:
+    """A warning that there are few units for a mean or a slope, or nothing; ``what`` begins with their plural.
+
+    Example:
+        >>> few(1, "students")
+        'One student: nothing can be said about students in general.'
+    """
+    if count >= enough:
+        return ""
+    if slope and count == 2:
+        return f"Only 2 {what}: a slope needs three."
+    if count > 1:
+        return f"Only {count} {what}: the interval is wide and rests on normality."
+    units, _, rest = what.partition(" ")
+    none = "One" if count else "No"
+    return f"{none} {units[:-1]}{' ' * bool(rest)}{rest}: nothing can be said about {units} in general."
+
+
+def in_points(found: Estimate) -> Estimate:
+    """An estimate of a fraction in percentage points."""
+    return Estimate(
+        *(100 * found.value, 100 * found.stderr, found.df, 100 * found.low, 100 * found.high),
+        *(found.p_value, found.n, found.confidence),
+    )

@@ -43,6 +43,7 @@ def rigorous_protocol(
       against the noise of single runs (`run_noise.gain_over_runs`); by family as detail.
     - ``H1``: mean gain, students as units (`estimates.mean_over_units`); by family and task as detail. As
       sensitivity the mean over temperatures, and ``H1-grid``: students and tasks both random (`grid.grid_effect`).
+      ``effect_size`` (detail): Hedges' g and Cliff's delta (`effect_rows`).
     - ``H1-anova``: families permuted within students (`blocks.blocked_permutation`). ``equivalence``: each two
       families within the margin (`equivalence.tost_of_units`).
     - ``H2`` to ``H5`` (Benjamini and Yekutieli): `rigorous_relations.relations`.

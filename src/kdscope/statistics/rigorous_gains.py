@@ -9,6 +9,7 @@ import pandas as pd
 
 from kdscope.statistics.blocks import blocked_permutation
 from kdscope.statistics.cells import PAIR, DomainRuns, below_chance, over, over_temperatures
+from kdscope.statistics.effect_rows import effects_over_students
 from kdscope.statistics.equivalence import Equivalence, tost_of_units
 from kdscope.statistics.estimates import mean_over_units
 from kdscope.statistics.grid import grid_effect
@@ -87,7 +88,7 @@ def count_students(domain: DomainRuns) -> int:
 
 
 def pooled_gains(domain: DomainRuns, options: Mapping[str, int]) -> Iterator[RigorousResult]:
-    """Mean gain with students as units: over all cells, by family and task, and as the mean over temperatures."""
+    """Mean gain with students as units: over all cells, by family and task, as effect sizes, and over temperatures."""
     gains = domain.gains()
     families = [("all", gains), *((str(name), cells) for name, cells in gains.groupby("family"))]
     for group, cells in families:
@@ -95,6 +96,8 @@ def pooled_gains(domain: DomainRuns, options: Mapping[str, int]) -> Iterator[Rig
         for task in wide:
             role = EXPLORATORY if task == headline(domain) else DETAIL
             yield _pooled(domain, group, str(task), wide[task], role, below_chance(domain, str(task), options))
+    means = gains[gains["task"] == headline(domain)].groupby("student", sort=False)[["value", "control"]].mean()
+    yield from effects_over_students(domain.name, headline(domain), means["value"], means["control"])
     averaged = domain.of_students(domain.gains(over_temperatures(domain.every)))
     note = f"Mean over all temperatures of a cell instead of temperature {domain.temperature:g}."
     yield _pooled(domain, "all", headline(domain), averaged[headline(domain)], SENSITIVITY, note)

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from kdscope.statistics.ancova import ancova_slope
 from kdscope.statistics.blocks import teacher_effects
 from kdscope.statistics.cells import PAIR, DomainRuns, over
 from kdscope.statistics.coupling import chance_corrected, corrected_slope
 from kdscope.statistics.estimates import Estimate, slope_over_units
 from kdscope.statistics.published_gains import model_size
-from kdscope.statistics.results import DETAIL, EXPLORATORY, RigorousResult, few, noted, result_of
+from kdscope.statistics.results import DETAIL, EXPLORATORY, SENSITIVITY, RigorousResult, few, noted, result_of
 from kdscope.statistics.rigorous_gains import headline, noise_of
+from kdscope.statistics.run_noise import RunNoise
 from kdscope.statistics.tidy import AGREEMENT, ANY_FAMILY, AVERAGE, FIDELITY, UNADAPTED, is_distilled
 
 _CONFOUNDED = "Students differ in size as well, and so few cannot tell the two apart."
@@ -24,7 +26,8 @@ def relations(domain: DomainRuns, options: Mapping[str, int]) -> Iterator[Rigoro
 
     - ``H2``: effects of teachers, students' own levels taken out (`blocks.teacher_effects`), on the teacher's SFT
       accuracy; units are teachers.
-    - ``H3``: the student's mean gain on the binary logarithm of its size.
+    - ``H3``: the student's mean gain on the binary logarithm of its size; as sensitivity at equal SFT accuracy
+      (`ancova.ancova_slope`).
     - ``H3.2``: its gain on its SFT accuracy, the error of that accuracy taken out (`coupling.corrected_slope`).
     - ``H4``: its mean gain on its agreement with its teachers beyond chance (`coupling.chance_corrected`).
     - ``H5``: its mean gain on the fidelity of its solutions.
@@ -36,6 +39,7 @@ def relations(domain: DomainRuns, options: Mapping[str, int]) -> Iterator[Rigoro
     for task in map(str, gains):
         found = slope_over_units(size, gains[task].to_numpy())
         yield _result(domain, "H3", task, "slope over students", found, "doubling of size")
+    yield from _at_equal_baseline(domain)
     for task in map(str, gains):
         yield _of_baseline(domain, task)
     for hypothesis, metric in (("H4", AGREEMENT), ("H5", FIDELITY)):
@@ -48,24 +52,43 @@ def _of_teachers(domain: DomainRuns, task: str) -> RigorousResult:
     own = domain.controls[domain.controls["task"] == task].groupby("student")["value"].mean()
     names = [str(name) for name in effects if name in own.index]
     found = slope_over_units([float(own[name]) for name in names], [effects[name] for name in names])
-    note = few(found.n, "teachers that share students")
+    note = few(found.n, "teachers with common students", slope=True)
     return _result(
         domain, "H2", task, "slope over teachers", found, "point of the teacher's accuracy", note, "teachers"
     )
 
 
 def _of_baseline(domain: DomainRuns, task: str) -> RigorousResult:
+    cells, noise, error = _baselines(domain, task)
+    found = corrected_slope(cells["control"].to_numpy(), cells["value"].to_numpy(), error)
+    naive = slope_over_units(cells["control"].to_numpy(), (cells["value"] - cells["control"]).to_numpy())
+    note = f"Uncorrected slope {naive.value:+.3f}." if np.isfinite(naive.value) else ""
+    note = note if noise.df > 0 else "Uncorrected: no repetition tells the noise."
+    if np.isnan(found.value):
+        note = noted(note, "The students' SFT accuracies differ too little beside the noise of single runs.")
+    return _result(domain, "H3.2", task, "Blomqvist's slope over students", found, "point of SFT accuracy", note)
+
+
+def _at_equal_baseline(domain: DomainRuns) -> Iterator[RigorousResult]:
+    """H3 by analysis of covariance: does size matter at equal accuracy under SFT?"""
+    cells, noise, error = _baselines(domain, headline(domain))
+    if noise.df > 0:
+        size = np.log2([model_size(str(name)) for name in cells.index])
+        found = ancova_slope(size, cells["control"], cells["value"], error)
+        if np.isnan(found.p_value):
+            return
+        where = (domain.name, "H3", "all", headline(domain), "analysis of covariance over students")
+        note = noted("At equal accuracy under SFT.", few(found.n, "students"))
+        yield result_of(found, *where, role=SENSITIVITY, per="doubling of size", note=note)
+
+
+def _baselines(domain: DomainRuns, task: str) -> tuple[pd.DataFrame, RunNoise, float]:
+    """Each student's accuracy distilled and under SFT, the noise of runs, and the error variance of the latter."""
     cells = domain.gains()
     cells = cells[cells["task"] == task].groupby("student", sort=False)[["value", "control"]].mean()
     runs = domain.controls[domain.controls["task"] == task].groupby("student").size()
     noise = noise_of(domain, task)
-    error = noise.variance * float((1 / runs.reindex(cells.index)).mean()) if noise.df > 0 else 0.0
-    found = corrected_slope(cells["control"].to_numpy(), cells["value"].to_numpy(), error)
-    naive = slope_over_units(cells["control"].to_numpy(), (cells["value"] - cells["control"]).to_numpy())
-    note = f"Uncorrected slope {naive.value:+.3f}." if noise.df > 0 else "Uncorrected: no repetition tells the noise."
-    if np.isnan(found.value):
-        note = noted(note, "The students' SFT accuracies differ too little beside the noise of single runs.")
-    return _result(domain, "H3.2", task, "Blomqvist's slope over students", found, "point of SFT accuracy", note)
+    return cells, noise, noise.variance * float((1 / runs.reindex(cells.index)).mean()) if noise.df > 0 else 0.0
 
 
 def _of_pairs(
@@ -116,6 +139,6 @@ def _result(
     unit: str = "students",
 ) -> RigorousResult:
     role = EXPLORATORY if task == headline(domain) else DETAIL
-    few_units = few(found.n, unit) if unit == "students" else ""
+    few_units = few(found.n, unit, slope=True) if unit == "students" else ""
     where = (domain.name, hypothesis, "all", task, test)
     return result_of(found, *where, role=role, unit=unit, per=per, note=noted(few_units, note))

@@ -101,7 +101,7 @@ def largest_of(gains: int, gain: float, noise: RunNoise, control_runs: int = 1, 
         raise StatisticsError("the largest of no gains is none")
     error = math.sqrt(noise.variance * (1 + 1 / control_runs)) if noise.df > 0 else math.nan
     alone = t_estimate(gain, error, noise.df, gains, 1 - (1 - confidence) / gains)
-    p_value = min(1.0, alone.p_value * gains)
+    p_value = float(np.minimum(1.0, alone.p_value * gains))  # a NaN stays one
     return Estimate(gain, alone.stderr, alone.df, alone.low, alone.high, p_value, gains, confidence)
 
 

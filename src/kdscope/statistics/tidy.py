@@ -15,6 +15,8 @@ CELL = (*MODEL, "task", "metric")
 """What tells one value of a table from another."""
 SFT, BASE = "sft", "base"
 """The control and the untrained model, in the column ``method``."""
+TEACHER = "teacher"
+"""A teacher itself among item records, in the column ``method``."""
 ACCURACY, AGREEMENT, FIDELITY = "accuracy", "agreement", "fidelity"
 """Metrics that the published protocol knows."""
 AVERAGE = "Average"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from kdscope.statistics.results import CONFIRMATORY, CORRELATIONS, EQUIVALENCE, RigorousResult
+from kdscope.statistics.results import CONFIRMATORY, CORRELATIONS, EFFECT, EQUIVALENCE, WITHIN, RigorousResult
 
 _NAMES = {
     "forward_kl": "forward KL",
@@ -42,6 +42,8 @@ def sentence(result: RigorousResult | Mapping[str, Any]) -> str:
     row = asdict(result) if isinstance(result, RigorousResult) else dict(result)
     if row.get("protocol") == "published":
         return _published(row)
+    if row["hypothesis"] == EFFECT:
+        return _effect(row)
     if math.isnan(row["p_value"]):
         said = f"{_subject(row)}: these results cannot tell."
     else:
@@ -81,7 +83,7 @@ def _gain(row: Mapping[str, Any]) -> str:
 def _relation(row: Mapping[str, Any]) -> str:
     direction = "more" if row["estimate"] > 0 else "less"
     found = f"{abs(row['estimate']):.2g} points {direction} per {row['per']}, {_interval(row, 2)}, {_p(row)}"
-    what = _RELATED[row["hypothesis"]]
+    what = _RELATED[row["hypothesis"]] + (f" {row['group']}" if row["group"] == WITHIN else "")
     if _is_clear(row):
         return f"The gain goes with {what}{_place(row)}: {found}."
     return f"No relation of the gain with {what} is shown{_place(row)}: {found}."
@@ -95,6 +97,20 @@ def _equivalence(row: Mapping[str, Any]) -> str:
     if row["p_adjusted"] <= 0.05:
         return f"{_method(first)} and {_method(second)} are the same within {row['margin']:g} points: {interval}."
     return f"Not shown to be the same within {row['margin']:g} points{_place(row)}: {interval}, {_p(row)}."
+
+
+def _effect(row: Mapping[str, Any]) -> str:
+    value = f"{row['estimate']:.2f}" if math.isfinite(row["estimate"]) else "infinite"
+    low, high = (f"{row[name]:.2f}" if math.isfinite(row[name]) else "none" for name in ("low", "high"))
+    limits = f"95% CI {low} to {high}, over {row['n']:,} {row['unit']}"
+    told = {
+        "hedges_g": f"The mean gain over SFT is {value} standard deviations between students (Hedges' g",
+        "cliffs_delta": f"Pairs in which the distilled student is above the fine-tuned one outweigh the others by "
+        f"{value} of all (Cliff's delta",
+        "matched_odds_ratio": f"{_method(str(row['group']))}: right where SFT is wrong {value} times as often as the "
+        "reverse (matched odds ratio",
+    }
+    return f"{told[row['test']]}, {limits}){_place(row)}."
 
 
 def _methods(row: Mapping[str, Any]) -> str:
@@ -116,9 +132,15 @@ def _subject(row: Mapping[str, Any]) -> str:
         return f"Whether the gain goes with {_RELATED[kind]}"
     if kind == "method":
         return _method(group.partition(" - ")[0])
-    if kind in ("cell", "largest_gain", "best_temperature", "temperature") or (kind == "H1" and group != "all"):
+    if kind in ("cell", "largest_gain", "temperature") or (kind == "H1" and group != "all"):
         return _method(group)
-    return f"An unadapted teacher ({_method(group)})" if kind == "unadapted_teacher" else "Distillation"
+    what, _, cell = group.rpartition(": ")
+    told = {
+        "unadapted_teacher": f"An unadapted teacher ({_method(group)})",
+        "best_temperature": f"The best temperature of {_method(group)}",
+        "ablation": f'The ablation "{what}" of {_method(cell)}',
+    }
+    return told.get(kind, "Distillation")
 
 
 def _against(row: Mapping[str, Any]) -> str:
@@ -127,7 +149,8 @@ def _against(row: Mapping[str, Any]) -> str:
         return f" over SFT on {group}"
     if kind == "method":
         return f" over {_method(group.partition(' - ')[2])}"
-    return {"temperature": "", "unadapted_teacher": " over an adapted one"}.get(kind, " over SFT")
+    instead = {"temperature": "", "unadapted_teacher": " over an adapted one", "ablation": " over the same without it"}
+    return instead.get(kind, " over SFT")
 
 
 def _place(row: Mapping[str, Any]) -> str:

@@ -1,0 +1,108 @@
+"""Whole studies whose cells differ only by noise, through the whole protocol: does it conclude anything?
+
+Three students, two teachers, two methods, three temperatures, one SFT setting a student that all of its gains share,
+an ablation, agreement with the teachers: the item records through `rigorous_records`, and the table of their accuracies
+through `rigorous_protocol`. Whatever is found is wrong, but for equivalence, which is true here and not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kdscope.statistics.published import published_protocol
+from kdscope.statistics.record_protocol import rigorous_records
+from kdscope.statistics.rigorous import rigorous_protocol
+from kdscope.statistics.tables import results_table
+
+STUDENTS = ("S-0.5B", "S-1.5B", "S-3B")
+TEACHERS = ("T-7B", "T-14B")
+METHODS = ("forward_kl", "gkd")
+TEMPERATURES = (1.0, 2.0, 4.0)
+FAMILIES = {
+    "cell": "each cell over SFT (max-T)",
+    "best_temperature": "best temperature (Holm)",
+    **dict.fromkeys(("temperature", "ablation"), "other temperatures and ablations (Holm)"),
+    **dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "mean gains and methods (Holm)"),
+    **dict.fromkeys(("H2", "H3", "H3.2", "H4", "H5"), "relations (Benjamini-Yekutieli)"),
+    "largest_gain": "largest gain (simultaneous)",
+}
+"""Exploratory families by hypothesis."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How large a study is, and how its runs vary."""
+
+    tasks: int = 4
+    items: int = 100
+    seeds: int = 1
+    run_sd: float = 0.0  # of a training run, in points
+
+
+def noise_outcomes(generator: np.random.Generator, layout: Layout, draws: int = 499) -> dict[str, float]:
+    """Whether each family of tests concludes anything on one study, by item records and by its table."""
+    records = make_records(generator, layout)
+    by_records = rigorous_records(records, draws=draws, seed=int(generator.integers(2**31)))
+    table = as_table(records)
+    found = dict(_concluded(by_records, "records"))
+    found |= _concluded(rigorous_protocol(table), "table")
+    published = published_protocol(table)
+    headline = published[(published["hypothesis"] == "H1") & (published["group"] == "all")]
+    average = headline[headline["task"] == "Average"]
+    return found | {"published H1, maxima over temperatures": float(average["p_value"].iloc[0] <= 0.05)}
+
+
+def make_records(generator: np.random.Generator, layout: Layout) -> pd.DataFrame:
+    """Item records of one study: every model of a student is right on an item with one and the same probability."""
+    shape = (layout.tasks, layout.items)
+    share = generator.beta(1.5, 1.5, shape)
+    own = {name: generator.random(shape) < np.clip(share + 0.2, 0, 1) for name in TEACHERS}
+    parts = [_rows(f"{name}", right, method="teacher", teacher=name) for name, right in own.items()]
+    for student in STUDENTS:
+        level = generator.normal(0, 0.08)
+        for number, (facts, its) in enumerate(_settings(own)):
+            for seed in range(layout.seeds):
+                chance = np.clip(share + level + generator.normal(0, layout.run_sd / 100), 0, 1)
+                right = generator.random(shape) < chance
+                rows = _rows(f"{student} {number} {seed}", right, student=student, seed=seed, **facts)
+                parts.append(rows if its is None else rows.assign(agreement=(right & its).ravel().astype(float)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def as_table(records: pd.DataFrame) -> pd.DataFrame:
+    """The table of accuracies a person would have of it, ablations left out."""
+    main = records[(records["ablation"] == "") & (records["method"] != "teacher")]
+    keys = ["student", "teacher", "method", "temperature", "seed", "task"]
+    table = main.groupby(keys, sort=False, dropna=False)["correct"].mean().mul(100).rename("value").reset_index()
+    return results_table(table, unit="percent").table
+
+
+def _settings(own: dict[str, np.ndarray]) -> Iterator[tuple[dict[str, object], np.ndarray | None]]:
+    """Settings of one student, each with its teacher's answers."""
+    yield {"method": "sft"}, None
+    for teacher, its in own.items():
+        for method in METHODS:
+            for temperature in TEMPERATURES:
+                yield {"method": method, "teacher": teacher, "temperature": temperature}, its
+        yield {"method": METHODS[0], "teacher": teacher, "temperature": 1.0, "ablation": "noise 2"}, its
+
+
+def _rows(name: str, right: np.ndarray, **facts: object) -> pd.DataFrame:
+    settings = {"student": "", "teacher": "", "method": "", "temperature": np.nan, "seed": 0, "ablation": ""} | facts
+    task, item = np.indices(right.shape)
+    rows = pd.DataFrame({"task": [f"t{t}" for t in task.ravel()], "item": item.ravel(), "correct": right.ravel()})
+    return rows.assign(model=name, **settings)
+
+
+def _concluded(found: pd.DataFrame, source: str) -> Iterator[tuple[str, float]]:
+    clear = found["p_adjusted"] <= 0.05
+    yield f"{source}: primary question, any student (Holm)", float(clear[found["role"] == "confirmatory"].any())
+    explored = found[(found["role"] == "exploratory") & (found["hypothesis"] != "equivalence")]
+    family = explored["hypothesis"].map(FAMILIES)
+    for name, rows in clear[explored.index].groupby(family, sort=False):
+        yield f"{source}: {name}", float(rows.any())
+    yield f"any of them: {source}, exploratory", float(clear[explored.index].any())
