@@ -138,11 +138,12 @@ the rigorous protocol: the published ones and naive ones, to compare with, and p
 *Whole studies of noise*: {AT_MOST["noise_studies"]} studies, and {AT_MOST["noisy_runs"]} with three seeds (three
 students, two teachers, two methods, three temperatures, one ablation, one SFT setting a student, four tasks of 100
 items), whose cells differ only by noise: as item records through `rigorous_records`, and as the table of their
-accuracies through `rigorous_protocol`; a row is how often a family of tests concludes anything. What is guarded is the primary question: all students and domains are one
-family, which is to stay silent in 95 of 100 such studies. Every exploratory family is adjusted by itself, so each errs
-that often, and that *any of them* errs is more frequent, which is why those rows are labelled exploratory. Tests of
-single cells take items as what is sampled; where runs differ as well, they err more often than with one seed. Claims of
-equivalence are not counted: here they are true.
+accuracies through `rigorous_protocol`; a row is how often a family of tests concludes anything. What is guarded is the
+primary question: all students and domains are one family, which is to stay silent in 95 of 100 such studies. Every
+exploratory family is adjusted by itself, so each errs that often, and that *any of them* errs is more frequent, which
+is why those rows are labelled exploratory. Tests of single cells and of the best temperature take items as what is
+sampled: where runs differ as well, they err more often than with one seed. Claims of equivalence are not counted: here
+they are true.
 
 What did not hold was left out: choosing the temperature anew in each fold of a cross-validation over items (it rejected
 in 18% of studies with nine equal temperatures); percentiles of a bootstrap over six students and six tasks, and the

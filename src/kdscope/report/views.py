@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -40,7 +41,7 @@ class View:
     head: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
 
-    @property
+    @cached_property
     def text_columns(self) -> frozenset[int]:
         """Columns without anything to sort by as a number."""
         return frozenset(range(len(self.head))) - {
