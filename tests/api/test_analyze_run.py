@@ -106,12 +106,21 @@ def test_the_command(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert pd.read_csv(run / "again/statistics.csv")["sentence"].str.len().gt(0).all()
 
 
-def test_a_folder_that_is_no_run(tmp_path: Path, run: Path) -> None:
-    with pytest.raises(DataError, match=r"questions\.json: not the questions of a run"):
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"not the folder of a finished run: it has no tables/questions\.json"):
         analyze_table(tmp_path)
+
+
+def test_records_that_are_gone_are_missed(run: Path) -> None:
     (run / "records/gsm8k.parquet").unlink()
-    with pytest.raises(DataError, match="no item records are here"):
+    with pytest.raises(DataError, match="the records of gsm8k are missing"):
         analyze_table(run)
+
+
+@pytest.mark.parametrize("protocol", ["rigorous", "published"])
+def test_a_temperature_that_nothing_has_is_no_question(run: Path, protocol: Any) -> None:
+    with pytest.raises(DataError, match="nothing was distilled at temperature 3; there is 1, 2"):
+        analyze_table(run, protocol=protocol, temperature=3.0)
 
 
 def test_questions_decide_the_scoring(run: Path) -> None:

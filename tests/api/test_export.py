@@ -196,6 +196,64 @@ def test_an_earlier_export_is_replaced_and_anything_else_is_left(run: Path, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "student"]
 
 
+def test_what_was_changed_by_hand_is_not_replaced(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    card = one(run, WHOLE, folder).card
+    card.write_text(card.read_text() + "My notes.\n")
+    with pytest.raises(DataError, match=r"README\.md was changed since it was exported; move it away"):
+        one(run, ADAPTER, folder)
+    assert card.read_text().endswith("My notes.\n")
+    card.unlink()
+    assert one(run, WHOLE, folder).card.is_file(), "a file that is gone cannot be lost"
+    mark = json.loads((folder / "kdscope.json").read_text())
+    assert mark["files"].keys() == {path.name for path in folder.iterdir()} - {"kdscope.json"}
+    (folder / "kdscope.json").write_text(json.dumps({**mark, "files": sorted(mark["files"])}))
+    card.write_text("changed")
+    assert one(run, WHOLE, folder).card.read_text() != "changed", "exports of before had no hashes"
+
+
+def test_links_are_foreign_wherever_they_lead(run: Path, tmp_path: Path) -> None:
+    folder, aside = tmp_path / "student", tmp_path / "aside"
+    one(run, WHOLE, folder)
+    (aside / "inner").mkdir(parents=True)
+    for name, target in (("link", "nowhere"), ("link", aside), ("README.md", aside / "card"), ("kdscope.json", aside)):
+        kept = tmp_path / "kept"
+        shutil.copytree(folder, kept)
+        (kept / "README.md").replace(aside / "card")
+        (kept / name).unlink(missing_ok=True)
+        (kept / name).symlink_to(target)
+        with pytest.raises(DataError, match=rf"holds {name}, which is not of|not an earlier export"):
+            one(run, WHOLE, kept)
+        assert (kept / name).is_symlink()
+        shutil.rmtree(kept)
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "leading").symlink_to(folder)
+    for place in ("dangling", "leading"):
+        with pytest.raises(DataError, match="a link is in the way"):
+            one(run, WHOLE, tmp_path / place)
+
+
+@pytest.mark.parametrize("place", ["ABSOLUTE", "../outside", "stages/../../outside", "link"])
+def test_what_somebody_else_wrote_into_run_json_stays_in_the_store(run: Path, tmp_path: Path, place: str) -> None:
+    own, outside = tmp_path / "run", tmp_path / "outside"
+    shutil.copytree(run, own)
+    told = json.loads((own / "run.json").read_text())
+    shutil.copytree(Path(told["store"]) / told["models"][WHOLE], outside)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "link").symlink_to(outside)
+    models = {**told["models"], WHOLE: str(outside) if place == "ABSOLUTE" else place}
+    (own / "run.json").write_text(json.dumps({**told, "store": str(tmp_path / "store"), "models": models}))
+    with pytest.raises(DataError, match=r"run\.json.*is not in the store"):
+        one(own, WHOLE, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("cell", ["", ".", "..", "/", "../..", "a/.."])
+def test_a_cells_folder_is_a_folder_in_the_parent(cell: str) -> None:
+    parent = Path("/models")
+    assert os.path.dirname(os.path.normpath(parent / export_module._folder_name(cell))) == "/models"
+
+
 @pytest.mark.parametrize("merge", [False, True])
 def test_what_fails_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merge: bool) -> None:
     before = one(run, WHOLE, tmp_path / "student").files

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from kdscope.errors import DataError
+from kdscope.errors import DataError, StatisticsError
 from kdscope.evaluation.conclusions import (
     Questions,
     TaskFacts,
@@ -69,9 +69,9 @@ def table(records: Mapping[str, Sequence[Record]]) -> pa.Table:
     return pa.Table.from_pylist([{"cell": label, **asdict(r)} for label, own in records.items() for r in own])
 
 
-def everybody(**marks: str) -> pa.Table:
+def everybody(cells: pd.DataFrame = CELLS, **marks: str) -> pa.Table:
     """All finished cells answer four items of gsm8k; who is not named gets them all wrong."""
-    done = CELLS[CELLS["state"] == "done"]["cell"]
+    done = cells[cells["state"] == "done"]["cell"]
     names = {label: label.translate(str.maketrans("/-", "__")) for label in done}
     return table({label: marked("gsm8k", marks.get(name, "0000")) for label, name in names.items()})
 
@@ -98,6 +98,51 @@ def test_a_study_of_unadapted_teachers_alone_has_no_ablation() -> None:
     told = frame.drop_duplicates("model").set_index("model")["ablation"]
     assert told["s/kd@base"] == ""
     assert told["s/kd-noise@base"] == "noise 0.5"
+
+
+def test_a_teacher_or_method_in_one_form_only_is_no_ablation() -> None:
+    """Each teacher and method has its own main setting, and one that is unlike others says so in its name."""
+    cells = pd.concat(
+        [
+            CELLS,
+            pd.DataFrame(
+                [
+                    distilled("s/other", teacher="u", teacher_condition="base"),
+                    distilled("s/gkd-w", kd_weight=0.3) | {"method": "gkd"},
+                ]
+            ),
+        ]
+    )
+    controls = dict.fromkeys(("s/kd", "s/kd@base", "s/other", "s/gkd-w"), "s/sft")
+    frame = item_frame(everybody(cells), cells, replace(QUESTIONS, controls=controls))
+    told = frame.drop_duplicates("model").set_index("model")[["ablation", "method"]]
+    assert told.loc["s/other"].tolist() == ["", "forward_kl, unadapted teacher"]
+    assert told.loc["s/gkd-w"].tolist() == ["", "gkd, kd_weight 0.3"]
+    assert told.loc["s/kd"].tolist() == ["", "forward_kl"]
+    assert told.loc["s/kd@base", "ablation"] == "unadapted teacher"
+
+
+def test_an_ablation_does_not_take_the_place_of_what_failed() -> None:
+    cells = CELLS.assign(state=CELLS["state"].mask(CELLS["cell"] == "s/kd", "failed"))
+    frame = item_frame(everybody(cells), cells, QUESTIONS)
+    told = frame.drop_duplicates("model").set_index("model")["ablation"]
+    assert told["s/kd@base"] == "unadapted teacher"
+    with pytest.raises(StatisticsError, match="no student distilled at temperature 1 has a control"):
+        draw_conclusions(everybody(cells), cells, QUESTIONS)
+
+
+def test_equal_numbers_agree_however_they_are_written() -> None:
+    golds = ["1", "2", "3"]
+    said: dict[str, list[str | None]] = {
+        "teacher/t": ["4.0", "0.3333333333333333", "yes"],
+        "s/sft": golds,
+        "s/kd": ["4", "0.333333333", "Yes"],
+    }
+    rows = table({label: answered("gsm8k", values, golds) for label, values in said.items()})
+    numeric = replace(QUESTIONS, tasks={"gsm8k": TaskFacts("math", numeric=True)}, controls={"s/kd": "s/sft"})
+    for questions, expected in ((numeric, [1, 1, 0]), (replace(numeric, tasks=TASKS), [0, 0, 0])):
+        frame = item_frame(rows, CELLS, questions).set_index("model")["agreement"]
+        assert frame["s/kd"].tolist() == expected
 
 
 def test_agreement_is_with_the_students_own_teacher() -> None:
@@ -201,7 +246,7 @@ def test_what_are_no_questions(tmp_path: Path, text: str) -> None:
 
 def test_facts_of_registered_tasks() -> None:
     assert task_facts(["gsm8k", "boolq"], default_registry()) == {
-        "gsm8k": TaskFacts("math"),
+        "gsm8k": TaskFacts("math", numeric=True),
         "boolq": TaskFacts("commonsense", 2),
     }
 
@@ -237,3 +282,32 @@ def test_a_run_answers_the_published_protocol() -> None:
     assert h1["n"] == 2
     assert h1["statistic"] == pytest.approx(stats.ttest_1samp(gains, 0.0).statistic)
     assert tidy[tidy["metric"] == "agreement"]["value"].tolist() == [50.0]
+
+
+def test_a_teacher_is_no_second_run_of_a_student_of_its_name() -> None:
+    cells = pd.DataFrame(
+        [
+            cell("t", "teacher", "adapt", student=None, teacher="s", teacher_condition="adapted"),
+            cell("s/sft", "student", "sft"),
+            distilled("s/kd", teacher="s"),
+        ]
+    )
+    accuracy = pd.DataFrame(
+        [
+            {"cell": label, "task": "gsm8k", "scoring": "robust", "accuracy": value}
+            for label, value in (("t", 0.9), ("s/sft", 0.3), ("s/kd", 0.5))
+        ]
+    )
+    questions = replace(QUESTIONS, controls={"s/kd": "s/sft"})
+    fidelity = pd.DataFrame(columns=["cell", "teacher_cell", "task", "measure", "value"])
+    tidy = tidy_results(cells, accuracy, fidelity, questions, "mine").query("task == 'gsm8k'")
+    assert tidy.set_index("student")["value"].to_dict() == {"s (teacher)": 90.0, "s": 50.0}
+    assert tidy[tidy["method"] == "sft"]["value"].tolist() == [90.0, 30.0]
+
+
+def test_free_texts_alone_make_no_table() -> None:
+    questions = Questions("robust", {"dolly": TaskFacts("instruction", free_text=True)})
+    accuracy = pd.DataFrame([{"cell": "s/sft", "task": "dolly", "scoring": "robust", "accuracy": 0.2}])
+    fidelity = pd.DataFrame(columns=["cell", "teacher_cell", "task", "measure", "value"])
+    with pytest.raises(DataError, match="has no accuracies"):
+        tidy_results(CELLS, accuracy, fidelity, questions, "mine")

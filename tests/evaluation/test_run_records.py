@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from kdscope.errors import DataError
+from kdscope.evaluation import run_records
 from kdscope.evaluation.records import Record, write_records
 from kdscope.evaluation.run_records import read_run_records, write_run_records
 from tests.evaluation.by_hand import marked
@@ -76,3 +78,56 @@ def test_a_damaged_file_is_named(tmp_path: Path, files: dict[str, dict[str, Path
     (tmp_path / "records" / "gsm8k.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DataError, match=r"gsm8k\.parquet"):
         read_run_records(tmp_path / "records")
+
+
+def _write_often(files: dict[str, dict[str, Path]], folder: Path, start: object) -> None:
+    start.wait()  # type: ignore[attr-defined]
+    for _ in range(40):
+        (folder / "gsm8k.parquet").unlink(missing_ok=True)  # or it is left as it is
+        write_run_records(files, folder)
+
+
+def test_two_processes_leave_whole_files(tmp_path: Path, files: dict[str, dict[str, Path]]) -> None:
+    del files["a"]["SVAMP"]
+    other = {name: {"gsm8k": stored(tmp_path, f"other-{name}", "gsm8k", "1" * 400)[0]} for name in ("a", "b", "c")}
+    spawn = multiprocessing.get_context("spawn")
+    start, folder = spawn.Barrier(2), tmp_path / "records"
+    writers = [spawn.Process(target=_write_often, args=(of, folder, start)) for of in (files, other)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert [file.name for file in folder.iterdir()] == ["gsm8k.parquet"]
+    assert len(read_run_records(folder)) in (3 + 3, 3 * 400)
+
+
+def test_a_writer_has_a_file_of_its_own(
+    tmp_path: Path, files: dict[str, dict[str, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one starts and ends while the first is in the middle of the same task."""
+    other = {"c": {"gsm8k": stored(tmp_path, "c", "gsm8k", "1")[0]}}
+    real, folder, between = run_records._one, tmp_path / "records", iter([True])
+
+    def interrupted(path: Path) -> object:
+        if next(between, False):
+            write_run_records(other, folder)
+        return real(path)
+
+    monkeypatch.setattr(run_records, "_one", interrupted)
+    write_run_records(files, folder)
+    assert read_run_records(folder, tasks=["gsm8k"])["cell"].to_pylist() == ["a"] * 3 + ["b"] * 3
+
+
+def test_what_fails_leaves_the_old_file_and_no_part_of_a_new_one(
+    tmp_path: Path, files: dict[str, dict[str, Path]]
+) -> None:
+    folder = tmp_path / "records"
+    write_run_records(files, folder)
+    before = (folder / "gsm8k.parquet").read_bytes()
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 no")
+    files["b"]["gsm8k"] = tmp_path / "damaged.parquet"
+    with pytest.raises(DataError, match="damaged"):
+        write_run_records(files, folder)
+    assert {file.name for file in folder.iterdir()} == {"gsm8k.parquet", "SVAMP.parquet"}
+    assert (folder / "gsm8k.parquet").read_bytes() == before

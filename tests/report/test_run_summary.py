@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pandas as pd
 
-from kdscope.report.run_summary import HEADINGS, run_answers, run_rows
+from kdscope.report.run_summary import HEADINGS, run_answers, run_numbers, run_rows
 from tests.report.builders import FAILED, build_tables, empty_tables
 
 
@@ -23,6 +24,16 @@ def test_every_model_has_a_row_with_its_numbers() -> None:
     assert rows[where][0] == "small"
     assert rows[where][2] == f"{100 * accuracy:.1f}"
     assert rows[where][3] == f"+{100 * gain['gain']:.1f} [+{100 * gain['low']:.1f}, +{100 * gain['high']:.1f}]"
+
+
+def test_programs_get_numbers() -> None:
+    tables = build_tables()
+    rows = run_numbers(tables, "robust")
+    where = tables.cells["cell"].tolist().index("small/seqkd/teacher/s0")
+    gain = tables.gains.set_index(["cell", "scoring", "task"]).loc[("small/seqkd/teacher/s0", "robust", "pooled")]
+    assert rows[where]["gain"] == gain["gain"]
+    assert rows[0]["gain"] is None
+    assert json.loads(json.dumps(rows)) == rows
 
 
 def test_what_failed_says_so_and_claims_nothing() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from kdscope.report.conclusions import conclusions, primary_sentences
+from kdscope.report.conclusions import conclusions
 from kdscope.report.verdicts import headline, interval_mark, student_rows
 from kdscope.statistics.mcnemar import detectable_difference
 
@@ -42,13 +42,18 @@ def test_the_smallest_gain_allows_for_the_number_of_comparisons(tables):
     assert small.detectable == (f"{expected:.1f}",)
 
 
-def test_the_primary_question_tells_what_it_could_see(tables):
-    one = replace(tables, statistics=pd.DataFrame([stated(), stated(group="tiny", role="detail")]))
-    tiny, small = student_rows(one, "robust")
-    assert small.detectable == ("4.2",)
-    assert tiny.detectable != ("4.2",)
-    two = replace(tables, statistics=pd.DataFrame([stated(), stated(domain="commonsense", detectable=7.0)]))
-    assert student_rows(two, "robust")[1].detectable == ("4.2 (math)", "7.0 (commonsense)")
+def test_every_domain_of_the_primary_question_is_a_row(tables):
+    two = [stated(), stated(domain="commonsense", detectable=7.0, estimate=-3.0, low=-5.0, high=-1.0)]
+    math, other = student_rows(replace(tables, statistics=pd.DataFrame(two)), "robust")
+    assert [(row.student, row.domain, row.detectable) for row in (math, other)] == [
+        ("small", "math", ("4.2",)),
+        ("small", "commonsense", ("7.0",)),
+    ]
+    assert (other.method, other.fidelity.text) == ("", "")  # over all items: told once
+    assert math.method.startswith("largest single gain, over all items: ")
+    told = headline(replace(tables, statistics=pd.DataFrame(two)), "robust")
+    assert "small (math)" in told
+    assert "small (commonsense)" in told
 
 
 @pytest.mark.parametrize(
@@ -60,9 +65,9 @@ def test_the_primary_question_tells_what_it_could_see(tables):
         ),
         (
             {"gain": 0.05, "low": 0.02, "high": 0.08, "p_holm": 0.2},
-            "No method is shown to beat plain fine-tuning (SFT).",
+            "Distillation is not shown to beat plain fine-tuning (SFT).",
         ),
-        ({"gain": -0.05, "low": -0.08, "high": -0.02, "p_holm": 0.001}, "No method is shown to beat plain"),
+        ({"gain": -0.05, "low": -0.08, "high": -0.02, "p_holm": 0.001}, "Distillation is not shown to beat plain"),
         ({"low": None, "high": None}, "no intervals"),
     ],
 )
@@ -105,20 +110,17 @@ def test_sentences_are_grouped_by_what_they_may_be_used_for(tables):
         ("exploratory", ("E.",)),
         ("detail", ("D.",)),
     ]
-    assert primary_sentences(replace(tables, statistics=pd.DataFrame(rows))) == ("Distillation gained 3.0.",)
     assert conclusions(tables) == []
 
 
-def test_where_no_gain_is_tested_the_primary_question_answers():
+def test_the_largest_of_several_gains_is_no_answer():
+    """One cell of many may shine: where the study asked its question, that answers."""
     designed = designed_tables()
-    untested = replace(designed, gains=designed.gains.assign(p_value=None, p_holm=None))
-    [row] = student_rows(untested, "robust")
-    assert row.verdict == "not established"
-    asked = stated(group="tiny", estimate=3.0, low=1.0, high=5.0, p_adjusted=0.02)
-    [row] = student_rows(replace(untested, statistics=pd.DataFrame([asked])), "robust")
-    assert (row.kind, row.gain.text, row.gain.note) == ("good", "+3.0 [+1.0, +5.0]", "adjusted p = 0.02")
-    assert row.method.startswith("as the primary question asks; largest single gain +5.0, forward_kl")
+    asked = stated(group="tiny", estimate=-0.1, low=-34.6, high=34.5, p_adjusted=1.0)
     [row] = student_rows(replace(designed, statistics=pd.DataFrame([asked])), "robust")
-    assert row.gain.text == "+5.0 [+2.0, +8.0]"
-    lost = replace(untested, statistics=pd.DataFrame([asked | {"p_adjusted": 0.2}]))
-    assert student_rows(lost, "robust")[0].verdict == "no gain shown"
+    assert (row.verdict, row.gain.text) == ("no gain shown", "−0.1 [−34.6, +34.5]")
+    assert "not shown" in headline(replace(designed, statistics=pd.DataFrame([asked])), "robust")
+    found = stated(group="tiny", estimate=3.0, low=1.0, high=5.0, p_adjusted=0.02)
+    [row] = student_rows(replace(designed, statistics=pd.DataFrame([found])), "robust")
+    assert (row.kind, row.gain.text, row.gain.note) == ("good", "+3.0 [+1.0, +5.0]", "adjusted p = 0.02")
+    assert row.method.startswith("largest single gain, over all items: +5.0, forward_kl")

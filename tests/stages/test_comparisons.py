@@ -41,6 +41,13 @@ def test_every_student_and_domain_is_a_question(compared: Any) -> None:
     assert found["any model, SVAMP"].comparisons == 1
 
 
+def test_free_text_is_adjusted_for_and_not_told(compared: Any) -> None:
+    found = compared(["AddSub", "SVAMP", "dolly"])
+    assert not any("instruction" in name or "dolly" in name for name in found)
+    primary = [row for name, row in found.items() if not name.startswith("any model")]
+    assert {row.comparisons for row in primary} == {2 * len(primary)}
+
+
 @pytest.mark.parametrize("methods", [["sft"], ["forward_kl", "gkd"]])
 def test_without_a_control_or_a_method_nothing_is_compared(compared: Any, methods: list[str]) -> None:
     assert compared(methods=methods) == {}

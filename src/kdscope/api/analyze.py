@@ -10,16 +10,17 @@ from typing import Literal
 import pandas as pd
 
 from kdscope.errors import DataError
-from kdscope.evaluation.conclusions import NEEDED_COLUMNS, draw_conclusions, load_questions
+from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, load_questions
 from kdscope.evaluation.run_records import read_run_records
 from kdscope.evaluation.tidy_results import tidy_results
 from kdscope.pipeline.files import explained
-from kdscope.report.tables import load_tables
+from kdscope.report.tables import ReportTables, load_tables
 from kdscope.statistics.published import PUBLISHED_STUDIES, load_published, published_protocol
-from kdscope.statistics.published_claims import compare_with_abstract, published_claims
+from kdscope.statistics.published_claims import Claim, compare_with_abstract, published_claims
+from kdscope.statistics.reanalysis import reanalyse
 from kdscope.statistics.rigorous import rigorous_protocol
 from kdscope.statistics.table_units import Unit
-from kdscope.statistics.tables import read_results_table, results_table
+from kdscope.statistics.tables import ResultsTable, read_results_table, results_table
 
 Protocol = Literal["published", "rigorous"]
 
@@ -34,6 +35,7 @@ class Analysis:
             protocol adds estimate, low, high, p_adjusted, note, unit, per, role, detectable and margin.
         claims: The numbers behind claims: domain, claim, subject, task, value, low, high, n, definition.
         abstract: A published study's own words beside its tables; None for any other table.
+        verdicts: A published study's claims, each by both protocols (`statistics.reanalysis.Verdict`); None likewise.
         warnings: What limits conclusions.
         files: What was written.
     """
@@ -44,6 +46,7 @@ class Analysis:
     abstract: pd.DataFrame | None
     warnings: tuple[str, ...]
     files: tuple[Path, ...] = ()
+    verdicts: pd.DataFrame | None = None
 
 
 def analyze_table(
@@ -66,7 +69,7 @@ def analyze_table(
         unit: Unit of the file's values.
         temperature: Of the primary question, chosen before looking; the run's own, or 1, unless told.
         margin: Methods closer than this, in percentage points, count as equal; the run's own, or 1, unless told.
-        out: Folder for statistics.csv, claims.csv, table.csv and, for a published study, abstract.csv.
+        out: Folder for statistics.csv, claims.csv, table.csv and, for a published study, abstract.csv and verdicts.csv.
 
     Raises:
         DataError: The run or the table cannot be used, or neither or both of path and study are given.
@@ -83,6 +86,8 @@ def analyze_table(
     else:
         found = _of_table(load_published(str(published)), (), protocol, temperature, margin)
         found = replace(found, abstract=compare_with_abstract(found.claims))
+        if protocol == "rigorous":
+            found = replace(found, verdicts=reanalyse(published_protocol(found.table), found.statistics))
     return found if out is None else _written(found, out)
 
 
@@ -92,28 +97,64 @@ def _of_table(
     if protocol == "published":
         statistics = published_protocol(table)
     else:
-        given = {"temperature": temperature, "margin": margin}
-        statistics = rigorous_protocol(table, **{name: value for name, value in given.items() if value is not None})
+        _check_temperature(table["temperature"], temperature, "the table")
+        asked = 1.0 if temperature is None else temperature
+        statistics = rigorous_protocol(table, temperature=asked, margin=1.0 if margin is None else margin)
     return Analysis(table, statistics, published_claims(table), None, tuple(warnings))
 
 
 def _of_run(folder: Path, protocol: Protocol, temperature: float | None, margin: float | None) -> Analysis:
     """A run's item records for the rigorous protocol, its accuracies for the published one."""
+    if not (folder / "tables" / "questions.json").is_file():
+        raise DataError(
+            "not the folder of a finished run: it has no tables/questions.json. `kdscope run STUDY.yaml` makes one, "
+            "and makes older ones anew without training anything again",
+            file=folder,
+        )
     questions = load_questions(folder / "tables" / "questions.json")
-    given = {"primary_temperature": temperature, "equivalence_margin": margin}
-    questions = replace(questions, **{name: value for name, value in given.items() if value is not None})
     tables = load_tables(folder / "tables")
-    results = tidy_results(tables.cells, tables.accuracy, tables.fidelity, questions, folder.resolve().name)
-    read = results_table(results, file=folder, unit="percent")
+    _check_temperature(tables.cells["kd_temperature"], temperature, folder)
+    questions = replace(
+        questions,
+        primary_temperature=questions.primary_temperature if temperature is None else temperature,
+        equivalence_margin=questions.equivalence_margin if margin is None else margin,
+    )
     if protocol == "published":
-        return _of_table(read.table, read.warnings, protocol, temperature, margin)
-    records = read_run_records(folder / "records", NEEDED_COLUMNS, tasks=questions.tasks)
-    statistics = draw_conclusions(records, tables.cells, questions)
+        read = _results_of_run(folder, tables, questions)
+        return _of_table(read.table, read.warnings, protocol, None, margin)
+    answered = set(tables.accuracy["task"])
+    asked = [task for task in questions.tasks if task in answered]
+    if missing := [task for task in asked if not (folder / "records" / f"{task}.parquet").exists()]:
+        raise DataError(
+            f"the records of {', '.join(missing)} are missing; `kdscope run STUDY.yaml` writes them again",
+            file=folder / "records",
+        )
+    statistics = draw_conclusions(
+        read_run_records(folder / "records", NEEDED_COLUMNS, tasks=asked), tables.cells, questions
+    )
+    try:
+        read = _results_of_run(folder, tables, questions)
+    except DataError:  # what has no accuracies, or no cells as the published study knows them, has no such claims
+        return Analysis(pd.DataFrame(), statistics, pd.DataFrame(columns=list(Claim.__slots__)), None, ())
     return Analysis(read.table, statistics, published_claims(read.table), None, read.warnings)
+
+
+def _results_of_run(folder: Path, tables: ReportTables, questions: Questions) -> ResultsTable:
+    results = tidy_results(tables.cells, tables.accuracy, tables.fidelity, questions, folder.resolve().name)
+    return results_table(results, file=folder, unit="percent")
+
+
+def _check_temperature(known: pd.Series, wanted: float | None, where: Path | str) -> None:
+    """A temperature that nothing was distilled at would leave the question to what has none."""
+    temperatures = sorted(set(known.dropna()))
+    if wanted is not None and wanted not in temperatures:
+        told = ", ".join(f"{value:g}" for value in temperatures) or "none at all"
+        raise DataError(f"nothing was distilled at temperature {wanted:g}; there is {told}", file=where)
 
 
 def _written(found: Analysis, folder: Path) -> Analysis:
     tables = {"statistics": found.statistics, "claims": found.claims, "table": found.table, "abstract": found.abstract}
+    tables["verdicts"] = found.verdicts
     files = []
     with explained("write the analysis", folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kdscope.cli.application import JsonOption, app
+from kdscope.cli.application import JsonOption, app, one_of
 from kdscope.cli.printing import print_table
 
 
@@ -49,31 +49,27 @@ def analyze(
     from kdscope import api
 
     choices: Any = {
-        "protocol": _one_of("--protocol", protocol, ("rigorous", "published")),
-        "unit": _one_of("--unit", unit, ("auto", "percent", "fraction")),
+        "protocol": one_of("--protocol", protocol, ("rigorous", "published")),
+        "unit": one_of("--unit", unit, ("auto", "percent", "fraction")),
     }
     found = api.analyze_table(path, published=published, temperature=temperature, margin=margin, out=out, **choices)
     if as_json:
         tables = {"statistics": found.statistics, "claims": found.claims, "abstract": found.abstract}
+        tables["verdicts"] = found.verdicts
         told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items() if t is not None}
         print(json.dumps({**told, "warnings": list(found.warnings)}))
         return
     for warning in found.warnings:
         print(f"warning: {warning}")
-    _print_claims(found.claims)
+    if found.verdicts is not None:
+        _print_verdicts(found.verdicts)
+    (_print_tests if protocol == "published" else _print_sentences)(found.statistics)
+    if len(found.claims):
+        _print_claims(found.claims)
     if found.abstract is not None:
         _print_abstract(found.abstract)
-    (_print_tests if protocol == "published" else _print_sentences)(found.statistics)
     for file in found.files:
         print(f"written: {file}")
-
-
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> str:
-    from kdscope.errors import DataError
-
-    if value not in known:
-        raise DataError(f"{option} is {', '.join(known[:-1])} or {known[-1]}, not {value!r}")
-    return value
 
 
 def _print_sentences(statistics: Any) -> None:
@@ -93,7 +89,17 @@ def _print_sentences(statistics: Any) -> None:
             print(f"- {sentence(row)}")
 
 
+def _print_verdicts(verdicts: Any) -> None:
+    from kdscope.statistics.reanalysis import verdict_row
+
+    print("What the study claims, by its own test and by one that holds its level:")
+    headings = ["domain", "claim", "test", "published p", "estimate", "95% interval", "p", "adjusted p", "verdict"]
+    rows = [[str(row["domain"]), *verdict_row(row)] for row in verdicts.to_dict("records")]
+    print_table(headings, rows, right={3, 4, 5, 6, 7})
+
+
 def _print_claims(claims: Any) -> None:
+    print("\nDescribed, not tested (the best temperature of each cell, means over tasks, as published):")
     rows = [
         [r["domain"], r["claim"].replace("_", " "), r["subject"], r["task"], f"{r['value']:+.2f}", str(r["n"])]
         for r in claims.to_dict("records")

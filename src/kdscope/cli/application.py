@@ -75,3 +75,16 @@ TasksDirOption = Annotated[
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder with the tasks' files; `kdscope data fetch` fills one.")
 ]
+
+
+def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
+    """The value of an option, if it is one of those it may have.
+
+    Raises:
+        DataError: It is not.
+    """
+    from kdscope.errors import DataError
+
+    if value not in known:
+        raise DataError(f"{option} is {', '.join(known[:-1])} or {known[-1]}, not {value!r}")
+    return value

@@ -58,33 +58,34 @@ def print_result(result: StudyResult, as_json: bool, *, quiet: bool = False) -> 
     print(", ".join(f"{number} stages {name}" for name, number in counts.items() if number or name == "executed"))
     for stage in result.run.failed:
         print(f"failed: {stage.label}: {result.run.messages[stage.identity]}")
-    if not quiet:
-        _print_summary(result)
+    _print_summary(result, quiet=quiet)
     print(f"report: {result.report or 'none, because it or the analysis failed'}")
     print(f"tables: {result.tables or 'none, because the analysis failed'}")
     if result.records is not None and not quiet:
         print(f"read what models wrote: kdscope view {shlex.quote(str(result.records.parent))}")
 
 
-def _print_summary(result: StudyResult) -> None:
+def _print_summary(result: StudyResult, *, quiet: bool) -> None:
     from kdscope.report.run_summary import HEADINGS, RIGHT_ALIGNED, run_answers, run_rows
 
     if (tables := result.load_tables()) is None:
         return
-    print()
-    print_table(HEADINGS, run_rows(tables, result.scoring), right=RIGHT_ALIGNED)
-    for number, answer in enumerate(run_answers(tables)):
-        print(f"{'' if number else chr(10)}- {answer}")
-    print()
+    if not quiet:
+        print()
+        print_table(HEADINGS, run_rows(tables, result.scoring), right=RIGHT_ALIGNED)
+        print()
+    for answer in run_answers(tables):
+        print(f"- {answer}")
+    if not quiet:
+        print()
 
 
 def _summary_json(result: StudyResult) -> dict[str, Any]:
-    from kdscope.report.run_summary import HEADINGS, run_answers, run_rows
+    from kdscope.report.run_summary import run_answers, run_numbers
 
     if (tables := result.load_tables()) is None:
         return {}
-    rows = [dict(zip(HEADINGS, row, strict=True)) for row in run_rows(tables, result.scoring)]
-    return {"models": rows, "answers": run_answers(tables)}
+    return {"models": run_numbers(tables, result.scoring), "answers": run_answers(tables)}
 
 
 def print_plan(planned: list[PlannedStage]) -> None:
@@ -129,7 +130,7 @@ def print_comparisons(comparisons: Sequence[PlannedComparison]) -> None:
         ]
         for found in comparisons
     ]
-    print_table(["who, on what", "different items", "adjusted for", "smallest gain"], rows, right={1, 2, 3})
+    print_table(["who, on what", "distinct items", "adjusted for", "smallest gain"], rows, right={1, 2, 3})
     print("Between two checkpoints; noise of training comes on top, and several seeds average it out.")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kdscope.cli.application import app
+from kdscope.cli.application import app, one_of
 
 
 @app.command()
@@ -48,12 +49,13 @@ def report(
 
     if sum(given is not None for given in (run, published, table)) != 1:
         raise DataError("give the folder of a run, --published NAME or --table FILE: one of them")
-    form: Any = tables if tables is None else _one_of("--tables", tables, ("latex", "markdown", "csv"))
+    form: Any = tables if tables is None else one_of("--tables", tables, ("latex", "markdown", "csv"))
     if run is not None:
         files = (api.write_report(run, out),) if form is None else api.export_tables(run, form, out)
+        _warn_of_missing(run / "tables")
         _print_written(files)
         return
-    measure: Any = _one_of("--unit", unit, ("auto", "percent", "fraction"))
+    measure: Any = one_of("--unit", unit, ("auto", "percent", "fraction"))
     made = api.report_table(table, published=published, unit=measure, out=out)
     for warning in made.warnings:
         print(f"warning: {warning}")
@@ -62,12 +64,11 @@ def report(
         _print_written(tuple(file for folder in made.folders for file in api.export_tables(folder, form)))
 
 
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> str:
-    from kdscope.errors import DataError
+def _warn_of_missing(tables: Path) -> None:
+    from kdscope.report.tables import WRITTEN_AGAIN, missing_tables
 
-    if value not in known:
-        raise DataError(f"{option} is {', '.join(known[:-1])} or {known[-1]}, not {value!r}")
-    return value
+    for file in missing_tables(tables):
+        print(f"warning: {file} is missing, and with it the primary question; {WRITTEN_AGAIN}", file=sys.stderr)
 
 
 def _print_written(files: tuple[Path, ...]) -> None:

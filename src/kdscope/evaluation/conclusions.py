@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,13 @@ from kdscope.statistics.record_protocol import rigorous_records
 from kdscope.statistics.tidy import SFT
 from kdscope.statistics.words import sentence
 from kdscope.tasks import TaskRegistry
+from kdscope.tasks.quantities import number_key
 
 TEACHER = "teacher"
 """Method of a teacher's own answers."""
+_PREFERRED: Mapping[str, Any] = MappingProxyType(
+    {"teacher_condition": "adapted", "kd_weight": 1.0, "teacher_noise_std": 0.0}
+)
 NEEDED_COLUMNS = (
     *(CELL, "task", "item_id", "item_hash", "decoding_seed", "prompt"),
     *("correct_robust", "correct_published", "robust_value", "published_value", "rouge_l"),
@@ -38,11 +43,13 @@ class TaskFacts:
         domain: Which tasks it is averaged with.
         options: Of a multiple choice; 0 for a free answer.
         free_text: Whether it is measured by ROUGE-L.
+        numeric: Whether answers are numbers, which are equal by value.
     """
 
     domain: str
     options: int = 0
     free_text: bool = False
+    numeric: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,9 @@ class Questions:
 def task_facts(names: Collection[str], registry: TaskRegistry) -> dict[str, TaskFacts]:
     """The facts of tasks in a registry."""
     found = [registry.get(name) for name in names]
-    return {t.name: TaskFacts(t.domain, len(t.labels), t.answer_kind == "text") for t in found}
+    return {
+        t.name: TaskFacts(t.domain, len(t.labels), t.answer_kind == "text", t.answer_kind == "number") for t in found
+    }
 
 
 def primary_temperature(cells: pd.DataFrame, wanted: float | None = None) -> float:
@@ -153,7 +162,7 @@ def item_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> 
         correct=_values(table, questions),
         cluster=_clusters(table),
         contaminated=text["item_id"].isin(set(questions.contaminated)),
-        agreement=_agreement(table, facts["teacher_cell"], questions.scoring),
+        agreement=_agreement(table, facts["teacher_cell"], questions),
     )
     return frame.drop(columns="teacher_cell")
 
@@ -167,13 +176,13 @@ def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
     done = cells[cells["state"] == "done"]
     involved = done[done["cell"].isin({*controls, *controls.values()}) | (done["role"] == "teacher")]
     own_teacher = {(r["teacher"], r["teacher_condition"]): r["cell"] for r in _rows(done[done["role"] == "teacher"])}
-    usual = _usual(involved)
+    usual = _usual(cells)
     rows = [
         {
             "model": row["cell"],
             "student": row["student"] if row["role"] == "student" else "",
             "teacher": _text(row["teacher"]) if row["role"] == "student" else row["cell"],
-            "method": _method(row),
+            "method": _method(row, usual),
             "temperature": row["kd_temperature"],
             "seed": row["seed"],
             "ablation": _ablation(row, usual) if row["role"] == "student" else "",
@@ -185,29 +194,53 @@ def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("model")
 
 
-def _method(row: Mapping[str, Any]) -> str:
-    """A method with the settings that tell it from its namesakes; controls of any setting are controls."""
-    if row["role"] == "teacher":
-        return TEACHER
-    variant = _text(row["variant"])
-    return f"{row['method']} {variant}" if variant and row["method"] != SFT else str(row["method"])
+_Settings = dict[str, Any]
 
 
-def _usual(cells: pd.DataFrame) -> dict[str, Any]:
-    """The setting that each ablation departs from: adapted, full weight and no noise where the study has them."""
-    preferred = {"teacher_condition": "adapted", "kd_weight": 1.0, "teacher_noise_std": 0.0}
+def _usual(cells: pd.DataFrame) -> dict[tuple[str, str, str], _Settings]:
+    """By teacher, method and variant the settings that ablations depart from, in everything that was planned.
+
+    Adapted, full weight and no noise, where there is such a cell; else whatever comes first, which is no ablation then.
+    What failed counts too: an ablation does not become the main setting because the main setting broke.
+    """
     students = cells[cells["role"] == "student"]
-    usual: dict[str, Any] = {}
-    for name, value in preferred.items():
-        known = students[name].dropna().tolist()
-        usual[name] = value if value in known or not known else known[0]
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in _rows(students):
+        groups.setdefault(_group(row), []).append(row)
+    usual = {}
+    for group, rows in groups.items():
+        known = {name: [row[name] for row in rows if not pd.isna(row[name])] for name in _PREFERRED}
+        usual[group] = {
+            name: value if value in known[name] or not known[name] else known[name][0]
+            for name, value in _PREFERRED.items()
+        }
     return usual
 
 
-def _ablation(row: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+def _group(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return _text(row["teacher"]), str(row["method"]), _text(row["variant"])
+
+
+def _method(row: Mapping[str, Any], usual: Mapping[tuple[str, str, str], _Settings]) -> str:
+    """A method with the settings that tell it from its namesakes; controls of any setting are controls."""
+    if row["role"] == "teacher":
+        return TEACHER
+    if row["method"] == SFT:
+        return SFT
+    unlike = _told(usual[_group(row)], _PREFERRED)
+    parts = [" ".join(part for part in (str(row["method"]), _text(row["variant"])) if part), unlike]
+    return ", ".join(part for part in parts if part)
+
+
+def _ablation(row: Mapping[str, Any], usual: Mapping[tuple[str, str, str], _Settings]) -> str:
+    return _told(row, usual[_group(row)])
+
+
+def _told(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """In which settings something is not as usual, in words."""
     parts = []
     for name, value in usual.items():
-        own = row[name]
+        own = settings[name]
         if pd.isna(own) or own == value:
             continue
         words = {"kd_weight": f"kd_weight {own}", "teacher_noise_std": f"noise {own}"}
@@ -232,16 +265,24 @@ def _clusters(table: pa.Table) -> pd.Series:
     return numbers
 
 
-def _agreement(table: pa.Table, teacher_cell: pd.Series, scoring: str) -> NDArray[np.float64]:
+def _agreement(table: pa.Table, teacher_cell: pd.Series, questions: Questions) -> NDArray[np.float64]:
     """Whether each answer is the teacher's on the same item with the same decoding seed; NaN without a teacher."""
-    answers = table.select([CELL, "item_id", "decoding_seed", f"{scoring}_value"]).to_pandas()
-    answers = answers.rename(columns={f"{scoring}_value": "answer"})
+    answers = table.select([CELL, "item_id", "decoding_seed"]).to_pandas().assign(answer=_answers(table, questions))
     wanted = answers.assign(**{CELL: teacher_cell.to_numpy()})
     both = wanted.merge(answers, on=[CELL, "item_id", "decoding_seed"], how="left", suffixes=("", "_teacher"))
     same = (both["answer"] == both["answer_teacher"]) & both["answer"].notna()
     known = teacher_cell.ne("").to_numpy() & wanted[CELL].isin(set(answers[CELL])).to_numpy()
     own = teacher_cell.to_numpy() == table[CELL].to_pandas().to_numpy()
     return np.where(known & ~own, same.to_numpy(dtype=np.float64), np.nan)
+
+
+def _answers(table: pa.Table, questions: Questions) -> pd.Series:
+    """The answers, equal ones alike; missing where none could be read."""
+    found = table.select(["task", f"{questions.scoring}_value"]).to_pandas().set_axis(["task", "answer"], axis=1)
+    numeric = found["task"].isin([name for name, task in _tasks(questions) if task.numeric]) & found["answer"].notna()
+    known = {value: number_key(value) for value in found.loc[numeric, "answer"].unique()}
+    answers: pd.Series = found["answer"].where(~numeric, found["answer"].map(known))
+    return answers
 
 
 def _rows(cells: pd.DataFrame) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ from kdscope.fidelity.steps import Trace
 from kdscope.fidelity.traces import PreparedTexts
 from kdscope.seeds import derive_seed
 from kdscope.tasks import Task
-from kdscope.tasks.quantities import parse_number
+from kdscope.tasks.quantities import number_key
 
 STUDENT, CONTROL, CEILING = "student", "control", "ceiling"
 
@@ -163,15 +163,9 @@ def _read(task: Task, runs: Mapping[str, Sequence[Sequence[Record]]], scoring: s
 
 
 def _answer_key(record: Record, scoring: str, task: Task) -> str | None:
-    """The answer in a form that is equal for equal answers; numbers that are not integers to six digits.
-
-    Unlike a tolerance around one of the two, it does not matter which model is asked first.
-    """
+    """The answer in a form that is equal for equal answers."""
     value = answer_of(record, scoring)
-    number = parse_number(value) if value is not None and task.answer_kind == "number" else None
-    if number is None:
-        return value
-    return str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"
+    return number_key(value) if value is not None and task.answer_kind == "number" else value
 
 
 def _pairings(task: Task, teacher: Sequence[_Reading], other: Sequence[_Reading], different: int) -> list[Pairing]:

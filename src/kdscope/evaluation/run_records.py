@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ _SOURCES = b"kdscope.sources"
 def write_run_records(files: Mapping[str, Mapping[str, Path]], folder: Path) -> None:
     """Put the records of every model and task into one file per task, a row group per model.
 
+    Processes may do so at the same time: every file is whole at any moment, and the last one's in the end.
+
     Args:
         files: Records of a cell (outer key) on a task (inner key), in the order of the study. A file in a folder that
             never changes: a task whose files are those of the last call is left as it is.
@@ -35,7 +38,7 @@ def write_run_records(files: Mapping[str, Mapping[str, Path]], folder: Path) -> 
             by_task.setdefault(task, {})[cell] = file
     for file in folder.glob("*.parquet"):
         if file.stem not in by_task:
-            file.unlink()
+            file.unlink(missing_ok=True)  # another process may have been faster
     for task, cells in by_task.items():
         _write_task(cells, folder / f"{task}.parquet")
 
@@ -81,14 +84,21 @@ def _write_task(cells: Mapping[str, Path], file: Path) -> None:
     sources = hashlib.sha256(json.dumps([[cell, str(path)] for cell, path in cells.items()]).encode()).digest()
     if file.exists() and _sources(file) == sources:
         return
+    partial = file.with_name(f".{file.name}.{os.urandom(6).hex()}.partial")  # nobody else's, whoever writes beside us
+    try:
+        _write_cells(cells, partial, sources)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_cells(cells: Mapping[str, Path], file: Path, sources: bytes) -> None:
     schema = run_record_schema()
-    partial = file.with_name(f".{file.name}.partial")
-    with pq.ParquetWriter(partial, schema.with_metadata({_SOURCES: sources}), compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema.with_metadata({_SOURCES: sources}), compression="zstd") as writer:
         for cell, path in cells.items():
             table = _one(path)
             table = table.add_column(0, schema.field(CELL), pa.array([cell] * len(table), pa.string()))
             writer.write_table(table.cast(schema).replace_schema_metadata({_SOURCES: sources}))
-    partial.replace(file)
 
 
 def _one(path: Path) -> pa.Table:

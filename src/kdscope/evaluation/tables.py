@@ -103,7 +103,9 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
     if accuracy.empty:
         return pd.DataFrame()
     counted = (accuracy["scoring"] == "published") & (accuracy["metric"] == "accuracy")
-    table = accuracy[counted].set_index(["cell", "task"])["accuracy"]
+    answered: dict[str, dict[str, float]] = {}
+    for known in accuracy[counted].to_dict("records"):
+        answered.setdefault(known["cell"], {})[known["task"]] = known["accuracy"]
     ablated = (cells["teacher_condition"] == "base") | (cells["teacher_noise_std"].fillna(0.0) > 0)
     chosen = cells[cells["cell"].isin(list(controls)) & ~ablated]
     rows = [
@@ -111,10 +113,11 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
             **{key: row[key] for key in ("teacher", "student", "seed", "kd_weight", "variant")},
             "family": row["method"],
             "task": task,
-            "gain": 100 * (table[row["cell"], task] - table[controls[row["cell"]], task]),
+            "gain": 100 * (value - answered[controls[row["cell"]]][task]),
         }
         for row in chosen.to_dict("records")
-        for task in table[row["cell"]].index
+        for task, value in answered.get(row["cell"], {}).items()
+        if task in answered.get(controls[row["cell"]], {})
     ]
     if not rows:
         return pd.DataFrame()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
 
+from kdscope.errors import DataError
 from kdscope.evaluation.conclusions import Questions
 from kdscope.statistics.tidy import ADAPTED, SFT
 from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
@@ -29,8 +30,12 @@ def tidy_results(
         fidelity: Its table of fidelity.
         questions: What the run was asked; its scoring is used.
         study: The run's name.
+
+    Raises:
+        DataError: No model has an accuracy.
     """
-    models = {row["cell"]: _model(row) for row in _rows(cells) if _belongs(row, questions)}
+    students = set(cells.loc[cells["role"] != "teacher", "student"].dropna())
+    models = {row["cell"]: _model(row, students) for row in _rows(cells) if _belongs(row, questions)}
     tasks = {name: task.domain for name, task in questions.tasks.items() if not task.free_text}
     chosen = accuracy[(accuracy["scoring"] == questions.scoring) & accuracy["cell"].isin(list(models))]
     rows = [
@@ -47,6 +52,8 @@ def tidy_results(
             continue  # a control is compared with every teacher, and has no column for the teacher's condition
         named = {"teacher": teacher["teacher"], "task": row["task"], "metric": metric, "value": factor * row["value"]}
         rows.append({**model, **named})
+    if not rows:
+        raise DataError(f"{study} has no accuracies to make a table of: its tasks are of free text, or none finished")
     table = pd.DataFrame(rows)
     table = table.assign(domain=table["task"].map(tasks), study=study)
     return pd.concat([table, _averages(table)], ignore_index=True)
@@ -61,9 +68,11 @@ def _belongs(row: Mapping[str, Any], questions: Questions) -> bool:
     return row["role"] == "base" or row["cell"] in compared
 
 
-def _model(row: Mapping[str, Any]) -> dict[str, Any]:
+def _model(row: Mapping[str, Any], students: Collection[str]) -> dict[str, Any]:
     if row["role"] == "teacher":
-        return {"student": row["teacher"], "method": SFT, "seed": row["seed"]}
+        # A student may bear its teacher's name; the teacher is no second run of it.
+        name = f"{row['teacher']} (teacher)" if row["teacher"] in students else row["teacher"]
+        return {"student": name, "method": SFT, "seed": row["seed"]}
     if row["role"] == "base" or row["method"] == SFT:
         return {"student": row["student"], "method": row["method"], "seed": row["seed"]}
     weight = "" if pd.isna(row["kd_weight"]) or row["kd_weight"] == 1.0 else f" w{row['kd_weight']:g}"

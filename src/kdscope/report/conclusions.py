@@ -39,13 +39,6 @@ def conclusions(tables: ReportTables) -> list[Conclusions]:
     return groups
 
 
-def primary_sentences(tables: ReportTables) -> tuple[str, ...]:
-    """The answers to the primary question, without the notes that belong to them."""
-    rows = records(tables.statistics[tables.statistics["role"] == "confirmatory"])
-    told = [(row["sentence"], "" if is_missing(row["note"]) else str(row["note"])) for row in rows]
-    return tuple(str(said).removesuffix(note).strip() for said, note in told if not is_missing(said) and said)
-
-
 def _sentences(tables: ReportTables, role: str) -> tuple[str, ...]:
     rows = tables.statistics[tables.statistics["role"] == role]
     told = [str(row["sentence"]) for row in records(rows) if not is_missing(row["sentence"]) and row["sentence"]]

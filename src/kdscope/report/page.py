@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from kdscope.report.cautions import cautions, failures
 from kdscope.report.choices import choices
-from kdscope.report.conclusions import conclusions, primary_sentences
+from kdscope.report.conclusions import conclusions
 from kdscope.report.contamination import clean_view, contamination_caution, contamination_view
 from kdscope.report.downloads import Download, downloads, file_stem
 from kdscope.report.facts import PageFacts
@@ -27,7 +27,7 @@ from kdscope.report.style import SYMBOLS, LegendEntry
 from kdscope.report.summary import likeness_sentences, summary_sentences
 from kdscope.report.svg import render_svg
 from kdscope.report.tables import ReportTables
-from kdscope.report.verdicts import headline, student_rows
+from kdscope.report.verdicts import asks_the_primary_question, headline, student_rows
 from kdscope.report.views import (
     View,
     accuracy_view,
@@ -39,7 +39,6 @@ from kdscope.report.views import (
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _SVG_WIDTH = re.compile(r'width="([\d.]+)"')
-_MOST_PRIMARY = 4
 _SENTENCE_END = re.compile(r"(?<=[.!?:)])[ \t]*\n")
 
 
@@ -103,6 +102,7 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         headline=headline(tables, facts.scoring),
         students=student_rows(tables, facts.scoring),
+        primary=asks_the_primary_question(tables),
         sentences=told,
         further=[sentence for sentence in summary_sentences(tables, facts.scoring) if sentence not in told],
         conclusions=conclusions(tables),
@@ -123,10 +123,8 @@ def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "ta
 
 
 def told_first(tables: ReportTables, scoring: str) -> list[str]:
-    """The few sentences beside the verdicts: what was done, the primary question's answers, and how alike they are."""
-    primary = primary_sentences(tables)
-    few = primary if len(primary) <= _MOST_PRIMARY else ()
-    return [*summary_sentences(tables, scoring)[:1], *few, *likeness_sentences(tables)]
+    """The few sentences beside the verdicts: what was done, and how alike they are."""
+    return [*summary_sentences(tables, scoring)[:1], *likeness_sentences(tables)]
 
 
 def _cautions(tables: ReportTables, facts: PageFacts) -> list[str]:

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from kdscope.report.labels import name_cells
-from kdscope.report.schema import AVERAGE, AVERAGES, POOLED, POOLS
-from kdscope.report.style import MUTED, LegendEntry, chart, method_styles
+from kdscope.report.schema import AVERAGE, AVERAGES, POOLS
+from kdscope.report.style import MUTED, OPEN, LegendEntry, chart, method_legend, method_styles
 from kdscope.report.tables import ReportTables
+
+_HOLLOW = LegendEntry("hollow: teacher not adapted", MUTED, filled=False)
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ def select(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
 def pooled(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows over all items together, or means over tasks where nothing else is known.
 
-    A study with one task needs no row beside the task's own.
+    A study with one task of each metric needs no row beside the tasks' own: the first task's then stand for all.
     """
-    tasks = frame["task"].unique()
-    if len(tasks) == 1:
+    tasks = list(frame["task"].unique())
+    if len(tasks) <= 1:
         return frame
-    return frame[frame["task"] == next((pool for pool in (*POOLS, *AVERAGES) if pool in tasks), POOLED)]
+    return frame[frame["task"] == next((pool for pool in (*POOLS, *AVERAGES) if pool in tasks), tasks[0])]
 
 
 def averages(tables: ReportTables, scoring: str) -> pd.DataFrame:
@@ -62,8 +64,12 @@ def averages(tables: ReportTables, scoring: str) -> pd.DataFrame:
 
 
 def named(tables: ReportTables, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the model, short name, method and place of their cells, in the order of the cells."""
+    """The rows with what their cells are: names, method, role, place and whether the teacher was left unadapted.
+
+    They come in the order of the cells.
+    """
     names = name_cells(tables.cells)
+    hollow = _unadapted(tables.cells)
     place = {cell: number for number, cell in enumerate(names)}
     own = [names[cell] for cell in rows["cell"]]
     return rows.assign(
@@ -72,7 +78,16 @@ def named(tables: ReportTables, rows: pd.DataFrame) -> pd.DataFrame:
         method=[name.method for name in own],
         role=[name.role for name in own],
         place=[place[name.cell] for name in own],
+        unadapted=[name.cell in hollow for name in own],
     ).sort_values("place", kind="stable")
+
+
+def _unadapted(cells: pd.DataFrame) -> set[str]:
+    """Students of a teacher as it came, where others had one that was adapted: where all are alike, none stands out."""
+    taught = select(cells, role="student")
+    if not (taught["teacher_condition"] == "adapted").any():
+        return set()
+    return set(select(taught, teacher_condition="base")["cell"])
 
 
 def by_model(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -87,15 +102,24 @@ def own_panels(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def with_method_style(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the colour, shape and filling of their method; SFT and untrained models are open marks."""
+    """The rows with the colour, shape and filling of their method.
+
+    SFT and untrained models are open marks of their own; so are methods whose teacher was left unadapted.
+    """
     styles = method_styles(list(rows["method"]))
     colours = [styles[method][0] for method in rows["method"]]
-    is_open = rows["method"].isin(("sft", "base"))
+    is_open = rows["method"].isin(OPEN) | rows["unadapted"].astype(bool)
     return rows.assign(
         colour=colours,
         shape=[styles[method][1] for method in rows["method"]],
         fill=np.where(is_open, "transparent", np.array(colours, dtype=object)),
     )
+
+
+def marks_legend(rows: pd.DataFrame) -> tuple[LegendEntry, ...]:
+    """The legend of `with_method_style`, for the marks that these rows have."""
+    hollow = (_HOLLOW,) if rows["unadapted"].astype(bool).any() else ()
+    return (*method_legend(list(rows["method"])), *hollow)
 
 
 def reference_line(*, x: float | None = None, y: float | None = None) -> alt.Chart:

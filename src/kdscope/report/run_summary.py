@@ -22,21 +22,37 @@ def run_rows(tables: ReportTables, scoring: str) -> list[list[str]]:
     Accuracy is the mean over tasks, the gain that over all items together; `like its teacher` is agreement with the
     teacher, from 0 (as much as the SFT control) to 1 (as much as the teacher run again). A model that failed says so.
     """
-    accuracy = _by_cell(averages(tables, scoring))
-    gains = _by_cell(pooled(select(tables.gains, scoring=scoring)))
-    likeness = _by_cell(select(pooled(tables.fidelity), measure="agreement"))
-    states = dict(zip(tables.cells["cell"], tables.cells["state"], strict=True))
     return [
         [
-            name.model,
-            name.short,
-            "failed" if states[cell] == "failed" else percent(accuracy.get(cell, {}).get("accuracy")),
-            _gain(gains.get(cell, {})),
-            p_value(gains.get(cell, {}).get("p_holm")),
-            _likeness(likeness.get(cell, {})),
+            row["model"],
+            row["how"],
+            "failed" if row["state"] == "failed" else percent(row["accuracy"]),
+            _gain(row),
+            p_value(row["p_holm"]),
+            _likeness(row),
         ]
-        for cell, name in name_cells(tables.cells).items()
+        for row in run_numbers(tables, scoring)
     ]
+
+
+def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
+    """The same for programs: shares and differences of shares, None where nothing was measured."""
+    sources = (
+        (_by_cell(averages(tables, scoring)), ("accuracy",)),
+        (_by_cell(pooled(select(tables.gains, scoring=scoring))), ("gain", "low", "high", "p_holm")),
+        (
+            _by_cell(select(pooled(tables.fidelity), measure="agreement")),
+            ("normalised", "normalised_low", "normalised_high"),
+        ),
+    )
+    states = dict(zip(tables.cells["cell"], tables.cells["state"], strict=True))
+    rows = []
+    for cell, name in name_cells(tables.cells).items():
+        row: dict[str, Any] = {"cell": cell, "model": name.model, "how": name.short, "state": states[cell]}
+        for found, columns in sources:
+            row |= {column: _number(found.get(cell, {}).get(column)) for column in columns}
+        rows.append(row)
+    return rows
 
 
 def run_answers(tables: ReportTables) -> list[str]:
@@ -54,6 +70,10 @@ def _likeness(row: Mapping[str, Any]) -> str:
     if is_missing(row.get("normalised")):
         return MISSING
     return with_interval(*(fixed(row[name], 2) for name in ("normalised", "normalised_low", "normalised_high")))
+
+
+def _number(value: Any) -> float | None:
+    return None if is_missing(value) else float(value)
 
 
 def _by_cell(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:

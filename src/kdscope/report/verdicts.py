@@ -1,4 +1,7 @@
-"""The answer as one row per student: which method beat SFT if any did, how faithful it is, what could not be seen."""
+"""The answer as one row per student: whether it beat SFT, how faithful it is, what could not be seen.
+
+What decides is the study's primary question: the largest of several gains flatters itself.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,7 @@ class StudentRow:
     """What is known of one student. `kind` (good, open, bad) colours the verdict, which the words tell as well."""
 
     student: str
+    domain: str
     size: str
     kind: str
     verdict: str
@@ -53,8 +57,10 @@ class StudentRow:
 
 @dataclass(frozen=True)
 class _Answer:
-    """The comparison that answers for a student, in shares, and what it allows to be said."""
+    """What answers for a student (in one domain, where there are several), in shares, and what it allows to be said."""
 
+    student: str
+    domain: str
     best: Gain
     verdict: Verdict
     gain: float
@@ -62,23 +68,28 @@ class _Answer:
     high: float
     note: str
     method: str
+    detectable: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.student} ({self.domain})" if self.domain else self.student
 
 
 def headline(tables: ReportTables, scoring: str) -> str:
     """Whether distillation is worth it, in one sentence."""
     answers = _answers(tables, scoring)
-    better = [student for student, answer in answers.items() if answer.verdict is Verdict.BETTER]
+    better = [answer.name for answer in answers if answer.verdict is Verdict.BETTER]
     if not answers:
         return "This study cannot say whether distillation helps: no distilled student has a control to compare with."
-    if all(answer.verdict is Verdict.UNKNOWN for answer in answers.values()):
+    if all(answer.verdict is Verdict.UNKNOWN for answer in answers):
         return "These results have no intervals for single students, so no gain can be called established here."
     if not better:
-        return "No method is shown to beat plain fine-tuning (SFT)."
+        return "Distillation is not shown to beat plain fine-tuning (SFT)."
     if len(better) == len(answers):
         return f"Distillation beat plain fine-tuning (SFT) for {_all_of(better)}."
-    rest = [student for student in answers if student not in better]
+    rest = [answer.name for answer in answers if answer.name not in better]
     if len(answers) > _MOST_NAMED:
-        return f"Distillation beat plain fine-tuning (SFT) for {len(better)} of {len(answers)} students."
+        return f"Distillation beat plain fine-tuning (SFT) in {len(better)} of {len(answers)} comparisons."
     return f"Distillation beat plain fine-tuning (SFT) for {_listed(better)}; it is not shown to for {_listed(rest)}."
 
 
@@ -93,55 +104,68 @@ def _listed(students: Sequence[str]) -> str:
 
 
 def student_rows(tables: ReportTables, scoring: str) -> list[StudentRow]:
-    """One row per student that has a gain, in the study's order."""
+    """One row per student that has a gain, and per domain where there are several, in the study's order."""
     answers = _answers(tables, scoring)
-    comparisons = len(pooled_gains(tables, scoring, name_cells(tables.cells)))
-    likeness = {model: _likeness(tables, answer.best.name.cell) for model, answer in answers.items()}
-    reach = _reach([value for one in answers.values() for value in (one.low, one.gain, one.high)])
+    likeness = {answer.student: _likeness(tables, answer.best.name.cell) for answer in answers}
+    reach = _reach([value for one in answers for value in (one.low, one.gain, one.high)])
     across = _reach([0.0, 1.0, *(value for row in likeness.values() for value in _limits(row) if -1 < value < 2)])
     sizes = tables.cells.drop_duplicates("student").set_index("student")["parameters"]
+    # Fidelity and the largest gain are over all items: they are told once a student, with the first of its answers.
+    first = {answer.student: answer for answer in reversed(answers)}
     return [
         StudentRow(
-            student=model,
-            size="" if is_missing(sizes[model]) else short_count(sizes[model]),
+            student=answer.student,
+            domain=answer.domain,
+            size="" if is_missing(sizes[answer.student]) else short_count(sizes[answer.student]),
             kind=_BADGES[answer.verdict][0],
             verdict=_BADGES[answer.verdict][1],
-            method=answer.method,
+            method=answer.method if first[answer.student] is answer else "",
             gain=_gain(answer, reach),
-            fidelity=_fidelity(likeness[model], across),
-            detectable=_stated(tables, model) or _detectable(tables, scoring, answer.best, comparisons),
+            fidelity=_fidelity(likeness[answer.student], across) if first[answer.student] is answer else Estimate(""),
+            detectable=answer.detectable,
         )
-        for model, answer in answers.items()
+        for answer in answers
     ]
 
 
-def _answers(tables: ReportTables, scoring: str) -> dict[str, _Answer]:
-    """By student: its best gain; where no gain has an adjusted p-value, the answer to the primary question instead."""
+def asks_the_primary_question(tables: ReportTables) -> bool:
+    """Whether students are answered for by the study's primary question."""
+    return bool((tables.statistics["role"] == "confirmatory").any())
+
+
+def _answers(tables: ReportTables, scoring: str) -> list[_Answer]:
+    """The answers to the primary question; of a study without it, the best gain of each student."""
     gains = pooled_gains(tables, scoring, name_cells(tables.cells))
-    tested = any(not is_missing(gain.p_holm) for gain in gains)
-    answers = {}
+    primary = records(select(tables.statistics, role="confirmatory"))
+    domains = {row["domain"] for row in primary}
+    answers = []
     for model in dict.fromkeys(gain.name.model for gain in gains):
         best = _best(gains, model)
-        primary = [] if tested else records(select(tables.statistics, role="confirmatory", group=model))
-        answers[model] = _of_primary(tables, best, primary[0]) if len(primary) == 1 else _of_gain(tables, best)
+        own = [row for row in primary if row["group"] == model]
+        answers += [_of_primary(tables, best, row, several=len(domains) > 1) for row in own]
+        if not primary:
+            answers.append(_of_gain(tables, best, _detectable(tables, scoring, best, len(gains))))
     return answers
 
 
-def _of_gain(tables: ReportTables, best: Gain) -> _Answer:
+def _of_gain(tables: ReportTables, best: Gain, detectable: tuple[str, ...]) -> _Answer:
     note = "" if is_missing(best.p_holm) else f"Holm p {p_equals(best.p_holm)}"
     method = _method(tables, best)
     told = method if best.verdict is Verdict.BETTER else f"largest: {method}"
-    return _Answer(best, best.verdict, best.gain, best.low, best.high, note, told)
+    found = (best.verdict, best.gain, best.low, best.high)
+    return _Answer(best.name.model, "", best, *found, note, told, detectable)
 
 
-def _of_primary(tables: ReportTables, best: Gain, row: Mapping[str, Any]) -> _Answer:
+def _of_primary(tables: ReportTables, best: Gain, row: Mapping[str, Any], *, several: bool) -> _Answer:
     estimate, low, high = (float(row[name]) / 100 for name in ("estimate", "low", "high"))
     verdict = Verdict.UNKNOWN if is_missing(low) else Verdict.UNCLEAR
     if not is_missing(row["p_adjusted"]) and row["p_adjusted"] < LEVEL:
         verdict = Verdict.BETTER if estimate > 0 else Verdict.WORSE
     note = "" if is_missing(row["p_adjusted"]) else f"adjusted p {p_equals(row['p_adjusted'])}"
-    told = f"as the primary question asks; largest single gain {points(best.gain)}, {_method(tables, best)}"
-    return _Answer(best, verdict, estimate, low, high, note, told)
+    told = f"largest single gain, over all items: {points(best.gain)}, {_method(tables, best)}"
+    domain = str(row["domain"]) if several else ""
+    least = () if is_missing(row["detectable"]) else (fixed(row["detectable"]),)
+    return _Answer(best.name.model, domain, best, verdict, estimate, low, high, note, told, least)
 
 
 def _best(gains: Sequence[Gain], model: str) -> Gain:
@@ -187,14 +211,6 @@ def _method(tables: ReportTables, gain: Gain) -> str:
     [row] = records(select(tables.cells, cell=gain.name.cell))
     temperature = "" if is_missing(row["kd_temperature"]) else f"T={row['kd_temperature']:g}"
     return ", ".join(dict.fromkeys(part for part in (*gain.name.short.split(", "), temperature) if part))
-
-
-def _stated(tables: ReportTables, student: str) -> tuple[str, ...]:
-    """In points, as the answers to the primary question tell it."""
-    rows = records(select(tables.statistics, role="confirmatory", group=student))
-    known = [row for row in rows if not is_missing(row["detectable"])]
-    domains = [f" ({row['domain']})" if len(known) > 1 and not is_missing(row["domain"]) else "" for row in known]
-    return tuple(f"{fixed(row['detectable'])}{domain}" for row, domain in zip(known, domains, strict=True))
 
 
 def _detectable(tables: ReportTables, scoring: str, gain: Gain, comparisons: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdscope.errors import StatisticsError
 from kdscope.evaluation.clean import clean_table, without_items
 from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, save_questions, task_facts
 from kdscope.evaluation.probe_table import probe_table
@@ -56,6 +57,7 @@ def run(context: StageContext) -> None:
         **settings["analysis"],
     )
     save_questions(questions, context.output / "questions.json")
+    statistics, untold = _conclusions(context, arms, cells, questions)
     tables = ReportTables(
         cells=cells,
         accuracy=accuracy,
@@ -66,10 +68,11 @@ def run(context: StageContext) -> None:
         probes=_probes(context, arms),
         contamination=audit.table(),
         clean=clean_table(answered, controls, audit.items, registry),
-        statistics=draw_conclusions(_asked(context, arms), cells, questions),
+        statistics=statistics,
     )
     save_tables(tables, context.output)
-    (context.output / "notes.json").write_text(json.dumps(collect_notes(context, arms), indent=1))
+    notes = [*collect_notes(context, arms), *untold]
+    (context.output / "notes.json").write_text(json.dumps(notes, indent=1))
 
 
 def _records(context: StageContext, number: int, tasks: list[str]) -> dict[str, list[Record]]:
@@ -80,6 +83,16 @@ def _records(context: StageContext, number: int, tasks: list[str]) -> dict[str, 
 def _untrained(context: StageContext, number: int, arm: dict[str, Any]) -> bool:
     """Whether a model that should have been trained is not there: without tasks no missing answer tells so."""
     return arm["method"] != "base" and f"trained/{number}" not in context.inputs
+
+
+def _conclusions(
+    context: StageContext, arms: list[dict[str, Any]], cells: pd.DataFrame, questions: Questions
+) -> tuple[pd.DataFrame, list[str]]:
+    """What can be concluded, and a note if nothing can: what else was measured is told all the same."""
+    try:
+        return draw_conclusions(_asked(context, arms), cells, questions), []
+    except StatisticsError as error:
+        return pd.DataFrame(), [f"the primary question has no answer: {error}"]
 
 
 def _asked(context: StageContext, arms: list[dict[str, Any]]) -> pa.Table:

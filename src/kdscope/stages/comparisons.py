@@ -15,7 +15,8 @@ ONE_TASK = "any model, "
 def planned_comparisons(study: Study, items: Mapping[str, int], registry: TaskRegistry) -> list[PlannedComparison]:
     """Each student against its control on all tasks of a domain, adjusted together; then any model on a single task.
 
-    Tasks of free text, which have no right and wrong, are left out. Without a control or a method beside it, nothing is
+    Tasks of free text have no right and wrong, so that nothing is said of them; they count among what is adjusted for.
+    Without a control or a method beside it, nothing is
     compared.
 
     Args:
@@ -26,9 +27,12 @@ def planned_comparisons(study: Study, items: Mapping[str, int], registry: TaskRe
     if len({method.name == "sft" for method in study.methods}) < 2:
         return []
     domains: dict[str, list[str]] = {}
+    free: set[str] = set()
     for name in study.tasks.names:
         task = registry.get(name)
-        if task.answer_kind != "text":
+        if task.answer_kind == "text":
+            free.add(task.domain)
+        else:
             domains.setdefault(task.domain, []).append(task.name)
     primary = {
         f"{student.name}, {domain}": sum(items[task] for task in tasks)
@@ -36,4 +40,4 @@ def planned_comparisons(study: Study, items: Mapping[str, int], registry: TaskRe
         for domain, tasks in domains.items()
     }
     single = {f"{ONE_TASK}{task}": items[task] for tasks in domains.values() if len(tasks) > 1 for task in tasks}
-    return plan_comparisons(primary | single, confirmatory=primary)
+    return plan_comparisons(primary | single, confirmatory=primary, further=len(free) * len(study.students))

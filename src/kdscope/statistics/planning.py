@@ -41,6 +41,7 @@ def plan_comparisons(
     *,
     discordance: float | Mapping[str, float] = DISCORDANCE,
     confirmatory: Iterable[str] | None = None,
+    further: int = 0,
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> list[PlannedComparison]:
@@ -53,6 +54,7 @@ def plan_comparisons(
         items: independent items of each comparison, by name.
         discordance: expected share of items on which exactly one model is right, for all or by name.
         confirmatory: names adjusted together; all of them unless told. The others are not adjusted.
+        further: questions of the same family that are no comparison of right and wrong answers.
         alpha: level of the family.
         power: probability of finding the difference.
 
@@ -69,7 +71,7 @@ def plan_comparisons(
         share = discordance if isinstance(discordance, int | float) else discordance.get(name)
         if share is None:
             raise StatisticsError(f"no expected discordance is told for {name}")
-        tests = len(family) if name in family else 1
+        tests = len(family) + further if name in family else 1
         least = 100 * detectable_by_normal(count, share, alpha / tests, power)
         rows.append(PlannedComparison(name, count, share, tests, least, power, alpha))
     return rows

@@ -134,3 +134,17 @@ def _is_fraction(text: str, numerator: Quantity, denominator: Quantity) -> bool:
 def _is_mixed(text: str, whole: Quantity, part: Quantity) -> bool:
     joined = _SPACE_OR_AND.fullmatch(text, whole.end, part.start)
     return joined is not None and whole.value.denominator == 1 and 0 < part.value < 1
+
+
+def number_key(text: str) -> str:
+    """A number in a form that is equal for equal numbers, those that are not integers to six digits; else the text.
+
+    Unlike a tolerance around one of the two, it does not matter which of two answers is asked first.
+
+    >>> number_key("4.0") == number_key("4"), number_key("0.333333333") == number_key("1/3"), number_key("none")
+    (True, True, 'none')
+    """
+    number = parse_number(text)
+    if number is None:
+        return text
+    return str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"

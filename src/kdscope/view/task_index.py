@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kdscope.errors import DataError
 from kdscope.evaluation.records import SCORINGS
-from kdscope.tasks.quantities import parse_number
+from kdscope.tasks.quantities import number_key, parse_number
 
 NONE = -1
 """No record of a model, or no answer in a record."""
@@ -144,16 +144,9 @@ def _answers(column: Any, numeric: bool) -> Numbers:
     encoded = column.combine_chunks().dictionary_encode()
     values: Sequence[str] = encoded.dictionary.to_pylist()
     if numeric:
-        values = [_same_number(value) for value in values]
+        values = [number_key(value) for value in values]
     known: dict[str, int] = {}
     of_value = np.array([known.setdefault(value, len(known)) for value in values] or [NONE], np.int64)
     codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     missing = encoded.indices.is_null().to_numpy(zero_copy_only=False)
     return np.where(missing, NONE, of_value[codes])
-
-
-def _same_number(value: str) -> str:
-    number = parse_number(value)
-    if number is None:
-        return value
-    return str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"
