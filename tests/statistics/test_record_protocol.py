@@ -12,6 +12,7 @@ from scipy import stats
 
 from kdscope.errors import StatisticsError
 from kdscope.statistics.grid import grid_effect
+from kdscope.statistics.macro import gain_over_seeds
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.record_protocol import rigorous_records
 from kdscope.statistics.words import sentence
@@ -138,7 +139,7 @@ def test_a_real_gain_is_found_in_every_cell_and_the_primary_question():
 def test_warnings_go_with_the_results():
     records = made(gain=-0.15, tasks=("boolq",)).assign(contaminated=lambda r: r["item"] < 5)
     notes = rigorous_records(records, draws=99)["note"]
-    assert notes.str.contains("5 of 60 items are in training data").any()
+    assert notes.str.contains("5 items stand in training data, word for word or nearly").any()
     assert notes.str.contains("Below guessing on boolq").any()
 
 
@@ -213,6 +214,38 @@ def test_seeds_are_paired_in_ablations():
     assert "Only 2 training runs a side" in row["note"]
     apart = rigorous_records(some.assign(seed=some["seed"].where(some["ablation"].isna(), 9)), draws=99)
     assert "no training seed in common" in one(apart, "ablation", row["group"])["note"]
+
+
+def test_cells_with_several_seeds_have_runs_in_their_error():
+    records = made(seeds=(0, 1, 2), tasks=("x", "y"))
+    found = rigorous_records(records, draws=99)
+    cells = found[found["hypothesis"] == "cell"]
+    assert set(cells["test"]) == {"items and runs; Holm"}
+    assert cells["p_adjusted"].to_numpy() == pytest.approx(holm(cells["p_value"]))
+    assert "Holm-adjusted" in sentence(cells.iloc[0])
+    runs = np.stack([
+        wide(records, "S-1B", "gkd", seed=seed) - wide(records, "S-1B", "sft", seed=seed) for seed in range(3)
+    ])  # fmt: skip
+    expected = gain_over_seeds(100 * runs, np.repeat([0, 1], 60))
+    row = one(found, "cell", "gkd at 1, T-7B to S-1B")
+    assert (row["p_value"], row["estimate"]) == pytest.approx((expected.p_value, expected.value))
+    single = rigorous_records(records[records["seed"] == 0], draws=99)
+    assert set(single.loc[single["hypothesis"] == "cell", "test"]) == {"t over items; max-T"}
+    assert "Max-T-adjusted" in sentence(single[single["hypothesis"] == "cell"].iloc[0])
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_the_best_temperature_is_judged_on_items_and_runs_it_was_not_chosen_on(seeds):
+    """On a third of the items (and in the first run) temperature 2 is always right, elsewhere always wrong."""
+    records = made(seeds=seeds, temperatures=(1.0, 2.0), tasks=("x",), methods=("gkd",))
+    chosen_on = np.random.default_rng(0).permutation(60) < 20
+    shines = chosen_on[records["item"]] & (records["seed"] == 0)
+    records["correct"] = np.where(records["temperature"] == 2.0, shines, records["correct"])
+    row = one(rigorous_records(records, draws=99), "best_temperature", "gkd, T-7B to S-1B")
+    judged = records[~chosen_on[records["item"]] & records["seed"].isin(seeds[1:] or seeds)]
+    control = judged[(judged["student"] == "S-1B") & (judged["method"] == "sft")]["correct"].mean()
+    assert row["estimate"] == pytest.approx(-100 * control)
+    assert row["test"].startswith("items and runs" if len(seeds) > 1 else "t over items")
 
 
 def test_an_ablation_of_the_control_and_one_of_nothing():

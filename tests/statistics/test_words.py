@@ -37,7 +37,7 @@ def test_a_gain_in_words():
         ({"p_value": math.nan}, "cannot tell"),
         ({"role": "exploratory"}, "Exploratory."),
         ({"note": "Only 3 students."}, "Only 3 students."),
-        ({"hypothesis": "cell", "group": "forward_kl at 1, T to S"}, "forward KL at 1, T to S gained"),
+        ({"hypothesis": "cell", "group": "forward_kl at 1, T to S"}, "Forward KL at 1, T to S gained"),
         ({"hypothesis": "method", "group": "gkd - reverse_kl"}, "GKD gained 4.1 points over reverse KL"),
         ({"hypothesis": "H3", "per": "doubling of size"}, "goes with the student's size"),
         ({"hypothesis": "H3", "per": "doubling of size", "p_adjusted": 0.3}, "No relation"),

@@ -1,4 +1,4 @@
-"""Single settings of a study on item records: each cell, other temperatures, ablations, and the best temperature."""
+"""Single settings of a study on item records: each cell, other temperatures, ablations."""
 
 from __future__ import annotations
 
@@ -12,40 +12,39 @@ from kdscope.statistics.effect_rows import effect_of_pair
 from kdscope.statistics.estimates import Estimate
 from kdscope.statistics.item_matrix import ABLATION
 from kdscope.statistics.macro import gain_over_seeds
+from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.record_gains import SINGLE_RUN
 from kdscope.statistics.record_study import RecordStudy
 from kdscope.statistics.results import RigorousResult, few, in_points, noted, result_of
 from kdscope.statistics.run_noise import detectable_gain
-from kdscope.statistics.selection import select_then_test
 from kdscope.statistics.westfall_young import max_t
 
 _CELL = ["student", "teacher", "method", "temperature"]
 
 
 def cells(study: RecordStudy, draws: int, seed: int) -> Iterator[RigorousResult]:
-    """Every setting, ablations included, against its student's control; seeds of one setting as their mean.
+    """Every setting, ablations included, against its student's control.
 
-    Items are what is sampled: how training runs differ is not in it. Single runs have their matched odds ratio beside.
+    One training run a side: items are what is sampled, max-T over all settings. Several: runs too, and Holm, since
+    signs of items know nothing of runs. Single runs have their matched odds ratio beside.
     """
-    named = [(_named(key[:4], str(key[4])), rows) for key, rows in _settings(study)]
-    gains = [study.matrix.mean_of(_numbers(rows)) - study.control_of(str(rows["student"].iloc[0])) for _, rows in named]
-    known = [number for number, values in enumerate(gains) if not np.isnan(values).all()]
-    if not known:
+    found = [_cell(study, key, rows) for key, rows in _settings(study) if _has_gain(study, rows)]
+    if not found:
         return
+    several = any(seeds > 1 for *_, seeds in found)
     # Each task counts the same in the mean, so its items' differences are weighted before signs are drawn.
-    weighted = (np.stack([gains[number] for number in known]) / _items_a_task(study)).T
-    adjusted = max_t(weighted, study.clusters.tolist(), draws=draws, seed=seed)
-    for number, p_adjusted in zip(known, adjusted, strict=True):
-        found = in_points(study.mean(gains[number]))
+    gains = np.stack([values - control for _, values, control, *_ in found]) / _items_a_task(study)
+    p_values = [estimate.p_value for *_, estimate, _ in found]
+    adjusted = holm(p_values) if several else max_t(gains.T, study.clusters.tolist(), draws=draws, seed=seed)
+    for (name, values, control, estimate, seeds), p_adjusted in zip(found, adjusted, strict=True):
+        test = ("items and runs" if seeds > 1 else "t over items") + ("; Holm" if several else "; max-T")
         yield result_of(
-            *(found, study.name, "cell", named[number][0], study.task, "t over items; max-T"),
+            *(estimate, study.name, "cell", name, study.task, test),
             unit="items",
             p_adjusted=float(p_adjusted),
-            detectable=detectable_gain(found.stderr, found.df, 0.05 / len(known)),
+            detectable=detectable_gain(estimate.stderr, estimate.df, 0.05 / len(found)),
         )
-        rows = named[number][1]
-        values, control = study.matrix.mean_of(_numbers(rows)), study.control_of(str(rows["student"].iloc[0]))
-        yield from effect_of_pair(study.name, study.task, named[number][0], values, control)
+        yield from effect_of_pair(study.name, study.task, name, values, control)
 
 
 def changed_settings(study: RecordStudy) -> Iterator[RigorousResult]:
@@ -62,27 +61,20 @@ def changed_settings(study: RecordStudy) -> Iterator[RigorousResult]:
         )
 
 
-def best_temperatures(study: RecordStudy, seed: int) -> Iterator[RigorousResult]:
-    """The best temperature of each student, teacher and method, chosen on other items than it is judged on."""
-    counts = _items_a_task(study)
-    weights = len(counts) / (len(study.matrix.tasks) * counts)
-    for (student, teacher, method), rows in study.distilled.groupby(_CELL[:3], sort=False):
-        settings = [_numbers(some) for _, some in rows.groupby("temperature")]
-        values = [study.matrix.mean_of(setting) for setting in settings]
-        control = study.control_of(str(student))
-        known = ~np.isnan(np.stack([*values, control])).any(axis=0)
-        # A choice needs a cluster of items of its own, and two that have had no part in it.
-        if len(settings) < 2 or np.unique(study.clusters[known]).size < 3:
-            continue
-        weighted = (np.stack(values) * weights)[:, known], (control * weights)[known]
-        found = select_then_test(*weighted, study.clusters[known].tolist(), seed=seed)
-        group = f"{method}, {teacher} to {student}"
-        yield result_of(
-            *(in_points(found.gain), study.name, "best_temperature", group, study.task),
-            "t over items the choice did not see",
-            unit="items",
-            note=f"The best of {len(settings)} temperatures; its maximum over all items is {100 * found.maximum:+.1f}.",
-        )
+_Cell = tuple[str, NDArray[np.float64], NDArray[np.float64], Estimate, int]
+"""Name, its values and those of its control on every item, the gain in points, training seeds both sides have."""
+
+
+def _cell(study: RecordStudy, key: tuple[Hashable, ...], rows: pd.DataFrame) -> _Cell:
+    student = str(rows["student"].iloc[0])
+    controls = study.controls[study.controls["student"] == student]
+    estimate, seeds, _ = _difference(study, rows, controls)
+    values = study.matrix.mean_of(_numbers(rows))
+    return _named(key[:4], str(key[4])), values, study.control_of(student), estimate, seeds
+
+
+def _has_gain(study: RecordStudy, rows: pd.DataFrame) -> bool:
+    return _both_measured(study, rows, study.controls[study.controls["student"] == rows["student"].iloc[0]])
 
 
 def _settings(study: RecordStudy) -> Iterator[tuple[tuple[Hashable, ...], pd.DataFrame]]:

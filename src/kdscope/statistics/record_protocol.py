@@ -8,7 +8,8 @@ import pandas as pd
 
 from kdscope.errors import StatisticsError
 from kdscope.statistics.item_matrix import item_matrix
-from kdscope.statistics.record_cells import best_temperatures, cells, changed_settings
+from kdscope.statistics.record_cells import cells, changed_settings
+from kdscope.statistics.record_choices import best_temperatures
 from kdscope.statistics.record_gains import mean_gain, method_contrasts, resampled_gains, student_gains
 from kdscope.statistics.record_relations import relations
 from kdscope.statistics.record_study import RecordStudy
@@ -34,11 +35,12 @@ def rigorous_records(
       seeds (`macro`). As sensitivity the same by `paired_bootstrap.paired_bca` and random signs of items.
     - ``H1-grid``: mean gain, students and tasks random (`grid.grid_effect`); ``method``: each two methods, the same,
       with ``equivalence`` within the margin.
-    - ``cell``: every setting against its student's SFT, adjusted by max-T over all (`westfall_young.max_t`).
+    - ``cell``: every setting against its student's SFT, adjusted by max-T over all (`westfall_young.max_t`); with
+      several training seeds, runs too, and Holm.
     - ``effect_size`` (detail): Hedges' g, Cliff's delta, matched odds ratios (`effect_rows`).
     - ``temperature``: each other temperature against the one chosen beforehand, and ``ablation``: each ablation against
       the same student, teacher, method and temperature without it; paired by item and by training seed, Holm over both.
-    - ``best_temperature``: gain of choosing the best temperature, judged on other items (`selection`).
+    - ``best_temperature``: gain of choosing the best temperature, judged on other items and runs (`record_choices`).
     - ``H3``, ``H3.2``: gain on size, and on the SFT accuracy of the other half of the items
       (`coupling.instrument_slope`). ``H2``, ``H4``, ``H5`` where the records tell: `record_teachers.teacher_relations`.
 

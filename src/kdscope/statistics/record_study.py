@@ -72,6 +72,12 @@ class RecordStudy:
         """Mean over tasks of a value per item, shape [N] (`macro.macro_mean`)."""
         return macro_mean(values, self.task_of, self.clusters)
 
+    def score(self, values: NDArray[np.float64]) -> float:
+        """The same as a number in percent, over the tasks with a value; NaN where nothing was measured."""
+        by_task = self.matrix.by_task(values)
+        known = by_task[~np.isnan(by_task)]
+        return 100 * float(known.mean()) if known.size else float("nan")
+
     def seeds_of(self, student: str) -> list[object]:
         """Seeds that both sides of a student have, if they have the same."""
         ours, theirs = (set(side.loc[side["student"] == student, "seed"]) for side in (self.kd, self.controls))
@@ -90,13 +96,17 @@ class RecordStudy:
     def contaminated(self) -> str:
         """A warning on items that training data holds, or nothing."""
         count = int(self.matrix.items["contaminated"].sum())
-        return f"{count} of {len(self.matrix.items)} items are in training data." if count else ""
+        told = "item stands" if count == 1 else "items stand"
+        return f"{count} {told} in training data, word for word or nearly." if count else ""
 
     def guessing(self, student: str) -> str:
-        """A warning on tasks where a student's distilled runs lie below guessing, or nothing."""
-        scores = 100 * self.matrix.by_task(self.distilled_of(student))
-        levels = [100 / self.options.get(task, np.inf) for task in self.matrix.tasks]
-        low = [task for task, score, level in zip(self.matrix.tasks, scores, levels, strict=True) if score < level]
+        """A warning on tasks where a student's distilled runs lie below guessing with their whole 95% interval."""
+        values = self.distilled_of(student)
+        scores, squares = self.matrix.by_task(values), self.matrix.by_task(values**2)
+        counts = [int((~np.isnan(values[self.task_of == number])).sum()) for number in range(len(self.matrix.tasks))]
+        highest = scores + 1.96 * np.sqrt(np.maximum(squares - scores**2, 0.0) / np.maximum(counts, 1))
+        levels = [1 / self.options.get(task, np.inf) for task in self.matrix.tasks]
+        low = [task for task, score, level in zip(self.matrix.tasks, highest, levels, strict=True) if score < level]
         return f"Below guessing on {', '.join(low)}: that measures the format of answers." if low else ""
 
     def _is_measured(self, student: str) -> bool:

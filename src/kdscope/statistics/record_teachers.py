@@ -58,10 +58,10 @@ def _teachers(study: RecordStudy) -> dict[str, NDArray[np.float64]]:
 
 def _of_accuracy(study: RecordStudy, cells: pd.DataFrame, teachers: dict[str, NDArray[np.float64]]) -> RigorousResult:
     pairs = [(str(s), str(t), rows) for (s, t), rows in cells.groupby(_CELL[:2], sort=False)]
-    values = [_score(study, study.matrix.mean_of(np.asarray(rows.index, dtype=np.intp))) for *_, rows in pairs]
+    values = [study.score(study.matrix.mean_of(np.asarray(rows.index, dtype=np.intp))) for *_, rows in pairs]
     effects = teacher_effects(values, [student for student, *_ in pairs], [teacher for _, teacher, _ in pairs])
     names = [str(name) for name in effects if str(name) in teachers]
-    found = slope_over_units([_score(study, teachers[name]) for name in names], [effects[name] for name in names])
+    found = slope_over_units([study.score(teachers[name]) for name in names], [effects[name] for name in names])
     return result_of(
         *(found, study.name, "H2", "all", study.task, "slope over teachers"),
         unit="teachers",
@@ -102,7 +102,7 @@ def _gains(study: RecordStudy, half: NDArray[np.bool_]) -> pd.Series[float]:
     found = {}
     for key, rows in study.kd[study.kd["student"].isin(study.students)].groupby(_CELL, sort=False):
         values = study.matrix.mean_of(np.asarray(rows.index, dtype=np.intp)) - study.control_of(str(key[0]))
-        found[key] = _score(study, np.where(half, values, np.nan))
+        found[key] = study.score(np.where(half, values, np.nan))
     return _by_cell(found)
 
 
@@ -129,15 +129,8 @@ def _fidelity(study: RecordStudy, cells: pd.DataFrame, half: NDArray[np.bool_]) 
     found = {}
     for key, rows in cells.groupby(_CELL, sort=False):
         values = study.matrix.told_of(FIDELITY, np.asarray(rows.index, dtype=np.intp))
-        found[key] = _score(study, np.where(half, values, np.nan))
+        found[key] = study.score(np.where(half, values, np.nan))
     return _by_cell(found)
-
-
-def _score(study: RecordStudy, values: NDArray[np.float64]) -> float:
-    """Mean over tasks in percent; NaN where nothing was measured."""
-    by_task = study.matrix.by_task(values)
-    known = by_task[~np.isnan(by_task)]
-    return 100 * float(known.mean()) if known.size else float("nan")
 
 
 def _by_cell(found: dict[tuple[object, ...], float]) -> pd.Series[float]:

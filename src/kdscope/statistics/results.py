@@ -39,7 +39,7 @@ class RigorousResult:
         low: lower limit of 95% (90% for equivalence).
         high: upper limit.
         p_adjusted: within the row's family (`results_frame`): by Holm's method, for correlations by Benjamini and
-            Yekutieli's, for cells of item records by max-T.
+            Yekutieli's, for cells of item records by max-T, or by Holm's with several training seeds.
         note: warnings, a sentence each.
         unit: what ``n`` counts.
         per: what a slope is per; empty for a difference.

@@ -50,7 +50,7 @@ def sentence(result: RigorousResult | Mapping[str, Any]) -> str:
         kinds = {EQUIVALENCE: _equivalence, "H1-anova": _methods, **dict.fromkeys(CORRELATIONS, _relation)}
         said = kinds.get(row["hypothesis"], _gain)(row)
     warnings = " ".join(part for part in (_question(row), str(row.get("note", ""))) if part)
-    return f"{said} {warnings}".strip()
+    return f"{said[:1].upper()}{said[1:]} {warnings}".strip()
 
 
 def format_p(p_value: float) -> str:
@@ -168,7 +168,8 @@ def _interval(row: Mapping[str, Any], digits: int = 1) -> str:
 
 def _p(row: Mapping[str, Any]) -> str:
     by = "Benjamini-Yekutieli" if row["hypothesis"] in CORRELATIONS else "Holm"
-    by = {"cell": "Max-T", "largest_gain": "Bonferroni"}.get(row["hypothesis"], by)
+    by = "Bonferroni" if row["hypothesis"] == "largest_gain" else by
+    by = "Max-T" if "max-T" in str(row.get("test", "")) else by
     return f"{by}-adjusted p {format_p(row['p_adjusted'])}"
 
 
