@@ -28,6 +28,25 @@ def test_tables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize("more", [(), ("--tables", "csv")])
+def test_an_older_run_is_read_and_what_it_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    finished(tmp_path)
+    assert call(monkeypatch, capsys, "report", tmp_path, *more)[2] == ""
+    (tmp_path / "tables" / "statistics.parquet").unlink()
+    code, out, err = call(monkeypatch, capsys, "report", tmp_path, *more)
+    assert code == 0
+    assert out.startswith("written: ")
+    assert err.startswith(f"warning: {tmp_path / 'tables' / 'statistics.parquet'} is missing")
+    assert err.endswith("`kdscope run STUDY.yaml` writes it again; nothing is trained twice\n")
+    (tmp_path / "tables" / "gains.parquet").unlink()
+    code, _, err = call(monkeypatch, capsys, "report", tmp_path, *more)
+    assert code == 2
+    assert "gains.parquet" in err
+    assert "this table is missing; `kdscope run STUDY.yaml` writes it again; nothing is trained twice" in err
+
+
 def test_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text(OWN)
     given = ("report", "--table", tmp_path / "mine.csv", "--tables", "csv", "--out", tmp_path / "out")

@@ -8,7 +8,7 @@ import pytest
 from kdscope.report.fidelity_figures import decomposition_figure, paradox_figure
 from kdscope.report.figures import accuracy_figure, gain_figure, main_figures, task_names
 from kdscope.report.run_figures import answer_rates, rates_figure
-from kdscope.report.style import method_legend, method_styles
+from kdscope.report.style import MUTED, method_legend, method_styles
 from kdscope.report.svg import render_svg
 
 from .builders import BELOW_CHANCE, TEACHER, build_tables, empty_tables, only
@@ -39,6 +39,21 @@ def test_gain_marks_are_filled_only_where_the_interval_excludes_zero(tables):
     for panel in gain_figure(tables, "robust").panels.values():
         for row in rows_of(panel):
             assert (row["fill"] == "transparent") == (row["low"] <= 0 <= row["high"])
+
+
+def test_a_gain_without_interval_has_a_mark_of_its_own(tables):
+    labels = {entry.label for entry in gain_figure(tables, "robust").legend}
+    assert labels == {"interval above 0", "interval below 0", "interval includes 0"}
+    gains = tables.gains.copy()
+    gains.loc[gains["cell"].str.startswith("tiny/"), ["low", "high"]] = None
+    figure = gain_figure(empty_tables(cells=tables.cells, gains=gains), "robust")
+    rows = [row for panel in figure.panels.values() for row in rows_of(panel)]
+    looks = {row["model"]: {(r["shape"], r["size"]) for r in rows if r["model"] == row["model"]} for row in rows}
+    assert looks == {"tiny": {("cross", 30)}, "small": {("circle", 60)}}
+    assert {(row["colour"], row["fill"]) for row in rows if row["model"] == "tiny"} == {(MUTED, MUTED)}
+    assert [entry.label for entry in figure.legend][-1] == "no interval known"
+    unknown = empty_tables(cells=tables.cells, gains=gains.assign(low=None, high=None))
+    assert [(e.label, e.shape) for e in gain_figure(unknown, "robust").legend] == [("no interval known", "cross")]
 
 
 def test_all_gain_panels_share_one_scale_that_holds_zero(tables):

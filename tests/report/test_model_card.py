@@ -97,6 +97,30 @@ def test_numbers_stand_beside_what_they_are_compared_with(tables: ReportTables) 
     assert together[4] == ("<0.001" if gain["p_holm"] < 0.001 else f"{gain['p_holm']:.3g}")
 
 
+def test_an_average_of_one_task_is_that_task(tables: ReportTables) -> None:
+    accuracy = tables.accuracy.copy()
+    other = accuracy["task"].isin(["SVAMP", "ARC-Easy"])
+    accuracy.loc[other, "metric"] = "rouge_l"
+    (first, *_) = card_results(replace(tables, accuracy=accuracy), build_facts(), CELL).headline
+    assert first.endswith("%, on gsm8k.")
+    (first, *_) = card_results(tables, build_facts(), CELL).headline
+    assert first.endswith("%, averaged over 3 tasks.")
+
+
+def test_p_values_are_called_adjusted_where_they_are(tables: ReportTables) -> None:
+    """Those of single tasks are not."""
+    single = tables.gains["task"] != "pooled"
+    assert tables.gains.loc[single, "p_holm"].isna().all()
+    said = " The p of all items together is adjusted for all comparisons of the study; other rows have none.\n\n|"
+    assert said in card(tables).text
+    adjusted = tables.gains.assign(p_holm=tables.gains["p_holm"].fillna(0.5))
+    assert " Its p is adjusted for all comparisons of the study.\n\n|" in card(replace(tables, gains=adjusted)).text
+    without = replace(tables, gains=tables.gains.assign(p_holm=float("nan")))
+    assert "adjusted for" not in card(without).text
+    assert "adjusted p –" not in card(without).text
+    assert "adjusted p = –" not in card(without).text
+
+
 def test_fidelity_with_control_ceiling_and_normalised(tables: ReportTables) -> None:
     fidelity = tables.fidelity.copy()
     ours = (fidelity["cell"] == CELL) & (fidelity["measure"] == "agreement") & (fidelity["task"] == "pooled")
@@ -161,7 +185,7 @@ def test_warnings_are_those_of_this_model(tables: ReportTables) -> None:
         [{"training_set": "the training data", "task": "gsm8k", "items": 400, "exact": 3, "near": 1, "some": 9}]
     ).assign(examples="")
     contaminated = card(replace(tables, contamination=held)).text
-    assert "Training sets hold 4 evaluation items" in contaminated
+    assert "4 of 400 items of gsm8k are in the training data (3 word for word, 1 nearly" in contaminated
 
 
 def test_what_the_study_could_not_see_is_told(tables: ReportTables) -> None:
@@ -184,6 +208,23 @@ def test_settings_of_other_methods_are_left_out(tables: ReportTables) -> None:
     assert shown["method.prompt_in_loss"] == "false"
     assert "method.beta" not in shown
     assert "model.hub" not in shown
+
+
+def test_a_learning_rate_that_another_replaced_is_left_out(tables: ReportTables) -> None:
+    tuning: dict[str, Any] = {"kind": "lora", "learning_rate": 1e-3}
+    given = {"training": {"epochs": 3, "learning_rate": 3e-4}, "tuning": tuning, "seed": 0}
+    shown = {row[0]: row[1] for row in rows_of(card(tables, parameters=given).text) if len(row) == 2}
+    assert shown["tuning.learning_rate"] == "0.001"
+    assert shown["training.epochs"] == "3"
+    assert "training.learning_rate" not in shown
+    tuning["learning_rate"] = None
+    shown = {row[0]: row[1] for row in rows_of(card(tables, parameters=given).text) if len(row) == 2}
+    assert shown["training.learning_rate"] == "0.0003"
+
+
+def test_memory_is_told_in_a_unit_that_people_read(tables: ReportTables) -> None:
+    cells = tables.cells.assign(peak_memory_bytes=1_503_238_554)
+    assert ("peak memory", "1.4 GiB") in card_results(replace(tables, cells=cells), build_facts(), CELL).training
 
 
 NASTY = [

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kdscope.report.fidelity_figures import paradox_figure
 from kdscope.report.plane import plane_figure
+from kdscope.report.style import method_styles
 from kdscope.report.tables import ReportTables
 from tests.report.builders import build_tables
 
@@ -44,6 +46,27 @@ def test_every_distilled_cell_stands_at_its_gain_and_its_fidelity(tables: Report
     for row in rows:
         assert row["gain"] == pytest.approx(100 * gains[row["cell"]])
         assert row["place"] == 0.4
+
+
+def test_marks_without_an_adapted_teacher_are_hollow_beside_others(tables: ReportTables) -> None:
+    assert {row["fill"] == "transparent" for row in marks(tables)} == {False}
+    cells = tables.cells.copy()
+    taught = cells["role"] == "student"
+    cells.loc[taught & (cells["method"] == "jsd"), "teacher_condition"] = "base"
+    mixed = replace(tables, cells=cells)
+    jsd = method_styles(["jsd"])["jsd"]
+    for row in marks(mixed):
+        assert (row["fill"] == "transparent") == (row["method"] == "jsd")
+        if row["method"] == "jsd":
+            assert (row["colour"], row["shape"]) == jsd
+    for figure in (plane_figure(mixed, "robust"), paradox_figure(mixed, "robust")):
+        assert [entry.label for entry in figure.legend][-1] == "hollow: teacher not adapted"
+    for same in (
+        tables,
+        replace(tables, cells=cells.assign(teacher_condition=cells["teacher_condition"].replace("adapted", "base"))),
+    ):
+        assert {row["fill"] == "transparent" for row in marks(same)} == {False}
+        assert "hollow: teacher not adapted" not in {entry.label for entry in plane_figure(same, "robust").legend}
 
 
 def test_intervals_without_bound_do_not_stretch_the_axis(tables: ReportTables) -> None:

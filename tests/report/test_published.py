@@ -207,7 +207,9 @@ def test_warnings_are_about_their_own_domain() -> None:
     assert any("math_10k overlaps" in warning for warning in mathematics)
     assert not any("math_10k" in warning for warning in commonsense)
     assert any(warning.startswith("15 accuracies cannot be a share") for warning in mathematics)
-    assert paragraphs(published()[0].facts.description)[0].startswith("The results of “On the Generalization")
+    first, names = paragraphs(published()[0].facts.description)
+    assert first.startswith("The results of “On the Generalization")
+    assert "use kdscope's names of the methods, the sentences of the statistics the paper's" in names
 
 
 def test_reports_are_saved_and_read_back(tmp_path: Path) -> None:

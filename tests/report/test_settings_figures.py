@@ -36,6 +36,25 @@ def test_students_stand_at_their_size_without_hiding_each_other(tables):
         assert (row["beside"] < middle) == (row["model"] == "tiny")
 
 
+def test_few_students_make_a_narrow_panel(tables):
+    panel = size_figure(tables, "robust").panels["all students"]
+    assert panel.to_dict()["width"] == 300
+    cells = tables.cells.copy()
+    trained = cells.index[cells["role"] == "student"]
+    cells.loc[trained, "student"] = [f"student {n}" for n in range(len(trained))]
+    wide = size_figure(replace(tables, cells=cells), "robust").panels["all students"]
+    assert wide.to_dict()["width"] == 640
+
+
+def test_gains_against_size_tell_unadapted_teachers_apart(tables):
+    cells = tables.cells.copy()
+    cells.loc[(cells["role"] == "student") & (cells["method"] == "seqkd"), "teacher_condition"] = "base"
+    figure = size_figure(replace(tables, cells=cells), "robust")
+    for row in marks(figure.panels["all students"]):
+        assert (row["fill"] == "transparent") == (row["method"] == "seqkd")
+    assert figure.legend[-1].label == "hollow: teacher not adapted"
+
+
 def test_one_size_is_no_curve():
     figure = size_figure(build_tables(), "robust")
     assert not figure.panels

@@ -240,3 +240,55 @@ def test_likeness_is_told_between_control_and_ceiling():
     assert "lay between \u22120.10 and 0.50" in told
     assert f"for {int((values > 0.2).sum())} of them" in told
     assert not any("another run" in sentence for sentence in summary_sentences(tables, "robust"))
+
+
+def test_unknown_numbers_of_items_are_not_told_as_none():
+    rows = pd.DataFrame([accuracy("s/sft", "arc"), accuracy("s/sft", "gsm8k", items=300)])
+    cells = pd.DataFrame([CONTROL])
+    known = summary_sentences(empty_tables(cells=cells, accuracy=rows), "robust")[0]
+    assert "Each model answered up to 400 items from 2 tasks;" in known
+    for partly in (rows.assign(items=pd.NA), rows.assign(items=[100, pd.NA])):
+        unknown = summary_sentences(empty_tables(cells=cells, accuracy=partly), "robust")[0]
+        assert "The models answered 2 tasks, of how many items is not known;" in unknown
+
+
+def test_tasks_that_went_opposite_ways_are_told_first():
+    tables = study({"seqkd": (0.05, 0.02, 0.08, 0.01), "jsd": (0.1, 0.05, 0.15, 0.01)})
+    own = tables.gains.assign(task="pooled")
+    parts = [own]
+    for task, shift in (("up", 0.6), ("down", -0.5), ("level", 0.0)):
+        part = own.assign(task=task, gain=shift, low=shift - 0.1, high=shift + 0.1)
+        parts.append(part[(part["cell"] == "s/seqkd/0") | (task != "down")])
+    mixed = empty_tables(cells=tables.cells, gains=pd.concat(parts))
+    assert cautions(mixed, "robust")[0] == (
+        "s, seqkd: tasks went opposite ways, from −50.0 points on down to +60.0 on up: one number for both says "
+        "nothing of either."
+    )
+    unclear = mixed.gains.assign(high=mixed.gains["high"].clip(lower=0.01))
+    assert "opposite" not in " ".join(cautions(empty_tables(cells=tables.cells, gains=unclear), "robust"))
+
+
+def test_at_most_three_students_are_named_the_widest_apart_first():
+    tables = study({f"m{number}": (0.0, -0.1, 0.1, 0.9) for number in range(5)})
+    parts = []
+    for number, (_, row) in enumerate(tables.gains.iterrows()):
+        for task, gain in (("up", 0.2 + number / 100), ("down", -0.2)):
+            parts.append(row.to_dict() | {"task": task, "gain": gain, "low": gain - 0.1, "high": gain + 0.1})
+    told = cautions(empty_tables(cells=tables.cells, gains=pd.DataFrame(parts)), "robust")[0]
+    assert told == (
+        "s, m4: tasks went opposite ways, from −20.0 points on down to +24.0 on up; s, m3: likewise, from −20.0 points "
+        "on down to +23.0 on up; s, m2: likewise, from −20.0 points on down to +22.0 on up; and 2 more: one number for "
+        "both says nothing of either."
+    )
+
+
+def test_students_below_their_own_untrained_model_are_told():
+    others = [cell_row(f"{s}/base", "base", "base", student=s) for s in ("s", "u")]
+    cells = pd.DataFrame([CONTROL, DISTILLED, DISTILLED | {"cell": "s/gkd", "method": "gkd"}, *others])
+    shares = {"s/sft": 0.3, "s/jsd": 0.47, "s/gkd": 0.8, "s/base": 0.7, "u/base": 0.9}
+    rows = pd.DataFrame([accuracy(cell, "average", accuracy=share) for cell, share in shares.items()])
+    expected = "s, jsd: below the untrained model (47.0% against 70.0%)."
+    assert cautions(empty_tables(cells=cells, accuracy=rows), "robust")[0] == expected
+    assert cautions(empty_tables(cells=cells, accuracy=rows.assign(task="arc")), "robust")[0] == expected
+    alone = rows[rows["cell"] != "s/base"]
+    assert "untrained" not in " ".join(cautions(empty_tables(cells=cells, accuracy=alone), "robust"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from kdscope.evaluation.run_records import write_run_records
+from kdscope.pipeline.files import discard, replace_folder, unique_token, write_atomically
 from kdscope.pipeline.run import RunResult
 from kdscope.stages.graph import StudyPlan
 from kdscope.study.schema import Study
@@ -18,6 +20,7 @@ def deliver(
     """Copy what people open out of the store; tables and records are delivered even where the page could not be made.
 
     Writes report.html, tables/, records/ (`evaluation.run_records`) and run.json, which says where the models are.
+    Of an earlier run nothing stays that this one did not make.
 
     Returns:
         The page, the folder of the tables and that of the records; None for what could not be made.
@@ -25,17 +28,37 @@ def deliver(
     report, analysis = result.final(plan.report), result.final(plan.analysis)
     page, tables = folder / "report.html", folder / "tables"
     page.unlink(missing_ok=True)  # an old page must not stand beside new tables
-    if analysis is not None:
-        shutil.copytree(result.store.path(analysis), tables, dirs_exist_ok=True, ignore=lambda *_: ["manifest.json"])
-    if report is not None:
-        made = result.store.path(report)
-        shutil.copy2(made / "report.html", page)
-        shutil.copy2(made / "facts.json", tables / "facts.json")
+    told = None if report is None else result.store.path(report)
+    if analysis is None:
+        _remove(tables)
+    else:
+        _put_tables(result.store.path(analysis), None if told is None else told / "facts.json", tables)
+    if told is not None:
+        shutil.copy2(told / "report.html", page)
     answers = _records(plan, result)
     write_run_records(answers, folder / "records")
-    (folder / "run.json").write_text(json.dumps(_made(study, plan, result), indent=1) + "\n", encoding="utf-8")
+    write_atomically(folder / "run.json", json.dumps(_made(study, plan, result), indent=1) + "\n")
     answered = folder / "records" if any(answers.values()) else None
     return page if report is not None else None, tables if analysis is not None else None, answered
+
+
+def _put_tables(analysis: Path, facts: Path | None, tables: Path) -> None:
+    """Build the folder beside its place, so that it is never of two runs."""
+    building = tables.with_name(f".{tables.name}.{unique_token()}")
+    try:
+        shutil.copytree(analysis, building, ignore=lambda *_: ["manifest.json"])
+        if facts is not None:
+            shutil.copy2(facts, building / facts.name)
+        replace_folder(building, tables)
+    finally:
+        discard(building)
+
+
+def _remove(tables: Path) -> None:
+    aside = tables.with_name(f".{tables.name}.{unique_token()}")
+    with suppress(FileNotFoundError):
+        tables.rename(aside)
+    discard(aside)
 
 
 def _records(plan: StudyPlan, result: RunResult) -> dict[str, dict[str, Path]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kdscope import __version__
 from kdscope.api.finished import FinishedModel, FinishedRun, check_base, find_model, read_run, teacher_of
+from kdscope.data.disk import sha256_of
 from kdscope.errors import DataError
-from kdscope.pipeline.files import explained, unique_token
+from kdscope.pipeline.files import explained, replace_folder, unique_token
 from kdscope.report.card_results import card_results
 from kdscope.report.model_card import CardFacts, loading_code, model_card
 from kdscope.tasks.template import get_template
@@ -91,17 +92,16 @@ def _export(run: FinishedRun, cell: str, folder: Path, *, merge: bool) -> Export
             building.mkdir(parents=True)
             _fill(building, model, card, run.store)
             (building / "README.md").write_text(model_card(run.tables, run.page, card), encoding="utf-8")
-            files = _sizes(building)
             mark: dict[str, object] = {
                 "kdscope": __version__,
                 "study": run.page.name,
                 "cell": cell,
-                "files": sorted(files),
+                "files": {name: sha256_of(building / name) for name in _sizes(building)},
             }
             mark |= {"stage": model.manifest.identity, "merged": merge and model.is_adapter}
             (building / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
             files = _sizes(building)
-            _put(building, folder)
+            replace_folder(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     results = card_results(run.tables, run.page, cell)
@@ -132,7 +132,7 @@ def _write_merged(building: Path, model: FinishedModel, store: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     """Files with the usual permissions; peft's own empty card is left behind."""
     for file in sorted(source.rglob("*")):
-        if file.is_file() and file.name != "README.md":
+        if file.is_file() and not file.is_symlink() and file.name != "README.md":
             place = target / file.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, place)
@@ -171,46 +171,61 @@ def _card_facts(run: FinishedRun, model: FinishedModel, folder: str, *, merge: b
 
 
 def _folder_name(cell: str) -> str:
-    """One folder name for a cell, whose parts are names themselves.
+    """One folder name for a cell, whose parts are names themselves; never one that means another folder.
 
     >>> _folder_name("tiny-s/forward_kl-T1/tiny-m@base/s0")
     'tiny-s__forward_kl-T1__tiny-m@base__s0'
+    >>> _folder_name(".."), _folder_name("")
+    ('_..', '_')
     """
-    return cell.replace("/", "__")
+    name = cell.replace("/", "__")
+    return name if name.strip(".") else f"_{name}"
 
 
 def check_free(folder: Path) -> None:
-    """Raise unless nothing but an earlier export is where a model is to go."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise DataError("a file is in the way", file=folder)
-    found = set(_sizes(folder))
-    if not found:
-        return
+    """Raise unless nothing but an earlier export, as it was written, is where a model is to go."""
+    with explained("look at what is there", folder):
+        if folder.is_symlink():
+            raise DataError("a link is in the way; name the folder itself", file=folder)
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise DataError("a file is in the way", file=folder)
+        found = _sizes(folder)
+        if found:
+            _check_own(folder, found)
+
+
+def _check_own(folder: Path, found: Mapping[str, int]) -> None:
+    """Raise where one of these files is not what the earlier export wrote; links never are, wherever they lead."""
+    mark = folder / MARK
     try:
-        own = {MARK, *json.loads((folder / MARK).read_text(encoding="utf-8"))["files"]}
+        if mark.is_symlink():
+            raise ValueError
+        written = json.loads(mark.read_text(encoding="utf-8"))["files"]
+        own = {MARK, *written}
     except (OSError, ValueError, LookupError, TypeError):
         raise DataError(
             "this folder is not empty and not an earlier export; nothing was written", file=folder
         ) from None
-    if foreign := sorted(found - own):
+    links = {name for name in found if (folder / name).is_symlink()}
+    if foreign := sorted(set(found) - own | links):
         raise DataError(f"holds {foreign[0]}, which is not of the earlier export; nothing was written", file=folder)
-
-
-def _put(building: Path, folder: Path) -> None:
-    """Rename into place; what was there before goes once the new one is there."""
-    old = building.with_name(f"{building.name}.old")
-    if folder.exists():
-        folder.rename(old)
-    try:
-        building.rename(folder)
-    except OSError:
-        with suppress(OSError):
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    hashes = written if isinstance(written, dict) else {}  # exports of before there were hashes have a list
+    changed = [name for name in found if name in hashes and sha256_of(folder / name) != hashes[name]]
+    if changed:
+        raise DataError(
+            f"{changed[0]} was changed since it was exported; move it away or export to another folder; "
+            "nothing was written",
+            file=folder,
+        )
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    return {f.relative_to(folder).as_posix(): f.stat().st_size for f in sorted(folder.rglob("*")) if not f.is_dir()}
+    """Everything below a folder that is no folder itself; of links their own size, not that of what they lead to."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            found[path.relative_to(folder).as_posix()] = status.st_size
+    return found

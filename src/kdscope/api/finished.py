@@ -109,17 +109,19 @@ def find_model(run: FinishedRun, cell: str) -> FinishedModel:
     """A trained model of a run, its files verified.
 
     Raises:
+        DataError: What run.json says of the model leads out of the store.
         StoreError: The store no longer has it, or it is damaged.
         ModelError: The adapter does not say what it belongs to.
     """
-    stage = run.store / str(run.models[cell])
+    stage = _inside(run, str(run.models[cell]), cell)
     manifest = _verified(stage, cell)
     row = run.tables.cells.set_index("cell").loc[cell]
     kind = "teachers" if row["role"] == "teacher" else "students"
     name = str(row[kind[:-1]])
     identity: Any = manifest.parameters["model"]
     told = _written(run.page, name, kind)
-    pruned = run.store / "stages" / _PRUNED / manifest.inputs["base"] if "base" in manifest.inputs else None
+    base = manifest.inputs.get("base")
+    pruned = None if base is None else _inside(run, f"stages/{_PRUNED}/{base}", cell)
     place = _adapter_base(stage / "model", identity) if pruned is None else ModelPlace(str(pruned / "model"))
     changed = "" if pruned is None else _pruning(_verified(pruned, cell))
     local = None if place is None else Path(place.location)
@@ -160,6 +162,16 @@ def check_base(model: FinishedModel, store: Path) -> ModelPlace:
     if _content(folder, HashCache(store / "hashes.json")) != identity["content"]:
         raise ModelError(f"{model.cell}: the model in {folder} is no longer the one it was trained from")
     return model.base
+
+
+def _inside(run: FinishedRun, place: str, cell: str) -> Path:
+    """A folder of the store; run.json may be anybody's, and must not get other folders of this machine exported."""
+    path = Path(place)
+    if path.is_absolute() or ".." in path.parts or not (run.store / path).resolve().is_relative_to(run.store.resolve()):
+        raise DataError(
+            f"'{place}', the folder of {cell}, is not in the store {run.store}", file=run.folder / "run.json"
+        )
+    return run.store / path
 
 
 def _verified(stage: Path, cell: str) -> Manifest:

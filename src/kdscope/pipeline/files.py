@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,6 +62,38 @@ def write_atomically(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def replace_folder(made: Path, folder: Path) -> None:
+    """Give a complete folder its name by renaming; what had that name before goes once the new one is there.
+
+    Raises:
+        OSError: It cannot be; what was there is there again.
+    """
+    while True:
+        old = made.with_name(f"{made.name}.{unique_token()}")
+        with suppress(FileNotFoundError):
+            folder.rename(old)
+        try:
+            made.rename(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and folder.is_dir():
+                discard(old)  # another process has put its own there in between
+                continue
+            with suppress(OSError):
+                old.rename(folder)
+            raise
+        discard(old)
+        return
+
+
+def discard(path: Path) -> None:
+    """Remove a file, a link (not what it leads to) or a folder, as far as the system allows; there may be none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def regular_files(folder: Path) -> dict[str, Path]:

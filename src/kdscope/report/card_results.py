@@ -46,9 +46,10 @@ _FACTS = (
     ("steps", "optimiser steps", "{:,.0f}"),
     ("target_tokens", "target tokens", "{:,.0f}"),
     ("training_seconds", "seconds, loading included", "{:,.0f}"),
-    ("peak_memory_bytes", "peak memory, bytes", "{:,.0f}"),
+    ("peak_memory_bytes", "peak memory", "{:,.1f} GiB"),
     ("validation_loss", "validation loss, nats a token", "{:.4f}"),
 )
+_UNITS = {"peak_memory_bytes": 2**30}
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,16 @@ class CardResults:
     unseen: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def adjusted(self) -> tuple[str, ...]:
+        """Which rows of `compared` have an adjusted p."""
+        return tuple(row[0] for row in self.compared if row[4] != MISSING)
+
+    @property
+    def unadjusted(self) -> bool:
+        """Whether other rows have a gain without one."""
+        return any(row[3] != MISSING and row[4] == MISSING for row in self.compared)
+
 
 def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResults:
     """What the tables say of one model.
@@ -118,7 +129,9 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
         tasks=tuple(_task(row) for task, row in evaluated.items() if task not in AVERAGES),
         compared=tuple(_compared(near, scoring, cell, others, gains)),
         fidelity=tuple(_fidelity_row(row) for row in fidelity),
-        training=tuple((name, form.format(own[key])) for key, name, form in _FACTS if not is_missing(own[key])),
+        training=tuple(
+            (name, form.format(own[key] / _UNITS.get(key, 1))) for key, name, form in _FACTS if not is_missing(own[key])
+        ),
         headline=tuple(_headline(own, evaluated, gains, fidelity)),
         unseen=tuple(_unseen(tables.statistics, own)),
         warnings=tuple(_warnings(near, page)),
@@ -218,14 +231,17 @@ def _headline(
     tasks = [name for name in evaluated if name not in AVERAGES]
     average = tasks[0] if len(tasks) == 1 else next((name for name in AVERAGES if name in evaluated), tasks[0])
     alike = [name for name in tasks if str(evaluated[name]["metric"]) == str(evaluated[average]["metric"])]
+    if average in AVERAGES and len(alike) == 1:
+        average = alike[0]  # it is that task's value
     over = f"averaged over {len(alike)} tasks" if average in AVERAGES else f"on {average}"
     said = [f"Accuracy {_share(evaluated[average])}%, {over}."]
     together = next((gains[name] for name in (*POOLS, *tasks) if name in gains), None)
     if together is not None:
         where = "on all items together" if together["task"] in POOLS else f"on {together['task']}"
+        adjusted = "" if is_missing(together["p_holm"]) else f", adjusted p {p_equals(together['p_holm'])}"
         said.append(
             f"Against the same student fine-tuned on the same data without the teacher: {_gain(together)[0]} points "
-            f"{where}, adjusted p {p_equals(together['p_holm'])}.{_range(gains, tasks)}"
+            f"{where}{adjusted}.{_range(gains, tasks)}"
         )
     elif own["role"] == "student" and own["method"] != "sft":
         said.append("No fine-tuned control was evaluated beside it: whether the teacher helped is not known.")

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kdscope.report.formatting import is_missing, percent, plural
-from kdscope.report.panels import select
+from kdscope.report.formatting import is_missing, percent, plural, points
+from kdscope.report.labels import CellName, name_cells
+from kdscope.report.panels import averages, select
 from kdscope.report.run_figures import UNPARSED_LIMIT, answer_rates
-from kdscope.report.schema import AVERAGES
+from kdscope.report.schema import AVERAGES, POOLS
 from kdscope.report.tables import ReportTables, records
 
 _SHOWN = 5
+_SHOWN_STUDENTS = 3
 
 
 def cautions(tables: ReportTables, scoring: str) -> list[str]:
-    """Failed cells, results below chance, models whose answers often could not be read, and what one seed hides."""
-    found = [_failed(tables.cells), _below_chance(tables, scoring), _unparsed(tables, scoring), _seeds(tables.cells)]
+    """What a single number hides, and what makes it doubtful.
+
+    Tasks that went opposite ways and students worse than untrained come first; then failed cells, results below chance,
+    models whose answers often could not be read, and what one seed hides.
+    """
+    found = [
+        _opposite_ways(tables, scoring),
+        _below_untrained(tables, scoring),
+        _failed(tables.cells),
+        _below_chance(tables, scoring),
+        _unparsed(tables, scoring),
+        _seeds(tables.cells),
+    ]
     return [sentence for sentence in found if sentence]
 
 
@@ -26,6 +39,67 @@ def failures(cells: pd.DataFrame) -> list[tuple[str, str]]:
         (row["cell"], "no cause was recorded" if is_missing(row["cause"]) or not row["cause"] else row["cause"])
         for row in records(failed)
     ]
+
+
+def _opposite_ways(tables: ReportTables, scoring: str) -> str:
+    """Distilled students with a task whose whole interval is above SFT and one whose is below, the widest apart first.
+
+    What decides are the tasks' own intervals, not adjusted for the number of tasks.
+    """
+    rows = select(tables.gains, scoring=scoring)
+    rows = rows[~rows["task"].isin((*AVERAGES, *POOLS))]
+    found = []
+    for cell, name in _distilled(tables.cells).items():
+        own = rows[rows["cell"] == cell]
+        up, down = own[own["low"] > 0], own[own["high"] < 0]
+        if len(up) and len(down):
+            best = max(records(up), key=lambda row: float(row["gain"]))
+            worst = min(records(down), key=lambda row: float(row["gain"]))
+            where = (
+                f"from {points(worst['gain'])} points on {worst['task']} to {points(best['gain'])} on {best['task']}"
+            )
+            found.append((float(best["gain"] - worst["gain"]), name, where))
+    told = _likewise(found, "tasks went opposite ways, {}", "likewise, {}")
+    return f"{told}: one number for both says nothing of either." if told else ""
+
+
+def _below_untrained(tables: ReportTables, scoring: str) -> str:
+    """Distilled students that are right less often than before any training, the furthest below first."""
+    known = _means(tables, scoring)
+    untrained = tables.cells[tables.cells["role"] == "base"].drop_duplicates("student").set_index("student")["cell"]
+    found = []
+    for cell, name in _distilled(tables.cells).items():
+        base = untrained.get(name.model)
+        if base in known and cell in known and known[cell] < known[base]:
+            numbers = f"({percent(known[cell])}% against {percent(known[base])}%)"
+            found.append((known[base] - known[cell], name, numbers))
+    told = _likewise(found, "below the untrained model {}", "likewise {}")
+    return f"{told}." if told else ""
+
+
+def _distilled(cells: pd.DataFrame) -> dict[str, CellName]:
+    """The names of the students that were trained with a method other than the control's."""
+    return {cell: name for cell, name in name_cells(cells).items() if name.role == "student" and name.method != "sft"}
+
+
+def _means(tables: ReportTables, scoring: str) -> dict[str, float]:
+    """The mean accuracy over tasks of every evaluated cell; a study of one task has no row of means."""
+    rows = averages(tables, scoring)
+    if rows.empty:
+        rows = select(tables.accuracy, scoring=scoring)
+        rows = rows if rows["task"].nunique() == 1 else rows.iloc[:0]
+    rows = rows[rows["accuracy"].notna()]
+    return dict(zip(rows["cell"], rows["accuracy"].astype(float), strict=True))
+
+
+def _likewise(found: list[tuple[float, CellName, str]], first: str, others: str) -> str:
+    """The students with their words, those with the largest number first."""
+    ranked = sorted(found, key=lambda entry: -entry[0])
+    parts = [
+        f"{name.model}, {name.short}: {(others if place else first).format(words)}"
+        for place, (_, name, words) in enumerate(ranked)
+    ]
+    return _listed(parts, _SHOWN_STUDENTS)
 
 
 def _seeds(cells: pd.DataFrame) -> str:
@@ -76,6 +150,6 @@ def _unparsed(tables: ReportTables, scoring: str) -> str:
     return f"More than {limit} of the answers could not be read for {plural(len(rates), 'model')}: {_listed(where)}."
 
 
-def _listed(parts: list[str]) -> str:
-    more = [f"and {len(parts) - _SHOWN} more"] if len(parts) > _SHOWN else []
-    return "; ".join([*parts[:_SHOWN], *more])
+def _listed(parts: list[str], most: int = _SHOWN) -> str:
+    more = [f"and {len(parts) - most} more"] if len(parts) > most else []
+    return "; ".join([*parts[:most], *more])

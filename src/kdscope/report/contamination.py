@@ -26,11 +26,13 @@ def contamination_view(tables: ReportTables) -> View:
     return View(
         key="contamination",
         title="Evaluation items in the training sets",
-        how_to_read="Same question: letter case, punctuation and spacing aside. Near: one training example has at "
-        "least half of the item's 8-grams of words. Some: it has any. The first two count as contaminated.",
+        how_to_read="Each training set is compared with each task's items; each item counts once a row, in the first "
+        "column that it fits. Word for word: the set has the same question, letter case, punctuation and spacing "
+        "aside. Near: one of its examples has at least half of the item's 8-grams of words. Some: it has any. The "
+        "first two count as contaminated.",
         csv="contamination",
         empty="No training set shares an 8-gram or a question with any evaluation item.",
-        head=("training set", "task", "items", "same question", "near", "some", "for example"),
+        head=("training set", "task", "items", "word for word", "near", "some", "for example"),
         rows=tuple(rows),
     )
 
@@ -58,21 +60,38 @@ def clean_view(tables: ReportTables, scoring: str) -> View:
 
 
 def contamination_caution(tables: ReportTables, *, excluded: bool) -> str:
-    """How many items are contaminated, and whether the conclusions use them."""
+    """How many items stand in which training set, word for word or nearly, and whether the conclusions use them."""
     rows = [row for row in records(tables.contamination) if row["exact"] + row["near"] > 0]
     if not rows:
         return ""
-    parts = [f"{row['exact'] + row['near']:,} of {row['items']:,} of {row['task']}" for row in rows]
-    count = sum(int(row["exact"] + row["near"]) for row in rows)
+    rows.sort(key=lambda row: -(row["exact"] + row["near"]))
+    parts = [_found(row) for row in rows[:_SHOWN]]
+    if len(rows) > _SHOWN:
+        parts.append(f"and so for {plural(len(rows) - _SHOWN, 'more pair')} of training set and task")
+    them = "it" if sum(int(row["exact"] + row["near"]) for row in rows) == 1 else "them"
     use = (
-        "The conclusions leave them out."
+        f"The conclusions leave {them} out."
         if excluded
-        else "The conclusions use them; tasks.exclude_contaminated leaves them out."
+        else f"The conclusions use {them}; tasks.exclude_contaminated leaves {them} out."
     )
-    return f"Training sets hold {plural(count, 'evaluation item')}: {'; '.join(parts)}. {use}"
+    return f"{'; '.join(parts)}. {use}"
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    """What one training set holds of one task; exact and near are told apart because they are not alike."""
+    exact, near = int(row["exact"]), int(row["near"])
+    verb, whose = ("is", "its") if exact + near == 1 else ("are", "their")
+    grams = f"at least half of {whose} 8-grams"
+    which = f"{exact + near:,} of {plural(int(row['items']), 'item')} of {row['task']} {verb}"
+    if not exact:
+        return f"{which} nearly in {row['training_set']} ({grams}; none word for word)"
+    if not near:
+        return f"{which} in {row['training_set']} word for word"
+    return f"{which} in {row['training_set']} ({exact:,} word for word, {near:,} nearly: {grams})"
 
 
 _COUNTS = ("items", "exact", "near", "some")
+_SHOWN = 5
 
 
 def _count(value: Any, *, flagged: bool) -> Entry:

@@ -79,7 +79,8 @@ _KINDS: Mapping[str, type] = MappingProxyType(
     {
         **dict.fromkeys(("seeds", "warnings", "failures"), list),
         **dict.fromkeys(("versions", "data_facts", "stages"), dict),
-        "contaminated_items_excluded": bool, "audited": bool,
+        "contaminated_items_excluded": bool,
+        "audited": bool,
     }
 )
 

@@ -8,7 +8,16 @@ import pandas as pd
 
 from kdscope.report.formatting import fixed, percent
 from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, averages, named, padded, pooled, reference_line, with_method_style
+from kdscope.report.panels import (
+    Figure,
+    averages,
+    marks_legend,
+    named,
+    padded,
+    pooled,
+    reference_line,
+    with_method_style,
+)
 from kdscope.report.schema import DECOMPOSITION, SCORE_MEASURES
 from kdscope.report.style import (
     GREEN,
@@ -22,7 +31,6 @@ from kdscope.report.style import (
     colour,
     finish,
     hover,
-    method_legend,
     row_axis,
     shape,
 )
@@ -57,7 +65,7 @@ def paradox_figure(tables: ReportTables, scoring: str) -> Figure:
         "diamond but no higher imitates more without being right more often.",
         empty="No student has been compared with a teacher.",
         panels=panels,
-        legend=method_legend(list(rows["method"])),
+        legend=marks_legend(rows),
         in_pairs=True,
         students=students,
         data=rows[["cell", "teacher_cell", "measure", "value", "accuracy"]],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -29,17 +28,18 @@ from kdscope.report.style import (
     finish,
     hover,
     row_axis,
+    shape,
 )
 from kdscope.report.tables import ReportTables, records
 
 _WIDTH = 250
 _MOST_VARIANTS = 48
 _GAIN_COLUMNS = ("control", "task", "items", "gain", "low", "high", "p_value", "p_holm")
-_VERDICTS = (
-    LegendEntry("interval above 0", BLUE),
-    LegendEntry("interval below 0", VERMILION),
-    LegendEntry("interval includes 0", MUTED, filled=False),
-)
+_ABOVE, _BELOW = LegendEntry("interval above 0", BLUE), LegendEntry("interval below 0", VERMILION)
+_INCLUDES = LegendEntry("interval includes 0", MUTED, filled=False)
+_UNKNOWN = LegendEntry("no interval known", MUTED, "cross")
+_VERDICTS = (_ABOVE, _BELOW, _INCLUDES, _UNKNOWN)
+_DOT, _CROSS = 60, 30
 
 
 def main_figures(tables: ReportTables, scoring: str) -> list[Figure]:
@@ -68,9 +68,9 @@ def other_scoring_figures(tables: ReportTables, scoring: str) -> list[Figure]:
 
 def gain_figure(tables: ReportTables, scoring: str) -> Figure:
     """Pooled gain over SFT with its 95% interval, in percentage points."""
-    rows = pooled(select(tables.gains, scoring=scoring))
-    known = bool(rows["low"].notna().all())
-    rows = _gain_rows(tables, rows)
+    rows = _gain_rows(tables, pooled(select(tables.gains, scoring=scoring)))
+    single = _single_tasks(tables, scoring)
+    shown = {_VERDICTS[verdict] for part in (rows, single) for verdict in part["verdict"]}
     reach = _reach(rows)
     return Figure(
         key=f"gains-{scoring}",
@@ -79,10 +79,8 @@ def gain_figure(tables: ReportTables, scoring: str) -> Figure:
         "The line is the 95% interval of that one comparison; where it crosses 0, the gain cannot be told from none.",
         empty="There is no finished distilled student with a finished SFT control to compare it with.",
         panels={model: _gain_panel(part, model, reach) for model, part in by_model(rows)},
-        legend=_VERDICTS
-        if known
-        else (*_VERDICTS[:2], replace(_VERDICTS[2], label="interval includes 0, or not known")),
-        variants=_gains_by_task(tables, scoring),
+        legend=tuple(entry for entry in _VERDICTS if entry in shown),
+        variants=_gains_by_task(single),
         students=own_panels(rows),
         data=rows[["cell", *_GAIN_COLUMNS]],
     )
@@ -90,10 +88,15 @@ def gain_figure(tables: ReportTables, scoring: str) -> Figure:
 
 def _gain_rows(tables: ReportTables, rows: pd.DataFrame) -> pd.DataFrame:
     rows = named(tables, rows[rows["gain"].notna()])
-    above, below = rows["low"] > 0, rows["high"] < 0
+    unknown = rows["low"].isna() | rows["high"].isna()
+    verdict = np.select([unknown, rows["low"] > 0, rows["high"] < 0], [3, 0, 1], 2)
+    looks = [_VERDICTS[place] for place in verdict]
     return rows.assign(
-        colour=np.select([above, below], [BLUE, VERMILION], MUTED),
-        fill=np.select([above, below], [BLUE, VERMILION], "transparent"),
+        verdict=verdict,
+        colour=[look.colour for look in looks],
+        fill=[look.colour if look.filled else "transparent" for look in looks],
+        shape=[look.shape for look in looks],
+        size=np.where(unknown, _CROSS, _DOT),
         hover=[_gain_hover(row) for row in records(rows)],
         gain=100 * rows["gain"],
         low=100 * rows["low"].fillna(rows["gain"]),
@@ -105,14 +108,17 @@ def _reach(rows: pd.DataFrame) -> list[float]:
     return padded(rows[["gain", "low", "high"]].to_numpy(dtype=float), including=0.0)
 
 
-def _gains_by_task(tables: ReportTables, scoring: str) -> dict[str, dict[str, alt.LayerChart]]:
-    """The same panels for every task alone, on one scale, unless that would be very many."""
+def _single_tasks(tables: ReportTables, scoring: str) -> pd.DataFrame:
+    """The gains on every task alone; none where there is one task only, or where that would be very many panels."""
     rows = select(tables.gains, scoring=scoring)
     rows = rows[~rows["task"].isin((*POOLS, *AVERAGES))]
     tasks, students = rows["task"].unique(), named(tables, rows)["model"].nunique()
-    if len(tasks) < 2 or len(tasks) * students > _MOST_VARIANTS:
-        return {}
-    rows = _gain_rows(tables, rows)
+    left_out = len(tasks) < 2 or len(tasks) * students > _MOST_VARIANTS
+    return _gain_rows(tables, rows.iloc[:0] if left_out else rows)
+
+
+def _gains_by_task(rows: pd.DataFrame) -> dict[str, dict[str, alt.LayerChart]]:
+    """The same panels for every task alone, on one scale."""
     reach = _reach(rows)
     return {
         str(task): {model: _gain_panel(part, f"{model}, {task}", reach) for model, part in by_model(of_task)}
@@ -124,8 +130,12 @@ def _gain_panel(rows: pd.DataFrame, title: str, reach: list[float]) -> alt.Layer
     look: dict[str, Any] = {"title": "gain over SFT (points)", "scale": alt.Scale(domain=reach, nice=False)}
     base = chart(tagged(rows, in_rows=True)).encode(y=row_axis(), color=colour(), description=hover())
     interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", **look), x2="high:Q")
-    dot = base.mark_point(size=60, strokeWidth=2, opacity=1)
-    dot = dot.encode(x=alt.X("gain:Q", **look), fill=alt.Fill("fill:N", scale=None, legend=None))
+    dot = base.mark_point(strokeWidth=2, opacity=1).encode(
+        x=alt.X("gain:Q", **look),
+        fill=alt.Fill("fill:N", scale=None, legend=None),
+        shape=shape(),
+        size=alt.Size("size:Q", scale=None, legend=None),
+    )
     return finish([reference_line(x=0.0), interval, dot], title, _WIDTH, alt.Step(22))
 
 

@@ -204,12 +204,15 @@ def _kind_tags(results: CardResults) -> list[str]:
 
 
 def _applicable(parameters: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """The parameters without those that other methods have."""
-    own = parameters.get("method")
-    if not isinstance(own, Mapping):
-        return dict(parameters)
-    known = applicable_settings(method) | ({"divergence", "temperature"} if method in DIVERGENCE_METHODS else set())
-    return {**parameters, "method": {key: value for key, value in own.items() if key in known}}
+    """The parameters that applied: none of other methods, and no learning rate in whose place another came."""
+    found = dict(parameters)
+    own, training, tuning = (parameters.get(name) for name in ("method", "training", "tuning"))
+    if isinstance(own, Mapping):
+        known = applicable_settings(method) | ({"divergence", "temperature"} if method in DIVERGENCE_METHODS else set())
+        found["method"] = {key: value for key, value in own.items() if key in known}
+    if isinstance(training, Mapping) and isinstance(tuning, Mapping) and tuning.get("learning_rate"):
+        found["training"] = {key: value for key, value in training.items() if key != "learning_rate"}
+    return found
 
 
 def _settings(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -3,9 +3,9 @@
 Established: the 95% interval of the gain excludes 0, and its p-value, adjusted by Holm's method, is below .05. All
 items together have one family of p-values, single tasks another: all of a study's students on all tasks.
 
-Best: established, and the interval lies above those of all other students of the same model. That is never too easy:
-two gains over one control differ by more than 1.96 (s1 + s2), which is at least 1.96 standard errors of their
-difference, however they are correlated.
+Best: established, and the interval lies above those of all other students of the same model, of which there is at
+least one. That is never too easy: two gains over one control differ by more than 1.96 (s1 + s2), which is at least
+1.96 standard errors of their difference, however they are correlated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kdscope.statistics.multiplicity import holm
 EXPLAINED = (
     f"{BETTER} ({WORSE}): better (worse) than SFT of the same student, by a 95% interval that excludes 0 and a "
     "Holm-adjusted p below .05 (on single tasks adjusted for all students and tasks). "
-    "Bold: in addition, the interval of the gain lies above those of all other cells of the student."
+    "Bold: in addition, the student has other cells, and the interval of the gain lies above those of all of them."
 )
 """For captions."""
 
@@ -68,4 +68,4 @@ def _sign(row: Mapping[str, Any]) -> str:
 
 
 def _above(row: Mapping[str, Any], others: list[dict[str, Any]]) -> bool:
-    return all(not is_missing(other["high"]) and row["low"] > other["high"] for other in others)
+    return bool(others) and all(not is_missing(other["high"]) and row["low"] > other["high"] for other in others)

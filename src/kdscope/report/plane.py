@@ -11,8 +11,8 @@ import pandas as pd
 
 from kdscope.report.formatting import fixed, points
 from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, named, padded, pooled, reference_line, select, with_method_style
-from kdscope.report.style import chart, colour, finish, hover, method_legend, shape
+from kdscope.report.panels import Figure, marks_legend, named, padded, pooled, reference_line, select, with_method_style
+from kdscope.report.style import chart, colour, finish, hover, shape
 from kdscope.report.tables import ReportTables, records
 
 _MEASURES = {"agreement": "of answers (agreement)", "bleu": "of texts (BLEU)", "value_f1": "of steps (value F1)"}
@@ -38,7 +38,7 @@ def plane_figure(tables: ReportTables, scoring: str) -> Figure:
         "gaining.",
         empty="No student has a control and a ceiling that are clearly apart, so there is nothing to normalise by.",
         panels=panels,
-        legend=method_legend(list(rows["method"])),
+        legend=marks_legend(rows),
         students={f"{model}, {measure}": model for model, measure, _ in groups},
         data=rows[["cell", "teacher_cell", "measure", *_NORMALISED, "gain", "low", "high"]],
     )

@@ -60,7 +60,8 @@ PUBLISHED: Mapping[str, About] = MappingProxyType(
             "The results of “On the Generalization vs Fidelity Paradox in Knowledge Distillation” (Ramesh, Sengupta "
             "and Chakraborty, Findings of ACL 2025, arXiv 2505.15442), as their authors released them, shown as a "
             "study of one's own would be.\n\n"
-            "What the paper calls SeqKD is token-level forward KL, and stands here under that name.",
+            "Figures and tables use kdscope's names of the methods, the sentences of the statistics the paper's: its "
+            "SeqKD is token-level forward KL, here `forward_kl`.",
             {
                 "source": "the tables that the authors released (github.com/LCS2-IIITD/KD_generalization, Apache-2.0)",
                 "runs": "one of each cell; answers sampled at temperature 1, read by the authors' rules",

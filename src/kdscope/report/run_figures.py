@@ -8,7 +8,17 @@ import pandas as pd
 
 from kdscope.report.formatting import fixed, percent
 from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, by_model, named, own_panels, padded, reference_line, select, with_method_style
+from kdscope.report.panels import (
+    Figure,
+    by_model,
+    marks_legend,
+    named,
+    own_panels,
+    padded,
+    reference_line,
+    select,
+    with_method_style,
+)
 from kdscope.report.schema import AVERAGES
 from kdscope.report.style import (
     BLUE,
@@ -18,7 +28,6 @@ from kdscope.report.style import (
     colour,
     finish,
     hover,
-    method_legend,
     row_axis,
     shape,
 )
@@ -105,7 +114,7 @@ def training_figure(tables: ReportTables) -> Figure:
         panels={model: _training_panel(part, model) for model, part in by_model(rows)},
         students=own_panels(rows),
         data=rows[["cell", "step", "tokens", "validation_loss"]],
-        legend=method_legend(list(rows["method"])),
+        legend=marks_legend(rows),
     )
 
 

@@ -17,6 +17,7 @@ from kdscope.report.panels import (
     Figure,
     averages,
     by_model,
+    marks_legend,
     named,
     padded,
     pooled,
@@ -24,13 +25,14 @@ from kdscope.report.panels import (
     select,
     with_method_style,
 )
-from kdscope.report.style import MUTED, chart, colour, finish, hover, method_legend, shape
+from kdscope.report.style import MUTED, chart, colour, finish, hover, shape
 from kdscope.report.tables import ReportTables, records
 
 _SETTINGS = ("kd_temperature", "teacher_noise_std", "kd_weight", "teacher", "teacher_condition", "seed", "variant")
 _COLUMNS = ("gain", "low", "high")
 _SPREAD = 0.35
 """Marks of one student stand side by side over this share of the distance to the nearest other size."""
+_STUDENT_WIDTH, _WIDEST = 150, 640
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def size_figure(tables: ReportTables, scoring: str) -> Figure:
         "intervals. Students stand at their number of parameters (log scale), the marks of one student side by side.",
         empty="This needs finished students of at least two sizes.",
         panels={"all students": _size_panel(rows)} if several else {},
-        legend=method_legend(list(rows["method"])) if several else (),
+        legend=marks_legend(rows) if several else (),
         data=rows[["cell", "model", "parameters", *_COLUMNS]] if several else pd.DataFrame(),
     )
 
@@ -83,7 +85,8 @@ def _size_panel(rows: pd.DataFrame) -> alt.LayerChart:
         scale=alt.Scale(type="log", domain=[float(np.exp(end)) for end in reach], nice=False),
         axis=ticks,
     )
-    return _interval_panel(rows, x, "", 640, 250)
+    width = min(_WIDEST, _STUDENT_WIDTH * rows["model"].nunique())
+    return _interval_panel(rows, x, "", width, 250)
 
 
 def _labels(names: Mapping[float, list[str]]) -> str:
@@ -134,7 +137,7 @@ def _setting_figure(tables: ReportTables, scoring: str, setting: _Setting) -> Fi
         f"several {setting.word} flatters itself: a choice made here wants a check on other items.",
         empty=f"This needs finished cells with a gain over SFT that differ in nothing but {setting.axis}.",
         panels={model: _setting_panel(part, model, setting) for model, part in by_model(rows)},
-        legend=method_legend(list(rows["method"])),
+        legend=marks_legend(rows),
         students={model: model for model in rows["model"].unique()},
         data=rows[["cell", setting.column, *_COLUMNS]],
     )
@@ -158,7 +161,7 @@ def teacher_figure(tables: ReportTables, scoring: str) -> Figure:
         "its SFT control. Marks above each other have the same teacher; bars are 95% intervals.",
         empty="This needs students taught by at least two teachers (or by one before and after it was adapted).",
         panels={model: _teacher_panel(part, model) for model, part in by_model(rows)},
-        legend=method_legend(list(rows["method"])),
+        legend=marks_legend(rows),
         students={model: model for model in rows["model"].unique()},
         data=rows[["cell", "teacher_cell", "teacher_accuracy", *_COLUMNS]],
     )

@@ -37,6 +37,9 @@ _STYLES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 _SPARE = ((SKY, "circle"), (GREEN, "square"), (BLUE, "triangle-up"), (PURPLE, "cross"), (ORANGE, "triangle-down"))
 
+OPEN = ("sft", "base")
+"""Methods whose marks are always open."""
+
 SYMBOLS: Mapping[str, str] = MappingProxyType(
     {
         "circle": "M6 1.5a4.5 4.5 0 1 0 .01 0Z",
@@ -72,7 +75,7 @@ def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
 def method_legend(methods: Sequence[str]) -> tuple[LegendEntry, ...]:
     """The legend of `method_styles`; the SFT control and untrained models have open marks."""
     styles = method_styles(methods)
-    return tuple(LegendEntry(name, *style, filled=name not in ("sft", "base")) for name, style in styles.items())
+    return tuple(LegendEntry(name, *style, filled=name not in OPEN) for name, style in styles.items())
 
 
 def chart(frame: pd.DataFrame) -> alt.Chart:

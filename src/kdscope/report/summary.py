@@ -42,9 +42,11 @@ def _opening(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> 
     rows = rows[~rows["task"].isin(AVERAGES)]
     if rows.empty:
         return f"{text} No model has been evaluated under the {scoring} scoring."
-    items = int(rows.groupby("cell")["items"].sum().max())
     tasks = plural(rows["task"].nunique(), "task")
-    asked = f"Each model answered up to {plural(items, 'item')} from {tasks}"
+    asked = f"The models answered {tasks}, of how many items is not known"
+    if rows.groupby("task")["items"].max().notna().all():
+        items = int(rows.groupby("cell")["items"].sum().max())
+        asked = f"Each model answered up to {plural(items, 'item')} from {tasks}"
     return f"{text} {asked}; answers read with the {scoring} scoring."
 
 

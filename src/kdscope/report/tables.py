@@ -70,6 +70,8 @@ TABLE_NAMES = tuple(table.name for table in fields(ReportTables))
 """The tables' names, which are also their file names."""
 _LATER = ("statistics",)
 """Tables that runs of before there were such do not have."""
+WRITTEN_AGAIN = "`kdscope run STUDY.yaml` writes it again; nothing is trained twice"
+"""How to come by a table that is missing."""
 
 
 def save_tables(tables: ReportTables, folder: Path) -> None:
@@ -87,8 +89,13 @@ def load_tables(folder: Path) -> ReportTables:
     Raises:
         DataError: a file is missing or is not parquet, or its rows break the schema.
     """
-    later = [name for name in _LATER if not (folder / f"{name}.parquet").exists()]
+    later = {file.stem for file in missing_tables(folder)}
     return ReportTables(**{name: _read(folder / f"{name}.parquet") for name in TABLE_NAMES if name not in later})
+
+
+def missing_tables(folder: Path) -> tuple[Path, ...]:
+    """The files that `load_tables` does without, because older runs do not have them."""
+    return tuple(file for name in _LATER if not (file := folder / f"{name}.parquet").exists())
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -105,7 +112,7 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, engine="pyarrow")
     except FileNotFoundError:
-        raise DataError("this table is missing; write the tables again with save_tables", file=path) from None
+        raise DataError(f"this table is missing; {WRITTEN_AGAIN}", file=path) from None
     except (OSError, ValueError) as error:
         raise DataError(f"not a readable parquet file ({error})", file=path) from error
 
