@@ -23,7 +23,7 @@ TEACHERS = ("T-7B", "T-14B")
 METHODS = ("forward_kl", "gkd")
 TEMPERATURES = (1.0, 2.0, 4.0)
 FAMILIES = {
-    "cell": "each cell over SFT (max-T)",
+    "cell": "each cell over SFT (max-T; Holm with several seeds)",
     "best_temperature": "best temperature (Holm)",
     **dict.fromkeys(("temperature", "ablation"), "other temperatures and ablations (Holm)"),
     **dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "mean gains and methods (Holm)"),

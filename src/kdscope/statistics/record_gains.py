@@ -65,7 +65,7 @@ def resampled_gains(study: RecordStudy, draws: int, seed: int) -> Iterator[Rigor
             *(math.nan, p_value, int((~np.isnan(gains)).sum()), study.mean(gains).value, low, high),
             unit="items",
             role=SENSITIVITY,
-            note="BCa bootstrap of items for the interval instead of t; p is of no effect on any item, by random signs: "
+            note="BCa bootstrap of items for the interval instead of t; p is of no effect on any item (random signs): "
             "it asks more where tasks went opposite ways. Runs count as given.",
         )
 
