@@ -81,13 +81,15 @@ def test_who_is_asked_about() -> None:
     told = frame.drop_duplicates("model").set_index("model")
     assert set(told.index) == {"teacher/t", "teacher/t@base", "s/sft", *STUDENTS}
     assert told["ablation"].to_dict() == {
-        **dict.fromkeys(("teacher/t", "teacher/t@base", "s/sft", "s/kd", "s/kd-T2"), ""),
+        **dict.fromkeys(("teacher/t", "s/sft", "s/kd", "s/kd-T2"), ""),
+        "teacher/t@base": "unadapted teacher",
         "s/kd-noise": "noise 0.5",
         "s/kd-w": "kd_weight 0.5",
         "s/kd@base": "unadapted teacher",
         "s/kd-noise@base": "unadapted teacher, noise 0.5",
     }
-    assert told.loc["teacher/t", "method"] == "teacher"
+    assert told.loc["teacher/t", ["method", "teacher"]].tolist() == ["teacher", "t"]
+    assert told.loc["s/kd", "teacher"] == "t"
     assert len(frame) == 4 * len(told)
 
 
@@ -311,3 +313,19 @@ def test_free_texts_alone_make_no_table() -> None:
     fidelity = pd.DataFrame(columns=["cell", "teacher_cell", "task", "measure", "value"])
     with pytest.raises(DataError, match="has no accuracies"):
         tidy_results(CELLS, accuracy, fidelity, questions, "mine")
+
+
+def test_teachers_answer_whether_the_gain_goes_with_them() -> None:
+    """H2 needs the teachers' own accuracy: rows of teachers are found by the name that students know them by."""
+    rng = np.random.default_rng(2)
+    names = ("t", "u", "v")
+    rows = [cell("s/sft", "student", "sft")]
+    for name in names:
+        facts = {"student": None, "teacher": name, "teacher_condition": "adapted"}
+        rows += [cell(f"teacher/{name}", "teacher", "adapt", **facts), distilled(f"s/kd-{name}", teacher=name)]
+    cells = pd.DataFrame(rows)
+    records = {label: marked("gsm8k", "".join(rng.choice(["0", "1"], 60))) for label in cells["cell"]}
+    questions = replace(QUESTIONS, controls={f"s/kd-{name}": "s/sft" for name in names})
+    found = draw_conclusions(table(records), cells, questions)
+    assert "H2" in set(found["hypothesis"])
+    assert found.loc[found["hypothesis"] == "H2", "n"].tolist()[0] == 3

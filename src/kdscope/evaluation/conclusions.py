@@ -181,11 +181,11 @@ def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
         {
             "model": row["cell"],
             "student": row["student"] if row["role"] == "student" else "",
-            "teacher": _text(row["teacher"]) if row["role"] == "student" else row["cell"],
+            "teacher": _text(row["teacher"]),
             "method": _method(row, usual),
             "temperature": row["kd_temperature"],
             "seed": row["seed"],
-            "ablation": _ablation(row, usual) if row["role"] == "student" else "",
+            "ablation": _ablation(row, usual) if row["role"] == "student" else _as_it_came(row, own_teacher),
             "teacher_cell": own_teacher.get((row["teacher"], row["teacher_condition"]), ""),
             "parameters": row["parameters"],
         }
@@ -234,6 +234,12 @@ def _method(row: Mapping[str, Any], usual: Mapping[tuple[str, str, str], _Settin
 
 def _ablation(row: Mapping[str, Any], usual: Mapping[tuple[str, str, str], _Settings]) -> str:
     return _told(row, usual[_group(row)])
+
+
+def _as_it_came(row: Mapping[str, Any], teachers: Mapping[tuple[str, str], str]) -> str:
+    """Of a teacher that stands beside itself adapted: it is not the teacher that main settings learned from."""
+    beside = (row["teacher"], "adapted") in teachers
+    return "unadapted teacher" if row["teacher_condition"] == "base" and beside else ""
 
 
 def _told(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
