@@ -10,6 +10,7 @@ import pytest
 from tests.benchmarks.conftest import BENCHMARKS, TINY, Load
 
 
+@pytest.mark.slow
 def test_all_arms_read_the_same(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> str:
     return f"kdscope,authors,kdscope_large{harness}"
 
 
+@pytest.mark.slow
 def test_all_arms_answer_the_same(
     load: Load, data_dir: Path, tmp_path: Path, installed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ def test_the_second_run_executes_nothing(smoke: tuple[World, list[dict[str, Any]
     assert again[-1]["reused"] == first[-1]["executed"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_records_and_tables(
     smoke: tuple[World, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_the_same_seed_gives_the_same_records_and_tables(
             assert (smoke[0].folder / file).read_bytes() == (tmp_path / file).read_bytes(), file
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_study_beside_it(smoke: tuple[World, list[dict[str, Any]]], tmp_path: Path) -> None:
     world = World(tmp_path)
     shutil.copytree(smoke[0].folder / ".kdscope", tmp_path / ".kdscope")

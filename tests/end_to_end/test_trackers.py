@@ -27,6 +27,7 @@ def trained(world: World) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_trackers_beside_helper_processes_change_no_byte(world: World) -> None:
     common = {"methods": METHODS, "tasks": {"names": []}}
     world.rewrite(**common, runtime=RUNTIME)

@@ -141,6 +141,7 @@ def test_sentences_of_the_statistics_are_told_with_their_role():
     assert "<li>A lead.</li>" in others
 
 
+@pytest.mark.slow
 def test_many_panels_are_folded():
     tables = build_tables()
     copies = range(7)

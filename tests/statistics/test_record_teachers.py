@@ -104,6 +104,7 @@ def test_who_copies_the_teacher_gains_by_it():
     assert "per point of agreement beyond chance" in said
 
 
+@pytest.mark.slow
 def test_agreement_that_only_accuracy_makes_is_no_relation():
     """Settings differ in accuracy and copy nobody: raw agreement goes with the gain, what is tested does not."""
     wrong, naive = np.zeros(2), 0
