@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.chromium import chromium, page_of  # noqa: F401 - fixtures, for every room
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kdscope.view.server import make_server
-from tests.browser.conftest import chromium, page_of  # noqa: F401 - fixtures
 from tests.browser.test_report import choose
 
 Finished = tuple[Path, list[dict[str, Any]]]
 
 
-def test_the_report_of_a_real_run(finished_run: Finished, page_of: Callable[..., Any]) -> None:  # noqa: F811
+def test_the_report_of_a_real_run(finished_run: Finished, page_of: Callable[..., Any]) -> None:
     opened = page_of(finished_run[0] / "runs/small/report.html")
     page = opened.page
     assert "gain" in page.locator(".headline").inner_text()  # four steps of training establish none
@@ -28,7 +27,7 @@ def test_the_report_of_a_real_run(finished_run: Finished, page_of: Callable[...,
     assert opened.errors == opened.strangers == []
 
 
-def test_the_answers_of_a_real_run(finished_run: Finished, page_of: Callable[..., Any]) -> None:  # noqa: F811
+def test_the_answers_of_a_real_run(finished_run: Finished, page_of: Callable[..., Any]) -> None:
     server = make_server(finished_run[0] / "runs/small", 0)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

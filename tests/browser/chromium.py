@@ -1,4 +1,7 @@
-"""A real browser for the pages: Chromium without a window, and a record of what it complains about or asks for."""
+"""A real browser for the pages: Chromium without a window, and a record of what it complains about or asks for.
+
+The fixtures are registered once, in tests/conftest.py: a process can drive one playwright at a time.
+"""
 
 from __future__ import annotations
 
