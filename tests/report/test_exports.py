@@ -117,6 +117,27 @@ def test_an_only_distilled_cell_is_not_the_best_of_anything() -> None:
     assert not any(value.bold for table in alone.values() for row in table.rows for value in row)
 
 
+def test_the_total_is_of_right_answers_where_there_is_free_text_too() -> None:
+    """ROUGE-L has a pool of its own; it is not the gain in accuracy."""
+    tables = study()
+    other = pd.DataFrame([gain_row("gkd", "pooled (rouge_l)", (0.01, 0.0, 0.02), 0.2, 0.2)])
+    both = found(replace(tables, gains=pd.concat([tables.gains, other])))
+    assert [row[-1] for row in rows_of(both["accuracy"])] == [row[-1] for row in rows_of(found(tables)["accuracy"])]
+    assert rows_of(both["gains"]) == rows_of(found(tables)["gains"])
+
+
+def test_one_task_of_each_metric_still_has_totals() -> None:
+    """Nothing is pooled then: the total is the gain on the one task with right answers."""
+    tables = study()
+    alone = tables.gains[tables.gains["task"] == "sums"]
+    text = pd.DataFrame([gain_row("gkd", "dolly", (0.01, 0.0, 0.02), 0.2, 0.2)])
+    shown_gains = rows_of(found(replace(tables, gains=pd.concat([alone, text])))["gains"])
+    assert [row[5].rstrip("*†") for row in shown_gains] == [
+        row[5].rstrip("*†") for row in rows_of(found(replace(tables, gains=alone))["gains"])
+    ]
+    assert [row[:2] for row in shown_gains] == [["tiny", "gkd"], ["tiny", "jsd"]]
+
+
 def test_gains_by_hand() -> None:
     tables = found(study())
     assert rows_of(tables["gains"]) == [

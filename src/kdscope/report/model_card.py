@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from kdscope.report.card_results import CardResults, card_results
 from kdscope.report.facts import PageFacts
 from kdscope.report.markdown import code, fenced, literal, one_line, plain
 from kdscope.report.tables import ReportTables
+from kdscope.report.templating import templates
 from kdscope.study.arms import DIVERGENCE_METHODS, applicable_settings
 
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -80,13 +79,7 @@ def model_card(tables: ReportTables, page: PageFacts, card: CardFacts) -> str:
         DataError: The run has no such model.
     """
     results = card_results(tables, page, card.cell)
-    environment = Environment(
-        loader=PackageLoader("kdscope.report"),
-        autoescape=False,  # noqa: S701 - Markdown: every value goes through the filters below
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(escape=False)
     environment.filters.update(code=code, plain=plain)
     text = environment.get_template("model_card.md.jinja").render(
         card=card,

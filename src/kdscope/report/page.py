@@ -10,7 +10,6 @@ from pathlib import Path
 
 from altair import LayerChart
 from altair.utils.schemapi import debug_mode
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kdscope.report.cautions import cautions, failures
@@ -27,6 +26,7 @@ from kdscope.report.style import SYMBOLS, LegendEntry
 from kdscope.report.summary import likeness_sentences, summary_sentences
 from kdscope.report.svg import render_svg
 from kdscope.report.tables import ReportTables
+from kdscope.report.templating import templates
 from kdscope.report.verdicts import asks_the_primary_question, headline, student_rows
 from kdscope.report.views import (
     View,
@@ -79,13 +79,7 @@ def write_page(tables: ReportTables, facts: PageFacts, path: Path, *, csv_folder
 
 def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "tables/") -> str:
     """The page's HTML."""
-    environment = Environment(
-        loader=PackageLoader("kdscope.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     other = "published" if facts.scoring == "robust" else "robust"
     script = environment.get_template("page.js").render()
     told = told_first(tables, facts.scoring)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kdscope.report.formatting import MISSING, is_missing, percent, plural, span
 from kdscope.report.labels import CellName, name_cells
-from kdscope.report.panels import named, select
+from kdscope.report.panels import named, pooled, select
 from kdscope.report.paper import PaperTable, Value, estimate, gain, number, numbers, p_value, text, texts
 from kdscope.report.paper_marks import EXPLAINED, Mark, adjusted, gain_marks
 from kdscope.report.schema import AVERAGES, POOLS
@@ -41,7 +41,7 @@ def accuracy_table(
     cells: dict[str, dict[str, Any]] = {}
     for row in records(rows):
         cells.setdefault(row["cell"], {})[row["task"]] = row
-    total = {row["cell"]: row for row in records(_pooled(gains))}
+    total = {row["cell"]: row for row in records(pooled(gains))}
     body = [
         (*_who(next(iter(own.values()))), *_accuracies(cell, own, tasks, marks), _total(total.get(cell), marks))
         for cell, own in cells.items()
@@ -64,7 +64,7 @@ def accuracy_table(
 
 def gains_table(gains: pd.DataFrame, marks: Mapping[tuple[str, str], Mark]) -> PaperTable:
     """One row per distilled student: gain over all items, its test, and the items that only one of the two got."""
-    rows = _pooled(gains)
+    rows = pooled(gains)
     methods = "; ".join(gains["method_of_test"].dropna().unique())
     body = [
         (
@@ -159,11 +159,6 @@ def _total(row: Mapping[str, Any] | None, marks: Mapping[tuple[str, str], Mark])
         return Value(MISSING)
     mark = marks.get((row["cell"], row["task"]), Mark())
     return gain(row, *_GAIN, mark=mark.sign, bold=mark.best)
-
-
-def _pooled(gains: pd.DataFrame) -> pd.DataFrame:
-    """The gains over all items; a study with one task has no others."""
-    return gains if gains["task"].nunique() == 1 else gains[gains["task"].isin(POOLS)]
 
 
 def _chance(rows: pd.DataFrame, tasks: Sequence[str]) -> Iterator[tuple[Value, ...]]:

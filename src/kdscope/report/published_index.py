@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kdscope.report.formatting import plural
 from kdscope.report.page import paragraphs
 from kdscope.report.published import About, TableReport
+from kdscope.report.templating import templates
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,7 @@ class _Part:
 
 def write_index(reports: Sequence[TableReport], about: About, path: Path) -> None:
     """Write one HTML file that loads nothing; reports are looked for at ``<folder>/report.html`` beside it."""
-    environment = Environment(
-        loader=PackageLoader("kdscope.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     html = environment.get_template("index.html.jinja").render(
         about=about,
         lead=paragraphs(about.description),

@@ -1,0 +1,20 @@
+"""The templates of this room: strict about names, and escaping unless the text is Markdown."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def templates(*, escape: bool = True) -> Environment:
+    """The environment that templates are rendered in.
+
+    Args:
+        escape: Whether values become HTML text; a Markdown template escapes each of its values by a filter instead.
+    """
+    return Environment(
+        loader=PackageLoader("kdscope.report"),
+        autoescape=escape,  # noqa: S701 - off for Markdown only
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
