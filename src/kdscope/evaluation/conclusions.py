@@ -136,7 +136,7 @@ def draw_conclusions(records: pa.Table, cells: pd.DataFrame, questions: Question
         margin=questions.equivalence_margin,
         options={name: task.options for name, task in questions.tasks.items() if task.options},
     )
-    return found.assign(sentence=[sentence(row) for row in _rows(found)])
+    return found.assign(sentence=[sentence(row) for row in rows_of(found)])
 
 
 def item_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
@@ -175,7 +175,7 @@ def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
     """Student, teacher, method, temperature, seed and ablation of every model that a question is about."""
     done = cells[cells["state"] == "done"]
     involved = done[done["cell"].isin({*controls, *controls.values()}) | (done["role"] == "teacher")]
-    own_teacher = {(r["teacher"], r["teacher_condition"]): r["cell"] for r in _rows(done[done["role"] == "teacher"])}
+    own_teacher = {(r["teacher"], r["teacher_condition"]): r["cell"] for r in rows_of(done[done["role"] == "teacher"])}
     usual = _usual(cells)
     rows = [
         {
@@ -189,7 +189,7 @@ def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
             "teacher_cell": own_teacher.get((row["teacher"], row["teacher_condition"]), ""),
             "parameters": row["parameters"],
         }
-        for row in _rows(involved)
+        for row in rows_of(involved)
     ]
     return pd.DataFrame(rows).set_index("model")
 
@@ -205,7 +205,7 @@ def _usual(cells: pd.DataFrame) -> dict[tuple[str, str, str], _Settings]:
     """
     students = cells[cells["role"] == "student"]
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in _rows(students):
+    for row in rows_of(students):
         groups.setdefault(_group(row), []).append(row)
     usual = {}
     for group, rows in groups.items():
@@ -291,7 +291,8 @@ def _answers(table: pa.Table, questions: Questions) -> pd.Series:
     return answers
 
 
-def _rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
+def rows_of(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, a dictionary each."""
     return [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kdscope.errors import DataError
-from kdscope.evaluation.conclusions import Questions
+from kdscope.evaluation.conclusions import Questions, rows_of
 from kdscope.statistics.tidy import ADAPTED, SFT
 from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
 
@@ -35,17 +35,17 @@ def tidy_results(
         DataError: No model has an accuracy.
     """
     students = set(cells.loc[cells["role"] != "teacher", "student"].dropna())
-    models = {row["cell"]: _model(row, students) for row in _rows(cells) if _belongs(row, questions)}
+    models = {row["cell"]: _model(row, students) for row in rows_of(cells) if _belongs(row, questions)}
     tasks = {name: task.domain for name, task in questions.tasks.items() if not task.free_text}
     chosen = accuracy[(accuracy["scoring"] == questions.scoring) & accuracy["cell"].isin(list(models))]
     rows = [
         {**models[row["cell"]], "task": row["task"], "metric": "accuracy", "value": 100 * row["accuracy"]}
-        for row in _rows(chosen)
+        for row in rows_of(chosen)
         if row["task"] in tasks
     ]
-    teachers = {row["cell"]: row for row in _rows(cells[cells["role"] == "teacher"])}
+    teachers = {row["cell"]: row for row in rows_of(cells[cells["role"] == "teacher"])}
     known = fidelity["measure"].isin(list(_FIDELITY)) & fidelity["cell"].isin(list(models)) & fidelity["value"].notna()
-    for row in _rows(fidelity[known & fidelity["task"].isin(list(tasks))]):
+    for row in rows_of(fidelity[known & fidelity["task"].isin(list(tasks))]):
         metric, factor = _FIDELITY[row["measure"]]
         model, teacher = models[row["cell"]], teachers[row["teacher_cell"]]
         if model["method"] == SFT and teacher["teacher_condition"] != ADAPTED:
@@ -94,7 +94,3 @@ def _averages(table: pd.DataFrame) -> pd.DataFrame:
     complete = groups["size"] == groups["domain"].map(tasks)
     means = groups[complete].rename(columns={"mean": "value"}).drop(columns="size")
     return means.assign(task=TIDY_AVERAGE)
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
