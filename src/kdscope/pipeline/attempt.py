@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, TypeVar
 from kdscope.errors import KdscopeError, StoreError
 from kdscope.pipeline.events import Events, Progress
 from kdscope.pipeline.fingerprint import JSON
+from kdscope.pipeline.memory import include_older_garbage
 from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
 
@@ -33,13 +34,15 @@ class Resources:
         The old one is let go before the new one is made, so that the two are never in memory together.
         """
         if key not in self._slot:
-            self._slot.clear()
+            self.clear()
             self._slot[key] = make()
         return self._slot[key]  # type: ignore[return-value]
 
     def clear(self) -> None:
         """Let go of what is kept."""
-        self._slot.clear()
+        if self._slot:
+            self._slot.clear()
+            include_older_garbage()
 
 
 @dataclass(frozen=True)

@@ -81,15 +81,16 @@ def method_legend(methods: Sequence[str]) -> tuple[LegendEntry, ...]:
 def chart(frame: pd.DataFrame) -> alt.Chart:
     """An empty chart over the frame's rows, embedded in the chart itself whatever their number."""
     values = json.loads(frame.to_json(orient="records", double_precision=12))
-    return alt.Chart(alt.InlineData(values=values))
+    # A chart is copied many times while it is put together; what is in a tuple is not copied with it.
+    return alt.Chart(alt.InlineData(values=tuple(values)))
 
 
 def finish(layers: Sequence[alt.Chart], title: str, width: int, height: int | alt.Step) -> alt.LayerChart:
     """The layers as one panel with the common look."""
     heading = alt.TitleParams(text=title, anchor="start", frame="group", fontSize=12.5, color=INK, offset=8, limit=340)
-    panel = alt.layer(*layers).properties(title=heading, width=width, height=height, background="transparent")
-    look: alt.LayerChart = panel.configure(font=FONT).configure_view(stroke=None).configure_axis(**_axis_look())
-    return look
+    look = alt.Config(font=FONT, view=alt.ViewConfig(stroke=None), axis=alt.AxisConfig(**_axis_look()))
+    size = {"width": width, "height": height}
+    return alt.LayerChart(layer=list(layers), title=heading, background="transparent", config=look, **size)
 
 
 def row_axis(title: str | None = None, *, gaps: float | None = None) -> alt.Y:

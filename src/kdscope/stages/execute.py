@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import platform
 import sys
 from importlib import import_module
 from importlib.metadata import version
 
 from kdscope.models.hardware import forget_peak_memory, peak_memory_bytes
+from kdscope.pipeline.memory import collecting_new_garbage
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import STAGE_VERSIONS
@@ -26,10 +26,11 @@ def execute(stage: Stage, context: StageContext) -> None:
     device = str(stage.context.get("device"))
     forget_peak_memory(device)
     try:
-        import_module(f"kdscope.stages.{stage.kind}").run(context)
-        context.facts["peak_memory_bytes"] = peak_memory_bytes(device)
+        with collecting_new_garbage():
+            import_module(f"kdscope.stages.{stage.kind}").run(context)
+            context.facts["peak_memory_bytes"] = peak_memory_bytes(device)
     finally:
-        _free_memory()
+        _free_device_memory()
 
 
 def _software(stage: Stage) -> str:
@@ -39,9 +40,7 @@ def _software(stage: Stage) -> str:
     return f"{platform.machine()} {device}, {packages}" if device is not None else packages
 
 
-def _free_memory() -> None:
-    """Give back what a stage leaves behind: models sit in reference cycles that a large heap is slow to collect."""
-    gc.collect()
+def _free_device_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
