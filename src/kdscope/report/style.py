@@ -89,8 +89,8 @@ def finish(layers: Sequence[alt.Chart], title: str, width: int, height: int | al
     """The layers as one panel with the common look."""
     heading = alt.TitleParams(text=title, anchor="start", frame="group", fontSize=12.5, color=INK, offset=8, limit=340)
     look = alt.Config(font=FONT, view=alt.ViewConfig(stroke=None), axis=alt.AxisConfig(**_axis_look()))
-    size = {"width": width, "height": height}
-    return alt.LayerChart(layer=list(layers), title=heading, background="transparent", config=look, **size)
+    panel = alt.LayerChart(layer=list(layers), title=heading, background="transparent", config=look)
+    return panel.properties(width=width, height=height)
 
 
 def row_axis(title: str | None = None, *, gaps: float | None = None) -> alt.Y:
