@@ -4,8 +4,9 @@
     python benchmarks/bench_analyze.py --models 12 --items 200     # a small one
 
 Made up: seven students, each as SFT control and distilled by three methods from three teachers, some at a second
-temperature, on 14 tasks; prompts of about 400 characters; answers right by chance and by the model's skill. What is
-measured is a process of its own, from its start: reading the run's folder and the rigorous protocol.
+temperature, on 14 tasks; prompts of about 400 characters; answers right by chance and by the model's skill; a likeness
+to the teacher for each item, as a run keeps it, so that how long the answers are plays no part. What is measured is a
+process of its own, from its start: reading the run's folder and the rigorous protocol.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdscope.evaluation.conclusions import Questions, TaskFacts, save_questions
+from kdscope.evaluation.fidelity_items import ITEM_MEASURE
+from kdscope.evaluation.questions import Questions, TaskFacts, save_questions
 from kdscope.evaluation.run_records import run_record_schema
 from kdscope.report.tables import ReportTables, save_tables
 
@@ -66,9 +68,10 @@ def make_run(folder: Path, models: int, items: int) -> int:
     none = pd.DataFrame()
     save_tables(ReportTables(cells, _accuracy(cells), none, none, none, none), folder / "tables")
     controls = {row["cell"]: f"{row['student']}/sft" for row in cells.to_dict("records") if row["method"] != "sft"}
-    save_questions(Questions("robust", TASKS, controls=controls), folder / "tables/questions.json")
-    (folder / "records").mkdir()
     rng = np.random.default_rng(0)
+    questions = Questions("robust", TASKS, controls=controls, likeness=_likeness(list(controls), items, rng))
+    save_questions(questions, folder / "tables/questions.json")
+    (folder / "records").mkdir()
     skill = rng.uniform(0.3, 0.7, models)
     for task in TASKS:
         prompts = [f"{task} question {number}: " + "how many are there in all " * 15 for number in range(items)]
@@ -103,6 +106,13 @@ def _accuracy(cells: pd.DataFrame) -> pd.DataFrame:
         {"cell": cell, "task": task, "scoring": "robust", "accuracy": 0.5} for cell in cells["cell"] for task in TASKS
     ]
     return pd.DataFrame(rows).assign(**dict.fromkeys(columns))
+
+
+def _likeness(distilled: list[str], items: int, rng: np.random.Generator) -> pa.Table:
+    names = [(task, f"{task}/{number}") for task in TASKS for number in range(items)]
+    tasks, ids = (list(column) * len(distilled) for column in zip(*names, strict=True))
+    cells = [label for label in distilled for _ in names]
+    return pa.table({"cell": cells, "task": tasks, "item_id": ids, ITEM_MEASURE: rng.random(len(cells))})
 
 
 def _answers(label: str, task: str, prompts: list[str], right: np.ndarray) -> pa.Table:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import simulated_tests as simulated
-from simulated_studies import Layout, noise_outcomes
+from simulated_studies import Layout, noise_outcomes, temperature_outcomes
 
 from kdscope.statistics.paired import wilson_interval
 
@@ -38,6 +38,10 @@ SCENARIOS: dict[str, tuple[str, Simulate]] = {
     "effect_sizes": ("Effect sizes", simulated.effect_sizes),
     "three_points": ("A true gain of three points", simulated.three_points),
     "noise_studies": ("Whole studies of noise", lambda generator: noise_outcomes(generator, Layout())),
+    "noise_temperatures": (
+        "Whole studies of noise, more of them",
+        lambda generator: temperature_outcomes(generator, Layout()),
+    ),
     "noisy_runs": (
         "Whole studies of noise, three seeds, runs differ by a point",
         lambda generator: noise_outcomes(generator, Layout(seeds=3, run_sd=1.0)),

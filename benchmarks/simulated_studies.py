@@ -1,8 +1,9 @@
 """Whole studies whose cells differ only by noise, through the whole protocol: does it conclude anything?
 
 Three students, two teachers, two methods, three temperatures, one SFT setting a student that all of its gains share,
-an ablation, agreement with the teachers: the item records through `rigorous_records`, and the table of their accuracies
-through `rigorous_protocol`. Whatever is found is wrong, but for equivalence, which is true here and not counted.
+an ablation, agreement with the teachers and likeness to their texts: the item records through `rigorous_records`, and
+the table of their accuracies through `rigorous_protocol`. Whatever is found is wrong, but for equivalence, which is
+true here and not counted.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kdscope.statistics.cells import domains_of
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.record_protocol import rigorous_records
+from kdscope.statistics.results import results_frame
 from kdscope.statistics.rigorous import rigorous_protocol
+from kdscope.statistics.rigorous_claims import ablations
 from kdscope.statistics.tables import results_table
 
 STUDENTS = ("S-0.5B", "S-1.5B", "S-3B")
@@ -56,9 +60,16 @@ def noise_outcomes(generator: np.random.Generator, layout: Layout, draws: int = 
     return found | {"published H1, maxima over temperatures": float(average["p_value"].iloc[0] <= 0.05)}
 
 
+def temperature_outcomes(generator: np.random.Generator, layout: Layout) -> dict[str, float]:
+    """The same of one family of one protocol, which is quick enough for many studies: other temperatures, on tables."""
+    [domain] = domains_of(as_table(make_records(generator, layout)), 1.0)
+    found = results_frame(ablations(domain))
+    return {"table: other temperatures (Holm), alone": float((found["p_adjusted"] <= 0.05).any())}
+
+
 def make_records(generator: np.random.Generator, layout: Layout) -> pd.DataFrame:
     """Item records of one study: every model of a student is right on an item with one and the same probability."""
-    shape = (layout.tasks, layout.items)
+    shape, [apart] = (layout.tasks, layout.items), generator.spawn(1)
     share = generator.beta(1.5, 1.5, shape)
     own = {name: generator.random(shape) < np.clip(share + 0.2, 0, 1) for name in TEACHERS}
     parts = [_rows(f"{name}", right, method="teacher", teacher=name) for name, right in own.items()]
@@ -69,7 +80,7 @@ def make_records(generator: np.random.Generator, layout: Layout) -> pd.DataFrame
                 chance = np.clip(share + level + generator.normal(0, layout.run_sd / 100), 0, 1)
                 right = generator.random(shape) < chance
                 rows = _rows(f"{student} {number} {seed}", right, student=student, seed=seed, **facts)
-                parts.append(rows if its is None else rows.assign(agreement=(right & its).ravel().astype(float)))
+                parts.append(rows if its is None else rows.assign(**_told(apart, right & its)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -89,6 +100,11 @@ def _settings(own: dict[str, np.ndarray]) -> Iterator[tuple[dict[str, object], n
             for temperature in TEMPERATURES:
                 yield {"method": method, "teacher": teacher, "temperature": temperature}, its
         yield {"method": METHODS[0], "teacher": teacher, "temperature": 1.0, "ablation": "noise 2"}, its
+
+
+def _told(generator: np.random.Generator, same: np.ndarray) -> dict[str, np.ndarray]:
+    """Agreement with the teacher, and a likeness of texts: by chance, and greater where the answers are the same."""
+    return {"agreement": same.ravel().astype(float), "fidelity": (generator.random(same.size) + same.ravel()) / 2}
 
 
 def _rows(name: str, right: np.ndarray, **facts: object) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from kdscope.statistics.coupling import chance_corrected, corrected_slope, instr
 from kdscope.statistics.effects import cliffs_delta, hedges_g, matched_odds_ratio
 from kdscope.statistics.equivalence import tost_of_items, tost_of_units
 from kdscope.statistics.estimates import Estimate, mean_over_units, slope_over_units
-from kdscope.statistics.grid import grid_effect
+from kdscope.statistics.grid import bootstrap_mean, grid_effect
 from kdscope.statistics.macro import gain_over_seeds, macro_mean
 from kdscope.statistics.mcnemar import mcnemar_mid_p
 from kdscope.statistics.multiplicity import holm
@@ -77,8 +77,11 @@ def heterogeneous(generator: np.random.Generator) -> Outcomes:
     grid = make_grid(generator, truth)
     control, gains = grid.control.mean(axis=1), gains_of(grid)
     out = {"H1-anova, methods suit students": rejected(blocked_permutation(_by_method(grid))[1])}
-    found = grid_effect(_grid_gains(grid)).mean
+    by_task = _grid_gains(grid)
+    found = grid_effect(by_task).mean
     out |= {"H1-grid, students x tasks": rejected(found.p_value), "H1-grid interval": covered(found, 0.0)}
+    again = bootstrap_mean(by_task, 499, int(generator.spawn(1)[0].integers(2**31)))
+    out |= {"H1-grid, two-way bootstrap": rejected(again.p_value), "two-way bootstrap interval": covered(again, 0.0)}
     slope = slope_over_units(np.log2(SIZES), gains)
     out |= {"H3, slope over students": rejected(slope.p_value), "H3 interval": covered(slope, 0.0)}
     naive = slope_over_units(control, gains)

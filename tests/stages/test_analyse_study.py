@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -47,6 +47,7 @@ def analyse(
     *,
     contaminated: Sequence[str] = (),
     exclude: bool = False,
+    more: Mapping[str, Path] = MappingProxyType({}),
 ) -> Any:
     """Runs the stage; arm n was trained with facts[n], and evaluated if it is among the answered."""
     inputs = {f"trained/{number}": trained(folder / f"trained{number}", **own) for number, own in facts.items()}
@@ -56,6 +57,7 @@ def analyse(
         write_records(marked("gsm8k", "1101"), folder / f"records{number}" / "records.parquet")
     output = folder / "output"
     output.mkdir()
+    inputs |= more
     inputs["audit"] = folder / "audit"
     inputs["audit"].mkdir()
     tally = {"training_set": "the training data", "task": "gsm8k", "items": 4, "some": 0, "near": 0}

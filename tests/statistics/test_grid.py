@@ -7,11 +7,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from statsmodels.formula.api import ols
 from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.stats.anova import anova_lm
 
 from kdscope.errors import StatisticsError
 from kdscope.statistics.estimates import mean_over_units
-from kdscope.statistics.grid import grid_effect, two_way_bootstrap
+from kdscope.statistics.grid import bootstrap_mean, grid_effect, two_way_bootstrap
 
 
 def crossed(rows, columns, seed=0):
@@ -64,9 +67,48 @@ def test_the_bootstrap_error_is_that_of_the_mean_where_main_effects_dominate():
     assert two_way_bootstrap(grid, draws=4000) == pytest.approx(grid_effect(grid).mean.stderr, rel=0.06)
 
 
+def mean_squares(grid):
+    """Of an analysis of variance of two ways, by statsmodels: mean squares and degrees of freedom."""
+    rows = pd.DataFrame([(v, f"s{i}", f"t{j}") for (i, j), v in np.ndenumerate(grid)], columns=["y", "s", "t"])
+    table = anova_lm(ols("y ~ C(s) + C(t)", rows).fit())
+    return (table["sum_sq"] / table["df"]).to_numpy(), table["df"].to_numpy()
+
+
+def test_the_bootstrap_is_a_sum_of_mean_squares_with_its_degrees_of_freedom():
+    grid = crossed(5, 4, seed=1)
+    squares, degrees = mean_squares(grid)
+    found = bootstrap_mean(grid, draws=40_000)
+    assert found.stderr == pytest.approx(math.sqrt(squares.sum() / 20), rel=0.02)
+    df = squares.sum() ** 2 / np.sum(squares**2 / degrees)
+    assert (found.value, found.df, found.n) == (pytest.approx(grid.mean()), pytest.approx(df), 5)
+    assert found.high - found.value == pytest.approx(stats.t.isf(0.025, df) * found.stderr)
+
+
+@pytest.mark.parametrize(("spreads", "most"), [((1, 1, 1), 0.98), ((2, 0, 1), 0.98), ((0, 2, 1), 0.99), ((0, 0, 1), 1)])
+def test_bootstrap_intervals_hold_the_truth(spreads, most):
+    """Where single results alone vary they are too wide, as the note of their row says; never too narrow."""
+    generator, simulations = np.random.default_rng(0), 400
+    students, tasks, rest = spreads
+    held = 0
+    for seed in range(simulations):
+        grid = generator.normal(0, students, (6, 1)) + generator.normal(0, tasks, 8)
+        found = bootstrap_mean(grid + generator.normal(0, rest, (6, 8)), draws=199, seed=seed)
+        held += found.low <= 0 <= found.high
+    noise = 2.5 * math.sqrt(0.05 * 0.95 / simulations)
+    assert 0.95 - noise <= held / simulations <= most + noise
+
+
+def test_a_grid_of_equal_values_has_no_error():
+    found = bootstrap_mean(np.full((3, 4), 0.1))
+    assert found.value == pytest.approx(0.1)
+    assert math.isnan(found.p_value)
+
+
 @pytest.mark.parametrize("values", [[[1.0, 2.0]], [[1.0], [2.0]], [[1.0, math.nan], [1.0, 2.0]], [1.0, 2.0]])
 def test_no_grid_is_refused(values):
     with pytest.raises(StatisticsError, match="grid"):
         grid_effect(values)
     with pytest.raises(StatisticsError, match="grid"):
         two_way_bootstrap(values)
+    with pytest.raises(StatisticsError, match="grid"):
+        bootstrap_mean(values)

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from kdscope.errors import StatisticsError
-from kdscope.statistics.grid import grid_effect
+from kdscope.statistics.grid import bootstrap_mean, grid_effect
 from kdscope.statistics.macro import gain_over_seeds
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.record_protocol import rigorous_records
@@ -97,6 +97,31 @@ def test_the_mean_gain_is_the_grid_of_students_and_tasks():
     expected = grid_effect(100 * gains.reshape(3, 3, 60).mean(axis=2)).mean
     row = one(rigorous_records(records, draws=99), "H1-grid", "all")
     assert (row["estimate"], row["p_value"]) == pytest.approx((expected.value, expected.p_value))
+
+
+def test_the_mean_gain_is_resampled_too():
+    records = made(gain=0.05)
+    found = rigorous_records(records, draws=499, seed=3)
+    main = one(found, "H1-grid", "all")
+    [again] = found[found["test"] == "two-way bootstrap"].to_dict("records")
+    gains = np.stack(
+        [(wide(records, s, "gkd") + wide(records, s, "jsd")) / 2 - wide(records, s, "sft") for s in STUDENTS]
+    )
+    expected = bootstrap_mean(100 * gains.reshape(3, 3, 60).mean(axis=2), 499, 3)
+    assert (again["estimate"], again["low"], again["high"]) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
+    assert (again["hypothesis"], again["role"], again["unit"], again["n"]) == ("H1-grid", "sensitivity", "students", 3)
+    assert again["estimate"] == pytest.approx(main["estimate"])
+    assert again["p_adjusted"] == again["p_value"], "it is no further question"
+    said = sentence(again)
+    assert said.startswith("Distillation gained")
+    assert "adjusted" not in said
+
+
+@pytest.mark.parametrize("kind", ["one student", "one task"])
+def test_what_is_no_grid_is_not_resampled(kind):
+    assert "two-way bootstrap" not in set(rigorous_records(SMALL[kind](made()), draws=99)["test"])
 
 
 def test_methods_are_compared_and_found_equal():

@@ -203,6 +203,19 @@ def test_one_task_has_no_average():
     assert "H1-grid" not in set(found["hypothesis"])
 
 
+def test_the_grid_is_resampled_beside_the_mixed_model(published):
+    rows = published[(published["domain"] == "math") & (published["hypothesis"] == "H1-grid")]
+    model, again = rows.to_dict("records")
+    assert (model["test"], again["test"]) == ("two-way random effects", "two-way bootstrap")
+    assert again["estimate"] == model["estimate"]
+    assert again["role"] == "sensitivity"
+    assert again["high"] - again["low"] == pytest.approx(model["high"] - model["low"], rel=0.1)
+    others = published[(published["domain"] == "math") & (published["role"] == "sensitivity")]
+    others = others[others["hypothesis"].isin(["H1", "H1-grid"]) & (others["test"] != "two-way bootstrap")]
+    assert others["p_adjusted"].to_numpy() == pytest.approx(holm(others["p_value"])), "it makes no other row stricter"
+    assert again["p_adjusted"] == again["p_value"]
+
+
 def test_seeds_are_runs():
     once = small_table()
     twice = pd.concat([once.assign(seed="0"), once.assign(seed="1", value=once["value"] + 0.5)])

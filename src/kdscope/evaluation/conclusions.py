@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -15,13 +12,27 @@ import pyarrow as pa
 import pyarrow.compute as compute
 from numpy.typing import NDArray
 
-from kdscope.errors import DataError
+from kdscope.evaluation.fidelity_items import ITEM_MEASURE
+from kdscope.evaluation.questions import Questions, TaskFacts, load_questions, save_questions, task_facts
 from kdscope.evaluation.run_records import CELL
 from kdscope.statistics.record_protocol import rigorous_records
 from kdscope.statistics.tidy import SFT
 from kdscope.statistics.words import sentence
-from kdscope.tasks import TaskRegistry
 from kdscope.tasks.quantities import number_key
+
+__all__ = [
+    "NEEDED_COLUMNS",
+    "TEACHER",
+    "Questions",
+    "TaskFacts",
+    "draw_conclusions",
+    "item_frame",
+    "load_questions",
+    "primary_temperature",
+    "rows_of",
+    "save_questions",
+    "task_facts",
+]
 
 TEACHER = "teacher"
 """Method of a teacher's own answers."""
@@ -35,80 +46,12 @@ NEEDED_COLUMNS = (
 """Columns of `run_records.read_run_records` that conclusions are drawn from."""
 
 
-@dataclass(frozen=True)
-class TaskFacts:
-    """What conclusions need to know of a task.
-
-    Attributes:
-        domain: Which tasks it is averaged with.
-        options: Of a multiple choice; 0 for a free answer.
-        free_text: Whether it is measured by ROUGE-L.
-        numeric: Whether answers are numbers, which are equal by value.
-    """
-
-    domain: str
-    options: int = 0
-    free_text: bool = False
-    numeric: bool = False
-
-
-@dataclass(frozen=True)
-class Questions:
-    """What is asked, settled before looking.
-
-    Attributes:
-        scoring: robust or published.
-        tasks: Facts of every task.
-        primary_temperature: Of the primary question; None: 1 if the study has it, else its first.
-        equivalence_margin: Methods closer than this, in percentage points, count as equal.
-        contaminated: Ids of items that training data holds.
-        exclude_contaminated: Whether those are left out.
-        controls: The control's label by student label.
-    """
-
-    scoring: str
-    tasks: Mapping[str, TaskFacts]
-    primary_temperature: float | None = None
-    equivalence_margin: float = 1.0
-    contaminated: Collection[str] = field(default_factory=frozenset)
-    exclude_contaminated: bool = False
-    controls: Mapping[str, str] = field(default_factory=dict)
-
-
-def task_facts(names: Collection[str], registry: TaskRegistry) -> dict[str, TaskFacts]:
-    """The facts of tasks in a registry."""
-    found = [registry.get(name) for name in names]
-    return {
-        t.name: TaskFacts(t.domain, len(t.labels), t.answer_kind == "text", t.answer_kind == "number") for t in found
-    }
-
-
 def primary_temperature(cells: pd.DataFrame, wanted: float | None = None) -> float:
     """The temperature of the primary question: the one wanted, else 1 if cells have it, else the first they have."""
     if wanted is not None:
         return wanted
     known = cells["kd_temperature"].dropna().tolist()
     return 1.0 if 1.0 in known or not known else float(known[0])
-
-
-def save_questions(questions: Questions, file: Path) -> None:
-    """Write questions as JSON, so that a run can be asked again."""
-    found = asdict(questions) | {"contaminated": sorted(questions.contaminated)}
-    file.write_text(json.dumps(found, indent=1), encoding="utf-8")
-
-
-def load_questions(file: Path) -> Questions:
-    """Read what `save_questions` wrote.
-
-    Raises:
-        DataError: The file is missing or not such a file.
-    """
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        tasks = {name: TaskFacts(**facts) for name, facts in found["tasks"].items()}
-        return Questions(**found | {"tasks": tasks, "contaminated": frozenset(found["contaminated"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"not the questions of a run ({type(error).__name__}: {error})", file=file) from error
 
 
 def draw_conclusions(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
@@ -143,7 +86,9 @@ def item_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> 
     """The records as `rigorous_records` reads them: students with a control, their controls, and the teachers.
 
     ``agreement`` is 1 where a student's answer is that of its own teacher, 0 where it is not; an answer that could not
-    be read agrees with nothing. ``cluster`` is equal for items with the same prompt.
+    be read agrees with nothing. ``fidelity`` is the item's `fidelity_items.ITEM_MEASURE`, with several decoding seeds
+    their mean: missing for teachers and controls, no column where it was not measured. ``cluster`` is equal for items
+    with the same prompt.
     """
     models = _models(cells, questions.controls)
     asked = compute.is_in(records[CELL], pa.array(list(models.index), pa.string()))
@@ -164,6 +109,8 @@ def item_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> 
         contaminated=text["item_id"].isin(set(questions.contaminated)),
         agreement=_agreement(table, facts["teacher_cell"], questions),
     )
+    if questions.likeness is not None:
+        frame = frame.assign(fidelity=_fidelity(text, questions.likeness))
     return frame.drop(columns="teacher_cell")
 
 
@@ -280,6 +227,13 @@ def _agreement(table: pa.Table, teacher_cell: pd.Series, questions: Questions) -
     known = teacher_cell.ne("").to_numpy() & wanted[CELL].isin(set(answers[CELL])).to_numpy()
     own = teacher_cell.to_numpy() == table[CELL].to_pandas().to_numpy()
     return np.where(known & ~own, same.to_numpy(dtype=np.float64), np.nan)
+
+
+def _fidelity(asked: pd.DataFrame, likeness: pa.Table) -> NDArray[np.float64]:
+    """The likeness of each record's model on its item; NaN where there is none."""
+    known = likeness.select([CELL, "item_id", ITEM_MEASURE]).to_pandas()
+    both = asked[[CELL, "item_id"]].merge(known, on=[CELL, "item_id"], how="left")
+    return both[ITEM_MEASURE].to_numpy(dtype=np.float64)
 
 
 def _answers(table: pa.Table, questions: Questions) -> pd.Series:

@@ -39,6 +39,11 @@ from kdscope.tasks import Task
 from kdscope.tasks.quantities import number_key
 
 STUDENT, CONTROL, CEILING = "student", "control", "ceiling"
+ITEM_MEASURE = "sentence_bleu"
+"""What is kept of every item: the published study's measure, text by text.
+
+BLEU sees numbers, signs and any script, of which ROUGE-L's words are a part; value F1 and other measures of steps are
+for mathematics only."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,14 @@ class TaskFidelity:
         entered: How many items enter each measure, for the student.
         sums: The resampled sums of each measure's columns, by role and measure.
         shuffles: The sums of each measure's columns in each shuffle of the student's answers, by measure.
+        likeness: `ITEM_MEASURE` of the student on every item, by its id, from 0 to 1.
     """
 
     measures: Mapping[str, Measure]
     entered: Mapping[str, int]
     sums: Mapping[str, Mapping[str, ResampledSums]]
     shuffles: Mapping[str, Sequence[Values]]
+    likeness: Mapping[str, float]
 
 
 def measure_task(
@@ -106,7 +113,8 @@ def measure_task(
         _mean([pairing.contributions(order).sum(axis=0) for pairing in pairings[STUDENT]])
         for order in shuffled_orders(clusters, sampling.shuffles, seed)
     ]
-    return _by_measure(pairings[STUDENT][0].measures, found, together, shuffles)
+    names = [record.item_id for record in runs["teacher"][0]]
+    return _by_measure(pairings[STUDENT][0].measures, found, together, shuffles, names)
 
 
 def other_runs(records: Mapping[str, Sequence[Record]]) -> dict[str, list[Record]]:
@@ -199,7 +207,11 @@ def _mean(seeds: Sequence[Values]) -> Values:
 
 
 def _by_measure(
-    measures: Sequence[Measure], found: Mapping[str, Values], together: ResampledSums, shuffles: Sequence[Values]
+    measures: Sequence[Measure],
+    found: Mapping[str, Values],
+    together: ResampledSums,
+    shuffles: Sequence[Values],
+    items: Sequence[str],
 ) -> TaskFidelity:
     """Cut the columns of all roles and measures apart, which were resampled side by side."""
     places = {measure.name: place for measure, place in zip(measures, columns(measures), strict=True)}
@@ -212,4 +224,5 @@ def _by_measure(
             role: {name: select_columns(part, place) for name, place in places.items()} for role, part in parts.items()
         },
         shuffles={name: [sums[place] for sums in shuffles] for name, place in places.items()},
+        likeness=dict(zip(items, found[STUDENT][:, places[ITEM_MEASURE]][:, 1] / 100, strict=True)),
     )

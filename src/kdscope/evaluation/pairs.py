@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
+import pyarrow as pa
 
 from kdscope.errors import DataError
 from kdscope.evaluation.fidelity_items import (
     CEILING,
     CONTROL,
+    ITEM_MEASURE,
     STUDENT,
     Sampling,
     TaskFidelity,
@@ -29,7 +31,10 @@ __all__ = [
     "check_same_items",
     "compare_records",
     "fidelity_row",
+    "fidelity_rows",
     "fidelity_table",
+    "item_likeness",
+    "measure_records",
     "other_runs",
 ]
 
@@ -126,16 +131,51 @@ def compare_records(
     Raises:
         DataError: Two models did not answer the same items, or cannot be paired seed by seed.
     """
-    tasks, sampling = registry or default_registry(), Sampling(draws, shuffles, seed)
+    measured = measure_records(
+        *(student, teacher, scoring),
+        registry=registry,
+        control=control,
+        ceiling=ceiling,
+        sampling=Sampling(draws, shuffles, seed),
+    )
+    return fidelity_rows(measured, registry)
+
+
+def measure_records(
+    student: ModelRecords,
+    teacher: ModelRecords,
+    scoring: str,
+    *,
+    registry: TaskRegistry | None = None,
+    control: ModelRecords | None = None,
+    ceiling: ModelRecords | None = None,
+    sampling: Sampling = Sampling(),
+) -> dict[str, TaskFidelity]:
+    """What `compare_records` makes its rows of, task by task; arguments and errors are its."""
+    tasks = registry or default_registry()
     roles: dict[str, ModelRecords] = {STUDENT: student, CONTROL: control or {}, CEILING: ceiling or {}}
-    found: dict[str, TaskFidelity] = {}
+    found = {}
     for task in student:
         check_same_items(task, student[task], teacher.get(task, ()))
         others = {role: records[task] for role, records in roles.items() if task in records}
         found[task] = measure_task(tasks.get(task), teacher[task], others, scoring, sampling)
-    rows = [row for task, own in found.items() for row in _rows(task, [own])]
-    pooled = [own for task, own in found.items() if tasks.get(task).answer_kind != "text"]
+    return found
+
+
+def fidelity_rows(measured: Mapping[str, TaskFidelity], registry: TaskRegistry | None = None) -> list[FidelityRow]:
+    """The rows of each task, then of all items together, free text left out."""
+    tasks = registry or default_registry()
+    rows = [row for task, own in measured.items() for row in _rows(task, [own])]
+    pooled = [own for task, own in measured.items() if tasks.get(task).answer_kind != "text"]
     return rows + (_rows(POOLED, pooled) if len(pooled) > 1 else [])
+
+
+def item_likeness(measured: Mapping[str, TaskFidelity]) -> pa.Table:
+    """How like its teacher the student writes, item by item: columns task, item_id and `ITEM_MEASURE`, 0 to 1."""
+    rows = [(task, item, value) for task, own in measured.items() for item, value in own.likeness.items()]
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    types = {"task": pa.string(), "item_id": pa.string(), ITEM_MEASURE: pa.float64()}
+    return pa.table([pa.array(own, kind) for own, kind in zip(columns, types.values(), strict=True)], list(types))
 
 
 def _rows(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:

@@ -13,7 +13,7 @@
 11. `evaluate_model`  any model + one task -> one record per item
 12. `compare_distributions`  teacher + student + the same texts -> how alike they read them, how sure they are
 13. `probe_reasoning`  any model + traces cut short, wrong or its teacher's -> what it then answers
-14. `compare_pair`    all of that of a student and a teacher, with control and ceiling -> fidelity
+14. `compare_pair`    all of that of a student and a teacher, with control and ceiling -> fidelity, item likeness
 15. `analyse_study`   everything measured -> tidy tables
 16. `write_report`    tables -> page
 
@@ -44,8 +44,8 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
         "evaluate_model": 3,
         "compare_distributions": 1,
         "probe_reasoning": 1,
-        "compare_pair": 2,
-        "analyse_study": 4,
+        "compare_pair": 3,
+        "analyse_study": 5,
         "write_report": 4,
     }
 )

@@ -32,7 +32,7 @@ _COSTS = ("training_seconds", "peak_memory_bytes")
 
 
 def run(context: StageContext) -> None:
-    """Write the tables of `ReportTables`, each as parquet and CSV, notes.json and questions.json."""
+    """Write the tables of `ReportTables`, each as parquet and CSV, notes.json, and what `save_questions` writes."""
     settings: Any = context.stage.parameters
     arms, registry = settings["arms"], registry_of(settings)
     records = {arm["label"]: _records(context, number, settings["tasks"]) for number, arm in enumerate(arms)}
@@ -54,6 +54,7 @@ def run(context: StageContext) -> None:
         contaminated=audit.items,
         exclude_contaminated=settings["exclude_contaminated"],
         controls=controls,
+        likeness=_likeness(context, arms),
         **settings["analysis"],
     )
     save_questions(questions, context.output / "questions.json")
@@ -104,6 +105,17 @@ def _asked(context: StageContext, arms: list[dict[str, Any]]) -> pa.Table:
             label = pa.array([arms[int(role.split("/")[1])]["label"]] * len(table), pa.string())
             parts.append(table.add_column(0, CELL, label))
     return pa.concat_tables(parts) if parts else pa.table({name: pa.array([], pa.string()) for name in NEEDED_COLUMNS})
+
+
+def _likeness(context: StageContext, arms: list[dict[str, Any]]) -> pa.Table | None:
+    """Every distilled student's likeness to its own teacher, item by item; None without such a student."""
+    parts = []
+    for role, folder in context.inputs.items():
+        kind, *numbers = role.split("/")
+        if kind == "pair" and (arm := arms[int(numbers[0])]).get("teacher"):
+            table = pq.ParquetFile(folder / "items.parquet").read()
+            parts.append(table.add_column(0, CELL, pa.array([arm["label"]] * len(table), pa.string())))
+    return pa.concat_tables(parts) if parts else None
 
 
 def _probes(context: StageContext, arms: list[dict[str, Any]]) -> pd.DataFrame:

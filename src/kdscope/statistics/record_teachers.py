@@ -18,6 +18,7 @@ from kdscope.statistics.tidy import AGREEMENT, FIDELITY, TEACHER
 
 _CELL = ["student", "teacher", "method"]
 _HALVES = "The less significant of the two ways to halve the items."
+_UNCORRECTED = "Texts that end in the same right answer are more alike: accuracy by itself gives some of it."
 
 
 def teacher_relations(study: RecordStudy, seed: int) -> Iterator[RigorousResult]:
@@ -28,7 +29,7 @@ def teacher_relations(study: RecordStudy, seed: int) -> Iterator[RigorousResult]
     - ``H4``: gain on agreement beyond what the two accuracies give by chance (`coupling.chance_corrected`); ``H5``: on
       fidelity. Agreement and gain share the student's answers: one is taken from half of the items, the other from the
       rest, and no error is on both sides. Over students, and over cells within students. The error of half the items
-      in what explains draws slopes towards 0.
+      in what explains draws slopes towards 0. Fidelity is not corrected for what the two accuracies give.
     """
     teachers = _teachers(study)
     cells = study.kd[study.kd["student"].isin(study.students) & (study.kd["teacher"] != "")]
@@ -89,7 +90,8 @@ def _of_likeness(
     for group, found, unit in (("all", _weaker(over_students), "students"), (WITHIN, _weaker(within), "cells")):
         confounded = "Students differ in size as well, and so few cannot tell the two apart." * (unit == "students")
         where = (study.name, hypothesis, group, study.task, f"slope over {unit}, other half")
-        note = noted(_HALVES, few(found.n, unit, slope=True), confounded)
+        uncorrected = _UNCORRECTED * (hypothesis == "H5")
+        note = noted(_HALVES, few(found.n, unit, slope=True), confounded, uncorrected)
         yield result_of(found, *where, unit=unit, per=per, note=note)
 
 

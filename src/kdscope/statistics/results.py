@@ -15,6 +15,8 @@ CONFIRMATORY, EXPLORATORY, DETAIL, SENSITIVITY = "confirmatory", "exploratory", 
 EQUIVALENCE, EFFECT = "equivalence", "effect_size"
 WITHIN = "within students"
 """The group of a relation over cells, each student's own level taken out."""
+TWO_WAY = "two-way bootstrap"
+"""The test that answers ``H1-grid`` once more."""
 CORRELATIONS = ("H2", "H3", "H3.2", "H4", "H5")
 
 
@@ -84,7 +86,8 @@ def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
     """One row per result, p-values adjusted within families.
 
     Families: all confirmatory rows together (Holm); of each domain and role the questions on mean gains, on students,
-    on equivalence and on ablations, each by itself (Holm), and the correlations (Benjamini and Yekutieli). An adjusted
+    on equivalence and on ablations, each by itself (Holm), and the correlations (Benjamini and Yekutieli). The two-way
+    bootstrap asks nothing that is not asked already: it counts by itself, and makes no other row stricter. An adjusted
     p-value that a row brings along stays.
     """
     frame = pd.DataFrame([asdict(result) for result in results], columns=list(RigorousResult.__slots__))
@@ -98,7 +101,7 @@ def _families(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     domain = frame["domain"].where(frame["role"] != CONFIRMATORY, "")
     families = dict.fromkeys(CORRELATIONS, "screen") | dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "gain")
     families |= dict.fromkeys(("temperature", "unadapted_teacher", "ablation"), "ablation")
-    kind = frame["hypothesis"].map(lambda name: families.get(name, name))
+    kind = frame["hypothesis"].map(lambda name: families.get(name, name)).mask(frame["test"] == TWO_WAY, TWO_WAY)
     for _, rows in frame.groupby([domain, frame["role"], kind], sort=False):
         yield rows
 

@@ -42,7 +42,8 @@ def rigorous_protocol(
     - ``H1-student`` (confirmatory, Holm over all students and domains): gain of each student over SFT on the average,
       against the noise of single runs (`run_noise.gain_over_runs`); by family as detail.
     - ``H1``: mean gain, students as units (`estimates.mean_over_units`); by family and task as detail. As
-      sensitivity the mean over temperatures, and ``H1-grid``: students and tasks both random (`grid.grid_effect`).
+      sensitivity the mean over temperatures, and ``H1-grid``: students and tasks both random (`grid.grid_effect`),
+      and both resampled (`grid.bootstrap_mean`).
       ``effect_size`` (detail): Hedges' g and Cliff's delta (`effect_rows`).
     - ``H1-anova``: families permuted within students (`blocks.blocked_permutation`). ``equivalence``: each two
       families within the margin (`equivalence.tost_of_units`).

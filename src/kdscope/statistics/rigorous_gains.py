@@ -13,6 +13,7 @@ from kdscope.statistics.effect_rows import effects_over_students
 from kdscope.statistics.equivalence import Equivalence, tost_of_units
 from kdscope.statistics.estimates import mean_over_units
 from kdscope.statistics.grid import grid_effect
+from kdscope.statistics.grid_rows import resampled_mean
 from kdscope.statistics.results import (
     CONFIRMATORY,
     DETAIL,
@@ -114,7 +115,7 @@ def _pooled(
 
 
 def gains_of_grid(domain: DomainRuns) -> Iterator[RigorousResult]:
-    """Mean gain with students and tasks both random, over the students that were measured on all tasks."""
+    """Mean gain with students and tasks both random, over the students measured on all tasks; resampled too."""
     wide = domain.of_students(domain.gains()).drop(columns=AVERAGE, errors="ignore").dropna()
     if min(wide.shape) < 2:
         return
@@ -131,6 +132,7 @@ def gains_of_grid(domain: DomainRuns) -> Iterator[RigorousResult]:
         detectable=detectable_gain(found.mean.stderr, found.mean.df),
         note=note,
     )
+    yield resampled_mean(domain.name, headline(domain), wide.to_numpy())
 
 
 def methods_differ(domain: DomainRuns) -> Iterator[RigorousResult]:

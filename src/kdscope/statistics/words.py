@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from kdscope.statistics.results import CONFIRMATORY, CORRELATIONS, EFFECT, EQUIVALENCE, WITHIN, RigorousResult
+from kdscope.statistics.results import (
+    CONFIRMATORY,
+    CORRELATIONS,
+    EFFECT,
+    EQUIVALENCE,
+    TWO_WAY,
+    WITHIN,
+    RigorousResult,
+)
 
 _NAMES = {
     "forward_kl": "forward KL",
@@ -167,6 +175,8 @@ def _interval(row: Mapping[str, Any], digits: int = 1) -> str:
 
 
 def _p(row: Mapping[str, Any]) -> str:
+    if row.get("test") == TWO_WAY:
+        return f"p {format_p(row['p_value'])}"  # a family of its own: nothing is adjusted
     by = "Benjamini-Yekutieli" if row["hypothesis"] in CORRELATIONS else "Holm"
     by = "Bonferroni" if row["hypothesis"] == "largest_gain" else by
     by = "Max-T" if "max-T" in str(row.get("test", "")) else by

@@ -1,0 +1,106 @@
+"""What is asked of a run, settled before looking, and what is known of its tasks and items beforehand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kdscope.errors import DataError
+from kdscope.evaluation.fidelity_items import ITEM_MEASURE
+from kdscope.evaluation.run_records import CELL
+from kdscope.tasks import TaskRegistry
+
+ITEM_FIDELITY = "item_fidelity.parquet"
+"""File beside the questions: likeness of every distilled student to its teacher, item by item."""
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What conclusions need to know of a task.
+
+    Attributes:
+        domain: Which tasks it is averaged with.
+        options: Of a multiple choice; 0 for a free answer.
+        free_text: Whether it is measured by ROUGE-L.
+        numeric: Whether answers are numbers, which are equal by value.
+    """
+
+    domain: str
+    options: int = 0
+    free_text: bool = False
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked, settled before looking.
+
+    Attributes:
+        scoring: robust or published.
+        tasks: Facts of every task.
+        primary_temperature: Of the primary question; None: 1 if the study has it, else its first.
+        equivalence_margin: Methods closer than this, in percentage points, count as equal.
+        contaminated: Ids of items that training data holds.
+        exclude_contaminated: Whether those are left out.
+        controls: The control's label by student label.
+        likeness: How like its own teacher each distilled model writes: columns cell, task, item_id and
+            `fidelity_items.ITEM_MEASURE`; None where that was not measured.
+    """
+
+    scoring: str
+    tasks: Mapping[str, TaskFacts]
+    primary_temperature: float | None = None
+    equivalence_margin: float = 1.0
+    contaminated: Collection[str] = field(default_factory=frozenset)
+    exclude_contaminated: bool = False
+    controls: Mapping[str, str] = field(default_factory=dict)
+    likeness: pa.Table | None = None
+
+
+def task_facts(names: Collection[str], registry: TaskRegistry) -> dict[str, TaskFacts]:
+    """The facts of tasks in a registry."""
+    found = [registry.get(name) for name in names]
+    return {
+        t.name: TaskFacts(t.domain, len(t.labels), t.answer_kind == "text", t.answer_kind == "number") for t in found
+    }
+
+
+def save_questions(questions: Questions, file: Path) -> None:
+    """Write questions as JSON, and `ITEM_FIDELITY` beside it, so that a run can be asked again."""
+    found = asdict(replace(questions, likeness=None)) | {"contaminated": sorted(questions.contaminated)}
+    del found["likeness"]
+    file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    beside = file.with_name(ITEM_FIDELITY)
+    if questions.likeness is None:
+        beside.unlink(missing_ok=True)
+    else:
+        pq.write_table(questions.likeness, beside, compression="zstd")
+
+
+def load_questions(file: Path) -> Questions:
+    """Read what `save_questions` wrote; a run of before there was `ITEM_FIDELITY` is not asked about it.
+
+    Raises:
+        DataError: The file is missing or not such a file, or the one beside it is damaged.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        tasks = {name: TaskFacts(**facts) for name, facts in found["tasks"].items()}
+        questions = Questions(**found | {"tasks": tasks, "contaminated": frozenset(found["contaminated"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"not the questions of a run ({type(error).__name__}: {error})", file=file) from error
+    return replace(questions, likeness=_likeness(file.with_name(ITEM_FIDELITY)))
+
+
+def _likeness(file: Path) -> pa.Table | None:
+    if not file.exists():
+        return None
+    try:
+        return pq.ParquetFile(file).read().select([CELL, "task", "item_id", ITEM_MEASURE])
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise DataError(f"the likeness of items cannot be read: {error}", file=file) from error
