@@ -18,10 +18,11 @@ _SHOWN_STUDENTS = 3
 def cautions(tables: ReportTables, scoring: str) -> list[str]:
     """What a single number hides, and what makes it doubtful.
 
-    Tasks that went opposite ways and students worse than untrained come first; then failed cells, results below chance,
-    models whose answers often could not be read, and what one seed hides.
+    Students that were never distilled come first, then tasks that went opposite ways and students worse than untrained,
+    failed cells, results below chance, models whose answers often could not be read, and what one seed hides.
     """
     found = [
+        _never_distilled(tables),
         _opposite_ways(tables, scoring),
         _below_untrained(tables, scoring),
         _failed(tables.cells),
@@ -39,6 +40,31 @@ def failures(cells: pd.DataFrame) -> list[tuple[str, str]]:
         (row["cell"], "no cause was recorded" if is_missing(row["cause"]) or not row["cause"] else row["cause"])
         for row in records(failed)
     ]
+
+
+def never_distilled(tables: ReportTables) -> dict[str, int]:
+    """Students whose best checkpoint lies in the warm start, by cell, and its step: fine-tuned and nothing else."""
+    found = {}
+    for cell, steps in tables.training.groupby("cell", sort=False):
+        taught = steps.loc[steps["divergence"].notna(), "step"]
+        losses = steps[steps["validation_loss"].notna()].set_index("step")["validation_loss"]
+        if len(taught) and len(losses) and losses.idxmin() < taught.min():
+            found[str(cell)] = int(losses.idxmin())
+    return found
+
+
+def _never_distilled(tables: ReportTables) -> str:
+    names = name_cells(tables.cells)
+    where = [
+        f"{names[cell].model}, {names[cell].short} (step {step})" for cell, step in never_distilled(tables).items()
+    ]
+    if not where:
+        return ""
+    whose = "a student lies in its" if len(where) == 1 else f"{len(where)} students lies in their"
+    return (
+        f"The checkpoint with the lowest validation loss of {whose} warm start, so that what was evaluated is "
+        f"fine-tuning up to there, and says nothing of the method it is named after: {_listed(where)}."
+    )
 
 
 def _opposite_ways(tables: ReportTables, scoring: str) -> str:
