@@ -47,9 +47,12 @@ def never_distilled(tables: ReportTables) -> dict[str, int]:
     found = {}
     for cell, steps in tables.training.groupby("cell", sort=False):
         taught = steps.loc[steps["divergence"].notna(), "step"]
-        losses = steps[steps["validation_loss"].notna()].set_index("step")["validation_loss"]
-        if len(taught) and len(losses) and losses.idxmin() < taught.min():
-            found[str(cell)] = int(losses.idxmin())
+        checked = steps[steps["validation_loss"].notna()].reset_index(drop=True)
+        if taught.empty or checked.empty:
+            continue
+        kept = int(checked["step"].iloc[int(checked["validation_loss"].argmin())])
+        if kept < taught.min():
+            found[str(cell)] = kept
     return found
 
 
