@@ -14,4 +14,5 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-python -m pytest -n auto --maxprocesses 4 "$@"
+# A file is not divided among processes, so that what its tests share is made once.
+python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
