@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
-from kdscope.report.downloads import downloads, to_pdf, whole_figure
+from kdscope.report.downloads import csv_file, pdf_file, svg_file, to_pdf, whole_figure
 from kdscope.report.figures import accuracy_figure, gain_figure
 from kdscope.report.plane import plane_figure
 from kdscope.report.svg import render_svg
@@ -33,7 +34,10 @@ def drawn(figure):
 
 
 def content(download):
-    return base64.b64decode(download.link.split(";base64,")[1])
+    kind, _, told = download.link.partition(";base64,")
+    held = base64.b64decode(told)
+    assert (kind == "data:application/gzip") == download.packed
+    return gzip.decompress(held) if download.packed else held
 
 
 def test_a_figure_is_one_drawing_with_all_its_panels_and_its_legend(tables):
@@ -65,9 +69,12 @@ def test_panels_of_a_drawing_do_not_lie_on_each_other(tables):
 
 def test_files_hold_the_figure_and_its_numbers(tables):
     figure = gain_figure(tables, "robust")
-    svg, pdf, csv = downloads(figure, drawn(figure), "study-gains")
+    whole = whole_figure(figure, drawn(figure))
+    svg, pdf, (csv,) = svg_file(whole, "study-gains"), pdf_file(whole, "study-gains"), csv_file(figure, "study-gains")
     assert [svg.name, pdf.name, csv.name] == ["study-gains.svg", "study-gains.pdf", "study-gains.csv"]
     ElementTree.fromstring(content(svg))
+    assert svg == svg_file(whole, "study-gains")
+    assert len(svg.link) < len(whole) / 3
     assert content(pdf).startswith(b"%PDF-")
     assert content(pdf).rstrip().endswith(b"%%EOF")
     read = pd.read_csv(io.BytesIO(content(csv))).set_index("cell")

@@ -94,7 +94,7 @@ def test_numbers_stand_beside_what_they_are_compared_with(tables: ReportTables) 
     together = rows["all items together"]
     low, high = (f"{100 * gain[name]:+.1f}" for name in ("low", "high"))
     assert together[3] == f"{100 * gain['gain']:+.1f} [{low}, {high}]".replace("-", "−")
-    assert together[4] == ("<0.001" if gain["p_holm"] < 0.001 else f"{gain['p_holm']:.3g}")
+    assert together[4] == ("< .001" if gain["p_holm"] < 0.001 else f"{gain['p_holm']:.2g}".removeprefix("0"))
 
 
 def test_an_average_of_one_task_is_that_task(tables: ReportTables) -> None:

@@ -19,6 +19,7 @@ from kdscope.report.page import paragraphs
 from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes
 from kdscope.report.published_index import write_index
 from kdscope.report.published_results import decimals_of, newcombe, share_of
+from kdscope.report.style import method_styles
 from kdscope.report.tables import load_tables, save_tables
 from kdscope.statistics.published import load_published
 from kdscope.statistics.tables import read_results_table, results_table
@@ -162,7 +163,7 @@ def test_the_published_study_is_all_there() -> None:
 
 def test_a_published_gain_by_hand() -> None:
     gains = published()[0].tables.gains.set_index(["cell", "task"])
-    row = gains.loc[("Qwen2.5-0.5B/reverse_kl-T1/Qwen2.5-7B", "gsm8k")]
+    row = gains.loc[("Qwen2.5-0.5B/RevKD-T1/Qwen2.5-7B", "gsm8k")]
     # 35.18% (464 of 1319) against 23.50% (310): with confint_proportions_2indep as the oracle.
     assert row["gain"] == pytest.approx(0.3518 - 0.2350)
     own = proportion_confint(464, 1319, method="wilson")
@@ -182,7 +183,7 @@ def test_what_is_told_of_pairs_is_a_cell_of_its_own() -> None:
     assert row["value"] == pytest.approx(0.86023622)
     assert row["control"] == pytest.approx(0.74606299)
     accuracy = tables.accuracy.set_index(["cell", "task"])["accuracy"]
-    methods = [f"Qwen2.5-0.5B/{method}-T1/Qwen2.5-7B" for method in ("forward_kl", "reverse_kl", "gkd")]
+    methods = [f"Qwen2.5-0.5B/{method}-T1/Qwen2.5-7B" for method in ("SeqKD", "RevKD", "GKD")]
     assert accuracy[cell, "gsm8k"] == pytest.approx(np.mean([accuracy[method, "gsm8k"] for method in methods]))
     names = name_cells(tables.cells)
     assert len({(name.model, name.short) for name in names.values()}) == len(names)
@@ -209,7 +210,27 @@ def test_warnings_are_about_their_own_domain() -> None:
     assert any(warning.startswith("15 accuracies cannot be a share") for warning in mathematics)
     first, names = paragraphs(published()[0].facts.description)
     assert first.startswith("The results of “On the Generalization")
-    assert "use kdscope's names of the methods, the sentences of the statistics the paper's" in names
+    assert names.startswith("Methods have the paper's names: its SeqKD is token-level forward KL")
+
+
+def test_methods_have_the_papers_names_everywhere() -> None:
+    own = {"forward_kl", "reverse_kl", "gkd"}
+    for report in published():
+        assert set(report.tables.cells["method"]) == {"adapt", "base", "sft", "kd", "SeqKD", "RevKD", "GKD"}
+        told = [
+            *report.tables.cells["cell"],
+            *report.tables.statistics["sentence"],
+            *report.tables.statistics["group"],
+            *report.facts.warnings,
+            *report.facts.data_facts.values(),
+        ]
+        assert not [text for text in told if any(name in str(text) for name in own)]
+    assert method_styles(["SeqKD", "RevKD", "GKD", "kd"]) == {
+        **dict(
+            zip(("SeqKD", "RevKD", "GKD"), method_styles(["forward_kl", "reverse_kl", "gkd"]).values(), strict=True)
+        ),
+        **method_styles(["kd"]),
+    }
 
 
 def test_reports_are_saved_and_read_back(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_few_students_make_a_narrow_panel(tables):
     trained = cells.index[cells["role"] == "student"]
     cells.loc[trained, "student"] = [f"student {n}" for n in range(len(trained))]
     wide = size_figure(replace(tables, cells=cells), "robust").panels["all students"]
-    assert wide.to_dict()["width"] == 640
+    assert wide.to_dict()["width"] == 490
 
 
 def test_gains_against_size_tell_unadapted_teachers_apart(tables):

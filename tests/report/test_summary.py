@@ -42,7 +42,7 @@ def about(tables):
 
 def test_established_gain_is_called_better_with_its_numbers():
     text = about(study({"seqkd": (0.127, 0.088, 0.165, 0.00001), "jsd": (0.01, -0.02, 0.04, 0.9)}))
-    assert text.startswith("s: seqkd beat SFT, +12.7 points (95% CI +8.8 to +16.5, Holm p < 0.001)")
+    assert text.startswith("s: seqkd beat SFT, +12.7 points (95% CI +8.8 to +16.5, Holm p < .001)")
     assert "of 2 comparisons" in text
     assert "jsd" not in text
 
@@ -50,7 +50,7 @@ def test_established_gain_is_called_better_with_its_numbers():
 def test_interval_alone_does_not_establish_a_gain():
     text = about(study({"seqkd": (0.04, 0.002, 0.078, 0.12), "jsd": (0.01, -0.02, 0.04, 0.9)}))
     assert "does not establish" in text
-    assert "Holm p = 0.12" in text
+    assert "Holm p .12" in text
     assert "beat" not in text
 
 
@@ -61,7 +61,7 @@ def test_missing_adjustment_does_not_establish_a_gain():
 def test_nothing_can_be_told_from_zero():
     text = about(study({"seqkd": (0.012, -0.008, 0.032, 0.61), "jsd": (-0.01, -0.03, 0.01, 0.7)}))
     assert "no method's gain over SFT can be told from zero with 1,200 items" in text
-    assert "seqkd's, +1.2 points (95% CI −0.8 to +3.2, Holm p = 0.61)" in text
+    assert "seqkd's, +1.2 points (95% CI −0.8 to +3.2, Holm p .61)" in text
 
 
 def test_small_p_does_not_override_an_interval_that_includes_zero():
@@ -72,7 +72,7 @@ def test_no_gain_but_a_loss():
     text = about(study({"seqkd": (0.012, -0.008, 0.032, 0.61), "jsd": (-0.2, -0.24, -0.16, 1e-9)}))
     assert "no method is shown to beat SFT with 1,200 items" in text
     assert "told from zero" not in text
-    assert text.endswith("Below SFT: jsd, −20.0 points (95% CI −24.0 to −16.0, Holm p < 0.001).")
+    assert text.endswith("Below SFT: jsd, −20.0 points (95% CI −24.0 to −16.0, Holm p < .001).")
 
 
 def test_an_unadjusted_loss_is_not_listed_as_a_loss():

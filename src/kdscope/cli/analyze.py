@@ -119,11 +119,13 @@ def _print_abstract(abstract: Any) -> None:
 
 
 def _print_tests(statistics: Any) -> None:
+    from kdscope.statistics.words import format_p
+
     print("\nThe published tests on the average over tasks (all tasks with --out or --json):")
     average = statistics[statistics["task"] == "Average"]
     told = average.assign(
         statistic=average["statistic"].map("{:.3f}".format),
-        p_value=average["p_value"].map("{:.2g}".format),
+        p_value=[format_p(p) if p == p else "-" for p in average["p_value"]],
         n=average["n"].map(str),
     )
     columns = ["domain", "hypothesis", "group", "test", "statistic", "p_value", "n"]

@@ -17,7 +17,6 @@ from kdscope.report.formatting import (
     count,
     fixed,
     is_missing,
-    p_equals,
     p_value,
     percent,
     points,
@@ -238,7 +237,7 @@ def _headline(
     together = next((gains[name] for name in (*POOLS, *tasks) if name in gains), None)
     if together is not None:
         where = "on all items together" if together["task"] in POOLS else f"on {together['task']}"
-        adjusted = "" if is_missing(together["p_holm"]) else f", adjusted p {p_equals(together['p_holm'])}"
+        adjusted = "" if is_missing(together["p_holm"]) else f", adjusted p {p_value(together['p_holm'])}"
         said.append(
             f"Against the same student fine-tuned on the same data without the teacher: {_gain(together)[0]} points "
             f"{where}{adjusted}.{_range(gains, tasks)}"

@@ -21,12 +21,13 @@ _GROUPS = (
 
 @dataclass(frozen=True)
 class Conclusions:
-    """The sentences of one role, and how they may be read."""
+    """The sentences of one role, how they may be read, and how many there are, shown or not."""
 
     role: str
     title: str
     how_to_read: str
     sentences: tuple[str, ...]
+    count: int
 
 
 def conclusions(tables: ReportTables) -> list[Conclusions]:
@@ -35,7 +36,7 @@ def conclusions(tables: ReportTables) -> list[Conclusions]:
     for role, title, how_to_read in _GROUPS:
         said = _sentences(tables, role)
         if said:
-            groups.append(Conclusions(role, title, how_to_read, said))
+            groups.append(Conclusions(role, title, how_to_read, said, len(said)))
     return groups
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kdscope.report.formatting import fixed, short_count
 from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, by_model, named, with_method_style
+from kdscope.report.panels import Figure, by_rows, named, own_panels, with_method_style
 from kdscope.report.style import INK, chart, finish, hover, row_axis
 from kdscope.report.tables import ReportTables, records
 
@@ -38,10 +38,12 @@ def cost_figure(tables: ReportTables) -> Figure:
     panels: dict[str, alt.LayerChart] = {}
     students: dict[str, str] = {}
     for cost in _COSTS:
-        for model, part in by_model(rows[rows[cost.column].notna()]):
-            label = f"{model}, {cost.axis}"
-            panels[label] = _panel(part, model, cost)
-            students |= {label: model} if part["role"].iloc[0] != "teacher" else {}
+        known = rows[rows[cost.column].notna()]
+        owners = own_panels(known)
+        for name, part in by_rows(known):
+            label = f"{name}, {cost.axis}"
+            panels[label] = _panel(part, name, cost)
+            students |= {label: owners[name]} if name in owners else {}
     return Figure(
         key="cost",
         title="What it cost",

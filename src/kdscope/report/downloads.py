@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +24,15 @@ _LETTER = 6.2
 
 @dataclass(frozen=True)
 class Download:
-    """A file that the page holds: its name, what it is, and the link that holds it."""
+    """A file that the page holds: its name, what it is, the link that holds it, and whether that is compressed.
+
+    The page's script unpacks compressed ones; without it the link gives them as they are, with `.gz` after their names.
+    """
 
     name: str
     kind: str
     link: str
+    packed: bool = False
 
 
 def file_stem(study: str, key: str) -> str:
@@ -40,17 +45,22 @@ def file_stem(study: str, key: str) -> str:
     return f"{own}-{key}" if own else key
 
 
-def downloads(figure: Figure, panels: Sequence[str], stem: str) -> tuple[Download, ...]:
-    """The files of a figure with panels."""
-    whole = whole_figure(figure, panels)
-    files = [
-        Download(f"{stem}.svg", "SVG", _link("image/svg+xml", whole.encode("utf-8", "xmlcharrefreplace"))),
-        Download(f"{stem}.pdf", "PDF", _link("application/pdf", to_pdf(whole))),
-    ]
-    if len(figure.data):
-        table = figure.data.to_csv(index=False, lineterminator="\n")
-        files.append(Download(f"{stem}.csv", "CSV", _link("text/csv;charset=utf-8", table.encode("utf-8", "replace"))))
-    return tuple(files)
+def svg_file(whole: str, stem: str) -> Download:
+    """The whole figure as SVG, compressed."""
+    return Download(f"{stem}.svg", "SVG", _packed(whole.encode("utf-8", "xmlcharrefreplace")), packed=True)
+
+
+def pdf_file(whole: str, stem: str) -> Download:
+    """The whole figure as PDF, which is compressed in itself."""
+    return Download(f"{stem}.pdf", "PDF", _link("application/pdf", to_pdf(whole)))
+
+
+def csv_file(figure: Figure, stem: str) -> tuple[Download, ...]:
+    """The rows of a figure, compressed; nothing where it has none."""
+    if not len(figure.data):
+        return ()
+    table = figure.data.to_csv(index=False, lineterminator="\n")
+    return (Download(f"{stem}.csv", "CSV", _packed(table.encode("utf-8", "replace")), packed=True),)
 
 
 def to_pdf(svg: str) -> bytes:
@@ -99,6 +109,11 @@ def _legend(entries: Sequence[LegendEntry], top: float) -> tuple[str, float]:
         )
         x += width
     return "".join(parts), y + 26 if entries else top
+
+
+def _packed(content: bytes) -> str:
+    # Without the time of day, the same content is the same bytes.
+    return _link("application/gzip", gzip.compress(content, 9, mtime=0))
 
 
 def _link(kind: str, content: bytes) -> str:

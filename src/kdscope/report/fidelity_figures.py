@@ -11,6 +11,7 @@ from kdscope.report.marks import tagged
 from kdscope.report.panels import (
     Figure,
     averages,
+    by_rows,
     marks_legend,
     named,
     padded,
@@ -86,6 +87,9 @@ def decomposition_figure(tables: ReportTables) -> Figure:
         ],
         share=100 * rows["value"],
     )
+    stacks = {
+        f"{label} vs {teacher}": (model, some) for model, teacher, part in _pairs(rows) for label, some in by_rows(part)
+    }
     return Figure(
         key="decomposition",
         title="What agreement is made of",
@@ -93,12 +97,9 @@ def decomposition_figure(tables: ReportTables) -> Figure:
         "wrong, same answer” has grown, the student may have taken over errors of the teacher. With only two options "
         "to choose from, two wrong answers are always the same, so such a task cannot show it.",
         empty="No student has been compared with a teacher answer by answer.",
-        panels={
-            f"{model} vs {teacher}": _stack_panel(part, f"{model} vs {teacher}")
-            for model, teacher, part in _pairs(rows)
-        },
+        panels={label: _stack_panel(part, label) for label, (_, part) in stacks.items()},
         legend=_PARTS,
-        students={f"{model} vs {teacher}": model for model, teacher, _ in _pairs(rows)},
+        students={label: model for label, (model, _) in stacks.items()},
         data=rows[["cell", "teacher_cell", "measure", "share"]],
     )
 

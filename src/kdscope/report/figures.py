@@ -11,9 +11,9 @@ import pandas as pd
 
 from kdscope.report.cost_figure import cost_figure
 from kdscope.report.fidelity_figures import decomposition_figure, paradox_figure
-from kdscope.report.formatting import is_missing, p_equals, percent, points, with_interval
+from kdscope.report.formatting import is_missing, p_value, percent, points, with_interval
 from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, by_model, named, own_panels, padded, pooled, reference_line, select
+from kdscope.report.panels import Figure, by_rows, named, own_panels, padded, pooled, reference_line, select
 from kdscope.report.plane import plane_figure
 from kdscope.report.run_figures import rates_figure, training_figure
 from kdscope.report.schema import AVERAGES, POOLS
@@ -78,10 +78,10 @@ def gain_figure(tables: ReportTables, scoring: str) -> Figure:
         how_to_read="Each row is a distilled student against the SFT control of the same student, on the same items. "
         "The line is the 95% interval of that one comparison; where it crosses 0, the gain cannot be told from none.",
         empty="There is no finished distilled student with a finished SFT control to compare it with.",
-        panels={model: _gain_panel(part, model, reach) for model, part in by_model(rows)},
+        panels={label: _gain_panel(part, label, reach) for label, part in by_rows(rows)},
         legend=tuple(entry for entry in _VERDICTS if entry in shown),
         variants=_gains_by_task(single),
-        students=own_panels(rows),
+        students=own_panels(single) | own_panels(rows),
         data=rows[["cell", *_GAIN_COLUMNS]],
     )
 
@@ -121,7 +121,7 @@ def _gains_by_task(rows: pd.DataFrame) -> dict[str, dict[str, alt.LayerChart]]:
     """The same panels for every task alone, on one scale."""
     reach = _reach(rows)
     return {
-        str(task): {model: _gain_panel(part, f"{model}, {task}", reach) for model, part in by_model(of_task)}
+        str(task): {label: _gain_panel(part, f"{label}, {task}", reach) for label, part in by_rows(of_task)}
         for task, of_task in rows.groupby("task", sort=False)
     }
 
@@ -141,7 +141,7 @@ def _gain_panel(rows: pd.DataFrame, title: str, reach: list[float]) -> alt.Layer
 
 def _gain_hover(row: Mapping[str, Any]) -> str:
     gain = with_interval(points(row["gain"]), points(row["low"]), points(row["high"]))
-    adjusted = "" if is_missing(row["p_holm"]) else f", Holm p {p_equals(row['p_holm'])}"
+    adjusted = "" if is_missing(row["p_holm"]) else f", Holm p {p_value(row['p_holm'])}"
     items = f", {row['items']} items" if row["items"] else ""
     return f"{row['short']}: {gain} points{adjusted}{items} ({row['cell']})"
 
@@ -164,7 +164,7 @@ def accuracy_figure(tables: ReportTables, scoring: str) -> Figure:
         how_to_read="Darker is more accurate, on one scale for all panels. ▼ marks a result whose whole 95% interval "
         "lies below chance, which points to answers that lost their format.",
         empty="No model has been evaluated.",
-        panels={model: _heat_panel(part, model, tasks, top) for model, part in by_model(rows)},
+        panels={label: _heat_panel(part, label, tasks, top) for label, part in by_rows(rows)},
         students=own_panels(rows),
         data=rows[["cell", "task", "metric", "items", "accuracy", "low", "high", "chance"]],
     )

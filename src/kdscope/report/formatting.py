@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from kdscope.statistics.words import format_p
+
 MISSING = "–"
 _MINUS = "\u2212"
 
@@ -57,24 +59,12 @@ def with_interval(value: str, low: str, high: str) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Three significant digits; below a thousandth only that.
+    """A p-value as the sentences of the statistics have it: no zero before the point, two significant digits.
 
-    >>> p_value(0.04961), p_value(0.00002), p_value(1.0)
-    ('0.0496', '<0.001', '1')
+    >>> p_value(0.0312), p_value(0.00002), p_value(1.0), p_value(None)
+    ('.031', '< .001', '1', '–')
     """
-    if value is None or is_missing(value):
-        return MISSING
-    return "<0.001" if value < 0.001 else f"{value:.3g}"
-
-
-def p_equals(value: float | None) -> str:
-    """A p-value with its relation, for a sentence.
-
-    >>> p_equals(0.0000001), p_equals(0.25)
-    ('< 0.001', '= 0.25')
-    """
-    text = p_value(value)
-    return f"< {text[1:]}" if text.startswith("<") else f"= {text}"
+    return MISSING if value is None or is_missing(value) else format_p(float(value))
 
 
 def count(value: int | None) -> str:

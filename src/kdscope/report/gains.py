@@ -1,7 +1,7 @@
 """The pooled gains over SFT, and what each of them allows to be said.
 
 A gain is called an improvement (or a loss) only where its 95% interval excludes 0 and its Holm-adjusted p-value is
-below 0.05.
+below .05.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from kdscope.report.formatting import is_missing, p_equals, points
+from kdscope.report.formatting import is_missing, p_value, points
 from kdscope.report.labels import CellName
 from kdscope.report.panels import pooled, select
 from kdscope.report.tables import ReportTables, records
@@ -29,6 +29,21 @@ class Verdict(Enum):
     UNKNOWN = "no interval"
 
 
+def verdict_of(low: float, high: float, p_holm: float) -> Verdict:
+    """What may be said of a gain with these limits and this adjusted p-value.
+
+    >>> verdict_of(0.01, 0.03, 0.002).value, verdict_of(-0.03, -0.01, 0.2).value
+    ('better', 'excludes 0 alone')
+    """
+    if is_missing(low) or is_missing(high):
+        return Verdict.UNKNOWN
+    if low <= 0 <= high:
+        return Verdict.UNCLEAR
+    if is_missing(p_holm) or p_holm >= LEVEL:
+        return Verdict.ALONE
+    return Verdict.BETTER if low > 0 else Verdict.WORSE
+
+
 @dataclass(frozen=True)
 class Gain:
     """One pooled comparison with SFT."""
@@ -43,18 +58,12 @@ class Gain:
     @property
     def verdict(self) -> Verdict:
         """What may be said of it."""
-        if is_missing(self.low) or is_missing(self.high):
-            return Verdict.UNKNOWN
-        if self.low <= 0 <= self.high:
-            return Verdict.UNCLEAR
-        if is_missing(self.p_holm) or self.p_holm >= LEVEL:
-            return Verdict.ALONE
-        return Verdict.BETTER if self.gain > 0 else Verdict.WORSE
+        return verdict_of(self.low, self.high, self.p_holm)
 
     def __str__(self) -> str:
         """Points, interval and adjusted p-value."""
         interval = "" if self.verdict is Verdict.UNKNOWN else f"{self._interval}, "
-        adjusted = "no Holm p" if is_missing(self.p_holm) else f"Holm p {p_equals(self.p_holm)}"
+        adjusted = "no Holm p" if is_missing(self.p_holm) else f"Holm p {p_value(self.p_holm)}"
         return f"{points(self.gain)} points ({interval}{adjusted})"
 
     @property

@@ -15,6 +15,8 @@ from kdscope.report.style import MUTED, OPEN, LegendEntry, chart, method_legend,
 from kdscope.report.tables import ReportTables
 
 _HOLLOW = LegendEntry("hollow: teacher not adapted", MUTED, filled=False)
+_MOST_ROWS = 40
+"""Cells in one panel with a row per cell: as many as a screen shows."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,20 @@ def by_model(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield str(model), part
 
 
+def by_rows(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Rows of one model at a time, for panels with a row per cell: those of a model with very many make several."""
+    for model, part in by_model(rows):
+        cells = list(dict.fromkeys(part["cell"]))
+        pages = -(-len(cells) // _MOST_ROWS)
+        each = -(-len(cells) // pages)
+        for page in range(pages):
+            label = model if pages == 1 else f"{model} ({page + 1} of {pages})"
+            yield label, part[part["cell"].isin(cells[page * each : (page + 1) * each])]
+
+
 def own_panels(rows: pd.DataFrame) -> dict[str, str]:
-    """Panels by model that are a student's; a teacher's panel is nobody's."""
-    return {model: model for model in rows["model"][rows["role"] != "teacher"].unique()}
+    """The student that each panel of `by_rows` is about; a teacher's panel is nobody's."""
+    return {label: str(part["model"].iloc[0]) for label, part in by_rows(rows) if part["role"].iloc[0] != "teacher"}
 
 
 def with_method_style(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 One rule of rounding: percentages and percentage points have one decimal, and so have the limits of their intervals and
 their standard deviations; normalised fidelity, scores from 0 to 1 and slopes have two, divergences three; p-values are
-those of `statistics.words.format_p`. CSV files have the numbers as they were computed.
+those of `formatting.p_value`. CSV files have the numbers as they were computed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from kdscope.report import formatting
 from kdscope.report.formatting import MISSING, fixed, is_missing, percent, points
-from kdscope.statistics.words import format_p
 
 BETTER, WORSE = "*", "†"
 """Marks of a gain or loss that is established; captions say how."""
@@ -121,7 +121,7 @@ def decimal(value: Any) -> Value:
 
 def p_value(value: Any) -> Value:
     """A p-value as papers print it."""
-    return Value(MISSING if is_missing(value) else format_p(float(value)))
+    return Value(formatting.p_value(value))
 
 
 def _three(row: Any, columns: Sequence[str]) -> tuple[Any, Any, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from kdscope.report.formatting import is_missing
-from kdscope.report.gains import LEVEL
+from kdscope.report.gains import Verdict, verdict_of
 from kdscope.report.labels import CellName
 from kdscope.report.paper import BETTER, WORSE
 from kdscope.report.schema import POOLS
@@ -62,9 +62,8 @@ def gain_marks(gains: pd.DataFrame, names: Mapping[str, CellName]) -> dict[tuple
 
 
 def _sign(row: Mapping[str, Any]) -> str:
-    if any(is_missing(row[name]) for name in ("low", "high", "p_holm")) or row["p_holm"] >= LEVEL:
-        return ""
-    return BETTER if row["low"] > 0 else WORSE if row["high"] < 0 else ""
+    verdict = verdict_of(row["low"], row["high"], row["p_holm"])
+    return {Verdict.BETTER: BETTER, Verdict.WORSE: WORSE}.get(verdict, "")
 
 
 def _above(row: Mapping[str, Any], others: list[dict[str, Any]]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from types import MappingProxyType
 
@@ -29,6 +29,7 @@ from kdscope.report.tables import ReportTables, records
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.published_gains import with_average
 from kdscope.statistics.rigorous import rigorous_protocol
+from kdscope.statistics.tidy import FAMILIES
 from kdscope.statistics.words import sentence
 from kdscope.tasks import default_registry
 
@@ -45,12 +46,14 @@ class About:
         description: Paragraphs.
         data_facts: By name.
         warnings: Sentences.
+        methods: What it calls methods of kdscope, where that differs.
     """
 
     name: str
     description: str
     data_facts: Mapping[str, str]
     warnings: Sequence[str] = ()
+    methods: Mapping[str, str] = field(default_factory=dict)
 
 
 PUBLISHED: Mapping[str, About] = MappingProxyType(
@@ -60,8 +63,8 @@ PUBLISHED: Mapping[str, About] = MappingProxyType(
             "The results of “On the Generalization vs Fidelity Paradox in Knowledge Distillation” (Ramesh, Sengupta "
             "and Chakraborty, Findings of ACL 2025, arXiv 2505.15442), as their authors released them, shown as a "
             "study of one's own would be.\n\n"
-            "Figures and tables use kdscope's names of the methods, the sentences of the statistics the paper's: its "
-            "SeqKD is token-level forward KL, here `forward_kl`.",
+            "Methods have the paper's names: its SeqKD is token-level forward KL, which kdscope calls forward_kl, its "
+            "RevKD is reverse_kl and its GKD gkd.",
             {
                 "source": "the tables that the authors released (github.com/LCS2-IIITD/KD_generalization, Apache-2.0)",
                 "runs": "one of each cell; answers sampled at temperature 1, read by the authors' rules",
@@ -75,6 +78,7 @@ PUBLISHED: Mapping[str, About] = MappingProxyType(
                 "math: by its authors' own word, the training set math_10k overlaps with MultiArith, AddSub and "
                 "SingleEq.",
             ),
+            FAMILIES,
         )
     }
 )
@@ -122,6 +126,7 @@ def table_reports(table: pd.DataFrame, about: About) -> tuple[TableReport, ...]:
     tests, _ = _asked(table, published_protocol)
     given = (*about.warnings, *problem)
     folders = _folders([str(name) for name in table["domain"].unique()])
+    table = table.assign(method=table["method"].replace(dict(about.methods)))
     return tuple(
         TableReport(domain, folder, tables, _facts(domain, tables, about, _about(domain, given, folders)))
         for domain, folder in folders.items()

@@ -11,6 +11,7 @@ from kdscope.report.marks import tagged
 from kdscope.report.panels import (
     Figure,
     by_model,
+    by_rows,
     marks_legend,
     named,
     own_panels,
@@ -63,7 +64,7 @@ def rates_figure(tables: ReportTables, scoring: str) -> Figure:
         how_to_read=f"Shares of all items. Right of the dashed line ({100 * UNPARSED_LIMIT:g}%), an accuracy says as "
         "much about the format of the answers as about their truth.",
         empty="It is not known how many answers could not be read or were cut off.",
-        panels={model: _rates_panel(part, model) for model, part in by_model(long)},
+        panels={label: _rates_panel(part, label) for label, part in by_rows(long)},
         legend=_RATES,
         students=own_panels(long),
         data=long[["cell", "rate", "share"]],
@@ -112,7 +113,7 @@ def training_figure(tables: ReportTables) -> Figure:
         "at its end was stopped early; one that turns up has begun to overfit.",
         empty="No validation loss has been recorded.",
         panels={model: _training_panel(part, model) for model, part in by_model(rows)},
-        students=own_panels(rows),
+        students={model: model for model in rows["model"][rows["role"] != "teacher"].unique()},
         data=rows[["cell", "step", "tokens", "validation_loss"]],
         legend=marks_legend(rows),
     )

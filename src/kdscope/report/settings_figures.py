@@ -32,7 +32,8 @@ _SETTINGS = ("kd_temperature", "teacher_noise_std", "kd_weight", "teacher", "tea
 _COLUMNS = ("gain", "low", "high")
 _SPREAD = 0.35
 """Marks of one student stand side by side over this share of the distance to the nearest other size."""
-_STUDENT_WIDTH, _WIDEST = 150, 640
+_STUDENT_WIDTH, _WIDEST = 150, 490
+"""In pixels; the widest still fits a telephone at two thirds of its size."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def _size_panel(rows: pd.DataFrame) -> alt.LayerChart:
             {float(part["parameters"].iloc[0]): _size_label(part) for _, part in rows.groupby("parameters")}
         ),
         grid=False,
-        labelOverlap=True,
+        labelFontSize=9.5,
+        labelOverlap="greedy",
     )
     x = alt.X(
         "beside:Q",
@@ -97,8 +99,8 @@ def _labels(names: Mapping[float, list[str]]) -> str:
 
 def _size_label(rows: pd.DataFrame) -> list[str]:
     students = list(dict.fromkeys(rows["model"]))
-    more = f" and {len(students) - 1} more" if len(students) > 1 else ""
-    return [f"{students[0]}{more}", short_count(rows["parameters"].iloc[0])]
+    more = [f"and {len(students) - 1} more"] if len(students) > 1 else []
+    return [students[0], *more, short_count(rows["parameters"].iloc[0])]
 
 
 def _side_by_side(rows: pd.DataFrame) -> pd.DataFrame:

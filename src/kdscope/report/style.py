@@ -16,6 +16,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from kdscope.statistics.tidy import FAMILIES
+
 INK, MUTED, GRID = "#1b1b1f", "#6b6b76", "#dcdce2"
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
 FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
@@ -66,10 +68,11 @@ class LegendEntry:
 
 
 def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and shape of every method; a method this module does not know gets a spare pair, in order."""
-    unknown = [method for method in dict.fromkeys(methods) if method not in _STYLES]
+    """Colour and shape of every method, by either name; one this module does not know gets a spare pair, in order."""
+    known = dict(_STYLES) | {name: _STYLES[method] for method, name in FAMILIES.items()}
+    unknown = [method for method in dict.fromkeys(methods) if method not in known]
     spare = {method: _SPARE[place % len(_SPARE)] for place, method in enumerate(unknown)}
-    return {method: _STYLES.get(method) or spare[method] for method in dict.fromkeys(methods)}
+    return {method: known.get(method) or spare[method] for method in dict.fromkeys(methods)}
 
 
 def method_legend(methods: Sequence[str]) -> tuple[LegendEntry, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from kdscope.report.formatting import fixed, is_missing, p_equals, percent, points, short_count, with_interval
+from kdscope.report.formatting import fixed, is_missing, p_value, percent, points, short_count, with_interval
 from kdscope.report.gains import LEVEL, Gain, Verdict, pooled_gains
 from kdscope.report.labels import name_cells
 from kdscope.report.panels import padded, pooled, select
@@ -149,7 +149,7 @@ def _answers(tables: ReportTables, scoring: str) -> list[_Answer]:
 
 
 def _of_gain(tables: ReportTables, best: Gain, detectable: tuple[str, ...]) -> _Answer:
-    note = "" if is_missing(best.p_holm) else f"Holm p {p_equals(best.p_holm)}"
+    note = "" if is_missing(best.p_holm) else f"Holm p {p_value(best.p_holm)}"
     method = _method(tables, best)
     told = method if best.verdict is Verdict.BETTER else f"largest: {method}"
     found = (best.verdict, best.gain, best.low, best.high)
@@ -161,7 +161,7 @@ def _of_primary(tables: ReportTables, best: Gain, row: Mapping[str, Any], *, sev
     verdict = Verdict.UNKNOWN if is_missing(low) else Verdict.UNCLEAR
     if not is_missing(row["p_adjusted"]) and row["p_adjusted"] < LEVEL:
         verdict = Verdict.BETTER if estimate > 0 else Verdict.WORSE
-    note = "" if is_missing(row["p_adjusted"]) else f"adjusted p {p_equals(row['p_adjusted'])}"
+    note = "" if is_missing(row["p_adjusted"]) else f"adjusted p {p_value(row['p_adjusted'])}"
     told = f"largest single gain, over all items: {points(best.gain)}, {_method(tables, best)}"
     domain = str(row["domain"]) if several else ""
     least = () if is_missing(row["detectable"]) else (fixed(row["detectable"]),)

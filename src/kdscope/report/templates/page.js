@@ -271,12 +271,36 @@ document.addEventListener("keydown", (event) => {
   point(next);
 });
 
-// Files: the browser paints the whole figure that the page holds as SVG.
+// Files: SVG and CSV are held compressed, which their links give where this script cannot unpack them.
 const LARGEST = 12000;
-for (const button of all("button.png")) {
+const unpacks = typeof DecompressionStream === "function";
+
+async function unpacked(link) {
+  const bytes = Uint8Array.from(atob(link.href.split(",")[1]), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
+}
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+for (const link of unpacks ? all("a[download$='.gz']") : []) {
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    save(await unpacked(link), link.download.replace(/[.]gz$/, ""));
+  });
+}
+
+// The browser paints the whole figure that the page holds as SVG.
+for (const button of unpacks ? all("button.png") : []) {
   button.hidden = false;
-  button.addEventListener("click", () => {
-    const source = button.parentElement.querySelector("a[download$='.svg']");
+  button.addEventListener("click", async () => {
+    const source = button.parentElement.querySelector("a[data-kind='SVG']");
+    const drawing = await (await unpacked(source)).text();
     const picture = new Image();
     picture.addEventListener("load", () => {
       const scale = Math.min(2, LARGEST / Math.max(picture.width, picture.height));
@@ -287,15 +311,9 @@ for (const button of all("button.png")) {
       ink.fillStyle = "#ffffff";
       ink.fillRect(0, 0, canvas.width, canvas.height);
       ink.drawImage(picture, 0, 0, canvas.width, canvas.height);
-      canvas.toBlob((blob) => {
-        const link = document.createElement("a");
-        link.href = URL.createObjectURL(blob);
-        link.download = source.download.replace(/svg$/, "png");
-        link.click();
-        setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-      }, "image/png");
+      canvas.toBlob((blob) => save(blob, source.download.replace(/svg[.]gz$/, "png")), "image/png");
     });
-    picture.src = source.href;
+    picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
   });
 }
 
