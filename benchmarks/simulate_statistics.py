@@ -145,8 +145,8 @@ items), whose cells differ only by noise: as item records through `rigorous_reco
 accuracies through `rigorous_protocol`; a row is how often a family of tests concludes anything. What is guarded is the
 primary question: all students and domains are one family, which is to stay silent in 95 of 100 such studies. Every
 exploratory family is adjusted by itself, so each errs that often, and that *any of them* errs is more frequent, which
-is why those rows are labelled exploratory. Claims of equivalence are not counted: here they are true. *More of them*: the
-family that 200 studies leave in doubt, by itself.
+is why those rows are labelled exploratory. Claims of equivalence are not counted: here they are true. *More of
+them*: the family that 200 studies leave in doubt, by itself.
 
 What did not hold was left out: choosing the temperature anew in each fold of a cross-validation over items (it rejected
 in 18% of studies with nine equal temperatures); percentiles of a bootstrap over six students and six tasks, and the
