@@ -12,7 +12,7 @@ from scipy import stats
 
 from kdscope.errors import StatisticsError
 from kdscope.statistics.grid import bootstrap_mean, grid_effect
-from kdscope.statistics.macro import gain_over_seeds
+
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.record_protocol import rigorous_records
 from kdscope.statistics.words import sentence

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kdscope.evaluation.fidelity_items import ITEM_MEASURE
 from kdscope.evaluation.questions import Questions, TaskFacts, load_questions, save_questions, task_facts
 from kdscope.evaluation.run_records import CELL
+from kdscope.statistics.likeness import PAIR_COLUMNS
 from kdscope.statistics.record_protocol import rigorous_records
 from kdscope.statistics.tidy import SFT
 from kdscope.statistics.words import sentence
@@ -28,6 +29,7 @@ __all__ = [
     "draw_conclusions",
     "item_frame",
     "load_questions",
+    "pair_frame",
     "primary_temperature",
     "rows_of",
     "save_questions",
@@ -54,13 +56,17 @@ def primary_temperature(cells: pd.DataFrame, wanted: float | None = None) -> flo
     return 1.0 if 1.0 in known or not known else float(known[0])
 
 
-def draw_conclusions(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
+def draw_conclusions(
+    records: pa.Table, cells: pd.DataFrame, questions: Questions, run_sd: float | None = None
+) -> pd.DataFrame:
     """The rigorous protocol on the records of a study.
 
     Args:
         records: With `NEEDED_COLUMNS`.
-        cells: The study's table of cells.
+        cells: The study's table of cells. A student whose kept step lies in its warm start was fine-tuned and nothing
+            else: ``distilled`` is false, and it has no part in any conclusion.
         questions: What is asked.
+        run_sd: Standard deviation between training runs in points, where it is known from elsewhere.
 
     Returns:
         Columns of `statistics.results.RigorousResult`, and ``sentence``; no rows where no student has a control.
@@ -78,6 +84,9 @@ def draw_conclusions(records: pa.Table, cells: pd.DataFrame, questions: Question
         temperature=primary_temperature(cells, questions.primary_temperature),
         margin=questions.equivalence_margin,
         options={name: task.options for name, task in questions.tasks.items() if task.options},
+        pairs=pair_frame(records, cells, questions),
+        fidelity_margin=questions.fidelity_margin,
+        run_sd=run_sd,
     )
     return found.assign(sentence=[sentence(row) for row in rows_of(found)])
 
@@ -85,17 +94,11 @@ def draw_conclusions(records: pa.Table, cells: pd.DataFrame, questions: Question
 def item_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
     """The records as `rigorous_records` reads them: students with a control, their controls, and the teachers.
 
-    ``agreement`` is 1 where a student's answer is that of its own teacher, 0 where it is not; an answer that could not
-    be read agrees with nothing. ``fidelity`` is the item's `fidelity_items.ITEM_MEASURE`, with several decoding seeds
-    their mean: missing for teachers and controls, no column where it was not measured. ``cluster`` is equal for items
-    with the same prompt.
+    ``fidelity`` is the item's `fidelity_items.ITEM_MEASURE`, with several decoding seeds their mean: missing for
+    teachers and controls, no column where it was not measured. ``cluster`` is equal for items with the same prompt.
     """
     models = _models(cells, questions.controls)
-    asked = compute.is_in(records[CELL], pa.array(list(models.index), pa.string()))
-    if questions.exclude_contaminated:
-        left_out = pa.array(sorted(questions.contaminated), pa.string())
-        asked = compute.and_(asked, compute.invert(compute.is_in(records["item_id"], left_out)))
-    table = records.filter(asked)
+    table = _asked(records, models, questions)
     text = table.select([CELL, "task", "item_id"]).to_pandas()
     facts: pd.DataFrame = models.loc[text[CELL]].reset_index(drop=True)
     domains = {name: f"{task.domain} (ROUGE-L)" if task.free_text else task.domain for name, task in _tasks(questions)}
@@ -107,7 +110,6 @@ def item_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> 
         correct=_values(table, questions),
         cluster=_clusters(table),
         contaminated=text["item_id"].isin(set(questions.contaminated)),
-        agreement=_agreement(table, facts["teacher_cell"], questions),
     )
     if questions.likeness is not None:
         frame = frame.assign(fidelity=_fidelity(text, questions.likeness))
@@ -121,6 +123,8 @@ def _tasks(questions: Questions) -> list[tuple[str, TaskFacts]]:
 def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
     """Student, teacher, method, temperature, seed and ablation of every model that a question is about."""
     done = cells[cells["state"] == "done"]
+    if "distilled" in done:
+        done = done[~done["distilled"].eq(False)]
     involved = done[done["cell"].isin({*controls, *controls.values()}) | (done["role"] == "teacher")]
     own_teacher = {(r["teacher"], r["teacher_condition"]): r["cell"] for r in rows_of(done[done["role"] == "teacher"])}
     usual = _usual(cells)
@@ -218,15 +222,70 @@ def _clusters(table: pa.Table) -> pd.Series:
     return numbers
 
 
-def _agreement(table: pa.Table, teacher_cell: pd.Series, questions: Questions) -> NDArray[np.float64]:
-    """Whether each answer is the teacher's on the same item with the same decoding seed; NaN without a teacher."""
-    answers = table.select([CELL, "item_id", "decoding_seed"]).to_pandas().assign(answer=_answers(table, questions))
-    wanted = answers.assign(**{CELL: teacher_cell.to_numpy()})
-    both = wanted.merge(answers, on=[CELL, "item_id", "decoding_seed"], how="left", suffixes=("", "_teacher"))
+def pair_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
+    """Every student beside its teacher on every item, as `likeness.PAIR_COLUMNS` has it, means over decoding seeds.
+
+    A control stands beside each teacher of its student's distilled runs. An answer that could not be read is neither
+    right nor the same as any other. Tasks of free text have no right and wrong and are left out.
+    """
+    models = _models(cells, questions.controls)
+    answered = [name for name, task in _tasks(questions) if not task.free_text]
+    table = _asked(records, models, questions)
+    table = table.filter(compute.is_in(table["task"], pa.array(answered, pa.string())))
+    right = np.asarray(table[f"correct_{questions.scoring}"].to_numpy(zero_copy_only=False), dtype=np.bool_)
+    keys = table.select([CELL, "task", "item_id", "decoding_seed"]).to_pandas()
+    rows = keys.assign(answer=_answers(table, questions), right=right)
+    rows["wrong"] = ~rows["right"] & rows["answer"].notna()
+    by_cell = {str(cell): some.drop(columns=CELL) for cell, some in rows.groupby(CELL, sort=False)}
+    parts = [
+        _pair(by_cell[cell], by_cell[teacher]).assign(model=cell, teacher_model=teacher)
+        for cell, teacher in _teachers_of(models, questions.controls)
+        if cell in by_cell and teacher in by_cell
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(PAIR_COLUMNS))
+
+
+def _asked(records: pa.Table, models: pd.DataFrame, questions: Questions) -> pa.Table:
+    """The records that conclusions are drawn from."""
+    asked = compute.is_in(records[CELL], pa.array(list(models.index), pa.string()))
+    if questions.exclude_contaminated:
+        left_out = pa.array(sorted(questions.contaminated), pa.string())
+        asked = compute.and_(asked, compute.invert(compute.is_in(records["item_id"], left_out)))
+    return records.filter(asked)
+
+
+def _teachers_of(models: pd.DataFrame, controls: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Every distilled student with its teacher, and every control with those of the students it is the control of."""
+    taught = models[(models["student"] != "") & (models["teacher_cell"] != "")]
+    of_students = taught.groupby("student", sort=False)["teacher_cell"].unique().to_dict()
+    own = list(zip(taught.index, taught["teacher_cell"], strict=True))
+    beside = models.loc[[name for name in dict.fromkeys(controls.values()) if name in models.index], "student"]
+    return own + [(cell, teacher) for cell, student in beside.items() for teacher in of_students.get(student, ())]
+
+
+def _pair(own: pd.DataFrame, teacher: pd.DataFrame) -> pd.DataFrame:
+    """Shares of one model and its teacher on every item, seed by seed; a teacher that has one seed is met by all."""
+    if teacher["decoding_seed"].nunique() == 1:
+        both = own.merge(teacher.drop(columns="decoding_seed"), on=["task", "item_id"], suffixes=("", "_teacher"))
+    else:
+        both = own.merge(teacher, on=["task", "item_id", "decoding_seed"], suffixes=("", "_teacher"))
+    neither = ~both["right"] & ~both["right_teacher"]
     same = (both["answer"] == both["answer_teacher"]) & both["answer"].notna()
-    known = teacher_cell.ne("").to_numpy() & wanted[CELL].isin(set(answers[CELL])).to_numpy()
-    own = teacher_cell.to_numpy() == table[CELL].to_pandas().to_numpy()
-    return np.where(known & ~own, same.to_numpy(dtype=np.float64), np.nan)
+    shares = pd.DataFrame(
+        {
+            "own_right": both["right"],
+            "teacher_right": both["right_teacher"],
+            "own_wrong": both["wrong"],
+            "teacher_wrong": both["wrong_teacher"],
+            "both_right": both["right"] & both["right_teacher"],
+            "both_wrong": neither,
+            "same_wrong": neither & same,
+        }
+    ).astype(np.float64)
+    shares = shares.assign(task=both["task"], item=both["item_id"])
+    if not shares.duplicated(["task", "item"]).any():
+        return shares
+    return shares.groupby(["task", "item"], sort=False).mean().reset_index()
 
 
 def _fidelity(asked: pd.DataFrame, likeness: pa.Table) -> NDArray[np.float64]:

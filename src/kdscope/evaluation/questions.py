@@ -45,6 +45,8 @@ class Questions:
         tasks: Facts of every task.
         primary_temperature: Of the primary question; None: 1 if the study has it, else its first.
         equivalence_margin: Methods closer than this, in percentage points, count as equal.
+        fidelity_margin: A method whose fidelity is lower by less than this, in percentage points, counts as not less
+            faithful.
         contaminated: Ids of items that training data holds.
         exclude_contaminated: Whether those are left out.
         controls: The control's label by student label.
@@ -56,6 +58,7 @@ class Questions:
     tasks: Mapping[str, TaskFacts]
     primary_temperature: float | None = None
     equivalence_margin: float = 1.0
+    fidelity_margin: float = 2.0
     contaminated: Collection[str] = field(default_factory=frozenset)
     exclude_contaminated: bool = False
     controls: Mapping[str, str] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,9 @@ class DomainRuns:
         other: rows of any other metric.
         temperature: the one chosen.
         elsewhere: cells that were never run at it and stand with the mean of their temperatures.
+        items: how many items each task has, where the table tells (column ``items``).
+        item_errors: by student and task the standard error, in points, that the choice of items leaves in the student's
+            gain, where the table tells (column ``item_stderr``).
     """
 
     name: str
@@ -40,6 +44,8 @@ class DomainRuns:
     other: pd.DataFrame
     temperature: float
     elsewhere: int
+    items: Mapping[str, int] = field(default_factory=dict)
+    item_errors: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def gains(self, runs: pd.DataFrame | None = None) -> pd.DataFrame:
         """Gain of every cell (student, teacher, family) on every task over the mean of the student's controls."""
@@ -118,7 +124,20 @@ def _domain(name: str, rows: pd.DataFrame, temperature: float) -> DomainRuns:
         other=rows[rows["metric"] != ACCURACY],
         temperature=temperature,
         elsewhere=len(adapted.loc[~covered, CELL].drop_duplicates()),
+        items={task: int(count) for task, count in _told(accuracy, "items", ["task"]).items() if task != AVERAGE},
+        item_errors=_told(accuracy[accuracy["method"] == SFT], "item_stderr", ["student", "task"]),
     )
+
+
+def _told(rows: pd.DataFrame, column: str, keys: list[str]) -> dict[Any, float]:
+    """The first positive number of an optional column for each of the keys."""
+    if column not in rows:
+        return {}
+    numbers = pd.to_numeric(rows[column], errors="coerce")
+    known = rows.assign(**{column: numbers})[numbers > 0]
+    if known.empty:
+        return {}
+    return known.groupby(keys[0] if len(keys) == 1 else keys, sort=False)[column].first().to_dict()
 
 
 def below_chance(domain: DomainRuns, task: str, options: Mapping[str, int]) -> str:

@@ -61,6 +61,14 @@ def t_estimate(value: float, stderr: float, df: float, n: int, confidence: float
     return Estimate(value, stderr, df, value - margin, value + margin, p_value, n, confidence)
 
 
+def in_points(found: Estimate) -> Estimate:
+    """An estimate of a fraction in percentage points."""
+    return Estimate(
+        *(100 * found.value, 100 * found.stderr, found.df, 100 * found.low, 100 * found.high),
+        *(found.p_value, found.n, found.confidence),
+    )
+
+
 def mean_over_units(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     """Mean of one estimate per independent unit (student), with Student's t interval on ``units - 1``.
 

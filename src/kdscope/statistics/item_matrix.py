@@ -15,8 +15,8 @@ MODEL_COLUMNS = ("model", "student", "teacher", "method", "temperature", "seed")
 RECORD_COLUMNS = (*MODEL_COLUMNS, "task", "item", "correct")
 ABLATION, SIZE = "ablation", "parameters"
 """Optional columns of a model: what is different from a main setting, in words; the number of its parameters."""
-TOLD = ("agreement", "fidelity")
-"""Optional columns of a record, between 0 and 1: same answer as the teacher; likeness to it. NaN = not told."""
+TOLD = ("fidelity",)
+"""Optional columns of a record, between 0 and 1: likeness of its text to the teacher's. NaN = not told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The mean over tasks of means over items, each task counting the same: its error from items, and from runs."""
+"""The mean over tasks of means over items, each task counting the same, and its error over items."""
 
 from __future__ import annotations
 
@@ -45,47 +45,40 @@ def macro_mean(
     return t_estimate(float(means.mean()), math.sqrt(total) / len(parts), df, int(known.sum()), confidence)
 
 
-def gain_over_seeds(
-    values: ArrayLike, tasks: ArrayLike, clusters: ArrayLike | None = None, confidence: float = 0.95
-) -> Estimate:
-    """`macro_mean` of gains that were trained several times: items and training runs both random.
+def macro_covariance(values: ArrayLike, tasks: ArrayLike, clusters: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Covariance matrix, over items, of `macro_mean` of several models on the same items.
 
-    Rows are runs (seeds), each with its own control. ``var = var(runs) + var(items) - var(residual)``, the crossed
-    layout's analysis of variance (`grid.grid_effect`), items within tasks; never below the larger of the first two.
-    Few runs leave few degrees of freedom, and that is the truth about them.
+    Its diagonal holds the squared standard errors of the single means; ``w @ covariance @ w`` is that of their sum with
+    weights ``w``.
 
     Args:
-        values: gain of each run on each item, shape [r, n], r at least 2.
-        tasks: number of each item's task, shape [n].
+        values: of every model on every item, shape [r, n], all measured.
+        tasks: as `macro_mean`.
         clusters: as `macro_mean`.
-        confidence: level of the interval.
 
-    Raises:
-        StatisticsError: Fewer than two runs, or as `macro_mean`.
+    Returns:
+        Shape [r, r]; NaN where a task has one cluster only.
+
+    Example:
+        >>> x, tasks = np.array([[0.0, 1.0, 1.0, 1.0, 0.0, 1.0]]), [0, 0, 1, 1, 1, 1]
+        >>> bool(np.isclose(macro_covariance(x, tasks)[0, 0], macro_mean(x[0], tasks).stderr ** 2))
+        True
     """
-    runs = np.asarray(values, dtype=np.float64)
-    if runs.ndim != 2 or len(runs) < 2:
-        raise StatisticsError("runs and items need a matrix of two or more runs")
-    items = macro_mean(runs.mean(axis=0), tasks, clusters, confidence)
-    task_of = np.asarray(tasks)
-    known = ~np.isnan(runs.mean(axis=0))
-    own = np.stack([_macro(row[known], task_of[known]) for row in runs])
-    between = float(own.var(ddof=1)) / len(runs)
-    # What is left of a run after its mean gain and the item's: noise that both of the others contain.
-    ids = None if clusters is None else np.asarray(clusters)
-    centred = runs - runs.mean(axis=0)
-    residual = sum(macro_mean(row, tasks, ids).stderr ** 2 for row in centred) / (len(runs) * (len(runs) - 1))
-    parts = [(between, len(runs) - 1.0), (items.stderr**2, items.df)]
-    larger, df = max(parts)
-    total = between + items.stderr**2 - residual
-    if total > larger:
-        terms = [*parts, (residual, items.df * (len(runs) - 1))]
-        larger, df = total, total**2 / sum(part**2 / own_df for part, own_df in terms)
-    return t_estimate(items.value, math.sqrt(larger), df, items.n, confidence)
-
-
-def _macro(values: NDArray[np.float64], task_of: NDArray[np.generic]) -> float:
-    return float(np.mean([values[task_of == task].mean() for task in np.unique(task_of)]))
+    x, task_of = np.asarray(values, dtype=np.float64), np.asarray(tasks)
+    ids = np.arange(x.shape[1]) if clusters is None else np.asarray(clusters)
+    names = np.unique(task_of)
+    total = np.zeros((len(x), len(x)))
+    for task in names:
+        inside = task_of == task
+        own = x[:, inside] - x[:, inside].mean(axis=1, keepdims=True)
+        _, cluster_of = np.unique(ids[inside], return_inverse=True)
+        g = int(cluster_of.max()) + 1
+        if g < own.shape[1]:
+            sums = np.zeros((len(x), g))
+            np.add.at(sums.T, cluster_of, own.T)
+            own = sums
+        total += (g / (g - 1) if g > 1 else math.nan) * (own @ own.T) / int(inside.sum()) ** 2
+    return np.asarray(total / len(names) ** 2)
 
 
 def _task(values: NDArray[np.float64], ids: NDArray[np.generic]) -> tuple[float, float, int]:

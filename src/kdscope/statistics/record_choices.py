@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kdscope.statistics.estimates import Estimate
-from kdscope.statistics.macro import gain_over_seeds
-from kdscope.statistics.record_gains import SINGLE_RUN
 from kdscope.statistics.record_study import RecordStudy
-from kdscope.statistics.results import RigorousResult, few, in_points, noted, result_of
+from kdscope.statistics.results import RigorousResult, contrast_result
+from kdscope.statistics.run_contrasts import Contrast, contrast_in_points
+from kdscope.statistics.tidy import SFT
 
 
 def best_temperatures(study: RecordStudy, seed: int) -> Iterator[RigorousResult]:
@@ -34,16 +33,17 @@ def best_temperatures(study: RecordStudy, seed: int) -> Iterator[RigorousResult]
             continue
         choosing, judging = _seeds([*settings, control])
         scores = [study.score(np.where(chosen_on, _values(study, side, choosing), np.nan)) for side in settings]
-        found = _judged(study, settings[int(np.argmax(scores))], control, judging, judged_on)
-        runs = len(judging or [])
+        best = settings[int(np.argmax(scores))]
+        found = _judged(study, best, control, judging, judged_on)
         largest = max(study.score(gains) for gains in values[:-1] - values[-1])
-        told = f"The best of {len(settings)} temperatures; its maximum over all items is {largest:+.1f}."
-        test = "items and runs" if runs > 1 else "t over items"
-        yield result_of(
-            *(in_points(found), study.name, "best_temperature", f"{method}, {teacher} to {student}", study.task),
-            f"{test} the choice did not see",
-            unit="items",
-            note=noted(told, few(runs, "training runs a side") if runs > 1 else SINGLE_RUN),
+        yield contrast_result(
+            *(found, study.name, "best_temperature", f"{method}, {teacher} to {student}", study.task),
+            note=f"Judged on items and runs that the choice did not see. The best of {len(settings)} temperatures; its "
+            f"maximum over all items is {largest:+.1f}.",
+            student=str(student),
+            teacher=str(teacher),
+            method=str(method),
+            reference=SFT,
         )
 
 
@@ -70,12 +70,13 @@ def _judged(
     control: pd.DataFrame,
     seeds: list[object] | None,
     items: NDArray[np.bool_],
-) -> Estimate:
-    groups = [[one] for one in seeds] if seeds else [None]
-    gains = [np.where(items, _values(study, best, one) - _values(study, control, one), np.nan) for one in groups]
-    if len(gains) > 1:
-        return gain_over_seeds(np.stack(gains), study.task_of, study.clusters)
-    return study.mean(gains[0])
+) -> Contrast:
+    rows = [
+        np.asarray(side.index[side["seed"].isin(seeds)] if seeds else side.index, dtype=np.intp)
+        for side in (best, control)
+    ]
+    weights = study.runs.weights(rows[0]) - study.runs.weights(rows[1])
+    return contrast_in_points(study.runs.contrast(weights, rows[0].size, rows[1].size, keep=items))
 
 
 def _values(study: RecordStudy, side: pd.DataFrame, seeds: list[object] | None) -> NDArray[np.float64]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,40 +22,42 @@ from kdscope.statistics.record_study import RecordStudy
 from kdscope.statistics.results import (
     CONFIRMATORY,
     EQUIVALENCE,
+    EXPLORATORY,
     SENSITIVITY,
     RigorousResult,
+    contrast_result,
     few,
-    in_points,
     noted,
     result_of,
 )
+from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast
 from kdscope.statistics.run_noise import detectable_gain
+from kdscope.statistics.tidy import SFT
 from kdscope.statistics.westfall_young import max_t
-
-SINGLE_RUN = "One training run a side: this is about these checkpoints, not about the method."
-
-_THESE = "For these students and tasks and no others: items are what is sampled."
 
 
 def student_gains(study: RecordStudy, tests: int) -> Iterator[RigorousResult]:
     """The primary question, for each student; ``tests`` in the family."""
     shared = noted(few(1, "students") if len(study.students) == 1 else "", study.contaminated())
     for student in study.students:
-        found = in_points(study.gain_of(student))
-        runs = len(study.seeds_of(student))
-        noise = few(runs, "training runs a side") if runs > 1 else SINGLE_RUN
-        yield result_of(
-            *(found, study.name, "H1-student", student, study.task),
-            "items and runs" if runs > 1 else "t over items",
+        gain = study.gain_of(student)
+        yield contrast_result(
+            *(gain, study.name, "H1-student", student, study.task),
             role=CONFIRMATORY,
-            unit="items",
-            detectable=detectable_gain(found.stderr, found.df, 0.05 / tests),
-            note=noted(noise, study.guessing(student), shared),
+            detectable=detectable_gain(gain.found.stderr, gain.found.df, 0.05 / tests),
+            note=noted(study.guessing(student), shared),
+            student=student,
+            reference=SFT,
         )
 
 
 def resampled_gains(study: RecordStudy, draws: int, seed: int) -> Iterator[RigorousResult]:
-    """The primary question without assuming any shape: BCa limits, and random signs of items for the p-value."""
+    """The statement about checkpoints without assuming any shape: BCa limits, random signs of items for the p-value.
+
+    Both know nothing of training runs, and are left out where those were repeated.
+    """
+    if study.runs.several_seeds:
+        return
     for student in study.students:
         gains = 100 * (study.distilled_of(student) - study.control_of(student))
         low, high = paired_bca(gains, study.clusters, study.task_of, draws=draws, seed=seed)
@@ -66,8 +70,11 @@ def resampled_gains(study: RecordStudy, draws: int, seed: int) -> Iterator[Rigor
             *(math.nan, p_value, int((~np.isnan(gains)).sum()), study.mean(gains).value, low, high),
             unit="items",
             role=SENSITIVITY,
+            scope=CHECKPOINTS,
+            student=student,
+            reference=SFT,
             note="BCa bootstrap of items for the interval instead of t; p is of no effect on any item (random signs): "
-            "it asks more where tasks went opposite ways. Runs count as given.",
+            "it asks more where tasks went opposite ways.",
         )
 
 
@@ -86,65 +93,87 @@ def mean_gain(study: RecordStudy, draws: int, seed: int) -> Iterator[RigorousRes
 def method_contrasts(study: RecordStudy, margin: float) -> Iterator[RigorousResult]:
     """Each two methods, on the students that have both with the same teachers: different, or equal within the margin.
 
-    One student: items are what is sampled.
+    These students and tasks are fixed; items and training runs are random. As sensitivity the same with students and
+    tasks random, where there are several.
     """
     methods = {str(name): runs for name, runs in study.kd.groupby("method", sort=False)}
     for first, second in combinations(methods, 2):
-        values = _contrast(study, methods[first], methods[second])
-        if len(values):
-            yield from _across(study, "method", f"{first} - {second}", values, margin)
+        sides = _common(study, methods[first], methods[second])
+        if sides is None:
+            continue
+        who: dict[str, Any] = {"method": first, "reference": second}
+        where = (study.name, f"{first} - {second}", study.task)
+        found = study.difference(*sides)
+        yield contrast_result(found, study.name, "method", *where[1:], detectable=_power(found.found), **who)
+        yield _equivalence(study, found, f"{first} - {second}", margin, who)
+        values = _by_student(study, *sides)
+        if len(values) > 1:
+            yield from _across(study, "method", f"{first} - {second}", values, SENSITIVITY, **who)
 
 
-def _contrast(study: RecordStudy, first: pd.DataFrame, second: pd.DataFrame) -> NDArray[np.float64]:
-    """Difference of two methods on every item, for the students that have both with the same teachers."""
-    differences = []
+def _common(
+    study: RecordStudy, first: pd.DataFrame, second: pd.DataFrame
+) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+    """Runs of two methods for the students that have both with the same teachers; None where there are none."""
+    sides: tuple[list[NDArray[np.intp]], list[NDArray[np.intp]]] = ([], [])
     for student in study.students:
         teachers = [set(runs.loc[runs["student"] == student, "teacher"]) for runs in (first, second)]
         rows = [
             np.asarray(runs.index[(runs["student"] == student) & runs["teacher"].isin(teachers[0] & teachers[1])])
             for runs in (first, second)
         ]
-        if rows[0].size and rows[1].size:
-            differences.append(study.matrix.mean_of(rows[0]) - study.matrix.mean_of(rows[1]))
-    known = [row for row in differences if not np.isnan(row).all()]
-    return np.stack(known) if known else np.empty((0, len(study.task_of)))
+        if not rows[0].size or not rows[1].size:
+            continue
+        if not np.isnan(study.runs.mean_of(rows[0]) - study.runs.mean_of(rows[1])).all():
+            sides[0].append(rows[0])
+            sides[1].append(rows[1])
+    return (np.concatenate(sides[0]), np.concatenate(sides[1])) if sides[0] else None
+
+
+def _by_student(study: RecordStudy, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Difference of two sides for each of their students on every item, shape [S, N]."""
+    models = study.models["student"]
+    return np.stack(
+        [
+            study.runs.mean_of(first[models[first].to_numpy() == student])
+            - study.runs.mean_of(second[models[second].to_numpy() == student])
+            for student in dict.fromkeys(models[first])
+        ]
+    )
+
+
+def _equivalence(
+    study: RecordStudy, contrast: Contrast, group: str, margin: float, who: Mapping[str, Any]
+) -> RigorousResult:
+    same = tost_of_estimate(contrast.found, margin)
+    row = contrast_result(contrast, study.name, EQUIVALENCE, group, study.task, test="two one-sided t tests", **who)
+    return replace(row, statistic=math.nan, p_value=same.p_value, low=same.low, high=same.high, margin=margin)
 
 
 def _across(
-    study: RecordStudy, hypothesis: str, group: str, values: NDArray[np.float64], margin: float | None = None
+    study: RecordStudy,
+    hypothesis: str,
+    group: str,
+    values: NDArray[np.float64],
+    role: str = EXPLORATORY,
+    **who: Any,
 ) -> Iterator[RigorousResult]:
-    found, test, unit, note = _estimate(study, values)
-    where = (study.name, hypothesis, group, study.task)
-    power = detectable_gain(found.stderr, found.df)
-    yield result_of(found, *where, test, detectable=power, note=note, unit=unit)
-    if len(values) > 1:
-        own = in_points(study.mean(values.mean(axis=0)))
-        power = detectable_gain(own.stderr, own.df)
-        yield result_of(own, *where, "t over items", detectable=power, note=_THESE, unit="items", role=SENSITIVITY)
-    if margin is not None:
-        same = tost_of_estimate(found, margin)
-        yield RigorousResult(
-            *("rigorous", study.name, EQUIVALENCE, group, study.task, "two one-sided t tests", float("nan")),
-            *(same.p_value, same.n, same.difference, same.low, same.high),
-            margin=margin,
-            note=note,
-            unit=unit,
-        )
-
-
-def _estimate(study: RecordStudy, values: NDArray[np.float64]) -> tuple[Estimate, str, str, str]:
-    """Mean of values [S, N] in points with its test, unit and note: over students and tasks where there are several."""
+    """Mean of values [S, N] in points, students and tasks random; no row where there are too few."""
     grid = _grid(study, values)
-    if len(values) < 2:
-        note = noted(SINGLE_RUN if len(study.seeds_of(study.students[0])) < 2 else "", few(1, "students"))
-        return in_points(study.mean(values[0])), "t over items", "items", note
-    if min(grid.shape) < 2:
+    if min(grid.shape, default=0) < 2:
         found = mean_over_units(np.nanmean(100 * study.matrix.by_task(values), axis=1))
         note = "One task: nothing can be said about tasks in general." if len(study.matrix.tasks) == 1 else ""
-        return found, "t over students", "students", noted(few(found.n, "students"), note)
-    effect = grid_effect(grid)
-    note = f"Over {effect.tasks} tasks, {effect.mean.df:.1f} degrees of freedom."
-    return effect.mean, "two-way random effects", "students", noted(few(effect.students, "students"), note)
+        test, note = "t over students", noted(few(found.n, "students"), note)
+    else:
+        effect = grid_effect(grid)
+        found, test = effect.mean, "two-way random effects"
+        note = noted(few(effect.students, "students"), f"Over {effect.tasks} tasks, {found.df:.1f} degrees of freedom.")
+    where = (study.name, hypothesis, group, study.task, test)
+    yield result_of(found, *where, detectable=_power(found), note=note, unit="students", role=role, **who)
+
+
+def _power(found: Estimate) -> float:
+    return detectable_gain(found.stderr, found.df)
 
 
 def _grid(study: RecordStudy, values: NDArray[np.float64]) -> NDArray[np.float64]:

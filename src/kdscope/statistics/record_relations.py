@@ -19,7 +19,7 @@ def relations(study: RecordStudy, seed: int) -> Iterator[RigorousResult]:
     """``H3``: gain on size; ``H3.2``: on the SFT accuracy of the other half of the items."""
     if not study.students:
         return
-    gains = [100 * study.gain_of(student).value for student in study.students]
+    gains = [study.gain_of(student).found.value for student in study.students]
     found = slope_over_units(_sizes(study), gains)
     where = (study.name, "H3", "all", study.task, "slope over students")
     told = "" if found.n == len(gains) else f"The size of {len(gains) - found.n} of {len(gains)} students is not known."

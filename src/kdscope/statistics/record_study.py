@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from kdscope.statistics.estimates import Estimate
 from kdscope.statistics.item_matrix import ABLATION, ItemMatrix
-from kdscope.statistics.macro import gain_over_seeds, macro_mean
+from kdscope.statistics.macro import macro_mean
+from kdscope.statistics.run_contrasts import Contrast, RunContrasts, contrast_in_points, settings_of
 from kdscope.statistics.tidy import AVERAGE, BASE, SFT, TEACHER
 
 
@@ -31,9 +32,17 @@ class RecordStudy:
         task_of: number of each item's task, shape [N].
         clusters: number of each item's cluster, shape [N].
         options: of multiple-choice tasks.
+        runs: differences between its trained models, with items and training runs random.
     """
 
-    def __init__(self, name: str, matrix: ItemMatrix, temperature: float, options: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        matrix: ItemMatrix,
+        temperature: float,
+        options: Mapping[str, int],
+        run_sd: float | None = None,
+    ) -> None:
         models = matrix.models.assign(temperature=pd.to_numeric(matrix.models["temperature"]))
         main = models[ABLATION] == ""
         chosen = models["temperature"].isna() | (models["temperature"] == temperature)
@@ -46,27 +55,32 @@ class RecordStudy:
         self.distilled = models[~models["method"].isin([SFT, BASE, TEACHER]) & known & main]
         self.ablated = models[~models["method"].isin([BASE, TEACHER]) & known & ~main]
         self.kd = self.distilled[chosen.reindex(self.distilled.index)]
+        self.runs = RunContrasts(matrix.correct, self._trained(), self.task_of, self.clusters, run_sd)
         self.students = [name for name in dict.fromkeys(self.kd["student"]) if self._is_measured(name)]
         self.task = AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0]
 
+    def _trained(self) -> pd.DataFrame:
+        """What `RunContrasts` needs to know of the trained students."""
+        trained = pd.concat([self.controls, self.distilled, self.ablated]).sort_index()
+        arms = settings_of(trained, ("teacher", "method", "temperature", ABLATION))
+        arm = pd.Series(arms, index=trained.index, dtype=object)
+        return trained[["student", "seed"]].assign(arm=arm, control=trained.index.isin(self.controls.index))
+
     def control_of(self, student: str) -> NDArray[np.float64]:
         """Mean of a student's controls, shape [N]."""
-        return self.matrix.mean_of(self.rows(self.controls, student))
+        return self.runs.mean_of(self.rows(self.controls, student))
 
     def distilled_of(self, student: str) -> NDArray[np.float64]:
-        """Mean of a student's distilled runs, shape [N]."""
-        return self.matrix.mean_of(self.rows(self.kd, student))
+        """Mean over a student's settings, and over the runs of each, shape [N]."""
+        return self.runs.mean_of(self.rows(self.kd, student))
 
-    def gain_of(self, student: str) -> Estimate:
-        """Gain of a student as a fraction: over seeds where both sides have the same two or more, else over items."""
-        by_seed = [
-            self.matrix.mean_of(self.rows(self.kd[self.kd["seed"] == seed], student))
-            - self.matrix.mean_of(self.rows(self.controls[self.controls["seed"] == seed], student))
-            for seed in self.seeds_of(student)
-        ]
-        if len(by_seed) > 1:
-            return gain_over_seeds(np.stack(by_seed), self.task_of, self.clusters)
-        return self.mean(self.distilled_of(student) - self.control_of(student))
+    def gain_of(self, student: str) -> Contrast:
+        """Gain of a student in points: its settings count the same, and so do the runs of each."""
+        return self.difference(self.rows(self.kd, student), self.rows(self.controls, student))
+
+    def difference(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> Contrast:
+        """Mean difference of two sets of models in points (`run_contrasts.RunContrasts.difference`)."""
+        return contrast_in_points(self.runs.difference(first, second))
 
     def mean(self, values: NDArray[np.float64]) -> Estimate:
         """Mean over tasks of a value per item, shape [N] (`macro.macro_mean`)."""
@@ -77,11 +91,6 @@ class RecordStudy:
         by_task = self.matrix.by_task(values)
         known = by_task[~np.isnan(by_task)]
         return 100 * float(known.mean()) if known.size else float("nan")
-
-    def seeds_of(self, student: str) -> list[object]:
-        """Seeds that both sides of a student have, if they have the same."""
-        ours, theirs = (set(side.loc[side["student"] == student, "seed"]) for side in (self.kd, self.controls))
-        return sorted(ours, key=str) if ours == theirs else []
 
     def halves(self, seed: int) -> NDArray[np.bool_]:
         """Which items are in the first of two random halves, shape [N]; a cluster is not divided."""

@@ -9,27 +9,29 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kdscope.statistics.blocks import teacher_effects
-from kdscope.statistics.coupling import chance_corrected
 from kdscope.statistics.estimates import Estimate, slope_over_units, slope_within
 from kdscope.statistics.item_matrix import ABLATION
+from kdscope.statistics.likeness import TeacherPairs
+from kdscope.statistics.record_fidelity import fidelity_by_cell
 from kdscope.statistics.record_study import RecordStudy
 from kdscope.statistics.results import WITHIN, RigorousResult, few, noted, result_of
-from kdscope.statistics.tidy import AGREEMENT, FIDELITY, TEACHER
+from kdscope.statistics.tidy import FIDELITY, TEACHER
 
 _CELL = ["student", "teacher", "method"]
 _HALVES = "The less significant of the two ways to halve the items."
 _UNCORRECTED = "Texts that end in the same right answer are more alike: accuracy by itself gives some of it."
 
 
-def teacher_relations(study: RecordStudy, seed: int) -> Iterator[RigorousResult]:
+def teacher_relations(study: RecordStudy, pairs: list[TeacherPairs], seed: int) -> Iterator[RigorousResult]:
     """``H2``, ``H4`` and ``H5``, as far as the records tell of teachers, agreement and fidelity.
 
     - ``H2``: effects of teachers, students' own levels taken out (`blocks.teacher_effects`), on the teacher's accuracy;
       units are teachers.
-    - ``H4``: gain on agreement beyond what the two accuracies give by chance (`coupling.chance_corrected`); ``H5``: on
-      fidelity. Agreement and gain share the student's answers: one is taken from half of the items, the other from the
-      rest, and no error is on both sides. Over students, and over cells within students. The error of half the items
-      in what explains draws slopes towards 0. Fidelity is not corrected for what the two accuracies give.
+    - ``H4``: gain on agreement beyond what the two accuracies give, minus the control's
+      (`record_fidelity.fidelity_by_cell`); ``H5``: on likeness of the texts. Agreement and gain share the student's
+      answers: one is taken from half of the items, the other from the rest, and no error is on both sides. Over
+      students, and over cells within students. The error of half the items in what explains draws slopes towards 0.
+      Likeness of texts is not corrected for what the two accuracies give.
     """
     teachers = _teachers(study)
     cells = study.kd[study.kd["student"].isin(study.students) & (study.kd["teacher"] != "")]
@@ -38,9 +40,9 @@ def teacher_relations(study: RecordStudy, seed: int) -> Iterator[RigorousResult]
     if teachers:
         yield _of_accuracy(study, cells, teachers)
     halves = study.halves(seed)
-    if AGREEMENT in study.matrix.told and teachers:
-        per = "point of agreement beyond chance"
-        yield from _of_likeness(study, "H4", per, halves, lambda half: _agreement(study, cells, teachers, half))
+    if pairs:
+        per = "point of agreement beyond accuracy"
+        yield from _of_likeness(study, "H4", per, halves, lambda half: _agreement(study, cells, pairs, half))
     if FIDELITY in study.matrix.told:
         yield from _of_likeness(study, "H5", "point of fidelity", halves, lambda half: _fidelity(study, cells, half))
 
@@ -103,26 +105,22 @@ def _gains(study: RecordStudy, half: NDArray[np.bool_]) -> pd.Series[float]:
     """Gain of each cell in points on some of the items."""
     found = {}
     for key, rows in study.kd[study.kd["student"].isin(study.students)].groupby(_CELL, sort=False):
-        values = study.matrix.mean_of(np.asarray(rows.index, dtype=np.intp)) - study.control_of(str(key[0]))
+        values = study.runs.mean_of(np.asarray(rows.index, dtype=np.intp)) - study.control_of(str(key[0]))
         found[key] = study.score(np.where(half, values, np.nan))
     return _by_cell(found)
 
 
 def _agreement(
-    study: RecordStudy, cells: pd.DataFrame, teachers: dict[str, NDArray[np.float64]], half: NDArray[np.bool_]
+    study: RecordStudy, cells: pd.DataFrame, pairs: list[TeacherPairs], half: NDArray[np.bool_]
 ) -> pd.Series[float]:
-    """Agreement of each cell with its teacher beyond chance, in percent, on some of the items: mean over tasks."""
-    wrong = [1 / (study.options[task] - 1) if task in study.options else 0.0 for task in study.matrix.tasks]
+    """Agreement of each cell with its teacher beyond accuracy, minus its control's, in points, on some of the items."""
+    students = dict(zip(cells.index.to_list(), cells["student"].astype(str), strict=True))
+    known = fidelity_by_cell(study, pairs, half, students)
     found = {}
-    for key, rows in cells[cells["teacher"].isin(list(teachers))].groupby(_CELL, sort=False):
-        numbers = np.asarray(rows.index, dtype=np.intp)
-        parts = study.matrix.told_of(AGREEMENT, numbers), study.matrix.mean_of(numbers), teachers[str(key[1])]
-        known = half & ~np.isnan(np.stack(parts)).any(axis=0)
-        agreement, own, its = (study.matrix.by_task(np.where(known, part, np.nan)) for part in parts)
-        told = ~np.isnan(agreement)
-        if told.any():
-            kappa = chance_corrected(agreement[told], own[told], its[told], np.array(wrong)[told])
-            found[key] = 100 * float(kappa.mean())
+    for key, rows in cells.groupby(_CELL, sort=False):
+        values = [known[number] for number in rows.index if number in known]
+        if values:
+            found[key] = float(np.mean(values))
     return _by_cell(found)
 
 

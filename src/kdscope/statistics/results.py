@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import pandas as pd
 
-from kdscope.statistics.estimates import Estimate
+from kdscope.statistics.estimates import Estimate, t_estimate
 from kdscope.statistics.multiplicity import benjamini_yekutieli, holm
+from kdscope.statistics.run_contrasts import CHECKPOINTS, RUNS, Contrast
 
 CONFIRMATORY, EXPLORATORY, DETAIL, SENSITIVITY = "confirmatory", "exploratory", "detail", "sensitivity"
 """Roles: the one primary question; other questions asked of a study; the same by method or task; other choices."""
-EQUIVALENCE, EFFECT = "equivalence", "effect_size"
+EQUIVALENCE, EFFECT, VARIANCE = "equivalence", "effect_size", "variance"
+FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG = "fidelity", "inherited_errors", "shared_right", "shared_wrong"
+"""Differences to the control in likeness to the teacher (`record_fidelity`)."""
+FIDELITY_LEVEL, FIDELITY_METHOD = "fidelity_level", "fidelity_method"
+NONINFERIORITY = "fidelity_noninferiority"
 WITHIN = "within students"
 """The group of a relation over cells, each student's own level taken out."""
 TWO_WAY = "two-way bootstrap"
@@ -29,16 +35,18 @@ class RigorousResult:
         domain: domain of the table.
         hypothesis: ``H1`` to ``H5`` as in the published protocol; ``H1-student`` (the primary question),
             ``H1-grid``, ``equivalence``, ``temperature``, ``unadapted_teacher``, ``largest_gain``; on item records
-            ``cell``, ``method``, ``ablation``, ``best_temperature``; ``effect_size`` is no test: ``test`` names the
-            effect (`effects.EffectSize`) that ``estimate`` and limits are of.
+            ``cell``, ``method``, ``ablation``, ``best_temperature`` and the likeness to the teacher
+            (`record_fidelity`). Two are no tests: of ``effect_size``, ``test`` names the effect (`effects.EffectSize`)
+            that ``estimate`` and limits are of; of ``variance``, ``estimate`` is the standard deviation of ``group``.
         group: whom it is about: ``all``, a method family, a student, a cell, or `WITHIN`.
         task: task, `Average` where it is the mean over tasks.
         test: name of the test.
         statistic: t or F; NaN where the test is not defined.
-        p_value: two-sided; NaN where the test is not defined.
+        p_value: two-sided; NaN where the test is not defined. Of ``equivalence`` and ``fidelity_noninferiority``: of
+            the hypothesis that the margin is reached.
         n: independent units.
         estimate: in percentage points (per ``per`` for a slope).
-        low: lower limit of 95% (90% for equivalence).
+        low: lower limit of 95% (90% for equivalence and non-inferiority).
         high: upper limit.
         p_adjusted: within the row's family (`results_frame`): by Holm's method, for correlations by Benjamini and
             Yekutieli's, for cells of item records by max-T, or by Holm's with several training seeds.
@@ -47,7 +55,24 @@ class RigorousResult:
         per: what a slope is per; empty for a difference.
         role: ``confirmatory``, ``exploratory``, ``detail`` or ``sensitivity``.
         detectable: smallest difference that would have been found with power 0.8 at the level after adjustment.
-        margin: of equivalence; NaN elsewhere.
+        margin: of equivalence and non-inferiority; NaN elsewhere.
+        low_simultaneous: lower limit that holds for the whole family at once with 95%, beside ``p_adjusted``.
+        high_simultaneous: upper limit.
+        scope: ``runs`` (items and training runs are random), ``checkpoints`` (items are: it is about these trained
+            models), or empty (students are the units, or it is no difference of models).
+        student: whom the row is about, if one.
+        teacher: likewise.
+        method: likewise; of two methods the first.
+        reference: the second of two methods, or ``sft``.
+        temperature: likewise; NaN where there is none.
+        ablation: what is different from a main setting; empty for one.
+        runs: training runs of the first side; 0 where that says nothing.
+        control_runs: of the other side.
+        run_sd: standard deviation of one training run, in points, of the noisiest group in the interval; where the run
+            variance of a side is not known, that of the groups where it is.
+        item_stderr: standard error from items alone, without what runs vary by from item to item.
+        stderr: standard error of the estimate.
+        df: degrees of freedom of the error.
     """
 
     protocol: str
@@ -69,6 +94,21 @@ class RigorousResult:
     role: str = EXPLORATORY
     detectable: float = float("nan")
     margin: float = float("nan")
+    low_simultaneous: float = float("nan")
+    high_simultaneous: float = float("nan")
+    scope: str = ""
+    student: str = ""
+    teacher: str = ""
+    method: str = ""
+    reference: str = ""
+    temperature: float = float("nan")
+    ablation: str = ""
+    runs: int = 0
+    control_runs: int = 0
+    run_sd: float = float("nan")
+    item_stderr: float = float("nan")
+    stderr: float = float("nan")
+    df: float = float("nan")
 
 
 def result_of(
@@ -78,8 +118,33 @@ def result_of(
     row = RigorousResult(
         *("rigorous", domain, hypothesis, group, task, test, found.statistic, found.p_value),
         *(found.n, found.value, found.low, found.high),
+        stderr=found.stderr,
+        df=found.df,
     )
     return replace(row, **more)  # type: ignore[arg-type]
+
+
+def contrast_result(
+    contrast: Contrast, domain: str, hypothesis: str, group: str, task: str, **more: object
+) -> RigorousResult:
+    """A result from a contrast of runs in points: its scope, its test and its runs, and what limits it as a note."""
+    test = "t over items and runs" if contrast.scope == RUNS else "t over items"
+    note = noted(scope_note(contrast), str(more.pop("note", "")))
+    told = {"scope": contrast.scope, "runs": contrast.runs, "control_runs": contrast.reference_runs}
+    told |= {"run_sd": contrast.run_sd, "item_stderr": contrast.item_stderr, "unit": "items", "note": note}
+    return result_of(contrast.found, domain, hypothesis, group, task, str(more.pop("test", test)), **(told | more))
+
+
+def scope_note(contrast: Contrast) -> str:
+    """What a reader must know of the runs behind a contrast."""
+    if contrast.reason:
+        least = f" Runs of other settings have a standard deviation of {contrast.run_sd:.1f} points or more."
+        return f"No claim: {contrast.reason}.{least if contrast.run_sd == contrast.run_sd else ''}"
+    if contrast.scope == CHECKPOINTS:
+        return "One training run a side: this is about these checkpoints, not about the method."
+    if contrast.found.df < 8 and min(contrast.runs, contrast.reference_runs) < 5:
+        return f"Few runs were repeated: {contrast.found.df:.1f} degrees of freedom."
+    return ""
 
 
 def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
@@ -88,19 +153,37 @@ def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
     Families: all confirmatory rows together (Holm); of each domain and role the questions on mean gains, on students,
     on equivalence and on ablations, each by itself (Holm), and the correlations (Benjamini and Yekutieli). The two-way
     bootstrap asks nothing that is not asked already: it counts by itself, and makes no other row stricter. An adjusted
-    p-value that a row brings along stays.
+    p-value that a row brings along stays. Rows without a p-value are not in a family.
+
+    Simultaneous limits are Bonferroni's (Dunn 1961, JASA 56:52) over the family's rows: they hold all truths at once
+    with 95%, and are at most a little wider than Holm's test would need.
     """
     frame = pd.DataFrame([asdict(result) for result in results], columns=list(RigorousResult.__slots__))
-    for rows in _families(frame[frame["p_adjusted"].isna()]):
+    for rows in _families(frame):
+        asked = rows[rows["p_value"].notna()]
+        open_rows = asked[asked["p_adjusted"].isna()]
         adjust = benjamini_yekutieli if rows["hypothesis"].iloc[0] in CORRELATIONS else holm
-        frame.loc[rows.index, "p_adjusted"] = adjust(rows["p_value"].to_numpy())
+        if len(open_rows):
+            frame.loc[open_rows.index, "p_adjusted"] = adjust(open_rows["p_value"].to_numpy())
+        for index in asked.index:
+            limits = _simultaneous(frame.loc[index], len(asked))
+            frame.loc[index, ["low_simultaneous", "high_simultaneous"]] = limits
     return frame
+
+
+def _simultaneous(row: pd.Series[Any], tests: int) -> tuple[float, float]:
+    """Bonferroni's limits of a row, from its estimate, its statistic and its degrees of freedom."""
+    if row["hypothesis"] in (EQUIVALENCE, NONINFERIORITY):
+        return float("nan"), float("nan")
+    found = t_estimate(row["estimate"], row["stderr"], row["df"], int(row["n"]), 1 - 0.05 / tests)
+    return found.low, found.high
 
 
 def _families(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     domain = frame["domain"].where(frame["role"] != CONFIRMATORY, "")
     families = dict.fromkeys(CORRELATIONS, "screen") | dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "gain")
     families |= dict.fromkeys(("temperature", "unadapted_teacher", "ablation"), "ablation")
+    families |= dict.fromkeys((SHARED_RIGHT, SHARED_WRONG), "shared")
     kind = frame["hypothesis"].map(lambda name: families.get(name, name)).mask(frame["test"] == TWO_WAY, TWO_WAY)
     for _, rows in frame.groupby([domain, frame["role"], kind], sort=False):
         yield rows
@@ -127,11 +210,3 @@ def few(count: int, what: str, enough: int = 5, *, slope: bool = False) -> str:
     units, _, rest = what.partition(" ")
     none = "One" if count else "No"
     return f"{none} {units[:-1]}{' ' * bool(rest)}{rest}: nothing can be said about {units} in general."
-
-
-def in_points(found: Estimate) -> Estimate:
-    """An estimate of a fraction in percentage points."""
-    return Estimate(
-        *(100 * found.value, 100 * found.stderr, found.df, 100 * found.low, 100 * found.high),
-        *(found.p_value, found.n, found.confidence),
-    )

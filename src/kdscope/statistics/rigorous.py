@@ -24,6 +24,7 @@ from kdscope.statistics.rigorous_gains import (
     student_gains_by_family,
 )
 from kdscope.statistics.rigorous_relations import relations
+from kdscope.statistics.table_runs import KnownNoise
 
 OPTIONS: Mapping[str, int] = MappingProxyType(
     {
@@ -35,12 +36,18 @@ OPTIONS: Mapping[str, int] = MappingProxyType(
 
 
 def rigorous_protocol(
-    table: pd.DataFrame, *, temperature: float = 1.0, margin: float = 1.0, options: Mapping[str, int] = OPTIONS
+    table: pd.DataFrame,
+    *,
+    temperature: float = 1.0,
+    margin: float = 1.0,
+    options: Mapping[str, int] = OPTIONS,
+    known: KnownNoise | None = None,
 ) -> pd.DataFrame:
     """Every question of the published protocol, asked so that the answer can be relied on.
 
     - ``H1-student`` (confirmatory, Holm over all students and domains): gain of each student over SFT on the average,
-      against the noise of single runs (`run_noise.gain_over_runs`); by family as detail.
+      training runs random, as in `record_protocol.rigorous_records` (`table_runs.TableRuns.gain`); by family as detail.
+      With one run of each setting it has an interval and no test.
     - ``H1``: mean gain, students as units (`estimates.mean_over_units`); by family and task as detail. As
       sensitivity the mean over temperatures, and ``H1-grid``: students and tasks both random (`grid.grid_effect`),
       and both resampled (`grid.bootstrap_mean`).
@@ -57,6 +64,7 @@ def rigorous_protocol(
         temperature: chosen before looking; 1 is plain distillation.
         margin: families closer than this, in percentage points, count as equal.
         options: of multiple-choice tasks, for warnings below chance and for agreement beyond chance.
+        known: of noise, from elsewhere.
 
     Returns:
         Columns are the attributes of `results.RigorousResult`.
@@ -69,8 +77,8 @@ def rigorous_protocol(
     rows: list[RigorousResult] = []
     for domain in domains:
         rows += [
-            *student_gains(domain, family, options),
-            *student_gains_by_family(domain),
+            *student_gains(domain, family, options, known),
+            *student_gains_by_family(domain, known),
             *pooled_gains(domain, options),
             *gains_of_grid(domain),
             *methods_differ(domain),

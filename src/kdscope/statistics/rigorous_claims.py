@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
 from kdscope.statistics.cells import CELL, DomainRuns
 from kdscope.statistics.estimates import mean_over_units
 from kdscope.statistics.results import EXPLORATORY, RigorousResult, few, noted, result_of
-from kdscope.statistics.rigorous_gains import headline, noise_of
+from kdscope.statistics.rigorous_gains import headline
 from kdscope.statistics.run_noise import largest_of
+from kdscope.statistics.table_runs import LUCK_UNKNOWN, TableRuns
 from kdscope.statistics.tidy import AVERAGE, UNADAPTED
 
 
@@ -36,16 +39,19 @@ def largest_gain(domain: DomainRuns) -> Iterator[RigorousResult]:
         return
     best = gains.iloc[int(gains["gain"].argmax())]
     task, controls = str(best["task"]), domain.controls[domain.controls["student"] == best["student"]]
-    found = largest_of(
-        len(gains), float(best["gain"]), noise_of(domain, task), max(1, int((controls["task"] == task).sum()))
-    )
+    runs = TableRuns(domain, task)
+    found = largest_of(len(gains), float(best["gain"]), runs.noise(), max(1, int((controls["task"] == task).sum())))
+    single = "" if runs.several_seeds else LUCK_UNKNOWN
+    found = replace(found, p_value=math.nan) if single else found
     yield result_of(
         *(found, domain.name, "largest_gain", f"{best['family']}, {best['teacher']} to {best['student']}", task),
         "simultaneous t over run noise",
         unit="gains",
         role=EXPLORATORY,
         p_adjusted=found.p_value,
-        note=f"The largest of {len(gains)} gains is too large on average; the limits allow for the search.",
+        note=noted(
+            f"The largest of {len(gains)} gains is too large on average; the limits allow for the search.", single
+        ),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 
@@ -21,24 +23,15 @@ from kdscope.statistics.results import (
     EXPLORATORY,
     SENSITIVITY,
     RigorousResult,
+    contrast_result,
     few,
     noted,
     result_of,
 )
-from kdscope.statistics.run_noise import RunNoise, detectable_gain, gain_over_runs, run_noise
+from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast
+from kdscope.statistics.run_noise import detectable_gain
+from kdscope.statistics.table_runs import LUCK_UNKNOWN, KnownNoise, TableRuns
 from kdscope.statistics.tidy import AVERAGE, SFT
-
-
-def noise_of(domain: DomainRuns, task: str) -> RunNoise:
-    """How much single runs vary on a task about ``student + family``.
-
-    A student's controls are a student of their own there: that students gain differently is no noise.
-    """
-    runs, controls = (rows[rows["task"] == task] for rows in (domain.runs, domain.controls))
-    controls = controls[controls["student"].isin(set(runs["student"]))]
-    students = [*runs["student"], *((SFT, student) for student in controls["student"])]
-    families = [*runs["family"], *([SFT] * len(controls))]
-    return run_noise([*runs["value"], *controls["value"]], students, families)
 
 
 def headline(domain: DomainRuns) -> str:
@@ -46,41 +39,51 @@ def headline(domain: DomainRuns) -> str:
     return domain.tasks[-1]
 
 
-def student_gains(domain: DomainRuns, tests: int, options: Mapping[str, int]) -> Iterator[RigorousResult]:
-    """The primary question: each student's gain over SFT, against the noise of single runs; ``tests`` in the family."""
-    task, noise = headline(domain), noise_of(domain, headline(domain))
-    warning = below_chance(domain, task, options)
-    runs, controls = (rows[rows["task"] == task] for rows in (domain.runs, domain.controls))
-    for student in runs["student"].unique():
-        own, control = (rows.loc[rows["student"] == student, "value"].to_numpy() for rows in (runs, controls))
-        if control.size == 0:
-            continue
-        found = gain_over_runs(own, control, noise)
-        single = "one SFT run: its luck is in every gain." if control.size == 1 else ""
-        yield result_of(
-            *(found, domain.name, "H1-student", str(student), task, "gain over pooled run noise"),
-            role=CONFIRMATORY,
-            unit="runs",
-            detectable=detectable_gain(found.stderr, found.df, 0.05 / max(1, tests)),
-            note=noted(single and f"{student} has {single}", warning),
-        )
+def student_gains(
+    domain: DomainRuns, tests: int, options: Mapping[str, int], known: KnownNoise | None = None
+) -> Iterator[RigorousResult]:
+    """The primary question: each student's gain over SFT, training runs random; ``tests`` in the family."""
+    runs, warning = TableRuns(domain, headline(domain), known), below_chance(domain, headline(domain), options)
+    for student in domain.runs.loc[domain.runs["task"] == headline(domain), "student"].unique():
+        gain = runs.gain(str(student))
+        if gain is not None:
+            yield _student_gain(
+                *(domain, runs, gain, str(student), str(student)),
+                role=CONFIRMATORY,
+                detectable=detectable_gain(gain.found.stderr, gain.found.df, 0.05 / max(1, tests)),
+                warning=warning,
+            )
 
 
-def student_gains_by_family(domain: DomainRuns) -> Iterator[RigorousResult]:
-    """The same for each family by itself, against the noise of its own runs: one that collapses hides no other."""
-    task = headline(domain)
+def student_gains_by_family(domain: DomainRuns, known: KnownNoise | None = None) -> Iterator[RigorousResult]:
+    """The same for each family by itself."""
+    runs = TableRuns(domain, headline(domain), known)
     for family in sorted(domain.runs["family"].unique()):
-        runs = domain.runs[(domain.runs["task"] == task) & (domain.runs["family"] == family)]
-        controls = domain.controls[domain.controls["task"] == task]
-        noise = run_noise(runs["value"].to_numpy(), runs["student"].tolist(), [family] * len(runs))
-        for student in runs["student"].unique():
-            own, control = (rows.loc[rows["student"] == student, "value"].to_numpy() for rows in (runs, controls))
-            if control.size:
-                found = gain_over_runs(own, control, noise)
-                where = (domain.name, "H1-student", f"{student} ({family})", task, "gain over the family's run noise")
-                power = detectable_gain(found.stderr, found.df)
-                note = f"Run noise from {noise.df} degrees of freedom."
-                yield result_of(found, *where, role=DETAIL, unit="runs", detectable=power, note=note)
+        some = domain.runs[(domain.runs["task"] == headline(domain)) & (domain.runs["family"] == family)]
+        for student in some["student"].unique():
+            gain = runs.gain(str(student), str(family))
+            if gain is not None:
+                power = detectable_gain(gain.found.stderr, gain.found.df)
+                named = f"{student} ({family})"
+                yield _student_gain(
+                    domain, runs, gain, str(student), named, role=DETAIL, detectable=power, method=str(family)
+                )
+
+
+def _student_gain(
+    domain: DomainRuns, runs: TableRuns, gain: Contrast, student: str, group: str, *, warning: str = "", **more: Any
+) -> RigorousResult:
+    single = ""
+    if gain.scope == CHECKPOINTS:
+        single = f"{LUCK_UNKNOWN} The interval takes it to vary as the distilled runs do."
+    row = contrast_result(
+        *(gain, domain.name, "H1-student", group, headline(domain)),
+        note=noted(single, runs.without_items(student), warning),
+        student=student,
+        reference=SFT,
+        **more,
+    )
+    return replace(row, unit="runs", test=row.test.replace("items", "pooled run noise") if single else row.test)
 
 
 def count_students(domain: DomainRuns) -> int:

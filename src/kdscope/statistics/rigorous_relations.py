@@ -14,8 +14,9 @@ from kdscope.statistics.coupling import chance_corrected, corrected_slope
 from kdscope.statistics.estimates import Estimate, slope_over_units
 from kdscope.statistics.published_gains import model_size
 from kdscope.statistics.results import DETAIL, EXPLORATORY, SENSITIVITY, RigorousResult, few, noted, result_of
-from kdscope.statistics.rigorous_gains import headline, noise_of
+from kdscope.statistics.rigorous_gains import headline
 from kdscope.statistics.run_noise import RunNoise
+from kdscope.statistics.table_runs import TableRuns
 from kdscope.statistics.tidy import AGREEMENT, ANY_FAMILY, AVERAGE, FIDELITY, UNADAPTED, is_distilled
 
 _CONFOUNDED = "Students differ in size as well, and so few cannot tell the two apart."
@@ -87,7 +88,7 @@ def _baselines(domain: DomainRuns, task: str) -> tuple[pd.DataFrame, RunNoise, f
     cells = domain.gains()
     cells = cells[cells["task"] == task].groupby("student", sort=False)[["value", "control"]].mean()
     runs = domain.controls[domain.controls["task"] == task].groupby("student").size()
-    noise = noise_of(domain, task)
+    noise = TableRuns(domain, task).noise()
     return cells, noise, noise.variance * float((1 / runs.reindex(cells.index)).mean()) if noise.df > 0 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Results in words: one plain sentence for a reader who knows no statistics, and what must not be concluded."""
+"""Results in words: one plain sentence each, for a reader who knows no statistics, then its warnings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from kdscope.statistics.results import (
     CORRELATIONS,
     EFFECT,
     EQUIVALENCE,
+    FIDELITY,
+    FIDELITY_METHOD,
+    INHERITED,
+    NONINFERIORITY,
+    SHARED_RIGHT,
+    SHARED_WRONG,
     TWO_WAY,
+    VARIANCE,
     WITHIN,
     RigorousResult,
 )
+from kdscope.statistics.run_contrasts import CHECKPOINTS
 
 _NAMES = {
     "forward_kl": "forward KL",
@@ -24,17 +32,28 @@ _NAMES = {
     "seqkd": "sequence-level KD",
     "jsd": "JSD",
 }
+_LIKENESS = {
+    FIDELITY: "Agreement with the teacher beyond accuracy",
+    INHERITED: "The share of inherited errors",
+    SHARED_RIGHT: "What both have right beyond accuracy",
+    SHARED_WRONG: "What both have wrong alike beyond chance",
+}
+_VERBS = dict.fromkeys((*_LIKENESS, FIDELITY_METHOD), ("is higher by", "is lower by"))
+_LARGEST = 100
+"""Accuracies differ by no more points than this."""
 _RELATED = {
     "H2": "the teacher's accuracy",
     "H3": "the student's size",
     "H3.2": "the student's accuracy under SFT",
     "H4": "agreement with the teacher",
-    "H5": "fidelity to the teacher's reasoning",
+    "H5": "likeness to the teacher's texts",
 }
 
 
 def sentence(result: RigorousResult | Mapping[str, Any]) -> str:
     """One plain sentence on a result, then its warnings.
+
+    Where a p-value is adjusted for a family, the interval is the one that holds for the whole family at once.
 
     Args:
         result: a row of the rigorous protocol, or of the published one, which gets the warning that belongs to it.
@@ -45,17 +64,20 @@ def sentence(result: RigorousResult | Mapping[str, Any]) -> str:
         ...        "role": "confirmatory", "domain": "math"}
         >>> sentence(row)  # doctest: +NORMALIZE_WHITESPACE
         'Distillation gained 4.1 points over SFT on Qwen2.5-0.5B (math, gsm8k), 95% CI 1.2 to 7.0, Holm-adjusted p .01;
-        with 500 items this study could not have seen less than 3.9.'
+        minimum detectable difference 3.9 points (80% power).'
     """
     row = asdict(result) if isinstance(result, RigorousResult) else dict(result)
     if row.get("protocol") == "published":
         return _published(row)
     if row["hypothesis"] == EFFECT:
         return _effect(row)
+    if row["hypothesis"] == VARIANCE:
+        return f"Standard deviation of {row['group']}: {row['estimate']:.1f} points. {row['note']}".strip()
     if math.isnan(row["p_value"]):
-        said = f"{_subject(row)}: these results cannot tell."
+        said = _untested(row)
     else:
-        kinds = {EQUIVALENCE: _equivalence, "H1-anova": _methods, **dict.fromkeys(CORRELATIONS, _relation)}
+        kinds = {EQUIVALENCE: _equivalence, NONINFERIORITY: _noninferiority, "H1-anova": _methods}
+        kinds |= dict.fromkeys(CORRELATIONS, _relation)
         said = kinds.get(row["hypothesis"], _gain)(row)
     warnings = " ".join(part for part in (_question(row), str(row.get("note", ""))) if part)
     return f"{said[:1].upper()}{said[1:]} {warnings}".strip()
@@ -76,15 +98,28 @@ def format_p(p_value: float) -> str:
 
 
 def _gain(row: Mapping[str, Any]) -> str:
-    value = row["estimate"]
-    verb = "gained" if value > -0.05 else "lost"
-    doubt = ", which is within what chance alone produces"
-    if row["p_value"] <= 0.05:
-        doubt = ", which chance alone may produce among this many questions"
-    doubt = "" if _is_clear(row) else doubt
+    value, doubt = row["estimate"], "" if _is_clear(row) else ", not statistically significant"
+    if row.get("scope") == CHECKPOINTS:
+        said = f"{_subject(row)} {'above' if value > -0.05 else 'below'}{_against(row)}"
+        said = said.replace(" {}", f" {abs(value):.1f} points")
+    else:
+        verb = _VERBS.get(row["hypothesis"], ("gained", "lost"))[int(value <= -0.05)]
+        said = f"{_subject(row)} {verb} {abs(value):.1f} points{_against(row)}"
+    return f"{said}{_place(row)}, {_interval(row)}, {_p(row)}{doubt}{_detectable(row)}."
+
+
+def _untested(row: Mapping[str, Any]) -> str:
+    if math.isnan(row["estimate"]) or row["hypothesis"] in CORRELATIONS:
+        return f"{_subject(row)}: these results cannot tell."
+    return f"{_subject(row)}: {row['estimate']:+.1f} points{_against(row)}{_place(row)}, without a test."
+
+
+def _noninferiority(row: Mapping[str, Any]) -> str:
+    first, _, second = str(row["group"]).partition(" - ")
+    shown = "is" if row["p_adjusted"] <= 0.05 else "is not shown to be"
     return (
-        f"{_subject(row)} {verb} {abs(value):.1f} points{_against(row)}{_place(row)}, {_interval(row)}, "
-        f"{_p(row)}{doubt}{_seen(row)}."
+        f"{_method(first)} {shown} as faithful to its teacher as {_method(second)} within {row['margin']:g} points"
+        f"{_place(row)}: {row['estimate']:+.1f}, {_interval(row)}, {_p(row)}."
     )
 
 
@@ -103,8 +138,8 @@ def _equivalence(row: Mapping[str, Any]) -> str:
         f"{_method(first)} minus {_method(second)} is {round(row['estimate'], 1) + 0.0:+.1f} points, {_interval(row)}"
     )
     if row["p_adjusted"] <= 0.05:
-        return f"{_method(first)} and {_method(second)} are the same within {row['margin']:g} points: {interval}."
-    return f"Not shown to be the same within {row['margin']:g} points{_place(row)}: {interval}, {_p(row)}."
+        return f"{_method(first)} and {_method(second)} are equivalent within {row['margin']:g} points: {interval}."
+    return f"Not shown to be equivalent within {row['margin']:g} points{_place(row)}: {interval}, {_p(row)}."
 
 
 def _effect(row: Mapping[str, Any]) -> str:
@@ -138,7 +173,13 @@ def _subject(row: Mapping[str, Any]) -> str:
     kind, group = row["hypothesis"], str(row["group"])
     if kind in CORRELATIONS:
         return f"Whether the gain goes with {_RELATED[kind]}"
-    if kind == "method":
+    if row.get("scope") == CHECKPOINTS:
+        return f"{_checkpoints(row)}"
+    if kind in (FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG):
+        return f"{_LIKENESS[kind]} of {_method(group)}"
+    if kind in (FIDELITY_METHOD, NONINFERIORITY):
+        return f"{_LIKENESS[FIDELITY]} of {_method(group.partition(' - ')[0])}"
+    if kind in ("method", EQUIVALENCE):
         return _method(group.partition(" - ")[0])
     if kind in ("cell", "largest_gain", "temperature") or (kind == "H1" and group != "all"):
         return _method(group)
@@ -151,12 +192,33 @@ def _subject(row: Mapping[str, Any]) -> str:
     return told.get(kind, "Distillation")
 
 
-def _against(row: Mapping[str, Any]) -> str:
+def _checkpoints(row: Mapping[str, Any]) -> str:
+    """The subject of a statement about trained models and no method; {} is where the difference is put."""
     kind, group = row["hypothesis"], str(row["group"])
     if kind == "H1-student":
+        several = "checkpoints" if row.get("runs", 2) > 1 else "checkpoint"
+        return f"The distilled {several} of {group} scored {{}}"
+    if kind in (FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG):
+        return f"{_LIKENESS[kind]} of the checkpoint of {_method(group)} is {{}}"
+    if kind in (FIDELITY_METHOD, NONINFERIORITY):
+        return f"{_LIKENESS[FIDELITY]} of the checkpoints of {_method(group.partition(' - ')[0])} is {{}}"
+    name = group.partition(" - ")[0] if kind in ("method", EQUIVALENCE) else group
+    return f"The checkpoints of {_method(name)} scored {{}}"
+
+
+def _against(row: Mapping[str, Any]) -> str:
+    kind, group = row["hypothesis"], str(row["group"])
+    if row.get("scope") == CHECKPOINTS:
+        other = group.partition(" - ")[2]
+        told = {"temperature": " that of the temperature chosen beforehand", "ablation": " the same without it"}
+        told |= dict.fromkeys(("method", FIDELITY_METHOD), f" those of {_method(other)}")
+        return told.get(kind, " its SFT checkpoint")
+    if kind == "H1-student":
         return f" over SFT on {group}"
-    if kind == "method":
-        return f" over {_method(group.partition(' - ')[2])}"
+    if kind in ("method", FIDELITY_METHOD):
+        return f" {'over' if kind == 'method' else 'than that of'} {_method(group.partition(' - ')[2])}"
+    if kind in (FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG):
+        return " than that of its SFT control"
     instead = {"temperature": "", "unadapted_teacher": " over an adapted one", "ablation": " over the same without it"}
     return instead.get(kind, " over SFT")
 
@@ -168,10 +230,13 @@ def _place(row: Mapping[str, Any]) -> str:
 
 
 def _interval(row: Mapping[str, Any], digits: int = 1) -> str:
-    level = 90 if row["hypothesis"] == EQUIVALENCE else 95
+    level = 90 if row["hypothesis"] in (EQUIVALENCE, NONINFERIORITY) else 95
+    limits = [float(row.get(name, math.nan)) for name in ("low_simultaneous", "high_simultaneous")]
+    together = all(math.isfinite(limit) for limit in limits) and row["p_adjusted"] > row["p_value"]
+    limits = limits if together else [float(row["low"]), float(row["high"])]
     # Rounding first, then adding 0, makes no limit "-0.0".
-    low, high = (round(row[name], digits) + 0.0 for name in ("low", "high"))
-    return f"{level}% CI {low:.{digits}f} to {high:.{digits}f}"
+    low, high = (round(limit, digits) + 0.0 for limit in limits)
+    return f"{'simultaneous ' if together else ''}{level}% CI {low:.{digits}f} to {high:.{digits}f}"
 
 
 def _p(row: Mapping[str, Any]) -> str:
@@ -183,13 +248,13 @@ def _p(row: Mapping[str, Any]) -> str:
     return f"{by}-adjusted p {format_p(row['p_adjusted'])}"
 
 
-def _seen(row: Mapping[str, Any]) -> str:
+def _detectable(row: Mapping[str, Any]) -> str:
     least = row.get("detectable", math.nan)
     if not math.isfinite(least):
         return ""
-    if _is_clear(row) and abs(row["estimate"]) < least:
-        return f"; true differences below {least:.1f} this study finds in less than four of five cases"
-    return f"; with {row['n']:,} {row.get('unit', 'units')} this study could not have seen less than {least:.1f}"
+    if least > _LARGEST:
+        return f"; no difference below {_LARGEST} points would be detected with 80% power"
+    return f"; minimum detectable difference {least:.1f} points (80% power)"
 
 
 def _question(row: Mapping[str, Any]) -> str:

@@ -1,0 +1,162 @@
+"""Is a student more like its teacher than the same student without a teacher? Each setting, and methods beside methods.
+
+The level of any likeness rises with accuracy and with items that are hard for everybody; its difference to that of the
+control, the student fine-tuned on the same data, does not (docs/simulated_fidelity.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from kdscope.statistics.estimates import t_estimate
+from kdscope.statistics.item_matrix import ABLATION
+from kdscope.statistics.likeness import TeacherPairs, inherited_errors, shared_right, shared_wrong
+from kdscope.statistics.record_cells import CELL, setting_facts, setting_name
+from kdscope.statistics.record_study import RecordStudy
+from kdscope.statistics.results import (
+    FIDELITY,
+    FIDELITY_METHOD,
+    INHERITED,
+    NONINFERIORITY,
+    SHARED_RIGHT,
+    SHARED_WRONG,
+    RigorousResult,
+    contrast_result,
+)
+from kdscope.statistics.run_contrasts import RunContrasts, contrast_in_points
+from kdscope.statistics.run_noise import detectable_gain
+from kdscope.statistics.tidy import SFT
+
+Array = NDArray[np.float64]
+
+
+def fidelity(study: RecordStudy, pairs: list[TeacherPairs], margin: float) -> Iterator[RigorousResult]:
+    """Likeness of every setting to its teacher minus its control's, and of each two methods.
+
+    - ``fidelity``: agreement beyond what both accuracies give; ``shared_right`` and ``shared_wrong`` are its two parts
+      (`likeness`). Sharing what is right is what a teacher is for, sharing what is wrong is not.
+    - ``inherited_errors``: same wrong answers among the items both have wrong.
+    - ``fidelity_method``: two methods with the same students and teacher; ``fidelity_noninferiority``: that the first
+      is not less faithful than the second by ``margin`` points or more (one-sided, 90% limits).
+    """
+    for own in pairs:
+        runs = study.runs.runs[study.runs.runs.index.isin(own.rows)]
+        measured = {name: _contrasts(study, own, runs, values) for name, values in likenesses(study, own).items()}
+        for name, contrasts in measured.items():
+            yield from _settings(study, contrasts, name)
+        yield from _methods(study, measured[FIDELITY], margin)
+
+
+def likenesses(study: RecordStudy, pairs: TeacherPairs) -> dict[str, Array]:
+    """The four likenesses of every run that was compared with one teacher, item by item, shape [R, N]."""
+    task_of = np.asarray(study.task_of, dtype=np.intp)
+    same = np.array([1 / (study.options[task] - 1) if task in study.options else 0.0 for task in study.matrix.tasks])
+    right, wrong = shared_right(pairs, task_of), shared_wrong(pairs, task_of, same)
+    return {
+        FIDELITY: right + wrong,
+        INHERITED: inherited_errors(pairs, task_of),
+        SHARED_RIGHT: right,
+        SHARED_WRONG: wrong,
+    }
+
+
+def _contrasts(study: RecordStudy, pairs: TeacherPairs, runs: pd.DataFrame, values: Array) -> RunContrasts:
+    every = np.full(study.matrix.correct.shape, np.nan)
+    every[pairs.rows] = values
+    return RunContrasts(every, runs, study.task_of, study.clusters, study.runs.run_sd)
+
+
+def _settings(study: RecordStudy, contrasts: RunContrasts, hypothesis: str) -> Iterator[RigorousResult]:
+    known = np.flatnonzero(~np.isnan(contrasts.values).all(axis=1))
+    models = study.models[study.models.index.isin(known) & study.models.index.isin(contrasts.runs.index)]
+    is_control = contrasts.runs["control"].reindex(models.index).to_numpy(dtype=bool)
+    controls, distilled = models[is_control], models[~is_control]
+    for key, rows in distilled.groupby([*CELL, ABLATION], sort=False, dropna=False):
+        student = str(rows["student"].iloc[0])
+        reference = controls.index[controls["student"] == student]
+        numbers = rows.index.to_numpy(dtype=np.intp), reference.to_numpy(dtype=np.intp)
+        if not numbers[1].size or _unmeasured(contrasts, *numbers):
+            continue
+        found = contrast_in_points(contrasts.difference(*numbers))
+        yield contrast_result(
+            *(found, study.name, hypothesis, setting_name(key[:4], str(key[4])), study.task),
+            detectable=detectable_gain(found.found.stderr, found.found.df),
+            reference=SFT,
+            **setting_facts(rows),
+        )
+
+
+def _methods(study: RecordStudy, contrasts: RunContrasts, margin: float) -> Iterator[RigorousResult]:
+    kd = study.kd.loc[study.kd.index.intersection(contrasts.runs.index)]
+    for teacher, own in kd.groupby("teacher", sort=False):
+        for first, second in permutations(own["method"].unique(), 2):
+            students = set(own.loc[own["method"] == first, "student"]) & set(
+                own.loc[own["method"] == second, "student"]
+            )
+            some = own[own["student"].isin(students)]
+            sides = [some.index[some["method"] == method].to_numpy(dtype=np.intp) for method in (first, second)]
+            if not students or _unmeasured(contrasts, *sides):
+                continue
+            found = contrast_in_points(contrasts.difference(*sides))
+            who: dict[str, Any] = {"method": str(first), "reference": str(second), "teacher": str(teacher)}
+            row = contrast_result(found, study.name, FIDELITY_METHOD, f"{first} - {second}", study.task, **who)
+            if list(own["method"].unique()).index(first) < list(own["method"].unique()).index(second):
+                yield row
+            yield _noninferior(row, margin)
+
+
+def _noninferior(row: RigorousResult, margin: float) -> RigorousResult:
+    """The same difference as a one-sided test that it is above minus the margin."""
+    stderr = row.stderr
+    inner = t_estimate(row.estimate, stderr, row.df, row.n, 0.9)
+    p_value = float(stats.t.sf((row.estimate + margin) / stderr, row.df)) if stderr > 0 else math.nan
+    return replace(
+        row,
+        hypothesis=NONINFERIORITY,
+        test=f"one-sided {row.test}",
+        statistic=math.nan,
+        p_value=p_value,
+        low=inner.low,
+        high=inner.high,
+        margin=margin,
+    )
+
+
+def _unmeasured(contrasts: RunContrasts, first: NDArray[np.intp], second: NDArray[np.intp]) -> bool:
+    return bool(np.isnan(contrasts.mean_of(first) - contrasts.mean_of(second)).all())
+
+
+def fidelity_by_cell(
+    study: RecordStudy, pairs: list[TeacherPairs], half: NDArray[np.bool_], of: Mapping[int, str]
+) -> dict[int, float]:
+    """Fidelity of each distilled run on some of the items, its control's taken off, in points: what H4 relates.
+
+    Args:
+        study: the study.
+        pairs: of all teachers.
+        half: the items, shape [N].
+        of: the student of each run.
+    """
+    found: dict[int, float] = {}
+    for own in pairs:
+        cut = replace(own, shares={name: np.where(half, values, np.nan) for name, values in own.shares.items()})
+        values = likenesses(study, cut)[FIDELITY]
+        level = {int(row): study.score(line) for row, line in zip(own.rows, values, strict=True)}
+        controls = study.controls.index
+        by_student: dict[str, list[float]] = {}
+        for row, value in level.items():
+            if row in controls:
+                by_student.setdefault(str(study.models.loc[row, "student"]), []).append(value)
+        for row, value in level.items():
+            if row in of and of[row] in by_student:
+                found[row] = value - float(np.mean(by_student[of[row]]))
+    return found

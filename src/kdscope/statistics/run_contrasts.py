@@ -1,0 +1,211 @@
+"""Differences between trained models on the same items, with items and training runs both random."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kdscope.errors import StatisticsError
+from kdscope.statistics.estimates import Estimate, in_points, t_estimate
+from kdscope.statistics.macro import macro_covariance, macro_mean
+from kdscope.statistics.run_variance import CONTROL, OTHERS, RunComponents, RunDesign, RunShare, with_runs
+
+Array = NDArray[np.float64]
+RUNS, CHECKPOINTS = "runs", "checkpoints"
+"""What a difference is about: methods, where training runs are random too; or these trained models and no others."""
+_MOST_POOLED = 600
+"""Runs of one student that variance components are estimated from; its first settings where there are more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A difference between two sets of runs.
+
+    Attributes:
+        found: the difference, its error and its test; no error where the run variance of a side is not known.
+        scope: `RUNS` or `CHECKPOINTS`.
+        items: the same with items alone random.
+        runs: training runs of the first side.
+        reference_runs: training runs of the other side.
+        run_sd: standard deviation of one run of the first side; of the noisiest group where it is not known.
+        reason: why there is no error where there might have been one; empty where there is.
+        item_stderr: standard error from items, without what runs vary by from item to item.
+    """
+
+    found: Estimate
+    scope: str
+    items: Estimate
+    runs: int
+    reference_runs: int
+    run_sd: float
+    reason: str
+    item_stderr: float
+
+
+class RunContrasts:
+    """Values of runs on items, and how much runs vary.
+
+    Args:
+        values: of every run on every item, shape [R, N]; NaN = not measured.
+        runs: one row for each run that counts, its index the row in ``values``: ``student``, ``arm`` (its setting),
+            ``control``, ``seed``. A setting that stands twice with one seed is taken for two settings.
+        task_of: number of each item's task, shape [N].
+        clusters: number of each item's cluster, shape [N].
+        run_sd: standard deviation between training runs in the unit of the values, known from elsewhere (a pilot);
+            None: estimated from the runs, where there are repetitions.
+
+    Example:
+        >>> runs = pd.DataFrame({"student": "s", "arm": ["sft", "gkd"], "control": [True, False], "seed": 0})
+        >>> values = np.array([[0.0, 0, 1, 1], [1, 0, 1, 1]])
+        >>> found = RunContrasts(values, runs, np.zeros(4), np.arange(4)).difference([1], [0])
+        >>> found.scope, found.found.value
+        ('checkpoints', 0.25)
+    """
+
+    def __init__(
+        self,
+        values: Array,
+        runs: pd.DataFrame,
+        task_of: NDArray[np.generic],
+        clusters: NDArray[np.generic],
+        run_sd: float | None = None,
+    ) -> None:
+        again = runs.groupby(["student", "arm", "seed"], sort=False, dropna=False).cumcount()
+        arms = [arm if n == 0 else (arm, int(n)) for arm, n in zip(runs["arm"], again, strict=True)]
+        self.values, self.runs = values, runs.assign(arm=pd.Series(arms, index=runs.index, dtype=object))
+        self.task_of, self.clusters, self.run_sd = task_of, clusters, run_sd
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether any setting of any student was trained more than once."""
+        return bool(self.runs.groupby(["student", "arm"], sort=False).size().gt(1).any())
+
+    def difference(self, first: Sequence[int] | NDArray[np.intp], second: Sequence[int] | NDArray[np.intp]) -> Contrast:
+        """Mean of some runs minus mean of others, each as `weights` has it.
+
+        Args:
+            first: numbers of runs.
+            second: numbers of runs, of the same students.
+
+        Raises:
+            StatisticsError: No item was measured on both sides.
+        """
+        return self.contrast(self.weights(first) - self.weights(second), len(first), len(second))
+
+    def weights(self, rows: Sequence[int] | NDArray[np.intp]) -> Array:
+        """Weights that sum to 1: the same for students, within them for settings, within those for runs; shape [R]."""
+        some = self.runs.loc[np.asarray(rows)]
+        arms = some.groupby("student", sort=False)["arm"].transform("nunique")
+        runs = some.groupby(["student", "arm"], sort=False)["seed"].transform("size")
+        weights = np.zeros(len(self.values))
+        weights[rows] = 1.0 / (some["student"].nunique() * arms * runs)
+        return weights
+
+    def mean_of(self, rows: Sequence[int] | NDArray[np.intp]) -> Array:
+        """Weighted mean of some runs on every item, shape [N]; NaN where one of them was not measured."""
+        return np.asarray(self.weights(rows)[rows] @ self.values[rows])
+
+    def contrast(
+        self, weights: Array, runs: int, reference_runs: int, keep: NDArray[np.bool_] | None = None
+    ) -> Contrast:
+        """The weighted sum of the runs' means over tasks.
+
+        Args:
+            weights: of every run, shape [R].
+            runs: how many runs the first side has, to be told.
+            reference_runs: of the other side.
+            keep: items it is computed on, shape [N]; all where None.
+        """
+        used = np.flatnonzero(weights)
+        found = weights[used] @ self.values[used]
+        if keep is not None:
+            found = np.where(keep, found, np.nan)
+        items = macro_mean(found, self.task_of, self.clusters)
+        if self.run_sd is not None:
+            share = RunShare(float(np.sum(weights**2)) * self.run_sd**2, 0.0, math.inf)
+            return Contrast(with_runs(items, share), RUNS, items, runs, reference_runs, self.run_sd, "", items.stderr)
+        if not self.several_seeds:
+            return Contrast(items, CHECKPOINTS, items, runs, reference_runs, math.nan, "", items.stderr)
+        components, place = self.components
+        inside = np.where(place[used] >= 0)[0]
+        pooled = np.zeros(len(components))
+        pooled[place[used[inside]]] = weights[used[inside]]
+        if inside.size < used.size:
+            return self._unknown(items, runs, reference_runs, "more runs than the run variance is estimated from")
+        share = components.share(pooled)
+        if math.isnan(share.variance):
+            which = " and ".join(components.unknown(pooled))
+            return self._unknown(items, runs, reference_runs, f"{which} trained only once, so that its luck is unknown")
+        own = math.sqrt(max(items.stderr**2 - share.residual, 0.0)) if items.stderr > 0 else 0.0
+        run_sd = math.sqrt(max(components.largest_variance(pooled), 0.0))
+        return Contrast(with_runs(items, share), RUNS, items, runs, reference_runs, run_sd, "", own)
+
+    def _unknown(self, items: Estimate, runs: int, reference_runs: int, reason: str) -> Contrast:
+        known = [variance for variance in self.components[0].variances.values() if variance > 0]
+        spread = math.sqrt(max(known)) if known else math.nan
+        nothing = t_estimate(items.value, math.nan, math.nan, items.n)
+        return Contrast(nothing, RUNS, items, runs, reference_runs, spread, reason, items.stderr)
+
+    @cached_property
+    def components(self) -> tuple[RunComponents, NDArray[np.intp]]:
+        """Components of the run variance, and the number of each run among those they are estimated from (-1: none)."""
+        pooled = self._pooled()
+        place = np.full(len(self.values), -1, dtype=np.intp)
+        place[pooled] = np.arange(pooled.size)
+        some = self.runs.loc[pooled]
+        design = RunDesign(
+            some["student"].tolist(), some["arm"].tolist(), some["control"].to_numpy(), some["seed"].tolist()
+        )
+        residuals = {number: self._covariance(pooled[block.rows]) for number, block in enumerate(design.blocks)}
+        means = np.array([self.mean(int(row)) for row in pooled])
+        return design.components(means, residuals), place
+
+    def mean(self, row: int) -> float:
+        """A run's mean over tasks, on the items it was measured on."""
+        values = self.values[row]
+        return macro_mean(values, self.task_of, self.clusters).value
+
+    def _covariance(self, rows: NDArray[np.intp]) -> Array:
+        values = self.values[rows]
+        known = ~np.isnan(values).any(axis=0)
+        if not known.any():
+            raise StatisticsError("runs of one student were not measured on any common item")
+        return macro_covariance(values[:, known], self.task_of[known], self.clusters[known])
+
+    def _pooled(self) -> NDArray[np.intp]:
+        """Runs that components are estimated from: those measured on something, whole settings, controls first."""
+        measured = ~np.isnan(self.values[self.runs.index]).all(axis=1)
+        order = self.runs[measured]
+        order = pd.concat([order[order["control"]], order[~order["control"]]])
+        count = order.groupby("student", sort=False).cumcount()
+        sizes = order.groupby(["student", "arm"], sort=False)["seed"].transform("size")
+        kept = order[(count + sizes <= _MOST_POOLED) | order["control"]]
+        return np.sort(kept.index.to_numpy(dtype=np.intp))
+
+
+def settings_of(models: pd.DataFrame, columns: Sequence[str]) -> list[Hashable]:
+    """One value for each distinct combination of columns, missing values equal to each other."""
+    text = models[list(columns)].astype(object).where(models[list(columns)].notna(), None)
+    return [tuple(row) for row in text.itertuples(index=False)]
+
+
+def spreads(contrasts: RunContrasts) -> Mapping[str, tuple[float, float]]:
+    """Standard deviation of one run and its degrees of freedom, of `CONTROL` and `OTHERS`; without those unknown."""
+    if contrasts.run_sd is not None or not contrasts.several_seeds:
+        return {}
+    components, _ = contrasts.components
+    found = {group: components.of_group(group) for group in (CONTROL, OTHERS)}
+    return {group: (math.sqrt(max(variance, 0.0)), df) for group, (variance, df) in found.items() if df > 0}
+
+
+def contrast_in_points(contrast: Contrast) -> Contrast:
+    """A contrast of fractions in percentage points."""
+    found, items = in_points(contrast.found), in_points(contrast.items)
+    run_sd, item_stderr = 100 * contrast.run_sd, 100 * contrast.item_stderr
+    return replace(contrast, found=found, items=items, run_sd=run_sd, item_stderr=item_stderr)
