@@ -20,6 +20,7 @@ from kdscope.evaluation.conclusions import (
     draw_conclusions,
     item_frame,
     load_questions,
+    pair_frame,
     primary_temperature,
     save_questions,
     task_facts,
@@ -143,8 +144,9 @@ def test_equal_numbers_agree_however_they_are_written() -> None:
     rows = table({label: answered("gsm8k", values, golds) for label, values in said.items()})
     numeric = replace(QUESTIONS, tasks={"gsm8k": TaskFacts("math", numeric=True)}, controls={"s/kd": "s/sft"})
     for questions, expected in ((numeric, [1, 1, 0]), (replace(numeric, tasks=TASKS), [0, 0, 0])):
-        frame = item_frame(rows, CELLS, questions).set_index("model")["agreement"]
-        assert frame["s/kd"].tolist() == expected
+        pairs = pair_frame(rows, CELLS, questions).set_index("model")
+        agreement = pairs["both_right"] + pairs["same_wrong"]
+        assert agreement["s/kd"].tolist() == expected
 
 
 def test_agreement_is_with_the_students_own_teacher() -> None:
@@ -158,11 +160,43 @@ def test_agreement_is_with_the_students_own_teacher() -> None:
     }
     rows = table({label: answered("gsm8k", values, golds) for label, values in said.items()})
     controls = {"s/kd": "s/sft", "s/kd@base": "s/sft"}
-    frame = item_frame(rows, CELLS, replace(QUESTIONS, controls=controls)).set_index("model")["agreement"]
-    assert frame["s/kd"].tolist() == [1, 1, 0, 0]  # two unread answers do not agree
-    assert frame["s/kd@base"].tolist() == [0, 1, 0, 1]
-    assert frame["s/sft"].isna().all()
-    assert frame["teacher/t"].isna().all()
+    pairs = pair_frame(rows, CELLS, replace(QUESTIONS, controls=controls)).set_index(["model", "teacher_model"])
+    same = pairs["both_right"] + pairs["same_wrong"]
+    assert same["s/kd", "teacher/t"].tolist() == [1, 1, 0, 0]  # two unread answers do not agree
+    assert same["s/kd@base", "teacher/t@base"].tolist() == [0, 1, 0, 1]
+    assert same["s/sft", "teacher/t"].tolist() == [1, 0, 0, 1]
+    assert same["s/sft", "teacher/t@base"].tolist() == [0, 0, 0, 0]
+    assert set(pairs.index) == {
+        *(("s/kd", "teacher/t"), ("s/kd@base", "teacher/t@base")),
+        *(("s/sft", "teacher/t"), ("s/sft", "teacher/t@base")),
+    }
+    assert pairs.loc[("s/kd", "teacher/t"), "own_wrong"].tolist() == [0, 1, 0, 1]
+    assert pairs.loc[("s/kd", "teacher/t"), "both_wrong"].tolist() == [0, 1, 1, 0]
+
+
+def test_pairs_are_means_over_decoding_seeds() -> None:
+    golds = ["1", "2"]
+    rows = []
+    for label, seeds in {"teacher/t": [["1", "9"]], "s/sft": [["3", "2"]], "s/kd": [["1", "9"], ["5", "9"]]}.items():
+        for seed, values in enumerate(seeds):
+            rows += [
+                {"cell": label, **asdict(replace(record, decoding_seed=seed))}
+                for record in answered("gsm8k", list(values), golds)
+            ]
+    pairs = pair_frame(pa.Table.from_pylist(rows), CELLS, replace(QUESTIONS, controls={"s/kd": "s/sft"}))
+    kd = pairs[pairs["model"] == "s/kd"]
+    assert kd["both_right"].tolist() == [0.5, 0.0]
+    assert kd["same_wrong"].tolist() == [0.0, 1.0]
+
+
+def test_a_student_that_was_never_distilled_is_in_no_conclusion() -> None:
+    golds = [str(n) for n in range(40)]
+    said = dict.fromkeys(("teacher/t", "s/sft", "s/kd", "s/kd-T2"), golds)
+    rows = table({label: answered("gsm8k", list(values), golds) for label, values in said.items()})
+    cells = CELLS.assign(distilled=CELLS["cell"].map({"s/kd-T2": False, "s/kd": True}).astype(object))
+    questions = replace(QUESTIONS, controls={"s/kd": "s/sft", "s/kd-T2": "s/sft"})
+    assert set(item_frame(rows, cells, questions)["model"]) == {"teacher/t", "s/sft", "s/kd"}
+    assert set(pair_frame(rows, cells, questions)["model"]) == {"s/sft", "s/kd"}
 
 
 def test_equal_prompts_are_one_cluster_whatever_the_template() -> None:
@@ -208,7 +242,7 @@ def test_the_primary_gain_is_scipys_paired_t_test() -> None:
     assert primary["p_value"] == pytest.approx(test.pvalue)
     interval = test.confidence_interval()
     assert (primary["low"], primary["high"]) == pytest.approx((100 * interval.low, 100 * interval.high))
-    assert "over SFT on s" in primary["sentence"]
+    assert "The distilled checkpoint of s scored" in primary["sentence"]
 
 
 def test_ablations_are_not_in_the_primary_question() -> None:

@@ -9,8 +9,7 @@ import pytest
 from scipy import stats
 
 from kdscope.errors import StatisticsError
-from kdscope.statistics.grid import grid_effect
-from kdscope.statistics.macro import gain_over_seeds, macro_mean
+from kdscope.statistics.macro import macro_covariance, macro_mean
 
 
 def test_one_task_is_students_t():
@@ -39,22 +38,16 @@ def test_items_that_were_not_measured_are_left_out():
     assert macro_mean([1.0, math.nan, 0.0, 1.0], [0, 0, 0, 0]).value == pytest.approx(2 / 3)
 
 
-def test_seeds_and_items_are_a_crossed_layout():
-    grid = np.random.default_rng(2).normal(size=(4, 9)) + np.array([[0.0], [2.0], [-1.0], [3.0]])
-    found, expected = gain_over_seeds(grid, np.zeros(9)), grid_effect(grid).mean
-    assert (found.value, found.stderr) == pytest.approx((expected.value, expected.stderr))
-    assert found.df == pytest.approx(expected.df)
-
-
-def test_runs_that_differ_widen_the_interval():
-    generator = np.random.default_rng(0)
-    values = generator.integers(-1, 2, (3, 200)) + np.array([[-0.3], [0.0], [0.3]])
-    tasks = np.repeat([0, 1], 100)
-    assert gain_over_seeds(values, tasks).stderr > 2 * macro_mean(values.mean(axis=0), tasks).stderr
+def test_macro_covariance_gives_the_error_of_every_contrast():
+    generator = np.random.default_rng(2)
+    values, tasks = generator.normal(size=(4, 60)), np.repeat([0, 1, 2], [10, 20, 30])
+    clusters, weights = np.arange(60) // 2, generator.normal(size=4)
+    for ids in (None, clusters):
+        covariance = macro_covariance(values, tasks, ids)
+        expected = macro_mean(weights @ values, tasks, ids).stderr ** 2
+        assert weights @ covariance @ weights == pytest.approx(expected)
 
 
 def test_bad_input_is_refused():
     with pytest.raises(StatisticsError, match="task"):
         macro_mean([1.0, 2.0], [0])
-    with pytest.raises(StatisticsError, match="two or more runs"):
-        gain_over_seeds([[1.0, 2.0]], [0, 0])

@@ -12,7 +12,6 @@ from scipy import stats
 
 from kdscope.errors import StatisticsError
 from kdscope.statistics.grid import bootstrap_mean, grid_effect
-
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.record_protocol import rigorous_records
 from kdscope.statistics.words import sentence
@@ -132,22 +131,57 @@ def test_methods_are_compared_and_found_equal():
     assert same["high"] - same["low"] < difference["high"] - difference["low"]
 
 
-def test_for_these_students_only_items_are_sampled():
+def test_methods_of_one_seed_are_compared_over_items_for_these_students():
     records = made(tasks=("x",))
     found = rigorous_records(records, draws=99)
     difference = np.mean([wide(records, s, "gkd") - wide(records, s, "jsd") for s in STUDENTS], axis=0)
     expected = stats.ttest_1samp(difference, 0.0)
-    row = one(found, "method", "gkd - jsd", sensitivity=True)
-    assert (row["p_value"], row["n"]) == (pytest.approx(expected.pvalue), 60)
-    assert row["estimate"] == pytest.approx(one(found, "method", "gkd - jsd")["estimate"])
-    assert "these students and tasks and no others" in row["note"]
+    row = one(found, "method", "gkd - jsd")
+    assert (row["p_value"], row["n"], row["scope"]) == (pytest.approx(expected.pvalue), 60, "checkpoints")
+    assert (row["method"], row["reference"]) == ("gkd", "jsd")
+    over_students = one(found, "method", "gkd - jsd", sensitivity=True)
+    assert over_students["estimate"] == pytest.approx(row["estimate"])
+    assert (over_students["unit"], over_students["n"]) == ("students", 3)
 
 
-def test_seeds_widen_the_interval_to_runs():
+def test_seeds_put_training_runs_into_the_interval():
     found = rigorous_records(made(seeds=(0, 1, 2)), draws=99)
     row = one(found, "H1-student", "S-1B")
-    assert row["test"] == "items and runs"
-    assert "3 training runs" in row["note"]
+    assert (row["test"], row["scope"]) == ("t over items and runs", "runs")
+    assert (row["runs"], row["control_runs"]) == (6, 3)
+    assert row["run_sd"] > 0
+    assert "checkpoints" not in row["note"]
+    assert not ((found["role"] == "sensitivity") & (found["hypothesis"] == "H1-student")).any()
+
+
+def test_one_control_run_and_one_student_claim_nothing():
+    records = made(seeds=(0, 1, 2))
+    alone = records[(records["student"] == "S-1B") & ((records["method"] != "sft") | (records["seed"] == 0))]
+    found = rigorous_records(alone, draws=99)
+    row = one(found, "H1-student", "S-1B")
+    assert math.isnan(row["p_value"])
+    assert math.isfinite(row["estimate"])
+    assert "No claim: SFT trained only once" in row["note"]
+    assert row["run_sd"] > 0
+    assert math.isfinite(one(found, "method", "gkd - jsd")["p_value"])
+
+
+def test_a_known_run_variance_makes_one_seed_a_statement_about_methods():
+    records = made(tasks=("x",), methods=("gkd",))
+    row = one(rigorous_records(records, draws=99, run_sd=2.0), "H1-student", "S-1B")
+    items = stats.ttest_rel(wide(records, "S-1B", "gkd"), wide(records, "S-1B", "sft"))
+    expected = math.hypot(abs(row["estimate"] / items.statistic), 2.0 * math.sqrt(2))
+    assert (row["scope"], row["stderr"]) == ("runs", pytest.approx(expected))
+
+
+def test_simultaneous_limits_are_bonferronis():
+    found = rigorous_records(made(seeds=(0, 1, 2)), draws=99)
+    rows = found[found["role"] == "confirmatory"]
+    for row in rows.to_dict("records"):
+        margin = stats.t.isf(0.025 / len(rows), row["df"]) * row["stderr"]
+        assert (row["low_simultaneous"], row["high_simultaneous"]) == pytest.approx(
+            (row["estimate"] - margin, row["estimate"] + margin)
+        )
 
 
 def test_a_real_gain_is_found_in_every_cell_and_the_primary_question():
@@ -211,8 +245,11 @@ def test_an_ablation_is_a_paired_test_against_the_same_without_it():
     rows = found[found["hypothesis"] == "ablation"]
     assert rows["p_adjusted"].to_numpy() == pytest.approx(holm(rows["p_value"]))
     assert (rows["role"] == "exploratory").all()
-    assert sentence(row).startswith('The ablation "noise 2" of GKD at 1, T-7B to S-1B lost')
-    assert "over the same without it (x)" in sentence(row)
+    assert "checkpoints" in sentence(row)
+    repeated = rigorous_records(ablated(made(tasks=("x",), seeds=(0, 1)), "noise 2", 0.4), draws=99)
+    said = sentence(one(repeated, "ablation", "noise 2: gkd at 1, T-7B to S-1B"))
+    assert said.startswith('The ablation "noise 2" of GKD at 1, T-7B to S-1B lost')
+    assert "the same without it (x)" in sentence(row)
 
 
 def test_other_temperatures_are_held_against_the_one_chosen_beforehand():
@@ -222,38 +259,35 @@ def test_other_temperatures_are_held_against_the_one_chosen_beforehand():
         wide(records, "S-3B", "gkd", temperature=2.0), wide(records, "S-3B", "gkd", temperature=1.0)
     )
     assert row["p_value"] == pytest.approx(expected.pvalue)
-    assert sentence(row).startswith("GKD at 2 instead of 1, T-7B to S-3B ")
+    assert sentence(row).startswith("The checkpoints of GKD at 2 instead of 1, T-7B to S-3B ")
     other_way = rigorous_records(records, temperature=2.0, draws=99)
     assert one(other_way, "temperature", "gkd at 1 instead of 2, T-7B to S-3B")["estimate"] == -row["estimate"]
 
 
-def test_seeds_are_paired_in_ablations():
+def test_an_ablation_with_fewer_runs_is_compared_with_all_of_the_main_setting():
     records = made(seeds=(0, 1, 2), tasks=("x", "y"))
     some = ablated(records[records["seed"] < 2], "no teacher", 0.3)
-    found = rigorous_records(pd.concat([records[records["seed"] == 2], some]), draws=99)
-    row = one(found, "ablation", "no teacher: gkd at 1, T-7B to S-1B")
+    row = one(
+        rigorous_records(pd.concat([records[records["seed"] == 2], some]), draws=99),
+        *("ablation", "no teacher: gkd at 1, T-7B to S-1B"),
+    )
     gone = some[(some["student"] == "S-1B") & some["ablation"].eq("no teacher")]["correct"].mean()
-    kept = records[(records["student"] == "S-1B") & (records["method"] == "gkd") & (records["seed"] < 2)]
+    kept = records[(records["student"] == "S-1B") & (records["method"] == "gkd")]
     assert row["estimate"] == pytest.approx(100 * (gone - kept["correct"].mean()))
-    assert row["test"] == "items and runs"
-    assert "Only 2 training runs a side" in row["note"]
-    apart = rigorous_records(some.assign(seed=some["seed"].where(some["ablation"].isna(), 9)), draws=99)
-    assert "no training seed in common" in one(apart, "ablation", row["group"])["note"]
+    assert (row["scope"], row["runs"], row["control_runs"]) == ("runs", 2, 3)
 
 
 def test_cells_with_several_seeds_have_runs_in_their_error():
     records = made(seeds=(0, 1, 2), tasks=("x", "y"))
     found = rigorous_records(records, draws=99)
     cells = found[found["hypothesis"] == "cell"]
-    assert set(cells["test"]) == {"items and runs; Holm"}
+    assert set(cells["test"]) == {"t over items and runs; Holm"}
     assert cells["p_adjusted"].to_numpy() == pytest.approx(holm(cells["p_value"]))
     assert "Holm-adjusted" in sentence(cells.iloc[0])
-    runs = np.stack([
-        wide(records, "S-1B", "gkd", seed=seed) - wide(records, "S-1B", "sft", seed=seed) for seed in range(3)
-    ])  # fmt: skip
-    expected = gain_over_seeds(100 * runs, np.repeat([0, 1], 60))
     row = one(found, "cell", "gkd at 1, T-7B to S-1B")
-    assert (row["p_value"], row["estimate"]) == pytest.approx((expected.p_value, expected.value))
+    expected = 100 * (wide(records, "S-1B", "gkd") - wide(records, "S-1B", "sft"))
+    assert row["estimate"] == pytest.approx(expected.mean())
+    assert (row["student"], row["teacher"], row["method"], row["reference"]) == ("S-1B", "T-7B", "gkd", "sft")
     single = rigorous_records(records[records["seed"] == 0], draws=99)
     assert set(single.loc[single["hypothesis"] == "cell", "test"]) == {"t over items; max-T"}
     assert "Max-T-adjusted" in sentence(single[single["hypothesis"] == "cell"].iloc[0])
@@ -270,7 +304,7 @@ def test_the_best_temperature_is_judged_on_items_and_runs_it_was_not_chosen_on(s
     judged = records[~chosen_on[records["item"]] & records["seed"].isin(seeds[1:] or seeds)]
     control = judged[(judged["student"] == "S-1B") & (judged["method"] == "sft")]["correct"].mean()
     assert row["estimate"] == pytest.approx(-100 * control)
-    assert row["test"].startswith("items and runs" if len(seeds) > 1 else "t over items")
+    assert row["scope"] == ("runs" if len(seeds) > 1 else "checkpoints")
 
 
 def test_an_ablation_of_the_control_and_one_of_nothing():

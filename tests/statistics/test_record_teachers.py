@@ -10,9 +10,9 @@ import pytest
 import statsmodels.api as sm
 
 from kdscope.errors import StatisticsError
-from kdscope.statistics.coupling import chance_corrected
 from kdscope.statistics.estimates import slope_over_units, slope_within
 from kdscope.statistics.item_matrix import item_matrix
+from kdscope.statistics.likeness import teacher_pairs
 from kdscope.statistics.record_protocol import rigorous_records
 from kdscope.statistics.record_study import RecordStudy
 from kdscope.statistics.record_teachers import teacher_relations
@@ -50,6 +50,30 @@ def grid(seed=0, students=4, teachers=1, items=300, copied=0.0, method_noise=0.0
     return pd.concat(parts, ignore_index=True)
 
 
+def pairs_of(records):
+    """Every student beside its teacher, controls beside every teacher, from the answers in the records."""
+    own = records[records["method"] == "teacher"]
+    parts = []
+    for name, rows in records[records["method"] != "teacher"].groupby("model", sort=False):
+        for teacher, its in own.groupby("model", sort=False):
+            if rows["method"].iloc[0] != "sft" and rows["teacher"].iloc[0] != teacher:
+                continue
+            right, its_right = rows["correct"].to_numpy(), its["correct"].to_numpy()
+            same = rows["answer"].to_numpy() == its["answer"].to_numpy()
+            shares = {
+                "own_right": right, "teacher_right": its_right, "own_wrong": ~right, "teacher_wrong": ~its_right,
+                "both_right": right & its_right, "both_wrong": ~right & ~its_right,
+                "same_wrong": ~right & ~its_right & same,
+            }  # fmt: skip
+            frame = pd.DataFrame(shares).astype(float)
+            parts.append(frame.assign(model=name, teacher_model=teacher, task="x", item=rows["item"].to_numpy()))
+    return pd.concat(parts, ignore_index=True)
+
+
+def asked(records, **more):
+    return rigorous_records(records, pairs=pairs_of(records), draws=99, **more)
+
+
 def rows_of(frame, hypothesis):
     return frame[frame["hypothesis"] == hypothesis].set_index("group")
 
@@ -70,20 +94,23 @@ def test_slopes_within_groups_are_those_of_dummies():
 
 def test_the_agreement_of_a_half_meets_the_gain_of_the_other():
     records = grid(copied=0.1, students=5)
-    found = rows_of(rigorous_records(records, draws=99), "H4")
+    found = rows_of(asked(records), "H4")
     assert list(found.index) == ["all", "within students"]
     # By hand, with the halves the protocol draws.
     first = np.random.default_rng(0).permutation(300) % 2 == 0
     wide = records.pivot(index="model", columns="item", values="correct").astype(float)
-    agreement = records.pivot(index="model", columns="item", values="agreement")
+    answers = records.pivot(index="model", columns="item", values="answer")
+
+    def beyond(name, half):
+        same = (answers.loc[name, half] == answers.loc["T0-7B", half]).mean()
+        return same - wide.loc[name, half].mean() * wide.loc["T0-7B", half].mean()
+
     expected = []
     for half in (first, ~first):
         x, y = [], []
         for s in range(5):
             names = [f"S{s} {method} T0-7B" for method in METHODS]
-            its = wide.loc["T0-7B", half].mean()
-            x.append([float(chance_corrected(agreement.loc[n, half].mean(), wide.loc[n, half].mean(), its))
-                      for n in names])  # fmt: skip
+            x.append([beyond(name, half) - beyond(f"S{s} sft", half) for name in names])
             y.append([wide.loc[n, ~half].mean() - wide.loc[f"S{s} sft", ~half].mean() for n in names])
         x, y = 100 * np.array(x), 100 * np.array(y)
         expected.append((slope_over_units(x.mean(axis=1), y.mean(axis=1)),
@@ -96,12 +123,12 @@ def test_the_agreement_of_a_half_meets_the_gain_of_the_other():
 
 
 def test_who_copies_the_teacher_gains_by_it():
-    found = rows_of(rigorous_records(grid(copied=0.1, students=6, items=600), draws=99), "H4")
+    found = rows_of(asked(grid(copied=0.1, students=6, items=600)), "H4")
     assert (found["p_adjusted"] < 0.05).all()
     assert (found["estimate"] > 0).all()
     said = sentence({**found.loc["within students"].to_dict(), "group": "within students", "hypothesis": "H4"})
     assert said.startswith("The gain goes with agreement with the teacher within students")
-    assert "per point of agreement beyond chance" in said
+    assert "per point of agreement beyond accuracy" in said
 
 
 @pytest.mark.slow
@@ -111,7 +138,8 @@ def test_agreement_that_only_accuracy_makes_is_no_relation():
     for seed in range(30):
         records = grid(seed, students=5, items=200, method_noise=0.06)
         study = RecordStudy("all", item_matrix(records), 1.0, {})
-        wrong += [row.p_value <= 0.05 for row in teacher_relations(study, 0) if row.hypothesis == "H4"]
+        pairs = teacher_pairs(pairs_of(records), study.matrix)
+        wrong += [row.p_value <= 0.05 for row in teacher_relations(study, pairs, 0) if row.hypothesis == "H4"]
         cells = records[records["method"].isin(METHODS)].groupby(["student", "method"])
         both = cells[["correct", "agreement"]].mean()
         students = both.index.get_level_values("student").to_numpy()
@@ -124,7 +152,7 @@ def test_fidelity_of_a_half_meets_the_gain_of_the_other():
     records = grid(students=5, method_noise=0.1)
     likeness = np.random.default_rng(1).random(len(records)) * 0.2
     told = records.assign(fidelity=likeness + 0.5 * records.groupby("model")["correct"].transform("mean"))
-    found = rows_of(rigorous_records(told.drop(columns="agreement"), draws=99), "H5")
+    found = rows_of(rigorous_records(told, draws=99), "H5")
     assert set(found["per"]) == {"point of fidelity"}
     assert found.loc["within students", "p_value"] < 0.001
     assert found.loc["within students", "estimate"] == pytest.approx(2.0, rel=0.5)
@@ -164,12 +192,9 @@ def test_one_teacher_says_nothing_about_teachers():
 
 def test_no_rows_without_what_they_need():
     records = grid(students=3)
-    assert rows_of(rigorous_records(records[records["method"] != "teacher"], draws=99), "H4").empty
-    assert rows_of(rigorous_records(records.drop(columns="agreement"), draws=99), "H4").empty
-    assert rows_of(rigorous_records(records.assign(agreement=math.nan), draws=99), "H4").empty
+    assert rows_of(rigorous_records(records, draws=99), "H4").empty
+    assert rows_of(rigorous_records(records, pairs=pairs_of(records).iloc[:0], draws=99), "H4").empty
     assert rows_of(rigorous_records(records.assign(teacher=""), draws=99), "H2").empty
-    unadapted = records.assign(ablation=records["method"].eq("teacher").map({True: "unadapted teacher", False: ""}))
-    assert rows_of(rigorous_records(unadapted, draws=99), "H4").empty
 
 
 def test_a_teacher_is_no_student():
@@ -179,5 +204,10 @@ def test_a_teacher_is_no_student():
 
 
 def test_values_outside_their_range_are_refused():
-    with pytest.raises(StatisticsError, match="the column agreement of records is between 0 and 1"):
-        rigorous_records(grid(students=2).assign(agreement=2.0))
+    records = grid(students=2)
+    with pytest.raises(StatisticsError, match="the column fidelity of records is between 0 and 1"):
+        rigorous_records(records.assign(fidelity=2.0))
+    with pytest.raises(StatisticsError, match="the column same_wrong of pairs is between 0 and 1"):
+        rigorous_records(records, pairs=pairs_of(records).assign(same_wrong=2.0))
+    with pytest.raises(StatisticsError, match="records of pairs lack the column both_wrong"):
+        rigorous_records(records, pairs=pairs_of(records).drop(columns="both_wrong"))

@@ -22,19 +22,40 @@ RESULT = RigorousResult(
 def test_a_gain_in_words():
     assert sentence(RESULT) == (
         "Distillation gained 4.1 points over SFT on Qwen2.5-0.5B (math, gsm8k), 95% CI 1.2 to 7.0, Holm-adjusted p "
-        ".01; with 500 items this study could not have seen less than 3.9."
+        ".01; minimum detectable difference 3.9 points (80% power)."
     )
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"p_adjusted": 0.2}, "which chance alone may produce among this many questions"),
+        ({"p_adjusted": 0.2}, "Holm-adjusted p .2, not statistically significant"),
+        ({"p_adjusted": 0.02, "low_simultaneous": 0.3, "high_simultaneous": 7.9}, "simultaneous 95% CI 0.3 to 7.9"),
+        (
+            {"scope": "checkpoints", "runs": 1},
+            "The distilled checkpoint of Qwen2.5-0.5B scored 4.1 points above its SFT",
+        ),
+        (
+            {"scope": "checkpoints", "hypothesis": "method", "group": "gkd - jsd"},
+            "The checkpoints of GKD scored 4.1 points above those of JSD",
+        ),
+        (
+            {"scope": "runs", "hypothesis": "fidelity", "group": "gkd, T to S", "estimate": -2.0},
+            "Agreement with the teacher beyond accuracy of GKD, T to S is lower by 2.0 points than that of its SFT control",
+        ),
+        (
+            {"hypothesis": "fidelity_noninferiority", "group": "gkd - jsd", "margin": 2.0},
+            "GKD is as faithful to its teacher as JSD within 2 points",
+        ),
+        (
+            {"hypothesis": "variance", "group": "runs of SFT", "note": "x."},
+            "Standard deviation of runs of SFT: 4.1 points.",
+        ),
         ({"estimate": -4.1}, "lost 4.1 points"),
         ({"low": -0.04}, "95% CI 0.0 to"),
-        ({"p_adjusted": 0.2, "p_value": 0.2}, "within what chance alone produces"),
-        ({"detectable": 5.0}, "true differences below 5.0 this study finds in less than four of five cases"),
-        ({"p_value": math.nan}, "cannot tell"),
+        ({"detectable": 293.0}, "no difference below 100 points would be detected with 80% power"),
+        ({"p_value": math.nan}, "Distillation: +4.1 points over SFT on Qwen2.5-0.5B (math, gsm8k), without a test."),
+        ({"p_value": math.nan, "hypothesis": "H3"}, "cannot tell"),
         ({"role": "exploratory"}, "Exploratory."),
         ({"note": "Only 3 students."}, "Only 3 students."),
         ({"hypothesis": "cell", "group": "forward_kl at 1, T to S"}, "Forward KL at 1, T to S gained"),
@@ -43,7 +64,7 @@ def test_a_gain_in_words():
         ({"hypothesis": "H3", "per": "doubling of size", "p_adjusted": 0.3}, "No relation"),
         (
             {"hypothesis": "equivalence", "group": "gkd - jsd", "margin": 1.0},
-            "GKD and JSD are the same within 1 points",
+            "GKD and JSD are equivalent within 1 points",
         ),
         ({"hypothesis": "equivalence", "group": "gkd - jsd", "margin": 1.0, "p_adjusted": 0.3}, "Not shown to be"),
         ({"hypothesis": "H1-anova", "p_adjusted": 0.3}, "No difference between the methods is shown"),
@@ -56,8 +77,16 @@ def test_other_results(changes, said):
 
 def test_no_significance_is_claimed_that_is_not_there():
     row = {name: getattr(RESULT, name) for name in RigorousResult.__slots__} | {"p_adjusted": 0.0501}
-    assert "chance" in sentence(row)
-    assert "chance" not in sentence({**row, "p_adjusted": 0.05})
+    assert "not statistically significant" in sentence(row)
+    assert "not statistically significant" not in sentence({**row, "p_adjusted": 0.05})
+
+
+@pytest.mark.parametrize("hypothesis", ["H1-student", "cell", "method", "fidelity", "inherited_errors", "ablation"])
+def test_checkpoints_gain_nothing_and_beat_nobody(hypothesis):
+    row = {name: getattr(RESULT, name) for name in RigorousResult.__slots__}
+    said = sentence({**row, "hypothesis": hypothesis, "scope": "checkpoints", "group": "gkd - jsd"})
+    assert "checkpoint" in said
+    assert not re.search(r"beat|gained|lost|Distillation", said)
 
 
 def test_the_published_protocol_gets_its_warning():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kdscope.api.evaluate import EvaluationResult, evaluate_model
     from kdscope.api.export import Exported, export_models
     from kdscope.api.finished import FinishedRun, read_run
+    from kdscope.api.pilot import planning_noise
     from kdscope.api.report import WrittenReport, export_tables, report_table, write_report
     from kdscope.api.study import StudyResult, default_store, explain_stage, load_study, plan_study, run_study
     from kdscope.api.view import view_run
@@ -33,6 +34,7 @@ _PLACES = MappingProxyType(
         **dict.fromkeys(("WrittenReport", "export_tables", "report_table", "write_report"), "report"),
         **dict.fromkeys(("StudyResult", "default_store", "explain_stage", "load_study"), "study"),
         **dict.fromkeys(("plan_study", "run_study"), "study"),
+        "planning_noise": "pilot",
         "view_run": "view",
     }
 )
@@ -61,6 +63,7 @@ __all__ = [
     "load_study",
     "measure_fidelity",
     "plan_study",
+    "planning_noise",
     "read_run",
     "report_table",
     "rescore_answers",

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
+from kdscope.api.pilot import planning_noise
 from kdscope.errors import DataError
 from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, load_questions
 from kdscope.evaluation.run_records import read_run_records
@@ -19,6 +20,7 @@ from kdscope.statistics.published import PUBLISHED_STUDIES, load_published, publ
 from kdscope.statistics.published_claims import Claim, compare_with_abstract, published_claims
 from kdscope.statistics.reanalysis import reanalyse
 from kdscope.statistics.rigorous import rigorous_protocol
+from kdscope.statistics.table_runs import KnownNoise
 from kdscope.statistics.table_units import Unit
 from kdscope.statistics.tables import ResultsTable, read_results_table, results_table
 
@@ -57,6 +59,9 @@ def analyze_table(
     unit: Unit = "auto",
     temperature: float | None = None,
     margin: float | None = None,
+    run_sd: float | None = None,
+    discordance: float | None = None,
+    pilot: Path | None = None,
     out: Path | None = None,
 ) -> Analysis:
     """Statistics of a run or of a table of results.
@@ -69,6 +74,11 @@ def analyze_table(
         unit: Unit of the file's values.
         temperature: Of the primary question, chosen before looking; the run's own, or 1, unless told.
         margin: Methods closer than this, in percentage points, count as equal; the run's own, or 1, unless told.
+        run_sd: Standard deviation between training runs in points, where it is known from elsewhere. It takes the place
+            of what the results tell.
+        discordance: Share of items on which a distilled student and its control differ; with a column ``items`` it
+            gives a table the error from items.
+        pilot: The folder of a finished run that both are read from.
         out: Folder for statistics.csv, claims.csv, table.csv and, for a published study, abstract.csv and verdicts.csv.
 
     Raises:
@@ -78,32 +88,48 @@ def analyze_table(
     if (path is None) == (published is None):
         known = ", ".join(PUBLISHED_STUDIES)
         raise DataError(f"give a run, a table of results or a published study (there is {known})")
+    known = _known_noise(run_sd, discordance, pilot)
     if path is not None and Path(path).is_dir():
-        found = _of_run(Path(path), protocol, temperature, margin)
+        found = _of_run(Path(path), protocol, temperature, margin, known)
     elif path is not None:
         read = read_results_table(path, unit=unit)
-        found = _of_table(read.table, read.warnings, protocol, temperature, margin)
+        found = _of_table(read.table, read.warnings, protocol, temperature, margin, known)
     else:
-        found = _of_table(load_published(str(published)), (), protocol, temperature, margin)
+        found = _of_table(load_published(str(published)), (), protocol, temperature, margin, known)
         found = replace(found, abstract=compare_with_abstract(found.claims))
         if protocol == "rigorous":
             found = replace(found, verdicts=reanalyse(published_protocol(found.table), found.statistics))
     return found if out is None else _written(found, out)
 
 
+def _known_noise(run_sd: float | None, discordance: float | None, pilot: Path | None) -> KnownNoise:
+    if pilot is None:
+        return KnownNoise(run_sd, discordance)
+    found = planning_noise(pilot, run_sd=run_sd, discordance=discordance)
+    return KnownNoise(max(found.run_sd, found.control_sd or 0.0), found.discordance)
+
+
 def _of_table(
-    table: pd.DataFrame, warnings: Sequence[str], protocol: Protocol, temperature: float | None, margin: float | None
+    table: pd.DataFrame,
+    warnings: Sequence[str],
+    protocol: Protocol,
+    temperature: float | None,
+    margin: float | None,
+    known: KnownNoise | None = None,
 ) -> Analysis:
     if protocol == "published":
         statistics = published_protocol(table)
     else:
         _check_temperature(table["temperature"], temperature, "the table")
         asked = 1.0 if temperature is None else temperature
-        statistics = rigorous_protocol(table, temperature=asked, margin=1.0 if margin is None else margin)
+        margin = 1.0 if margin is None else margin
+        statistics = rigorous_protocol(table, temperature=asked, margin=margin, known=known)
     return Analysis(table, statistics, published_claims(table), None, tuple(warnings))
 
 
-def _of_run(folder: Path, protocol: Protocol, temperature: float | None, margin: float | None) -> Analysis:
+def _of_run(
+    folder: Path, protocol: Protocol, temperature: float | None, margin: float | None, known: KnownNoise
+) -> Analysis:
     """A run's item records for the rigorous protocol, its accuracies for the published one."""
     if not (folder / "tables" / "questions.json").is_file():
         raise DataError(
@@ -130,7 +156,7 @@ def _of_run(folder: Path, protocol: Protocol, temperature: float | None, margin:
             file=folder / "records",
         )
     statistics = draw_conclusions(
-        read_run_records(folder / "records", NEEDED_COLUMNS, tasks=asked), tables.cells, questions
+        read_run_records(folder / "records", NEEDED_COLUMNS, tasks=asked), tables.cells, questions, known.run_sd
     )
     try:
         read = _results_of_run(folder, tables, questions)
@@ -140,7 +166,8 @@ def _of_run(folder: Path, protocol: Protocol, temperature: float | None, margin:
 
 
 def _results_of_run(folder: Path, tables: ReportTables, questions: Questions) -> ResultsTable:
-    results = tidy_results(tables.cells, tables.accuracy, tables.fidelity, questions, folder.resolve().name)
+    statistics = tables.statistics
+    results = tidy_results(tables.cells, tables.accuracy, tables.fidelity, questions, folder.resolve().name, statistics)
     return results_table(results, file=folder, unit="percent")
 
 

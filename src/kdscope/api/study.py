@@ -28,6 +28,7 @@ from kdscope.stages.estimate import Sizes, estimate_seconds, measure_sizes
 from kdscope.stages.execute import execute
 from kdscope.stages.graph import StudyPlan, build_plan
 from kdscope.stages.rows import checked_prompts, checked_split, read_task_items, task_place
+from kdscope.statistics.planning import Noise
 from kdscope.study.files import check_files
 from kdscope.study.load import LoadedStudy, read_study
 from kdscope.study.schema import DIVERGENCE_METHODS, Study
@@ -84,8 +85,15 @@ def load_study(path: Path) -> Study:
     return loaded.study.model_copy(update={"tasks": tasks.model_copy(update={"names": canonical})})
 
 
-def plan_study(study: Study | Path, store: Path | None = None) -> tuple[StudyPlan, list[PlannedStage]]:
-    """What a run would do: the stages, and for each its state and cost. Imports no torch.
+def plan_study(
+    study: Study | Path, store: Path | None = None, noise: Noise = Noise()
+) -> tuple[StudyPlan, list[PlannedStage]]:
+    """What a run would do: the stages, and for each its state and cost; what it could see. Imports no torch.
+
+    Args:
+        study: The study, or its file.
+        store: Where finished stages are kept.
+        noise: What its numbers are expected to vary with (`kdscope.planning_noise` reads a pilot).
 
     Raises:
         StudyError: The study file is wrong.
@@ -93,7 +101,7 @@ def plan_study(study: Study | Path, store: Path | None = None) -> tuple[StudyPla
     """
     study = study if isinstance(study, Study) else load_study(study)
     root = Path(store if store is not None else default_store())
-    plan = _build(study, root)
+    plan = _build(study, root, noise)
     opened = Store(root)
     return plan, estimate_seconds(plan_states([plan.report], opened), opened, plan.device)
 
@@ -197,10 +205,10 @@ def check_vocabularies(loaded: LoadedStudy) -> None:
         raise loaded.source.error(problems)
 
 
-def _build(study: Study, root: Path) -> StudyPlan:
+def _build(study: Study, root: Path, noise: Noise = Noise()) -> StudyPlan:
     cache = HashCache(root / "hashes.json")
     registry = registry_with(study.tasks.definitions)
-    plan = build_plan(study, cache, root, _sizes(study, registry), registry)
+    plan = build_plan(study, cache, root, _sizes(study, registry), registry, noise)
     cache.save()
     return plan
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kdscope.cli.application import JsonOption, app, one_of
+from kdscope.cli.application import DiscordanceOption, JsonOption, PilotOption, RunSdOption, app, one_of
 from kdscope.cli.printing import print_table
 
 
@@ -37,6 +37,9 @@ def analyze(
         float | None,
         typer.Option("--margin", help="Methods closer than this many points count as equal. Default: the run's, or 1."),
     ] = None,
+    run_sd: RunSdOption = None,
+    discordance: DiscordanceOption = None,
+    pilot: PilotOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for statistics.csv and more.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,6 +48,10 @@ def analyze(
     A run is analysed item by item, with its own primary temperature and margin unless others are told. A table has a
     row for every student, method and task, with its value; teacher, temperature, seed, domain and metric are optional
     columns. Gains are those over the student's row with method sft.
+
+    Where every setting was trained once, nothing can be said of methods: --run-sd, or a pilot with several seeds, tells
+    how much training runs vary. A table with the column items, or item_stderr as kdscope writes it, has the choice of
+    items in its intervals too.
     """
     from kdscope import api
 
@@ -52,7 +59,10 @@ def analyze(
         "protocol": one_of("--protocol", protocol, ("rigorous", "published")),
         "unit": one_of("--unit", unit, ("auto", "percent", "fraction")),
     }
-    found = api.analyze_table(path, published=published, temperature=temperature, margin=margin, out=out, **choices)
+    noise = {"run_sd": run_sd, "discordance": discordance, "pilot": pilot}
+    found = api.analyze_table(
+        path, published=published, temperature=temperature, margin=margin, out=out, **noise, **choices
+    )
     if as_json:
         tables = {"statistics": found.statistics, "claims": found.claims, "abstract": found.abstract}
         tables["verdicts"] = found.verdicts

@@ -75,6 +75,27 @@ TasksDirOption = Annotated[
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder with the tasks' files; `kdscope data fetch` fills one.")
 ]
+RunSdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--run-sd",
+        min=0.0,
+        max=100.0,
+        help="Standard deviation between training runs of one setting, in points, where it is known from elsewhere.",
+    ),
+]
+DiscordanceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--discordance",
+        min=0.001,
+        max=1.0,
+        help="Share of items on which a distilled student and its control differ, where it is known from elsewhere.",
+    ),
+]
+PilotOption = Annotated[
+    Path | None, typer.Option("--pilot", help="The folder of a finished run that both are read from.")
+]
 
 
 def one_of(option: str, value: str, known: tuple[str, ...]) -> str:

@@ -112,14 +112,16 @@ def print_plan(planned: list[PlannedStage]) -> None:
 
 
 def print_comparisons(comparisons: Sequence[PlannedComparison]) -> None:
-    """What a study could see."""
+    """The smallest gains that a study finds."""
     if not comparisons:
         print("\nNo gain can be computed: that takes the method sft, and another one beside it.")
         return
     first = comparisons[0]
+    runs = "between two checkpoints" if first.seeds == 1 else f"with {first.seeds} seeds"
+    varied = "" if first.seeds == 1 else f", and runs of one setting vary with an SD of {first.run_sd:.1f} points"
     print(
-        f"\nThe smallest gain over SFT that this study finds in {first.power:.0%} of cases, if models differ on "
-        f"{first.discordance:.0%} of the items:"
+        f"\nMinimum detectable gain over SFT ({first.power:.0%} power) {runs}, if two models differ on "
+        f"{first.discordance:.0%} of the items{varied}:"
     )
     rows = [
         [
@@ -130,14 +132,21 @@ def print_comparisons(comparisons: Sequence[PlannedComparison]) -> None:
         ]
         for found in comparisons
     ]
-    print_table(["who, on what", "distinct items", "adjusted for", "smallest gain"], rows, right={1, 2, 3})
-    print("Between two checkpoints; noise of training comes on top, and several seeds average it out.")
+    print_table(["who, on what", "distinct items", "adjusted for", "minimum gain"], rows, right={1, 2, 3})
+    if first.seeds == 1:
+        print(
+            "One seed says nothing of a method, only of these checkpoints. A claim about a method needs three seeds at "
+            "least, better five."
+        )
+    elif first.seeds < 5:
+        print("Five seeds give a claim about a method; with fewer its interval is wide.")
 
 
 def comparisons_json(comparisons: Sequence[PlannedComparison]) -> list[dict[str, Any]]:
     """What a study could see, for programs; null where no gain is found."""
     told = [asdict(found) for found in comparisons]
-    return [row | {"detectable": None if math.isnan(row["detectable"]) else row["detectable"]} for row in told]
+    numbers = ("detectable", "run_sd")
+    return [row | {name: None if math.isnan(row[name]) else row[name] for name in numbers} for row in told]
 
 
 def planned_json(item: PlannedStage) -> dict[str, Any]:

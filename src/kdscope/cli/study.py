@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from kdscope.cli.application import JsonOption, StoreOption, StudyFile, app
+from kdscope.cli.application import (
+    DiscordanceOption,
+    JsonOption,
+    PilotOption,
+    RunSdOption,
+    StoreOption,
+    StudyFile,
+    app,
+)
 from kdscope.cli.printing import (
     comparisons_json,
     planned_json,
@@ -80,14 +88,22 @@ def run(
 
 
 @app.command()
-def plan(study: StudyFile, store: StoreOption = None, as_json: JsonOption = False) -> None:
+def plan(
+    study: StudyFile,
+    store: StoreOption = None,
+    run_sd: RunSdOption = None,
+    discordance: DiscordanceOption = None,
+    pilot: PilotOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List every stage: done or to run, with tokens, operations, disk and estimated time. Runs nothing.
 
-    Then the smallest gain over SFT that the study could see: few items see only large ones.
+    Then the minimum detectable gain over SFT, with the study's items and seeds: few of either find only large ones.
     """
     from kdscope import api
 
-    plan, planned = api.plan_study(study, store)
+    noise = api.planning_noise(pilot, run_sd=run_sd, discordance=discordance)
+    plan, planned = api.plan_study(study, store, noise)
     if as_json:
         stages = [planned_json(item) for item in planned]
         print(json.dumps({"stages": stages, "comparisons": comparisons_json(plan.comparisons)}, indent=1))

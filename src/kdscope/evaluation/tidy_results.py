@@ -17,7 +17,12 @@ _FIDELITY = {"agreement": ("agreement", 100.0), "bleu": ("fidelity", 1.0)}
 
 
 def tidy_results(
-    cells: pd.DataFrame, accuracy: pd.DataFrame, fidelity: pd.DataFrame, questions: Questions, study: str
+    cells: pd.DataFrame,
+    accuracy: pd.DataFrame,
+    fidelity: pd.DataFrame,
+    questions: Questions,
+    study: str,
+    statistics: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Accuracy of every model, and agreement and BLEU of every student, in percent, as `statistics.tables` reads them.
 
@@ -30,6 +35,8 @@ def tidy_results(
         fidelity: Its table of fidelity.
         questions: What the run was asked; its scoring is used.
         study: The run's name.
+        statistics: The run's conclusions. From them controls have ``item_stderr``, the error that the choice of items
+            leaves in their student's gain, so that the table is tested as the records are.
 
     Raises:
         DataError: No model has an accuracy.
@@ -56,16 +63,39 @@ def tidy_results(
         raise DataError(f"{study} has no accuracies to make a table of: its tasks are of free text, or none finished")
     table = pd.DataFrame(rows)
     table = table.assign(domain=table["task"].map(tasks), study=study)
-    return pd.concat([table, _averages(table)], ignore_index=True)
+    table = pd.concat([table, _averages(table)], ignore_index=True)
+    return table if statistics is None or statistics.empty else _with_item_errors(table, statistics)
+
+
+def _with_item_errors(table: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataFrame:
+    """The table with the error of items in each student's gain beside its controls, on the task of the conclusion."""
+    if "item_stderr" not in statistics:
+        return table
+    primary = statistics[(statistics["role"] == "confirmatory") & statistics["item_stderr"].notna()]
+    errors = primary.set_index(["domain", "student", "task"])["item_stderr"].to_dict()
+    keys = zip(table["domain"], table["student"], table["task"], strict=True)
+    control = (table["method"] == SFT) & (table["metric"] == "accuracy")
+    told = [errors.get(key) if own else None for key, own in zip(keys, control, strict=True)]
+    return table.assign(item_stderr=pd.array(told, dtype="Float64").to_numpy(dtype=float, na_value=float("nan")))
 
 
 def _belongs(row: Mapping[str, Any], questions: Questions) -> bool:
-    if row["state"] != "done" or (not pd.isna(row["teacher_noise_std"]) and row["teacher_noise_std"] > 0):
+    if (
+        row["state"] != "done"
+        or _never_distilled(row)
+        or (not pd.isna(row["teacher_noise_std"]) and row["teacher_noise_std"] > 0)
+    ):
         return False
     if row["role"] == "teacher":
         return bool(row["teacher_condition"] == ADAPTED)
     compared = {*questions.controls, *questions.controls.values()}
     return row["role"] == "base" or row["cell"] in compared
+
+
+def _never_distilled(row: Mapping[str, Any]) -> bool:
+    """Whether a student's kept step lies in its warm start."""
+    told = row.get("distilled")
+    return told is not None and not pd.isna(told) and not told
 
 
 def _model(row: Mapping[str, Any], students: Collection[str]) -> dict[str, Any]:

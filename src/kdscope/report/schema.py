@@ -208,6 +208,19 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _text("role", choices=("confirmatory", "exploratory", "sensitivity", "detail")),
                 *(_number(name) for name in ("detectable", "margin")),
                 _text("sentence"),
+                Column("scope", "text", choices=("runs", "checkpoints", ""), optional=True),
+                *(
+                    Column(name, "text", optional=True)
+                    for name in ("student", "teacher", "method", "ablation", "reference")
+                ),
+                *(
+                    Column(name, "number", optional=True)
+                    for name in (
+                        *("temperature", "low_simultaneous", "high_simultaneous", "run_sd"),
+                        *("item_stderr", "stderr", "df"),
+                    )
+                ),
+                *(_count(name, optional=True) for name in ("runs", "control_runs")),
             )
         ),
         "training": Schema(

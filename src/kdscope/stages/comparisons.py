@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kdscope.statistics.planning import PlannedComparison, plan_comparisons
+from kdscope.statistics.planning import Noise, PlannedComparison, Runs, plan_comparisons
 from kdscope.study.schema import Study
 from kdscope.tasks import TaskRegistry
 
@@ -12,8 +12,12 @@ ONE_TASK = "any model, "
 """How the name of a comparison on one task begins."""
 
 
-def planned_comparisons(study: Study, items: Mapping[str, int], registry: TaskRegistry) -> list[PlannedComparison]:
+def planned_comparisons(
+    study: Study, items: Mapping[str, int], registry: TaskRegistry, noise: Noise = Noise()
+) -> list[PlannedComparison]:
     """Each student against its control on all tasks of a domain, adjusted together; then any model on a single task.
+
+    With one seed that is a difference of checkpoints, with several a gain of the student's settings.
 
     Tasks of free text have no right and wrong, so that nothing is said of them; they count among what is adjusted for.
     Without a control or a method beside it, nothing is
@@ -23,6 +27,7 @@ def planned_comparisons(study: Study, items: Mapping[str, int], registry: TaskRe
         study: The study.
         items: Independent items of each task.
         registry: The tasks.
+        noise: What numbers are expected to vary with.
     """
     if len({method.name == "sft" for method in study.methods}) < 2:
         return []
@@ -40,4 +45,13 @@ def planned_comparisons(study: Study, items: Mapping[str, int], registry: TaskRe
         for domain, tasks in domains.items()
     }
     single = {f"{ONE_TASK}{task}": items[task] for tasks in domains.values() if len(tasks) > 1 for task in tasks}
-    return plan_comparisons(primary | single, confirmatory=primary, further=len(free) * len(study.students))
+    runs = Runs(len(study.seeds), _main_settings(study), len(study.students))
+    further = len(free) * len(study.students)
+    return plan_comparisons(primary | single, noise=noise, runs=runs, confirmatory=primary, further=further)
+
+
+def _main_settings(study: Study) -> int:
+    """Distilled settings of one student that the primary question is a mean over: teachers times methods."""
+    ablated = {"kd_temperature", "teacher_noise_std", "kd_weight", "teacher_condition"}
+    methods = {method.model_dump_json(exclude=ablated) for method in study.methods if method.name != "sft"}
+    return max(1, len(methods) * max(1, len(study.teachers)))

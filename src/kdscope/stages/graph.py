@@ -16,7 +16,7 @@ from kdscope.stages.factory import StageFactory
 from kdscope.stages.fidelity import Model, ceiling, pair, probes, reading
 from kdscope.stages.own_tasks import definitions_of
 from kdscope.stages.parameters import teacher_label
-from kdscope.statistics.planning import PlannedComparison
+from kdscope.statistics.planning import Noise, PlannedComparison
 from kdscope.study.grid import Cell, expand_cells
 from kdscope.study.schema import Student, Study, Teacher
 from kdscope.tasks import TaskRegistry
@@ -66,7 +66,14 @@ class StudyPlan:
     comparisons: tuple[PlannedComparison, ...]
 
 
-def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes, registry: TaskRegistry) -> StudyPlan:
+def build_plan(
+    study: Study,
+    cache: HashCache,
+    store_root: Path,
+    sizes: Sizes,
+    registry: TaskRegistry,
+    noise: Noise = Noise(),
+) -> StudyPlan:
     """All stages of a study.
 
     Args:
@@ -75,6 +82,7 @@ def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes, r
         store_root: Where the store lies, so that the analysis can name the causes of failures.
         sizes: What is known of the study's sizes, for costs.
         registry: The tasks, a person's own included.
+        noise: What the study's numbers are expected to vary with.
     """
     factory = StageFactory(study, cache, sizes, registry, store_root)
     cells = expand_cells(study)
@@ -92,7 +100,7 @@ def build_plan(study: Study, cache: HashCache, store_root: Path, sizes: Sizes, r
             "stages": {arm.label: arm.trained.directory_name for arm in arms if arm.trained is not None},
         },
     )
-    comparisons = planned_comparisons(study, sizes.questions, registry)
+    comparisons = planned_comparisons(study, sizes.questions, registry, noise)
     return StudyPlan(report, analysis, factory.audit(), tuple(arms), factory.device, tuple(comparisons))
 
 

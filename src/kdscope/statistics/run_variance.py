@@ -21,9 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import stats
 
 from kdscope.errors import StatisticsError
+from kdscope.statistics.combined_df import combined_df
 from kdscope.statistics.estimates import Estimate, t_estimate
 
 CONTROL, OTHERS = "SFT", "the other methods"
@@ -213,9 +214,11 @@ class RunComponents:
         if not self.knows(w):
             return RunShare(math.nan, math.nan, 0.0)
         c = np.array([term.coefficient(w) for term in self._terms])
-        variance, spread = max(float(c @ self._values), 0.0), float(c @ self._spread @ c)
-        df = variance**2 / spread if spread > 0 and variance > 0 else math.inf
-        return RunShare(variance, max(0.0, float(c @ self._residuals)), max(df, 1e-3))
+        variance, spread = float(c @ self._values), float(c @ self._spread @ c)
+        # What is left of equal differences after rounding is no variance.
+        variance = variance if variance > 1e-12 * float(np.abs(c) @ np.abs(self._values)) else 0.0
+        df = max(variance**2 / spread, 1.0) if spread > 0 and variance > 0 else math.inf
+        return RunShare(variance, max(0.0, float(c @ self._residuals)), df)
 
     def _products(self) -> Array:
         """``tr(B_k S B_l S)`` for the forms B of the components and the estimated covariance S of the runs."""
@@ -281,32 +284,3 @@ def with_runs(items: Estimate, share: RunShare) -> Estimate:
     total = own + share.variance
     df = combined_df([own, share.variance], [items.df, share.df])
     return t_estimate(items.value, math.sqrt(total), df, items.n, items.confidence)
-
-
-def combined_df(variances: ArrayLike, dfs: ArrayLike) -> float:
-    """Degrees of freedom of a sum of independent variance estimates; NaN where there is no variance.
-
-    With one or two degrees of freedom in one part, as of two seeds, Satterthwaite's approximation rejects 8 to 14% of
-    true hypotheses at 5%; Cochran and Cox's critical value (1957, Experimental Designs, section 4.14), the mean of the
-    parts' own quantiles weighted by their variances, rejects too few where the parts are alike. The critical value here
-    is their mean with weight ``2 / (1 + d)`` on the second, ``d`` the fewest degrees of freedom of a part: 1 for one
-    degree, where it is needed, and vanishing for many. That choice is a deviation from both, held to its level by
-    simulation (docs/simulated_runs.md). The result is the t distribution with that 97.5% quantile.
-
-    Example:
-        >>> round(combined_df([1.0, 1.0], [1, 599]), 2), round(combined_df([1.0, 1.0], [40, 600]), 1)
-        (1.32, 142.8)
-    """
-    v, d = np.asarray(variances, dtype=np.float64), np.asarray(dfs, dtype=np.float64)
-    v, d = v[v > 0], d[v > 0]
-    if v.size == 0:
-        return math.nan
-    d = np.minimum(d, 1e6)
-    cochran_cox = float(v @ special.stdtrit(d, 0.975) / v.sum())
-    satterthwaite = min(float(v.sum() ** 2 / np.sum(v**2 / d)), 1e6)
-    weight = 2 / (1 + max(1.0, float(d.min())))
-    quantile = weight * cochran_cox + (1 - weight) * float(special.stdtrit(satterthwaite, 0.975))
-    low, high = float(d.min()), 2e6
-    if quantile >= special.stdtrit(low, 0.975):
-        return low
-    return float(optimize.brentq(lambda df: special.stdtrit(df, 0.975) - quantile, low, high, xtol=1e-6))

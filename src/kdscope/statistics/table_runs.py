@@ -81,7 +81,7 @@ class TableRuns:
             share = RunShare(float(np.sum(weights**2)) * self.known.run_sd**2, 0.0, math.inf)
             return Contrast(with_runs(items, share), RUNS, items, *counts, self.known.run_sd, "", error)
         if not self.several_seeds:
-            return self._single(first, second, items, counts)
+            return self._single(first, second, items, self.noise(family))
         components = self.design.components(self.frame["value"].to_numpy(dtype=np.float64))
         share = components.share(weights)
         found = with_runs(items, share)
@@ -107,18 +107,20 @@ class TableRuns:
         """A warning where the error from items is not known, or nothing."""
         return _WITHOUT_ITEMS if math.isnan(self.item_error(student)) else ""
 
-    def noise(self) -> RunNoise:
-        """How much single runs vary about ``student + family``; a student's controls are a student of their own."""
+    def noise(self, family: str | None = None) -> RunNoise:
+        """How much single runs vary about ``student + family``, or those of one family about their students.
+
+        A student's controls are a student of their own: that students gain differently is no noise.
+        """
+        some = self.frame if family is None else self.frame[self.frame["family"] == family]
         students = [
             (SFT, student) if control else student
-            for student, control in zip(self.frame["student"], self.frame["control"], strict=True)
+            for student, control in zip(some["student"], some["control"], strict=True)
         ]
-        return run_noise(self.frame["value"].to_numpy(), students, self.frame["family"].tolist())
+        return run_noise(some["value"].to_numpy(), students, some["family"].tolist())
 
-    def _single(
-        self, first: pd.Series[bool], second: pd.Series[bool], items: Estimate, counts: tuple[int, int]
-    ) -> Contrast:
-        noise, values = self.noise(), self.frame["value"].to_numpy(dtype=np.float64)
+    def _single(self, first: pd.Series[bool], second: pd.Series[bool], items: Estimate, noise: RunNoise) -> Contrast:
+        values, counts = self.frame["value"].to_numpy(dtype=np.float64), (int(first.sum()), int(second.sum()))
         pooled = gain_over_runs(values[first.to_numpy()], values[second.to_numpy()], noise)
         own = items.stderr if items.stderr > 0 else 0.0
         error = math.hypot(pooled.stderr, own) if pooled.stderr > 0 else math.nan
