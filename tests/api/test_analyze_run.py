@@ -102,7 +102,7 @@ def test_the_published_protocol_takes_the_better_temperature(run: Path) -> None:
 def test_the_command(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(monkeypatch, capsys, "analyze", run, "--out", run / "again")
     assert code == 0
-    assert "points over SFT on tiny" in out.split("The primary question")[1]
+    assert "The distilled checkpoint of tiny scored" in out.split("The primary question")[1]
     assert pd.read_csv(run / "again/statistics.csv")["sentence"].str.len().gt(0).all()
 
 

@@ -96,7 +96,7 @@ def test_plan_as_text_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch, ca
     code, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store")
     assert code == 0
     assert "39 of 39 stages will run" in out
-    assert "The smallest gain over SFT that this study finds in 80% of cases" in out
+    assert "Minimum detectable gain over SFT (80% power) between two checkpoints" in out
     _, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store", "--json")
     told = json.loads(out)
     stages, comparisons = told["stages"], told["comparisons"]

@@ -41,7 +41,7 @@ def test_a_gain_in_words():
         ),
         (
             {"scope": "runs", "hypothesis": "fidelity", "group": "gkd, T to S", "estimate": -2.0},
-            "Agreement with the teacher beyond accuracy of GKD, T to S is lower by 2.0 points than that of its SFT control",
+            "beyond accuracy of GKD, T to S is lower by 2.0 points than that of its SFT control",
         ),
         (
             {"hypothesis": "fidelity_noninferiority", "group": "gkd - jsd", "margin": 2.0},
@@ -54,7 +54,10 @@ def test_a_gain_in_words():
         ({"estimate": -4.1}, "lost 4.1 points"),
         ({"low": -0.04}, "95% CI 0.0 to"),
         ({"detectable": 293.0}, "no difference below 100 points would be detected with 80% power"),
-        ({"p_value": math.nan}, "Distillation: +4.1 points over SFT on Qwen2.5-0.5B (math, gsm8k), without a test."),
+        (
+            {"p_value": math.nan},
+            "Distillation: +4.1 points over SFT on Qwen2.5-0.5B (math, gsm8k), 95% CI 1.2 to 7.0, without a",
+        ),
         ({"p_value": math.nan, "hypothesis": "H3"}, "cannot tell"),
         ({"role": "exploratory"}, "Exploratory."),
         ({"note": "Only 3 students."}, "Only 3 students."),

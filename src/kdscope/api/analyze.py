@@ -88,14 +88,14 @@ def analyze_table(
     if (path is None) == (published is None):
         known = ", ".join(PUBLISHED_STUDIES)
         raise DataError(f"give a run, a table of results or a published study (there is {known})")
-    known = _known_noise(run_sd, discordance, pilot)
+    noise = _known_noise(run_sd, discordance, pilot)
     if path is not None and Path(path).is_dir():
-        found = _of_run(Path(path), protocol, temperature, margin, known)
+        found = _of_run(Path(path), protocol, temperature, margin, noise)
     elif path is not None:
         read = read_results_table(path, unit=unit)
-        found = _of_table(read.table, read.warnings, protocol, temperature, margin, known)
+        found = _of_table(read.table, read.warnings, protocol, temperature, margin, noise)
     else:
-        found = _of_table(load_published(str(published)), (), protocol, temperature, margin, known)
+        found = _of_table(load_published(str(published)), (), protocol, temperature, margin, noise)
         found = replace(found, abstract=compare_with_abstract(found.claims))
         if protocol == "rigorous":
             found = replace(found, verdicts=reanalyse(published_protocol(found.table), found.statistics))

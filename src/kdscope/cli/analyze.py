@@ -59,7 +59,7 @@ def analyze(
         "protocol": one_of("--protocol", protocol, ("rigorous", "published")),
         "unit": one_of("--unit", unit, ("auto", "percent", "fraction")),
     }
-    noise = {"run_sd": run_sd, "discordance": discordance, "pilot": pilot}
+    noise: Any = {"run_sd": run_sd, "discordance": discordance, "pilot": pilot}
     found = api.analyze_table(
         path, published=published, temperature=temperature, margin=margin, out=out, **noise, **choices
     )

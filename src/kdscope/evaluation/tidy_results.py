@@ -80,11 +80,8 @@ def _with_item_errors(table: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataF
 
 
 def _belongs(row: Mapping[str, Any], questions: Questions) -> bool:
-    if (
-        row["state"] != "done"
-        or _never_distilled(row)
-        or (not pd.isna(row["teacher_noise_std"]) and row["teacher_noise_std"] > 0)
-    ):
+    noisy = not pd.isna(row["teacher_noise_std"]) and row["teacher_noise_std"] > 0
+    if row["state"] != "done" or _never_distilled(row) or noisy:
         return False
     if row["role"] == "teacher":
         return bool(row["teacher_condition"] == ADAPTED)

@@ -111,7 +111,9 @@ def _gain(row: Mapping[str, Any]) -> str:
 def _untested(row: Mapping[str, Any]) -> str:
     if math.isnan(row["estimate"]) or row["hypothesis"] in CORRELATIONS:
         return f"{_subject(row)}: these results cannot tell."
-    return f"{_subject(row)}: {row['estimate']:+.1f} points{_against(row)}{_place(row)}, without a test."
+    row = {**row, "scope": ""}
+    interval = f", {_interval(row)}" if math.isfinite(row["low"]) else ""
+    return f"{_subject(row)}: {row['estimate']:+.1f} points{_against(row)}{_place(row)}{interval}, without a test."
 
 
 def _noninferiority(row: Mapping[str, Any]) -> str:
