@@ -15,7 +15,7 @@ import pandas as pd
 
 from kdscope.statistics.published import load_published, published_protocol
 from kdscope.statistics.published_claims import compare_with_abstract, published_claims
-from kdscope.statistics.reanalysis import reanalyse, verdict_row
+from kdscope.statistics.reanalysis import HEADINGS, reanalyse, verdict_row
 from kdscope.statistics.rigorous import rigorous_protocol
 from kdscope.statistics.words import sentence
 
@@ -34,25 +34,29 @@ Paradox in Knowledge Distillation" (Ramesh, Sengupta, Chakraborty, Findings of A
 |---|---|---|
 | value of a cell | the best of up to three temperatures, chosen on the test items | temperature 1, chosen beforehand |
 | independent units | 33 cells, though all cells of a student share one SFT run | 6 students (3 teachers) |
-| primary question | none | does each student gain over SFT? Holm over all students and both domains |
+| primary question | none | does each student gain over SFT? One SFT run each: an interval, no test |
 | other questions | unadjusted | labelled exploratory; Holm, or Benjamini-Yekutieli for correlations |
 | gain and SFT accuracy | correlated, though the gain contains minus the SFT accuracy | slope corrected for it |
 | agreement | raw, which rises with accuracy | beyond chance |
 
 Claims are the study's hypotheses as its tests pose them, and what its abstract says of them. *Holds*: an adjusted
-p-value of at most .05 in the direction claimed. *Only before adjustment*: that much unadjusted. *Not shown*: neither.
-*Contradicted*: significant the other way, or an effect where none is claimed. *Cannot be told*: no test, or too few
-units; that is also the best that can happen to a claim of *no* effect, which no test confirms by finding none. With one
-run of each cell nothing here can tell a method's effect from the luck of a training run better than the spread of the
-runs allows. Claims about one student are adjusted with the primary question.
+two-sided p-value of at most .05 in the direction claimed. *Only before adjustment*: that much unadjusted.
+*Contradicted*: significant the other way, or an effect where none is claimed. *Cannot be told*: the interval holds what
+is claimed as well as its opposite, or there is no test; that is also the best that can happen to a claim of *no*
+effect, which no test confirms by finding none. Beside the two-sided p-value stand the one-sided one, where a direction
+is claimed, and the exact one: all flips of the students' signs, without a normal distribution.
+
+With one run of each cell, the gain of a single student cannot be told from the luck of its SFT run. Such a gain has an
+interval, which takes the SFT run to vary as the distilled runs do, and no test. Claims over students have a test: every
+student brings a run of its own.
 What the abstract says of *teacher signals* is tested by the unadapted teacher alone: noise in the teacher's logits has
 no table among those released, and GKD was run at one temperature.
 """
 METHOD = """## How each question is asked
 
-- **Each student over SFT** (`H1-student`): mean of its cells minus its SFT run, against the spread of single runs about
-  student and method, pooled over students. Assumes that an SFT run varies no more than a distilled one. Where a method
-  collapses for some teachers (reverse KL at temperature 1 in commonsense), that spread is large and little can be seen.
+- **Each student over SFT** (`H1-student`): mean of its cells minus its SFT run. Its interval is the spread of single
+  runs about student and method, pooled over students, and assumes that an SFT run varies no more than a distilled one.
+  Where a method collapses for some teachers (reverse KL at temperature 1 in commonsense), that spread is large.
 - **Mean gain** (`H1`): one number a student, Student's t. For tasks like these too, not only these: `H1-grid`.
 - **Methods** (`H1-anova`): permuted within students. `H2`: effects of teachers within students, over teachers.
 - **Relations** (`H3`, `H3.2`, `H4`, `H5`): slopes over students. The tables tell agreement and fidelity once for each
@@ -99,8 +103,7 @@ def _summary(verdicts: pd.DataFrame) -> str:
 
 
 def _verdicts(verdicts: pd.DataFrame) -> str:
-    header = ["claim", "test", "published p", "estimate", "95% interval", "p", "adjusted p", "verdict"]
-    return _table(header, [verdict_row(row) for row in verdicts.to_dict("records")])
+    return _table(HEADINGS, [verdict_row(row) for row in verdicts.to_dict("records")])
 
 
 def _others(own: pd.DataFrame) -> pd.DataFrame:
@@ -117,17 +120,12 @@ def _by_method(rows: pd.DataFrame) -> str:
     named = rows.assign(
         student=rows["group"].str.rsplit(" (", n=1).str[0],
         method=rows["group"].str.rsplit("(", n=1).str[1].str.rstrip(")"),
-        told=[
-            f"{row['estimate']:+.1f} ({row['low']:.1f} to {row['high']:.1f}){'*' * (row['p_adjusted'] <= 0.05)}"
-            for row in rows.to_dict("records")
-        ],
+        told=[f"{row['estimate']:+.1f} ({row['low']:.1f} to {row['high']:.1f})" for row in rows.to_dict("records")],
     )
     wide = named.pivot(index="student", columns="method", values="told").reindex(named["student"].unique())
     body = [[str(student), *cells] for student, *cells in wide.itertuples(name=None)]
-    note = (
-        "Gain in points with its 95% interval, unadjusted, against the run noise of that method (5 degrees of freedom)."
-    )
-    return f"{note}\nA star: Holm-adjusted p at most .05.\n\n" + _table(["student", *wide.columns], body)
+    note = "Gain in points with its 95% interval, against the run noise of that method (5 degrees of freedom); no test."
+    return f"{note}\n\n" + _table(["student", *wide.columns], body)
 
 
 def _by_task(published: pd.DataFrame, own: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kdscope.errors import StatisticsError
-from kdscope.statistics.estimates import mean_over_units, slope_over_units, t_estimate
+from kdscope.statistics.estimates import mean_over_units, sign_flips, slope_over_units, t_estimate
 
 NUMBERS = st.lists(st.integers(-1000, 1000).map(lambda i: i / 7), min_size=3, max_size=9, unique=True)
 
@@ -50,3 +50,12 @@ def test_a_constant_explains_nothing():
 def test_a_level_outside_its_range_is_refused():
     with pytest.raises(StatisticsError, match="confidence"):
         t_estimate(1.0, 1.0, 5, 6, 1.0)
+
+
+def test_sign_flips_are_scipys_exact_permutation_test():
+    for n in (2, 5, 9):
+        x = np.random.default_rng(n).normal(0.5, 1, n)
+        expected = stats.permutation_test((x,), np.mean, permutation_type="samples", n_resamples=np.inf)
+        assert sign_flips(x) == pytest.approx(expected.pvalue)
+    assert math.isnan(sign_flips([1.0]))
+    assert math.isnan(sign_flips(np.ones(20)))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from kdscope.statistics.published import load_published, published_protocol
-from kdscope.statistics.reanalysis import reanalyse, verdict_row
+from kdscope.statistics.reanalysis import HEADINGS, reanalyse, verdict_row
 from kdscope.statistics.results import RigorousResult
 from kdscope.statistics.rigorous import rigorous_protocol
 
@@ -43,7 +43,7 @@ def rows(hypothesis, statistic, p_adjusted, n=6, group="all"):
     ("hypothesis", "statistic", "p_adjusted", "n", "verdict"),
     [
         ("H1", 3.0, 0.01, 6, "holds"),
-        ("H1", 3.0, 0.2, 6, "not shown"),
+        ("H1", 3.0, 0.2, 6, "cannot be told"),
         ("H1", -3.0, 0.01, 6, "contradicted"),
         ("H1", 3.0, 0.2, 3, "cannot be told"),
         ("H1", math.nan, math.nan, 6, "cannot be told"),
@@ -83,13 +83,20 @@ def test_every_claim_has_a_test_in_the_published_tables():
 def test_what_adjustment_takes_away_is_said():
     published, rigorous = rows("H1", 3.0, 0.2)
     assert reanalyse(published, rigorous.assign(p_value=0.02))["verdict"].tolist() == ["only before adjustment"]
-    assert reanalyse(published, rigorous.assign(p_value=0.02, statistic=-3.0))["verdict"].tolist() == ["not shown"]
+    assert reanalyse(published, rigorous.assign(p_value=0.02, statistic=-3.0))["verdict"].tolist() == ["cannot be told"]
+
+
+def test_claims_with_a_direction_have_a_one_sided_p_value():
+    for statistic, expected in ((3.0, 0.01), (-3.0, 0.99)):
+        published, rigorous = rows("H1", statistic, 0.02)
+        assert reanalyse(published, rigorous)["p_one_sided"].tolist() == [pytest.approx(expected)]
+    assert reanalyse(*rows("H2", 1.0, 0.9))["p_one_sided"].isna().all()
 
 
 def test_a_row_in_words_has_no_nan():
     published, rigorous = rows("H1", math.nan, math.nan)
     cells = verdict_row(reanalyse(published.iloc[:0], rigorous).to_dict("records")[0])
-    assert len(cells) == 8
+    assert len(cells) == len(HEADINGS)
     assert not any("nan" in cell for cell in cells)
 
 

@@ -100,12 +100,11 @@ def _print_sentences(statistics: Any) -> None:
 
 
 def _print_verdicts(verdicts: Any) -> None:
-    from kdscope.statistics.reanalysis import verdict_row
+    from kdscope.statistics.reanalysis import HEADINGS, verdict_row
 
     print("What the study claims, by its own test and by one that holds its level:")
-    headings = ["domain", "claim", "test", "published p", "estimate", "95% interval", "p", "adjusted p", "verdict"]
     rows = [[str(row["domain"]), *verdict_row(row)] for row in verdicts.to_dict("records")]
-    print_table(headings, rows, right={3, 4, 5, 6, 7})
+    print_table(["domain", *HEADINGS], rows, right=set(range(3, 10)))
 
 
 def _print_claims(claims: Any) -> None:

@@ -94,6 +94,29 @@ def mean_over_units(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     return t_estimate(float(x.mean()), error, x.size - 1, x.size, confidence)
 
 
+def sign_flips(values: ArrayLike, most: int = 14) -> float:
+    """Two-sided p-value of a zero mean by all flips of the units' signs; NaN for fewer than two or more than ``most``.
+
+    Exact where the units' values are symmetric about 0 under the null hypothesis (Fisher 1935, The Design of
+    Experiments, section 21).
+
+    Args:
+        values: one value per unit, shape [n]; NaN = not measured, left out.
+        most: units above which there are too many flips.
+
+    Example:
+        >>> sign_flips([1.0, 2.0, 0.5, 3.0, 1.5, 0.2])
+        0.03125
+    """
+    x = np.asarray(values, dtype=np.float64)
+    x = x[~np.isnan(x)]
+    if not 2 <= x.size <= most:
+        return math.nan
+    # All 2^n sign vectors, the one seen among them; ties by rounding count.
+    signs = 1 - 2 * ((np.arange(2**x.size)[:, None] >> np.arange(x.size)) & 1)
+    return float(np.mean(np.abs(signs @ x) >= abs(x.sum()) * (1 - 1e-12)))
+
+
 def slope_over_units(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Estimate:
     """Least-squares slope of ``y`` on ``x`` with units as the observations and ``units - 2`` degrees of freedom.
 

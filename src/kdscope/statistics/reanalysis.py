@@ -10,7 +10,7 @@ import pandas as pd
 
 from kdscope.statistics.words import format_p
 
-HOLDS, BEFORE, NOT_SHOWN = "holds", "only before adjustment", "not shown"
+HOLDS, BEFORE = "holds", "only before adjustment"
 CONTRADICTED, OPEN = "contradicted", "cannot be told"
 
 
@@ -27,9 +27,11 @@ class Verdict:
         estimate: in percentage points, or points per unit of a slope.
         low: lower limit of 95%.
         high: upper limit.
-        p_value: by the rigorous protocol.
-        p_adjusted: after adjustment.
-        verdict: ``holds``, ``only before adjustment``, ``not shown``, ``contradicted`` or ``cannot be told``.
+        p_value: by the rigorous protocol, two-sided.
+        p_one_sided: of the direction claimed; NaN for a claim without one.
+        p_exact: two-sided, by all flips of the students' signs; NaN where students are not the units.
+        p_adjusted: two-sided, after adjustment.
+        verdict: ``holds``, ``only before adjustment``, ``contradicted`` or ``cannot be told``.
     """
 
     claim: str
@@ -41,6 +43,8 @@ class Verdict:
     low: float
     high: float
     p_value: float
+    p_one_sided: float
+    p_exact: float
     p_adjusted: float
     verdict: str
 
@@ -72,10 +76,11 @@ _CLAIMS: tuple[tuple[str, str, str, int | None], ...] = (
 def reanalyse(published: pd.DataFrame, rigorous: pd.DataFrame) -> pd.DataFrame:
     """Claim by claim, both protocols' results on the average over tasks.
 
-    A claim of an effect holds where the adjusted p-value is at most .05 in the direction claimed (if one is), and is
-    contradicted where it is in the other one. Otherwise it holds only before adjustment, is not shown, or cannot be
-    told where there is no test or there are fewer than five units. A claim of *no* effect is contradicted where there
-    is one; that none is found proves nothing, so that otherwise it cannot be told.
+    A claim of an effect holds where the adjusted two-sided p-value is at most .05 in the direction claimed (if one is),
+    and is contradicted where it is in the other one. Otherwise it holds only before adjustment, or cannot be told: the
+    interval then contains the claim as well as no effect, or there is no test. A claim of *no* effect is contradicted
+    where there is one; that none is found proves nothing, so that otherwise it cannot be told. Beside the two-sided
+    p-value, on which the verdict rests, stand the one-sided one of a claim with a direction and the exact one.
 
     Args:
         published: of `published_protocol`.
@@ -95,7 +100,8 @@ def _verdicts(published: pd.DataFrame, rigorous: pd.DataFrame) -> Iterator[Verdi
         for row in rows.to_dict("records"):
             yield Verdict(
                 *(claim, row["domain"], hypothesis, row["group"], _published_p(published, row)),
-                *(row["estimate"], row["low"], row["high"], row["p_value"], row["p_adjusted"]),
+                *(row["estimate"], row["low"], row["high"], row["p_value"]),
+                *(_one_sided(row, direction), row["p_exact"], row["p_adjusted"]),
                 verdict=_verdict(row, direction),
             )
 
@@ -116,17 +122,32 @@ def _verdict(row: dict[Any, Any], direction: int | None) -> str:
         return HOLDS if as_claimed else CONTRADICTED
     if direction == 0:
         return OPEN
-    if as_claimed and row["p_value"] <= 0.05:
-        return BEFORE
-    return NOT_SHOWN if row["n"] >= 5 and row["p_value"] == row["p_value"] else OPEN
+    return BEFORE if as_claimed and row["p_value"] <= 0.05 else OPEN
+
+
+def _one_sided(row: dict[Any, Any], direction: int | None) -> float:
+    """P-value of an effect in the direction claimed, from the two-sided one of a symmetric statistic."""
+    if not direction:
+        return float("nan")
+    half = float(row["p_value"]) / 2
+    return half if direction * row["statistic"] > 0 else 1 - half
 
 
 def verdict_row(verdict: dict[str, object]) -> list[str]:
-    """A verdict as cells of a table: claim, published p, estimate, interval, p, adjusted p, verdict."""
-    numbers = [verdict[name] for name in ("published_p", "estimate", "low", "high", "p_value", "p_adjusted")]
-    published, estimate, low, high, p_value, adjusted = (float(str(number)) for number in numbers)
+    """A verdict as cells of a table, under `HEADINGS`."""
+    estimate, low, high = (float(str(verdict[name])) for name in ("estimate", "low", "high"))
     interval = "-" if low != low else f"{low:.2f} to {high:.2f}"
-    shown = ["-" if p != p else format_p(p) for p in (published, p_value, adjusted)]
+    p_values = [
+        float(str(verdict[name])) for name in ("published_p", "p_value", "p_one_sided", "p_exact", "p_adjusted")
+    ]
+    published, *shown = ("-" if p != p else format_p(p) for p in p_values)
     told = "-" if estimate != estimate else f"{estimate:+.2f}"
     claim, outcome = str(verdict["claim"]), str(verdict["verdict"])
-    return [claim, str(verdict["hypothesis"]), shown[0], told, interval, shown[1], shown[2], outcome]
+    return [claim, str(verdict["hypothesis"]), published, told, interval, *shown, outcome]
+
+
+HEADINGS = (
+    *("claim", "test", "published p", "estimate", "95% interval", "p", "one-sided p", "exact p", "adjusted p"),
+    "verdict",
+)
+"""Of a table of verdicts."""

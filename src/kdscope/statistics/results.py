@@ -71,6 +71,8 @@ class RigorousResult:
         run_sd: standard deviation of one training run, in points, of the noisiest group in the interval; where the run
             variance of a side is not known, that of the groups where it is.
         item_stderr: standard error from items alone, without what runs vary by from item to item.
+        p_exact: two-sided, by all flips of the units' signs (`estimates.sign_flips`), where units are students and few
+            enough; it assumes no normal distribution, and cannot be below ``2^(1 - units)``.
         stderr: standard error of the estimate.
         df: degrees of freedom of the error.
     """
@@ -107,6 +109,7 @@ class RigorousResult:
     control_runs: int = 0
     run_sd: float = float("nan")
     item_stderr: float = float("nan")
+    p_exact: float = float("nan")
     stderr: float = float("nan")
     df: float = float("nan")
 

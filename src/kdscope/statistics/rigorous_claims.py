@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from kdscope.statistics.cells import CELL, DomainRuns
-from kdscope.statistics.estimates import mean_over_units
+from kdscope.statistics.estimates import mean_over_units, sign_flips
 from kdscope.statistics.results import EXPLORATORY, RigorousResult, few, noted, result_of
 from kdscope.statistics.rigorous_gains import headline
 from kdscope.statistics.run_noise import largest_of
@@ -63,6 +63,7 @@ def _contrast(
     difference = (means[0] - means[1]).dropna()
     if difference.empty:
         return
-    found = mean_over_units(difference.groupby("student").mean().to_numpy())
-    note = noted(few(found.n, "students"))
-    yield result_of(found, domain.name, hypothesis, group, headline(domain), "t over students", note=note)
+    by_student = difference.groupby("student").mean().to_numpy()
+    found, exact = mean_over_units(by_student), sign_flips(by_student)
+    where = (domain.name, hypothesis, group, headline(domain), "t over students")
+    yield result_of(found, *where, note=noted(few(found.n, "students")), p_exact=exact)

@@ -13,7 +13,7 @@ from kdscope.statistics.blocks import blocked_permutation
 from kdscope.statistics.cells import PAIR, DomainRuns, below_chance, over, over_temperatures
 from kdscope.statistics.effect_rows import effects_over_students
 from kdscope.statistics.equivalence import Equivalence, tost_of_units
-from kdscope.statistics.estimates import mean_over_units
+from kdscope.statistics.estimates import mean_over_units, sign_flips
 from kdscope.statistics.grid import grid_effect
 from kdscope.statistics.grid_rows import resampled_mean
 from kdscope.statistics.results import (
@@ -114,7 +114,7 @@ def _pooled(
     power = detectable_gain(found.stderr, found.df)
     notes = noted(few(found.n, "students"), warning)
     where = (domain.name, "H1", group, task, "t over students")
-    return result_of(found, *where, role=role, detectable=power, note=notes)
+    return result_of(found, *where, role=role, detectable=power, note=notes, p_exact=sign_flips(gains.to_numpy()))
 
 
 def gains_of_grid(domain: DomainRuns) -> Iterator[RigorousResult]:
