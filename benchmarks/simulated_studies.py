@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.statistics.cells import domains_of
+from kdscope.statistics.likeness import PAIR_COLUMNS
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.record_protocol import rigorous_records
 from kdscope.statistics.results import results_frame
@@ -33,6 +34,9 @@ FAMILIES = {
     **dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "mean gains and methods (Holm)"),
     **dict.fromkeys(("H2", "H3", "H3.2", "H4", "H5"), "relations (Benjamini-Yekutieli)"),
     "largest_gain": "largest gain (simultaneous)",
+    **dict.fromkeys(("fidelity", "fidelity_method"), "fidelity beyond the control's (Holm)"),
+    "inherited_errors": "inherited errors (Holm)",
+    **dict.fromkeys(("shared_right", "shared_wrong"), "shared right and wrong (Holm)"),
 }
 """Exploratory families by hypothesis."""
 
@@ -45,12 +49,15 @@ class Layout:
     items: int = 100
     seeds: int = 1
     run_sd: float = 0.0  # of a training run, in points
+    discordance: float = 0.2  # of two single models, in `run_verdicts`
+    repeated: float = 0.6  # the part of it that two runs of one setting show as well
 
 
 def noise_outcomes(generator: np.random.Generator, layout: Layout, draws: int = 499) -> dict[str, float]:
     """Whether each family of tests concludes anything on one study, by item records and by its table."""
     records = make_records(generator, layout)
-    by_records = rigorous_records(records, draws=draws, seed=int(generator.integers(2**31)))
+    pairs = make_pairs(records)
+    by_records = rigorous_records(records, pairs=pairs, draws=draws, seed=int(generator.integers(2**31)))
     table = as_table(records)
     found = dict(_concluded(by_records, "records"))
     found |= _concluded(rigorous_protocol(table), "table")
@@ -84,6 +91,79 @@ def make_records(generator: np.random.Generator, layout: Layout) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
+def make_pairs(records: pd.DataFrame) -> pd.DataFrame:
+    """Students beside their teachers, controls beside all: wrong answers are never the same."""
+    own = records[records["method"] == "teacher"].set_index(["model", "task", "item"])["correct"]
+    parts = []
+    for (name, method, teacher), rows in records[records["method"] != "teacher"].groupby(
+        ["model", "method", "teacher"], sort=False
+    ):
+        for its in TEACHERS if method == "sft" else (teacher,):
+            right, taught = rows["correct"].to_numpy(), own.loc[its].to_numpy()
+            shares = (right, taught, ~right, ~taught, right & taught, ~right & ~taught, np.zeros_like(right))
+            frame = pd.DataFrame(dict(zip(PAIR_COLUMNS[4:], shares, strict=True))).astype(float)
+            keys = {
+                "model": name,
+                "teacher_model": its,
+                "task": rows["task"].to_numpy(),
+                "item": rows["item"].to_numpy(),
+            }
+            parts.append(frame.assign(**keys))
+    return pd.concat(parts, ignore_index=True)
+
+
+def run_verdicts(layout: Layout, gain: float, number: int) -> dict[str, bool]:
+    """Whether the first student's gain is found by item records and by their table, and whether both say the same.
+
+    Three students, four methods, every setting with its own lasting pattern of right answers, runs with a level of
+    their own. Only claims about the method count.
+    """
+    generator = np.random.default_rng([7, number, layout.seeds, round(10 * gain)])
+    n, parts = layout.tasks * layout.items, []
+    base = generator.random(n)
+    for student in STUDENTS:
+        for method in ("sft", "a", "b", "c", "d"):
+            own = np.where(generator.random(n) < _lasting(layout), generator.random(n), base)
+            for seed in range(layout.seeds):
+                answered = np.where(generator.random(n) < _single(layout), generator.random(n), own)
+                shift = generator.normal(0, layout.run_sd) + gain * (method != "sft")
+                right = (answered < np.clip(0.6 + shift / 100, 0, 1)).reshape(layout.tasks, layout.items)
+                facts = {"student": student, "method": method, "seed": seed}
+                facts |= {} if method == "sft" else {"teacher": "T", "temperature": 1.0}
+                parts.append(_rows(f"{student} {method} {seed}", right, **facts))
+    records = pd.concat(parts, ignore_index=True)
+    found = rigorous_records(records, draws=99)
+    table = as_table(records)
+    primary = found[(found["role"] == "confirmatory") & found["item_stderr"].notna()]
+    errors = dict(zip(primary["student"], primary["item_stderr"], strict=True))
+    keys = ["student", "teacher", "method", "family", "temperature", "seed", "teacher_condition"]
+    means = table.groupby(keys, sort=False, dropna=False)["value"].mean().reset_index()
+    means = means.assign(
+        study=table["study"].iloc[0], domain=table["domain"].iloc[0], metric="accuracy", task="Average"
+    )
+    means["item_stderr"] = [
+        errors.get(s) if m == "sft" else None for s, m in zip(means["student"], means["method"], strict=True)
+    ]
+    by_table = rigorous_protocol(pd.concat([table, means], ignore_index=True))
+    said = [_claims(frame, STUDENTS[0]) for frame in (found, by_table)]
+    return {"records": said[0], "table": said[1], "same": said[0] == said[1]}
+
+
+def _lasting(layout: Layout) -> float:
+    """Share of items that a setting answers by itself, so that two settings differ on the wanted share of them."""
+    return layout.discordance * (1 - layout.repeated) / 2 / 0.24
+
+
+def _single(layout: Layout) -> float:
+    """Share of items that a run answers by itself."""
+    return layout.discordance * layout.repeated / 2 / 0.24
+
+
+def _claims(found: pd.DataFrame, student: str) -> bool:
+    row = found[(found["role"] == "confirmatory") & (found["group"] == student)].iloc[0]
+    return bool(row["scope"] == "runs" and row["p_value"] < 0.05)
+
+
 def as_table(records: pd.DataFrame) -> pd.DataFrame:
     """The table of accuracies a person would have of it, ablations left out."""
     main = records[(records["ablation"] == "") & (records["method"] != "teacher")]
@@ -103,8 +183,8 @@ def _settings(own: dict[str, np.ndarray]) -> Iterator[tuple[dict[str, object], n
 
 
 def _told(generator: np.random.Generator, same: np.ndarray) -> dict[str, np.ndarray]:
-    """Agreement with the teacher, and a likeness of texts: by chance, and greater where the answers are the same."""
-    return {"agreement": same.ravel().astype(float), "fidelity": (generator.random(same.size) + same.ravel()) / 2}
+    """A likeness of texts: by chance, and greater where the answers are the same."""
+    return {"fidelity": (generator.random(same.size) + same.ravel()) / 2}
 
 
 def _rows(name: str, right: np.ndarray, **facts: object) -> pd.DataFrame:
@@ -117,7 +197,8 @@ def _rows(name: str, right: np.ndarray, **facts: object) -> pd.DataFrame:
 def _concluded(found: pd.DataFrame, source: str) -> Iterator[tuple[str, float]]:
     clear = found["p_adjusted"] <= 0.05
     yield f"{source}: primary question, any student (Holm)", float(clear[found["role"] == "confirmatory"].any())
-    explored = found[(found["role"] == "exploratory") & (found["hypothesis"] != "equivalence")]
+    true_here = ("equivalence", "fidelity_noninferiority")
+    explored = found[(found["role"] == "exploratory") & ~found["hypothesis"].isin(true_here)]
     family = explored["hypothesis"].map(FAMILIES)
     for name, rows in clear[explored.index].groupby(family, sort=False):
         yield f"{source}: {name}", float(rows.any())

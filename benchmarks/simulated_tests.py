@@ -6,6 +6,7 @@ Each returns the outcomes of one simulation by name: 1 for a rejection or a cove
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from null_grids import METHODS, PAIRS, SIZES, STUDENT_OF, TEACHER_OF, Array, Grid, Truth, make_answers, make_grid
 from scipy import stats
 
@@ -16,10 +17,11 @@ from kdscope.statistics.effects import cliffs_delta, hedges_g, matched_odds_rati
 from kdscope.statistics.equivalence import tost_of_items, tost_of_units
 from kdscope.statistics.estimates import Estimate, mean_over_units, slope_over_units
 from kdscope.statistics.grid import bootstrap_mean, grid_effect
-from kdscope.statistics.macro import gain_over_seeds, macro_mean
+from kdscope.statistics.macro import macro_mean
 from kdscope.statistics.mcnemar import mcnemar_mid_p
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.paired_bootstrap import paired_bca
+from kdscope.statistics.run_contrasts import RunContrasts
 from kdscope.statistics.run_noise import RunNoise, gain_over_runs, largest_of, run_noise
 from kdscope.statistics.score_interval import tango_interval
 from kdscope.statistics.selection import select_then_test
@@ -196,7 +198,10 @@ def several_seeds(generator: np.random.Generator) -> Outcomes:
         (generator.random((runs, 300)) < share + generator.normal(0, 0.02, runs)[:, None]).astype(float)
         for _ in range(2)
     )
-    found = gain_over_seeds(kd - sft, tasks)
+    settings = pd.DataFrame({"student": "s", "arm": ["kd"] * runs + ["sft"] * runs, "seed": [*range(runs)] * 2})
+    settings["control"] = settings["arm"] == "sft"
+    contrasts = RunContrasts(np.vstack([kd, sft]), settings, tasks, np.arange(300))
+    found = contrasts.difference(range(runs), range(runs, 2 * runs)).found
     alone = macro_mean((kd - sft)[0], tasks)
     level = generator.normal(60, 3, 10)
     first, second, outcome = (level + generator.normal(0, 2, 10) for _ in range(3))
