@@ -174,7 +174,7 @@ def _cause(context: StageContext, label: str) -> str:
     for identity in where["stages"].get(label, []):
         if (message := _failure(Path(where["store"]), identity)) is not None:
             return message
-    sweep = [_failure(Path(where["store"]), identity) for identity in where["sweeps"].get(label, {}).values()]
+    sweep = [_failure(Path(where["store"]), identity) for identity in where.get("sweeps", {}).get(label, {}).values()]
     if sweep and all(message is not None for message in sweep):
         return f"no learning rate of its sweep could be trained; the first: {sweep[0]}"
     return "something it needs failed"

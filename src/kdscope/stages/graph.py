@@ -198,8 +198,9 @@ def _compared_with(arm: Arm, arms: Sequence[Arm]) -> list[tuple[int, Arm]]:
 
 
 def _own_stages(arm: Arm) -> list[Stage]:
-    """What has to succeed for a model to be in the tables, in order."""
-    return in_order([*arm.model.made.values(), *arm.evaluations.values()])
+    """What has to succeed for a model to be in the tables, in order; of the runs of a sweep, one is enough."""
+    swept = set(_sweep(arm).values())
+    return [stage for stage in in_order([*arm.model.made.values(), *arm.evaluations.values()]) if stage not in swept]
 
 
 def _sweep(arm: Arm) -> dict[str, Stage]:
