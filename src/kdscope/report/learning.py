@@ -20,6 +20,7 @@ _RULES = {
     "best_accuracy": "The weights of the step with the best score on greedy answers to the validation split are kept.",
     "best_loss": "The weights of the step with the lowest validation loss on reference answers are kept.",
 }
+_CHOSEN = ("step kept", "learning rate")
 _OWN_SHARE = re.compile(r"(?:^|-)on_policy_probability(\d+(?:\.\d+)?(?:e-?\d+)?)(?=-|$)")
 
 
@@ -41,7 +42,9 @@ class Lesson:
 def learning_view(tables: ReportTables) -> View:
     """One row per group of models that learned from the same sort of thing."""
     groups: dict[str, list[Row]] = {}
-    for row in records(tables.cells):
+    cells = records(tables.cells)
+    told = any(not is_missing(row["keep"]) for row in cells)  # runs of earlier versions do not tell
+    for row in cells:
         if row["role"] != "base":
             groups.setdefault(_sort_of_model(row), []).append(row)
     return View(
@@ -51,14 +54,14 @@ def learning_view(tables: ReportTables) -> View:
         "trained on, each as often as its steps allow, and where the responses came from. Using the teacher's "
         "probabilities means comparing the student's distribution over the next token with the teacher's, for every "
         "token of a response. A range where models of a group differ; a dash where none was trained. "
-        f"{' '.join(kept_sentences(records(tables.cells)))}".strip(),
+        f"{' '.join(kept_sentences(cells))}".strip(),
         csv="cells",
         empty="The study trains nothing.",
         head=(
             *("models", "labelled", "unlabelled", "responses", "teacher's probabilities", "optimiser steps"),
-            *("step kept", "learning rate"),
+            *(_CHOSEN if told else ()),
         ),
-        rows=tuple(_group_row(rows) for rows in groups.values()),
+        rows=tuple((*_group_row(rows), *(_chosen(rows) if told else ())) for rows in groups.values()),
     )
 
 
@@ -81,9 +84,11 @@ def _group_row(rows: Sequence[Row]) -> tuple[Entry, ...]:
         Entry(_responses(trained, lessons)),
         Entry(_probabilities(lessons)),
         _range(trained, "steps"),
-        _range(trained, "kept_step"),
-        _rates(trained),
     )
+
+
+def _chosen(rows: Sequence[Row]) -> tuple[Entry, ...]:
+    return _range(rows, "kept_step"), _rates(rows)
 
 
 def kept_sentences(cells: Sequence[Row]) -> list[str]:
