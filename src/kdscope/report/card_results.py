@@ -137,7 +137,9 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
         compared=tuple(_compared(near, scoring, cell, others, gains)),
         fidelity=tuple(_fidelity_row(row) for row in fidelity),
         training=tuple(
-            (name, form.format(own[key] / _UNITS.get(key, 1))) for key, name, form in _FACTS if not is_missing(own[key])
+            (name, form.format(own[key] / _UNITS[key] if key in _UNITS else own[key]))
+            for key, name, form in _FACTS
+            if not is_missing(own[key])
         ),
         headline=tuple(_headline(own, evaluated, gains, fidelity)),
         kept=tuple(kept_sentences([own])),

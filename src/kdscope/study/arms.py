@@ -41,7 +41,8 @@ DIVERGENCE_METHODS: tuple[str, ...] = tuple(name for name in get_args(MethodName
 Condition = Literal["adapted", "base"]
 WarmStart = Literal["sft", "forward_kl"]
 LearningRates = Annotated[
-    Positive | Annotated[tuple[Positive, ...], Field(min_length=2)], BeforeValidator(one_or_several)
+    Positive | Annotated[tuple[Positive, ...], Field(min_length=2, json_schema_extra={"uniqueItems": True})],
+    BeforeValidator(one_or_several),
 ]
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")
