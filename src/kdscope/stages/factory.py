@@ -244,7 +244,7 @@ class StageFactory:
         """A run of the sweep: the cell at one rate, its answers to the validation split scored."""
         tuning = cell.student.tuning.model_copy(update={"learning_rate": rate})
         student = cell.student.model_copy(update={"tuning": tuning})
-        run = replace(cell, label=f"{arm}/lr{rate:g}", student=student, seed=TUNING_SEED)
+        run = replace(cell, label=f"{arm}/lr{rate!r}", student=student, seed=TUNING_SEED)
         return self._distilled(run, {}, answered=True)
 
     def _distilled(self, cell: Cell, inputs: Mapping[str, Stage], *, answered: bool = False) -> Stage:
