@@ -87,5 +87,5 @@ def test_a_claim_has_five_seeds_two_students_and_an_equal_budget_for_every_arm()
     assert len(set(study.seeds)) == 5
     assert len(study.students) == 2
     assert [method.name for method in study.methods] == ["sft", "seqkd", "forward_kl", "reverse_kl", "gkd"]
-    assert {student.tuning.learning_rate for student in study.students} == {(0.001, 0.002, 0.004)}
+    assert {student.tuning.learning_rate for student in study.students} == {(0.001, 0.002, 0.004, 0.008)}
     assert study.data.validation_items >= 200
