@@ -134,6 +134,7 @@ def make_job(task: Task, divergence: Any) -> Job:
             gradient_clip_norm=1.0,
             checkpoint_every_steps=_NEVER,
             validate_every_steps=_NEVER,
+            keep="last",
         ),
         learning_rate=settings.learning_rate,
         seed=settings.seed,

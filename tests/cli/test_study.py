@@ -176,9 +176,9 @@ def test_run_without_a_study_runs_the_quickstart(
 def test_presets_are_listed_and_shown(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path) -> None:
     code, out, _ = call(monkeypatch, capsys, "run", "--preset")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[2:5]] == ["smoke", "quickstart", "half-hour"]
+    assert [line.split()[0] for line in out.splitlines()[2:6]] == ["smoke", "quickstart", "half-hour", "claim"]
     code, out, _ = call(monkeypatch, capsys, "run", "--preset", "--json")
-    assert [study["name"] for study in json.loads(out)] == ["smoke", "quickstart", "half-hour"]
+    assert [study["name"] for study in json.loads(out)] == ["smoke", "quickstart", "half-hour", "claim"]
     code, out, _ = call(monkeypatch, capsys, "run", "--preset", "smoke", "--show")
     assert code == 0
     mine = tmp_path / "mine.yaml"
@@ -189,7 +189,7 @@ def test_presets_are_listed_and_shown(monkeypatch: pytest.MonkeyPatch, capsys: C
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--preset", "smok"], "no study 'smok' comes with kdscope (known: smoke, quickstart, half-hour)"),
+        (["--preset", "smok"], "no study 'smok' comes with kdscope (known: smoke, quickstart, half-hour, claim)"),
         (["mine.yaml", "--preset", "smoke"], "give either a study file or --preset"),
     ],
 )

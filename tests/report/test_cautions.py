@@ -39,6 +39,21 @@ def test_the_best_checkpoint_of_a_warm_start_was_never_distilled() -> None:
     assert "(step 2)" in told
 
 
+def test_cells_that_tell_what_was_kept_are_believed_and_not_the_log() -> None:
+    told = [
+        taught_row("warm", "reverse_kl", student="tiny", distilled=False, kept_step=2),
+        taught_row("own", "reverse_kl", student="tiny", distilled=True, kept_step=5),
+        taught_row("older", "reverse_kl", student="tiny", distilled=None, kept_step=None),
+    ]
+    losses = [MISSING, 0.5, MISSING, MISSING, 0.6]
+    tables = replace(trained(warm=losses, own=losses, older=losses), cells=pd.DataFrame(told))
+    assert never_distilled(tables) == {"warm": 2, "older": 2}
+    without = replace(tables, training=tables.training.iloc[:0], cells=tables.cells.iloc[:2])
+    [sentence] = [text for text in cautions(without, "robust") if "warm start" in text]
+    assert "says nothing of the method it is named after" in sentence
+    assert "Not distilled: tiny, reverse_kl (warm) (step 2)" in sentence
+
+
 def test_the_first_of_equal_checkpoints_is_kept() -> None:
     """As training keeps it: only a lower loss replaces what is there."""
     assert never_distilled(trained(a=[MISSING, 0.5, 0.5, 0.6, 0.6], b=[0.5, 0.6, 0.7, 0.8, 0.5])) == {"a": 2, "b": 1}

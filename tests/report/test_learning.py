@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdscope.report.learning import learning_view
+from kdscope.report.learning import kept_sentences, learning_view
 
-from .builders import build_tables, designed_cells, empty_tables, taught_row
+from .builders import build_tables, cell_row, designed_cells, empty_tables, taught_row
 
 WORDS = "the teacher's own words"
 REFERENCES = "reference answers"
@@ -100,3 +100,66 @@ def test_older_tables_have_steps_but_no_counts():
 def test_an_empty_study_says_so():
     view = learning_view(empty_tables())
     assert (view.rows, view.empty) == ((), "The study trains nothing.")
+
+
+RUN = {"keep": "last", "kept_step": 120, "learning_rate": 0.003, "tuning_runs": 0}
+SWEPT = RUN | {"tuning_runs": 3, "rates_tried": "0.0005, 0.001, 0.002"}
+BUDGET = (
+    "Learning rates: every arm, the control included, tried 0.0005, 0.001, 0.002 with a seed of its own (3 runs) and "
+    "took the one that scored best on greedy answers to the validation split."
+)
+
+
+@pytest.mark.parametrize(
+    ("own", "sentences"),
+    [
+        ([RUN], ["The weights of the last step are kept.", "Learning rates were given and not tuned."]),
+        (
+            [SWEPT | {"learning_rate": rate} for rate in (0.001, 0.002)],
+            ["The weights of the last step are kept.", BUDGET],
+        ),
+        (
+            [SWEPT, RUN],
+            ["The weights of the last step are kept.", BUDGET, "The other learning rates were given and not tuned."],
+        ),
+        (
+            [RUN | {"keep": "best_accuracy", "kept_step": kept, "other_rule_step": 60} for kept in (60, 90, 120)],
+            [
+                "The weights of the step with the best score on greedy answers to the validation split are kept.",
+                "By the lowest validation loss, another step would have been kept for 2 of 3 models.",
+                "Learning rates were given and not tuned.",
+            ],
+        ),
+        (
+            [RUN | {"keep": "best_loss", "kept_step": 60, "other_rule_step": 60}],
+            [
+                "The weights of the step with the lowest validation loss on reference answers are kept.",
+                "By the best validation accuracy, another step would have been kept for 0 of 1 model.",
+                "Learning rates were given and not tuned.",
+            ],
+        ),
+        ([{}], []),
+    ],
+    ids=["one rate", "a sweep", "both", "best accuracy", "best loss", "an older run"],
+)
+def test_what_was_kept_and_chosen_is_told(own, sentences):
+    cells = [taught_row(f"a{number}", "jsd", **values) for number, values in enumerate(own)]
+    tables = empty_tables(cells=pd.DataFrame(cells))
+    assert kept_sentences(tables.cells.to_dict("records")) == sentences
+    view = learning_view(tables)
+    assert view.how_to_read.endswith(" ".join(sentences))
+    assert ("step kept" in view.head) == bool(sentences)
+
+
+def test_steps_kept_and_rates_stand_in_the_table():
+    found = rows(
+        taught_row("a", "jsd", **RUN | {"kept_step": 60}),
+        taught_row("b", "skew_kl", **RUN | {"learning_rate": 0.0005}),
+        cell_row("c", "student", "sft", student="tiny", **RUN),
+        cell_row("d", "teacher", "base", teacher="big"),
+    )
+    assert {name: texts[-2:] for name, texts in found.items()} == {
+        "students: jsd, skew_kl": ["60 to 120", "0.0005, 0.003"],
+        "students: sft (the control)": ["120", "0.003"],
+        "teacher big, as it came": ["–", "–"],
+    }

@@ -299,3 +299,32 @@ def test_the_code_is_python_for_every_kind_of_folder() -> None:
 def test_an_unknown_cell_is_an_error(tables: ReportTables) -> None:
     with pytest.raises(DataError, match="no model 'nobody'"):
         model_card(tables, build_facts(), facts(cell="nobody"))
+
+
+def chosen(tables: ReportTables, **told: Any) -> str:
+    cells = tables.cells.copy()
+    for name, value in ({"keep": "last", "kept_step": 200, "learning_rate": 0.001, "tuning_runs": 0} | told).items():
+        cells[name] = value
+    return str(card(replace(tables, cells=cells)).text)
+
+
+def test_the_card_says_which_step_was_kept_and_that_a_single_rate_was_not_tuned(tables: ReportTables) -> None:
+    text = chosen(tables)
+    assert "The weights of the last step are kept. Learning rates were given and not tuned." in text
+    rows = {row[0]: row[1] for row in rows_of(text) if len(row) == 2}
+    assert (rows["step whose weights are kept"], rows["peak learning rate"]) == ("200", "0.001")
+    assert "learning rates tried" not in rows
+
+
+def test_the_card_tells_the_budget_of_a_sweep(tables: ReportTables) -> None:
+    text = chosen(tables, tuning_runs=2, rates_tried="0.001, 0.002", validation_accuracy=0.625)
+    assert "every arm, the control included, tried 0.001, 0.002 with a seed of its own (2 runs)" in text
+    assert "not tuned" not in text
+    rows = {row[0]: row[1] for row in rows_of(text) if len(row) == 2}
+    assert rows["runs spent on choosing the learning rate"] == "2"
+    assert rows["learning rates tried"] == "0.001, 0.002"
+    assert rows["score on greedy answers to the validation split"] == "0.625"
+
+
+def test_the_card_of_an_older_run_says_nothing_of_what_was_kept(tables: ReportTables) -> None:
+    assert "Checkpoint and learning rate" not in card(tables).text

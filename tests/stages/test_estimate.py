@@ -66,6 +66,14 @@ def test_long_examples_cost_what_is_left_of_them() -> None:
     assert cost.tokens == 200 * 70
 
 
+def test_answers_to_the_validation_split_cost_a_look_each_time() -> None:
+    # 200 examples in batches of 16, three times, make 38 steps; a look every 10 of them and at the last: 4.
+    sizes, training = replace(SIZES, validation=25), TRAINING.model_copy(update={"validate_every_steps": 10})
+    tokens = 4 * 25 * (40 + 30)
+    assert sizes.answering(STUDENT, training, 30) == Cost(tokens=tokens, flops=2.0 * 1e6 * tokens)
+    assert sizes.answering(Shape(), training, 30).flops == 0.0
+
+
 def test_unknown_sizes_have_tokens_but_no_operations() -> None:
     for shapes in ((Shape(),), (STUDENT, Shape()), (Shape(), TEACHER)):
         student, *teacher = shapes

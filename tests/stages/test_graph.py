@@ -14,7 +14,7 @@ from kdscope.api import plan_study
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.stages import STAGE_VERSIONS
 from kdscope.stages.graph import StudyPlan
-from tests.builders import made_up_study, make_data, make_hollow_model, write_study
+from tests.builders import made_up_study, make_data, make_hollow_model, make_model, write_study
 
 Planned = Callable[..., StudyPlan]
 AFTERWARDS = {"compare_pair", "analyse_study", "write_report"}
@@ -66,7 +66,7 @@ def made_up(planned: Planned, tmp_path: Path) -> Planned:
 
 def test_every_kind_has_code_and_a_version(planned: Planned, made_up: Planned) -> None:
     lora = [{"name": "cut", "path": "teacher", "keep_layers": 2}]
-    plans = (planned(), made_up(), planned(students=lora), planned(fidelity={"probe_items": 2}))
+    plans = (planned(), made_up(), planned(students=lora), planned(fidelity={"probe_items": 2}), planned(**SWEPT))
     kinds = {stage.kind for plan in plans for stage in in_order([plan.report])}
     assert kinds == set(STAGE_VERSIONS)
     assert "prepare_prompts" not in {stage.kind for stage in in_order([planned().report])}
@@ -93,6 +93,8 @@ def test_what_each_student_needs(planned: Planned) -> None:
 
 
 LORA = [{"name": "cut", "path": "teacher", "keep_layers": 2}]
+RATES = [0.004, 0.001, 0.002]
+SWEPT = {"students": [LORA[0] | {"tuning": {"kind": "full", "learning_rate": RATES}}]}
 WITH_HEAD = [LORA[0] | {"tuning": {"kind": "lora", "target_modules": ["q_proj", "lm_head"]}}]
 METHODS = [
     "sft", "seqkd", {"name": "forward_kl", "kd_temperature": [1, 2]}, "reverse_kl", "gkd",
@@ -255,10 +257,10 @@ def test_the_published_template_trains_on_its_own_prompts(planned: Planned) -> N
 
 GOLDEN = {
     "training data": "05228df7daeb2804",
-    "adapt big": "a884aec6b8f3213e",
-    "hidden states of teacher/big": "a6ff7f782b7d11f0",
-    "train cut/gkd-T1/big/s0": "a1d56d84efff812b",
-    "AddSub: cut/sft/s0": "4bccc44d2efba2e5",
+    "adapt big": "15e502e16fdb4b67",
+    "hidden states of teacher/big": "74a0e5a7cac8289c",
+    "train cut/gkd-T1/big/s0": "fdd26576e1695092",
+    "AddSub: cut/sft/s0": "8c68bddf8ec5d58a",
 }
 
 
@@ -364,6 +366,22 @@ TRAINED = {"audit_contamination", "record_states", "distil_student", "evaluate_m
         ("fidelity", {"probe_items": 3}, {"probe_reasoning", "analyse_study", "write_report"}),
         ("evaluation", {"stop_texts": []}, {"evaluate_model", *READ}),
         ("evaluation", {"batch_tokens": 99}, {"evaluate_model", *READ}),
+        ("training.keep", "best_loss", {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"}),
+        (
+            "teacher_training",
+            {"keep": "best_loss"},
+            {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"},
+        ),
+        (
+            "students",
+            [{"name": "cut", "path": "teacher", "keep_layers": 2, "tuning": {"kind": "full", "learning_rate": 0.1}}],
+            {"distil_student", "evaluate_model", *READ},
+        ),
+        (
+            "methods",
+            ["sft", {"name": "gkd", "warm_start_steps": 2, "warm_start": "forward_kl"}],
+            {"distil_student", "evaluate_model", *READ},
+        ),
         ("template", "plain", {"adapt_teacher", "record_teacher", *TRAINED} - {"audit_contamination"}),
         ("teacher_training", {"max_steps": 6}, set()),
     ],
@@ -531,3 +549,77 @@ def test_probes_know_the_traces_of_a_students_own_teacher(planned: Planned) -> N
     assert set(probed) == {f"probes of {name}" for name in ("teacher/big", "cut/sft/s0", "cut/forward_kl-T1/big/s0")}
     with_teacher = {label for label, stage in probed.items() if "teacher/AddSub" in stage.inputs}
     assert with_teacher == {"probes of cut/forward_kl-T1/big/s0"}
+
+
+# Which step is kept, and learning rates that are chosen
+
+
+def test_answers_are_compared_only_where_something_is_chosen_by_them(planned: Planned) -> None:
+    def answered(**changes: Any) -> set[str]:
+        return {label for label, stage in by_label(planned(**changes)).items() if "validation" in stage.parameters}
+
+    def training(keep: str) -> dict[str, Any]:
+        return {"training": {"epochs": 2, "max_length_tokens": 200, "keep": keep}}
+
+    methods = {"methods": ["sft", "forward_kl"]}
+    assert answered(**methods) == answered(**methods, **training("best_loss")) == set()
+    everyone = {"adapt big", "train cut/sft/s0", "train cut/forward_kl-T1/big/s0"}
+    assert answered(**methods, **training("best_accuracy")) == everyone
+    assert answered(**methods, **training("best_accuracy"), teacher_training={"keep": "last"}) == everyone - {
+        "adapt big"
+    }
+    sweep = {f"train cut/{arm}/lr{rate}" for arm in ("sft", "forward_kl-T1/big") for rate in RATES}
+    assert answered(**methods, **SWEPT) == sweep
+    asked = by_label(planned(**methods, **SWEPT))["train cut/sft/lr0.001"].parameters["validation"]
+    assert asked == {"max_new_tokens": 8, "batch_size": 4, "batch_tokens": 32768, "stop_texts": ["### Instruction"]}
+
+
+def test_every_arm_has_the_same_budget_with_a_seed_that_no_final_run_has(planned: Planned) -> None:
+    methods = ["sft", "seqkd", {"name": "forward_kl", "kd_temperature": [1, 2]}, "gkd"]
+    stages = by_label(planned(**SWEPT, methods=methods, seeds=[0, 1]))
+    arms = {"sft", "seqkd/big", "forward_kl-T1/big", "forward_kl-T2/big", "gkd-T1/big"}
+    choices = {label: stage for label, stage in stages.items() if stage.kind == "choose_rate"}
+    assert set(choices) == {f"learning rate of cut/{arm}" for arm in arms}
+    final = [stage for stage in stages.values() if stage.kind == "distil_student" and "choice" in stage.inputs]
+    assert len(final) == 2 * len(arms)
+    seeds = {stage.parameters["seed"] for stage in final}
+    for label, choice in choices.items():
+        assert {run.parameters["tuning"]["learning_rate"] for run in choice.inputs.values()} == set(RATES)  # type: ignore[index, call-overload]
+        assert {run.parameters["seed"] for run in choice.inputs.values()} == {2**31} != seeds
+        arm = label.removeprefix("learning rate of ")
+        assert {stage.label for stage in final if stage.inputs["choice"] == choice} == {
+            f"train {arm}/s{seed}" for seed in (0, 1)
+        }
+        (signals,) = {frozenset(run.inputs) for run in choice.inputs.values()}
+        assert signals | {"choice"} == set(stages[f"train {arm}/s0"].inputs)
+
+
+def test_a_further_seed_changes_no_sweep(planned: Planned) -> None:
+    after = changed(planned(**SWEPT), planned(**SWEPT, seeds=[0, 1, 2]))
+    assert not {label for label in after if label.startswith("learning rate") or "/lr" in label or label.endswith("s0")}
+
+
+def test_a_sweep_is_planned_and_costed(planned: Planned, tmp_path: Path) -> None:
+    make_model(tmp_path / "real", layers=2)
+    students = [{"name": "cut", "path": "real", "tuning": {"kind": "full", "learning_rate": RATES}}]
+    costs = {stage.label: stage.cost for stage in by_label(planned(students=students, methods=["sft"])).values()}
+    once, swept = costs["train cut/sft/s0"], costs["train cut/sft/lr0.001"]
+    # 20 examples in 4 steps an epoch make 8 steps, looked at after 3, 6 and 8: 4 prompts and answers of 8 tokens each.
+    assert swept.tokens > once.tokens + 3 * 4 * 8
+    assert swept.flops > once.flops > 0
+
+
+def test_one_rate_is_not_tuned(planned: Planned) -> None:
+    alone = [LORA[0] | {"tuning": {"kind": "full", "learning_rate": [0.001]}}]
+    value = [LORA[0] | {"tuning": {"kind": "full", "learning_rate": 0.001}}]
+    assert identities(planned(students=alone)) == identities(planned(students=value))
+    assert "choose_rate" not in {stage.kind for stage in by_label(planned(students=alone)).values()}
+
+
+def test_the_way_to_start_is_no_part_of_an_identity_without_a_choice(planned: Planned) -> None:
+    methods = ["sft", {"name": "gkd", "warm_start_steps": 2}]
+    told = by_label(planned(methods=methods))["train cut/gkd-T1/big/s0"].parameters["method"]
+    assert "warm_start" not in told
+    bridged = [methods[0], {**methods[1], "warm_start": "forward_kl"}]  # type: ignore[dict-item]
+    told = by_label(planned(methods=bridged))["train cut/gkd-T1/big/s0"].parameters["method"]
+    assert told["warm_start"] == "forward_kl"  # type: ignore[index, call-overload]

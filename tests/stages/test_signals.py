@@ -106,6 +106,28 @@ def test_every_path_trains_the_same_student(base: World) -> None:
             assert losses[asked][method] == pytest.approx(live, rel=1e-5), (asked, method)
 
 
+def test_a_warm_start_of_forward_kl_hears_a_recording_as_it_hears_the_teacher(base: World) -> None:
+    """Also where forward KL alone would take an expectation, and where the student's own samples come afterwards."""
+    warm = {"warm_start_steps": 3, "warm_start": "forward_kl", "kd_temperature": 2.0}
+    methods = [
+        {"name": "reverse_kl", **warm},
+        {"name": "gkd", **warm},
+        {"name": "gkd", **warm, "on_policy_probability": 1.0},
+    ]
+    losses = {}
+    for asked in ("auto", "live"):
+        stages = base.stages(methods=["sft", *methods], teacher_signal=asked)
+        trained = {label: stage for label, stage in stages.items() if label.startswith("train ") and "sft" not in label}
+        assert len(trained) == 3
+        assert not base.run(*trained.values()).failed
+        losses[asked] = {label: base.losses(stage) for label, stage in trained.items()}
+        logs = [pd.read_parquet(base.store.path(stage) / "training.parquet") for stage in trained.values()]
+        assert all(log["divergence"].notna().all() for log in logs), "the teacher is heard from the first step on"
+        for log in logs[1:]:
+            assert list(log["loss"][:3]) == pytest.approx(list(logs[0]["loss"][:3]), rel=1e-5), "the three start alike"
+    assert {label: pytest.approx(live, rel=1e-5) for label, live in losses["live"].items()} == losses["auto"]
+
+
 def test_a_recording_is_made_once_and_read_by_all(base: World) -> None:
     stages = base.stages()
     labels = ["hidden states of teacher/big@base", "hidden states of teacher/big@base, prompts included"]

@@ -73,3 +73,19 @@ def test_no_problem_is_in_two_sets_of_a_study(embedded):
         for number in range(mini.skip_per_task, mini.skip_per_task + mini.rows_per_task)
     ]
     assert len(set(taken)) == len(taken)
+
+
+@pytest.mark.parametrize("embedded", STUDIES, ids=lambda study: study.name)
+def test_each_keeps_the_last_step_and_no_warm_start_lasts_to_the_end(embedded):
+    study = read_study(embedded.path).study
+    assert study.training.keep == "last"
+    assert all(method.warm_start_steps < study.training.max_steps for method in study.methods)
+
+
+def test_a_claim_has_five_seeds_two_students_and_an_equal_budget_for_every_arm():
+    study = read_study(embedded_study("claim").path).study
+    assert len(set(study.seeds)) == 5
+    assert len(study.students) == 2
+    assert [method.name for method in study.methods] == ["sft", "seqkd", "forward_kl", "reverse_kl", "gkd"]
+    assert {student.tuning.learning_rate for student in study.students} == {(0.001, 0.002, 0.004, 0.008)}
+    assert study.data.validation_items >= 200

@@ -38,6 +38,7 @@ def settings(**changes: Any) -> SimpleNamespace:
         "gradient_clip_norm": 1.0,
         "checkpoint_every_steps": 3,
         "validate_every_steps": 4,
+        "keep": "last",
     }
     return SimpleNamespace(**(values | changes))
 

@@ -12,18 +12,20 @@ import torch
 from transformers import Trainer, TrainingArguments
 
 from kdscope.data.batches import TokenSequence, plan_windows
+from kdscope.data.sources import Example
 from kdscope.errors import TrainingDivergedError
 from kdscope.models.forward import SelectedStates, head_of
-from kdscope.models.generate import HuggingFaceGenerator
+from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Objective
 from kdscope.teacher.live import LiveTeacher
+from kdscope.training.answers import ReferenceScore, ValidationAnswers
 from kdscope.training.checkpoints import Checkpoints
 from kdscope.training.loop import Job, train
 from kdscope.training.on_policy import OnPolicySampling
-from tests.builders import make_model, make_tokenizer
+from tests.builders import make_model, make_rows, make_tokenizer
 from tests.training.conftest import sequences, settings
 
 MakeJob = Callable[..., Job]
@@ -41,6 +43,21 @@ def teacher_for(job: Job, folder: Path, **changes: Any) -> LiveTeacher:
     model = load_model(ModelPlace(str(folder)), "float32", "cpu").requires_grad_(False)
     rows = model.config.vocab_size
     return LiveTeacher(SelectedStates(model), head_of(model), VocabularyMatch(rows, 0, 0, rows), **changes)
+
+
+def answers_of(job: Job, score: Callable[[int, Completion], float] | None = None) -> ValidationAnswers:
+    """Greedy answers to four additions; a `score` stands in for that against the references."""
+    rows = [Example(number, row["instruction"], "", row["output"]) for number, row in enumerate(make_rows(4), 1)]
+    tokenizer = make_tokenizer()
+    prompts = [tokenizer(row.instruction, add_special_tokens=False).input_ids for row in rows]
+    return ValidationAnswers(
+        HuggingFaceGenerator(job.model.base, tokenizer), prompts, Decoding(6), score or ReferenceScore.of(rows), 3
+    )
+
+
+def letters(number: int, completion: Completion) -> float:
+    """A score that moves with every change of what is written, unlike that of a model that knows nothing."""
+    return sum(completion.token_ids) % 101 / 101
 
 
 @pytest.fixture(scope="module")
@@ -137,17 +154,51 @@ def test_a_warm_start_is_fine_tuning_and_then_the_method(
     assert distilled(0)[0]["divergence"] is not None
 
 
+@pytest.mark.parametrize("on_policy", [False, True])
+def test_a_warm_start_of_forward_kl_is_forward_kl_and_then_the_method(
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, on_policy: bool
+) -> None:
+    forward = Objective("forward_kl", kd_weight=1.0, temperature=2.0)
+
+    def curve(objective: Objective, **changes: Any) -> list[dict[str, Any]]:
+        job = make_job(validation=[], objective=objective, **changes)
+        if on_policy and changes:
+            sampling = OnPolicySampling(HuggingFaceGenerator(job.model.base, make_tokenizer()), 1.0, 1.0, 24, seed=5)
+            job = replace(job, on_policy=sampling, sample_teacher=teacher_for(job, teacher_folder))
+        folder = tmp_path / f"{objective.divergence}{len(changes)}"
+        return train(replace(job, teacher=teacher_for(job, teacher_folder)), Checkpoints(folder)).log
+
+    reverse = Objective("reverse_kl", kd_weight=0.5, temperature=2.0)
+    warm, plain = curve(reverse, warm_start_steps=4, warm_start=forward), curve(forward)
+    assert warm[:4] == plain[:4]
+    assert warm[4]["loss"] != pytest.approx(plain[4]["loss"])
+    assert [row["loss"] == pytest.approx(row["divergence"]) for row in warm[:5]] == [True] * 4 + [False]
+
+
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 7, 9])
 @pytest.mark.parametrize("method", ["sft", "gkd"])
 @pytest.mark.parametrize(
-    "length", [{"epochs": 2}, {"max_steps": 10, "batch_size_sequences": 7}], ids=["epochs", "steps"]
+    ("length", "keep"),
+    [
+        ({"epochs": 2}, "last"),
+        ({"epochs": 2}, "best_loss"),
+        ({"max_steps": 10, "batch_size_sequences": 7}, "best_accuracy"),
+    ],
+    ids=["epochs, last", "epochs, best loss", "steps, best accuracy"],
 )
 def test_a_resumed_run_is_the_same_bit_for_bit(
-    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, stop_at: int, method: str, length: dict[str, int]
+    make_job: MakeJob,
+    teacher_folder: Path,
+    tmp_path: Path,
+    stop_at: int,
+    method: str,
+    length: dict[str, int],
+    keep: str,
 ) -> None:
     def prepared(**changes: Any) -> Job:
-        changes["settings"] = settings(**length)
+        changes["settings"] = settings(**length, keep=keep, validate_every_steps=2)
         job = make_job(lora=method == "sft", dropout=0.1 if method == "sft" else 0.0, **changes)
+        job = replace(job, answers=answers_of(job, letters) if keep == "best_accuracy" else None)
         if method == "sft":
             return job
         sampling = OnPolicySampling(HuggingFaceGenerator(job.model.base, make_tokenizer()), 0.5, 1.0, 24, seed=5)
@@ -173,21 +224,76 @@ def test_a_resumed_run_is_the_same_bit_for_bit(
         assert torch.equal(value, weights_of(whole)[name]), name
 
 
-def test_the_best_validation_loss_decides_which_weights_remain(make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job(settings=settings(epochs=8, validate_every_steps=1), learning_rate=3e-2)
+@pytest.mark.parametrize("keep", ["last", "best_accuracy", "best_loss"])
+def test_the_rule_decides_which_weights_remain(make_job: MakeJob, tmp_path: Path, keep: str) -> None:
+    def prepared(rule: str, **changes: Any) -> Job:
+        asked = settings(epochs=8, validate_every_steps=1, keep=rule)
+        job = make_job(settings=asked, learning_rate=3e-2, **changes)
+        return replace(job, answers=answers_of(job, letters))
+
+    job = prepared(keep)
     position = train(job, Checkpoints(tmp_path))
     losses = [row["validation_loss"] for row in position.log]
-    assert position.best_loss == min(losses)
-    assert position.best_step == losses.index(min(losses)) + 1 < len(losses), "the test wants a run that overfits"
-    short = make_job(
-        settings=settings(epochs=8, validate_every_steps=1),
-        learning_rate=3e-2,
-        progress=_stop_after(position.best_step),
-    )
+    scores = [row["validation_accuracy"] for row in position.log]
+    best_loss = losses.index(min(losses)) + 1
+    best_score = max(step for step, score in enumerate(scores, 1) if score == max(scores))
+    expected = {"last": len(losses), "best_accuracy": best_score, "best_loss": best_loss}
+    assert len(set(expected.values())) == 3, "the test wants a run that the rules tell apart"
+    assert position.kept == expected[keep]
+    short = prepared("last", progress=_stop_after(position.kept))
     with pytest.raises(Killed):
         train(short, Checkpoints(tmp_path / "short"))
     for name, value in weights_of(short).items():
         assert torch.equal(value, weights_of(job)[name])
+
+
+@pytest.mark.parametrize("method", ["sft", "gkd"])
+def test_answering_the_validation_split_changes_nothing_of_the_training(
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, method: str
+) -> None:
+    """Dropout, samples of the student's own and packed sequences: whatever draws or could be left switched."""
+    runs = []
+    for number, answered in enumerate((False, True)):
+        job = make_job(lora=True, dropout=0.2, settings=settings(validate_every_steps=1), pack=True)
+        if method == "gkd":
+            sampling = OnPolicySampling(HuggingFaceGenerator(job.model.base, make_tokenizer()), 0.5, 1.0, 24, seed=5)
+            teacher = teacher_for(job, teacher_folder)
+            objective = Objective("jsd", kd_weight=1.0)
+            job = replace(job, objective=objective, teacher=teacher, sample_teacher=teacher, on_policy=sampling)
+        job = replace(job, answers=answers_of(job) if answered else None)
+        position = train(job, Checkpoints(tmp_path / str(number)))
+        told = [{key: value for key, value in row.items() if key != "validation_accuracy"} for row in position.log]
+        runs.append((told, weights_of(job)))
+        assert all((row["validation_accuracy"] is not None) == answered for row in position.log)
+    assert runs[0][0] == runs[1][0]
+    assert all(torch.equal(value, runs[1][1][name]) for name, value in runs[0][1].items())
+
+
+@pytest.mark.parametrize("keep", ["last", "best_accuracy", "best_loss"])
+def test_every_arm_is_looked_at_at_the_same_steps(
+    make_job: MakeJob, teacher_folder: Path, tmp_path: Path, keep: str
+) -> None:
+    looks = []
+    for name, warm in (("none", 0), ("reverse_kl", 0), ("reverse_kl", 7)):
+        job = make_job(
+            objective=Objective(name, kd_weight=0.0 if name == "none" else 1.0),  # type: ignore[arg-type]
+            settings=settings(max_steps=10, keep=keep),
+            warm_start_steps=warm,
+        )
+        job = replace(
+            job, answers=answers_of(job), teacher=None if name == "none" else teacher_for(job, teacher_folder)
+        )
+        log = train(job, Checkpoints(tmp_path / f"{name}{warm}")).log
+        looks.append(
+            [[row["step"] for row in log if row[key] is not None] for key in ("validation_loss", "validation_accuracy")]
+        )
+    assert looks == [[[4, 8, 10], [4, 8, 10]]] * 3
+
+
+def test_without_anything_to_compare_the_last_step_stays(make_job: MakeJob, tmp_path: Path) -> None:
+    for keep in ("last", "best_accuracy", "best_loss"):
+        job = make_job(validation=[], settings=settings(epochs=1, keep=keep))
+        assert train(job, Checkpoints(tmp_path / keep)).kept == 5
 
 
 def _stop_after(step: int | None) -> Callable[[int, int, str], None]:

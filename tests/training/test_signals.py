@@ -116,6 +116,23 @@ def test_a_recorded_teacher_gives_the_live_teachers_loss_curve(
         assert curve(job(), condensed, tmp_path / "expectation") == pytest.approx(expected, rel=tolerance)
 
 
+def test_a_recording_serves_a_warm_start_of_forward_kl(make_job: MakeJob, teacher_folder: Path, tmp_path: Path) -> None:
+    """One recording for both objectives, as one live teacher."""
+    warm = {"warm_start_steps": 20, "warm_start": Objective("forward_kl", kd_weight=1.0, temperature=2.0)}
+
+    def job() -> Job:
+        objective = Objective("reverse_kl", kd_weight=1.0, temperature=2.0)
+        return make_job(lora=True, objective=objective, settings=SETTINGS, validation=[], pack=True, **warm)
+
+    live = live_teacher(teacher_folder, "float32", 0.5)
+    expected = curve(job(), live, tmp_path / "live")
+    assert max(expected) > 1.02 * min(expected), "a curve that does not move shows nothing"
+    replay = replay_teacher(live, list(job().train), tmp_path / "recorded")
+    assert curve(job(), replay, tmp_path / "replay") == pytest.approx(expected, rel=1e-5)
+    without = curve(replace(job(), warm_start=None), replay, tmp_path / "fine-tuned")
+    assert without[:20] != pytest.approx(expected[:20], rel=1e-2)
+
+
 @pytest.mark.parametrize("divergence", ["none", "reverse_kl"])
 @pytest.mark.parametrize("budget", [30, 10_000])
 def test_packed_sequences_train_as_padded_ones(

@@ -217,7 +217,8 @@ def _sizes(study: Study, registry: TaskRegistry) -> Sizes:
     """Read all data once: every row is checked before anything runs."""
     tasks = [registry.get(name) for name in study.tasks.names]
     items = {task.name: read_task_items(task, task_place(study.tasks, task)) for task in tasks}
-    train = checked_split(study.data).train
+    split = checked_split(study.data)
+    train = split.train
     for teacher in study.teachers:
         if teacher.data is not None:
             checked_split(teacher.data)
@@ -227,6 +228,7 @@ def _sizes(study: Study, registry: TaskRegistry) -> Sizes:
         [e.output for e in train],
         {name: [f"{item.instruction}{item.input}" for item in rows] for name, rows in items.items()},
         len(unlabelled),
+        len(split.validation),
     )
 
 

@@ -22,6 +22,7 @@ from kdscope.report.formatting import (
     points,
     with_interval,
 )
+from kdscope.report.learning import kept_sentences
 from kdscope.report.panels import pooled, select
 from kdscope.report.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
 from kdscope.report.tables import TABLE_NAMES, ReportTables, records
@@ -46,7 +47,12 @@ _FACTS = (
     ("target_tokens", "target tokens", "{:,.0f}"),
     ("training_seconds", "seconds, loading included", "{:,.0f}"),
     ("peak_memory_bytes", "peak memory", "{:,.1f} GiB"),
+    ("kept_step", "step whose weights are kept", "{:,.0f}"),
     ("validation_loss", "validation loss, nats a token", "{:.4f}"),
+    ("validation_accuracy", "score on greedy answers to the validation split", "{:.3f}"),
+    ("learning_rate", "peak learning rate", "{:g}"),
+    ("tuning_runs", "runs spent on choosing the learning rate", "{:,.0f}"),
+    ("rates_tried", "learning rates tried", "{}"),
 )
 _UNITS = {"peak_memory_bytes": 2**30}
 
@@ -78,6 +84,7 @@ class CardResults:
         fidelity: Rows of text: measure, value, shuffled, control, ceiling, normalised.
         training: Facts of the training and their values.
         headline: The results in sentences.
+        kept: How the weights and the learning rate were chosen.
         unseen: What the study could not see.
         warnings: What a reader must know before using it.
     """
@@ -91,6 +98,7 @@ class CardResults:
     fidelity: tuple[tuple[str, ...], ...]
     training: tuple[tuple[str, str], ...]
     headline: tuple[str, ...]
+    kept: tuple[str, ...]
     unseen: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -129,9 +137,12 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
         compared=tuple(_compared(near, scoring, cell, others, gains)),
         fidelity=tuple(_fidelity_row(row) for row in fidelity),
         training=tuple(
-            (name, form.format(own[key] / _UNITS.get(key, 1))) for key, name, form in _FACTS if not is_missing(own[key])
+            (name, form.format(own[key] / _UNITS[key] if key in _UNITS else own[key]))
+            for key, name, form in _FACTS
+            if not is_missing(own[key])
         ),
         headline=tuple(_headline(own, evaluated, gains, fidelity)),
+        kept=tuple(kept_sentences([own])),
         unseen=tuple(_unseen(tables.statistics, own)),
         warnings=tuple(_warnings(near, page)),
     )

@@ -43,9 +43,14 @@ def failures(cells: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def never_distilled(tables: ReportTables) -> dict[str, int]:
-    """Students whose best checkpoint lies in the warm start, by cell, and its step: fine-tuned and nothing else."""
-    found = {}
-    for cell, steps in tables.training.groupby("cell", sort=False):
+    """Students whose kept step lies in their warm start, by cell, and that step: not distilled by their method.
+
+    The table of cells says so; of runs from before it did, the training log tells the step with the lowest loss, which
+    those kept.
+    """
+    told = tables.cells[tables.cells["distilled"].notna()]
+    found = {str(row["cell"]): int(row["kept_step"]) for row in records(told) if not row["distilled"]}
+    for cell, steps in tables.training[~tables.training["cell"].isin(told["cell"])].groupby("cell", sort=False):
         taught = steps.loc[steps["divergence"].notna(), "step"]
         checked = steps[steps["validation_loss"].notna()].reset_index(drop=True)
         if taught.empty or checked.empty:
@@ -65,8 +70,8 @@ def _never_distilled(tables: ReportTables) -> str:
         return ""
     whose = "a student lies in its" if len(where) == 1 else f"{len(where)} students lies in their"
     return (
-        f"The checkpoint with the lowest validation loss of {whose} warm start, so that what was evaluated is "
-        f"fine-tuning up to there, and says nothing of the method it is named after: {_listed(where)}."
+        f"The kept checkpoint of {whose} warm start: what was evaluated is that warm start and nothing else, and says "
+        f"nothing of the method it is named after. Not distilled: {_listed(where)}."
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdscope.report.formatting import MISSING, is_missing, span
+from kdscope.report.formatting import MISSING, is_missing, plural, span
 from kdscope.report.tables import ReportTables, known_counts, records
 from kdscope.report.views import Entry, View
 from kdscope.study.schema import DIVERGENCE_METHODS, Method
@@ -15,6 +15,12 @@ from kdscope.study.schema import DIVERGENCE_METHODS, Method
 Row = Mapping[str, Any]
 
 _REFERENCES = "reference answers"
+_RULES = {
+    "last": "The weights of the last step are kept.",
+    "best_accuracy": "The weights of the step with the best score on greedy answers to the validation split are kept.",
+    "best_loss": "The weights of the step with the lowest validation loss on reference answers are kept.",
+}
+_CHOSEN = ("step kept", "learning rate")
 _OWN_SHARE = re.compile(r"(?:^|-)on_policy_probability(\d+(?:\.\d+)?(?:e-?\d+)?)(?=-|$)")
 
 
@@ -36,7 +42,9 @@ class Lesson:
 def learning_view(tables: ReportTables) -> View:
     """One row per group of models that learned from the same sort of thing."""
     groups: dict[str, list[Row]] = {}
-    for row in records(tables.cells):
+    cells = records(tables.cells)
+    told = any(not is_missing(row["keep"]) for row in cells)  # runs of earlier versions do not tell
+    for row in cells:
         if row["role"] != "base":
             groups.setdefault(_sort_of_model(row), []).append(row)
     return View(
@@ -45,11 +53,15 @@ def learning_view(tables: ReportTables) -> View:
         how_to_read="How many labelled examples, and how many unlabelled prompts that the teacher answered, a model "
         "trained on, each as often as its steps allow, and where the responses came from. Using the teacher's "
         "probabilities means comparing the student's distribution over the next token with the teacher's, for every "
-        "token of a response. A range where models of a group differ; a dash where none was trained.",
+        "token of a response. A range where models of a group differ; a dash where none was trained. "
+        f"{' '.join(kept_sentences(cells))}".strip(),
         csv="cells",
         empty="The study trains nothing.",
-        head=("models", "labelled", "unlabelled", "responses", "teacher's probabilities", "optimiser steps"),
-        rows=tuple(_group_row(rows) for rows in groups.values()),
+        head=(
+            *("models", "labelled", "unlabelled", "responses", "teacher's probabilities", "optimiser steps"),
+            *(_CHOSEN if told else ()),
+        ),
+        rows=tuple((*_group_row(rows), *(_chosen(rows) if told else ())) for rows in groups.values()),
     )
 
 
@@ -73,6 +85,39 @@ def _group_row(rows: Sequence[Row]) -> tuple[Entry, ...]:
         Entry(_probabilities(lessons)),
         _range(trained, "steps"),
     )
+
+
+def _chosen(rows: Sequence[Row]) -> tuple[Entry, ...]:
+    return _range(rows, "kept_step"), _rates(rows)
+
+
+def kept_sentences(cells: Sequence[Row]) -> list[str]:
+    """Which rule decided whose weights are kept, what another rule would have kept, and how learning rates were chosen.
+
+    Nothing is said of runs from before cells told it.
+    """
+    students = [row for row in cells if row["role"] == "student" and not is_missing(row["keep"])]
+    found = [_RULES[rule] for rule in dict.fromkeys(row["keep"] for row in students)]
+    other = [row for row in students if not is_missing(row["other_rule_step"])]
+    differing = sum(row["other_rule_step"] != row["kept_step"] for row in other)
+    if other:
+        rule = "the best validation accuracy" if other[0]["keep"] != "best_accuracy" else "the lowest validation loss"
+        found.append(f"By {rule}, another step would have been kept for {differing} of {plural(len(other), 'model')}.")
+    tuned = [row for row in students if row["tuning_runs"]]
+    if tuned:
+        found.append(
+            f"Learning rates: every arm, the control included, tried {tuned[0]['rates_tried']} with a seed of its own "
+            f"({plural(int(tuned[0]['tuning_runs']), 'run')}) and took the one that scored best on greedy answers to "
+            "the validation split."
+        )
+    if len(tuned) < len(students):
+        found.append(f"{'The other learning' if tuned else 'Learning'} rates were given and not tuned.")
+    return found
+
+
+def _rates(rows: Sequence[Row]) -> Entry:
+    values = sorted({float(row["learning_rate"]) for row in rows if not is_missing(row["learning_rate"])})
+    return Entry(", ".join(f"{value:g}" for value in values), str(values[-1])) if values else Entry(MISSING)
 
 
 def _name(rows: Sequence[Row]) -> str:

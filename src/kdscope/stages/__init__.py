@@ -9,13 +9,14 @@
 7. `record_teacher`   teacher + prompts -> the teacher's own responses
 8. `record_states`    teacher + training sequences -> its last hidden states, for every student to replay
 9. `cache_expectation`  recording + a frozen student head -> all that forward KL needs, a vector a token
-10. `distil_student`   student + method (+ teacher, as `signal.py` decides) -> trained student; `sft` is the control
-11. `evaluate_model`  any model + one task -> one record per item
-12. `compare_distributions`  teacher + student + the same texts -> how alike they read them, how sure they are
-13. `probe_reasoning`  any model + traces cut short, wrong or its teacher's -> what it then answers
-14. `compare_pair`    all of that of a student and a teacher, with control and ceiling -> fidelity, item likeness
-15. `analyse_study`   everything measured -> tidy tables
-16. `write_report`    tables -> page
+10. `choose_rate`     the runs of a sweep, stages of the kind below -> the learning rate of an arm (with a list only)
+11. `distil_student`   student + method (+ teacher, as `signal.py` decides) -> trained student; `sft` is the control
+12. `evaluate_model`  any model + one task -> one record per item
+13. `compare_distributions`  teacher + student + the same texts -> how alike they read them, how sure they are
+14. `probe_reasoning`  any model + traces cut short, wrong or its teacher's -> what it then answers
+15. `compare_pair`    all of that of a student and a teacher, with control and ceiling -> fidelity, item likeness
+16. `analyse_study`   everything measured -> tidy tables
+17. `write_report`    tables -> page
 
 A version goes up when a stage's code changes what it writes: its outputs, and all that follow from them, are made anew.
 """
@@ -40,6 +41,7 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
         "record_teacher": 2,
         "record_states": 1,
         "cache_expectation": 1,
+        "choose_rate": 1,
         "distil_student": 2,
         "evaluate_model": 3,
         "compare_distributions": 1,

@@ -28,6 +28,7 @@ from kdscope.stages.notes import collect_notes
 from kdscope.stages.own_tasks import registry_of
 
 _TRAINING_FACTS = ("parameters", "trained_parameters", "steps", "target_tokens", "validation_loss")
+_KEPT_FACTS = ("kept_step", "keep", "warm_start_steps", "learning_rate", "tuning_runs", "validation_accuracy")
 _COSTS = ("training_seconds", "peak_memory_bytes")
 
 
@@ -142,7 +143,21 @@ def _cell(context: StageContext, number: int, arm: dict[str, Any], done: bool) -
         manifest = read_manifest(context.inputs[f"trained/{number}"] / "manifest.json")
         facts = {**manifest.facts, "training_seconds": manifest.seconds}
     cause = None if done else _cause(context, arm["label"])
-    return row | {name: facts.get(name) for name in (*_TRAINING_FACTS, *_COSTS)} | _sequences(facts) | {"cause": cause}
+    told = {name: facts.get(name) for name in (*_TRAINING_FACTS, *_COSTS, *_KEPT_FACTS, "other_rule_step")}
+    return row | told | _sequences(facts) | _learned(arm, facts) | {"cause": cause}
+
+
+def _learned(arm: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """Whether a student was distilled, and the learning rates it was chosen from.
+
+    One whose kept step lies in its warm start was not: its method never came to bear on these weights.
+    """
+    taught = arm["role"] == "student" and arm["method"] != "sft" and "kept_step" in facts
+    rates = facts.get("rates_tried")
+    return {
+        "distilled": facts["kept_step"] > facts.get("warm_start_steps", 0) if taught else None,
+        "rates_tried": None if rates is None else ", ".join(f"{float(rate):g}" for rate in rates),
+    }
 
 
 def _sequences(facts: dict[str, Any]) -> dict[str, int | None]:
@@ -157,10 +172,18 @@ def _cause(context: StageContext, label: str) -> str:
     """What the first of this model's stages that failed said."""
     where: Any = context.stage.context
     for identity in where["stages"].get(label, []):
-        file = Path(where["store"]) / "failures" / f"{identity}.json"
-        if file.is_file():
-            return str(json.loads(file.read_text(encoding="utf-8")).get("message", ""))
+        if (message := _failure(Path(where["store"]), identity)) is not None:
+            return message
+    sweep = [_failure(Path(where["store"]), identity) for identity in where.get("sweeps", {}).get(label, {}).values()]
+    if sweep and all(message is not None for message in sweep):
+        return f"no learning rate of its sweep could be trained; the first: {sweep[0]}"
     return "something it needs failed"
+
+
+def _failure(store: Path, identity: str) -> str | None:
+    """What a stage that failed said; None for any other."""
+    file = store / "failures" / f"{identity}.json"
+    return str(json.loads(file.read_text(encoding="utf-8")).get("message", "")) if file.is_file() else None
 
 
 def _stacked(context: StageContext, prefix: str, file: str, arms: list[dict[str, Any]]) -> pd.DataFrame:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from kdscope.models.forward import SelectedStates, head_of
-from kdscope.models.generate import HuggingFaceGenerator
-from kdscope.models.load import torch_dtype
 from kdscope.models.packing import can_pack
 from kdscope.objectives import Objective
 from kdscope.pipeline.run import StageContext
 from kdscope.seeds import derive_seed
 from kdscope.stages.files import model_place
 from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording, replay
-from kdscope.stages.training_setup import Prepared, load_frozen, prepare, run_training
+from kdscope.stages.training_setup import Prepared, generator_of, load_frozen, prepare, run_training
 from kdscope.teacher.expectation import ExpectationTeacher
 from kdscope.teacher.live import LiveTeacher
 from kdscope.training.on_policy import OnPolicySampling
@@ -27,7 +25,8 @@ def run(context: StageContext) -> None:
     """Write model/ and training.parquet."""
     method: Any = context.stage.parameters["method"]
     prepared = prepare(context, model_place(context, "base"))
-    extra: dict[str, Any] = {"warm_start_steps": method.get("warm_start_steps", 0)}
+    extra: dict[str, Any] = {"warm_start_steps": method.get("warm_start_steps", 0), "warm_start": _warm_start(method)}
+    context.facts.update(warm_start_steps=extra["warm_start_steps"])
     if method["divergence"] != "none":
         extra |= _signal(context, prepared)
     if method["on_policy_probability"] > 0:
@@ -40,6 +39,14 @@ def _objective(method: dict[str, Any]) -> Objective:
     names = ("divergence", "kd_weight", "temperature", "beta", "skew", "t2_scale", "probability_epsilon", "reduction")
     optional = {"head_mass": method["head_mass"]} if "head_mass" in method else {}
     return Objective(**{name: method[name] for name in names}, **optional)
+
+
+def _warm_start(method: dict[str, Any]) -> Objective | None:
+    """What the first steps minimise in place of cross-entropy: forward KL alone, at the method's temperature."""
+    if method.get("warm_start") != "forward_kl":
+        return None
+    same = {name: method[name] for name in ("temperature", "t2_scale", "reduction")}
+    return Objective("forward_kl", kd_weight=1.0, **same)
 
 
 def _signal(context: StageContext, prepared: Prepared) -> dict[str, Any]:
@@ -89,9 +96,8 @@ def _noise_seed(context: StageContext) -> int:
 
 def _on_policy(context: StageContext, prepared: Prepared) -> OnPolicySampling:
     settings: Any = context.stage.parameters
-    autocast = torch_dtype("bfloat16") if settings["dtype"] == "bfloat16" else None
     return OnPolicySampling(
-        generator=HuggingFaceGenerator(prepared.model.base, prepared.tokenizer, autocast),
+        generator=generator_of(context, prepared),
         probability=settings["method"]["on_policy_probability"],
         temperature=settings["method"]["sampling_temperature"],
         max_length_tokens=settings["training"]["max_length_tokens"],

@@ -7,6 +7,7 @@ fast stages of the same kind ran in this store, or from a rough rate of the devi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ class Sizes:
         response_tokens: Mean length of a training response.
         examples: Training examples.
         unlabelled: Prompts without an answer.
+        validation: Examples held out.
         items: Items of each task.
         item_tokens: Mean prompt length of each task.
         bytes_per_weight: Of the precision weights are stored in.
@@ -59,6 +61,7 @@ class Sizes:
     items: dict[str, int]
     item_tokens: dict[str, float]
     unlabelled: int = 0
+    validation: int = 0
     bytes_per_weight: int = 2
     questions: dict[str, int] = field(default_factory=dict)
     _shapes: dict[str, Shape] = field(default_factory=dict)
@@ -85,6 +88,13 @@ class Sizes:
         if training.max_steps is not None:
             return training.max_steps * training.batch_size_sequences
         return self.examples * training.epochs
+
+    def answering(self, shape: Shape, training: Training, new_tokens: int) -> Cost:
+        """Answers to the validation split, at most this long, each time that validation is measured."""
+        steps = math.ceil(self._seen(training) / training.batch_size_sequences)
+        looks = math.ceil(steps / training.validate_every_steps)
+        tokens = round(looks * self.validation * (self.prompt_tokens + new_tokens))
+        return Cost(tokens=tokens, flops=2.0 * shape.parameters * tokens)
 
     def distillation(self, cell: Cell, training: Training, signal: str) -> Cost:
         """One cell: its training, what it takes to hear its teacher, and its own samples."""
@@ -137,7 +147,11 @@ class Sizes:
 
 
 def measure_sizes(
-    prompts: Sequence[str], responses: Sequence[str], items: dict[str, list[str]], unlabelled: int = 0
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    items: dict[str, list[str]],
+    unlabelled: int = 0,
+    validation: int = 0,
 ) -> Sizes:
     """Sizes of a study from the text of its training examples and of its tasks' items."""
     return Sizes(
@@ -147,6 +161,7 @@ def measure_sizes(
         items={task: len(texts) for task, texts in items.items()},
         item_tokens={task: _mean_tokens(texts) + _TEMPLATE_TOKENS for task, texts in items.items()},
         unlabelled=unlabelled,
+        validation=validation,
         questions={task: len(set(texts)) for task, texts in items.items()},
     )
 

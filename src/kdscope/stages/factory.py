@@ -6,17 +6,19 @@ Only what changes a result is a parameter; where things lie (paths, device, thre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
 from kdscope.pipeline.stage import Cost, Stage
 from kdscope.stages import make_stage
+from kdscope.stages.choose_rate import role_of
 from kdscope.stages.estimate import Sizes
 from kdscope.stages.evaluations import Evaluations
 from kdscope.stages.identity import model_source_place, source_identity
 from kdscope.stages.parameters import (
+    answering_parameters,
     expectation_label,
     method_parameters,
     teacher_label,
@@ -28,9 +30,13 @@ from kdscope.stages.rows import content_of, source_place, split_settings
 from kdscope.stages.signal import signal_of
 from kdscope.study.data import DataSource
 from kdscope.study.grid import Cell
-from kdscope.study.schema import Student, Study, Teacher
+from kdscope.study.schema import Student, Study, Teacher, Training
 from kdscope.tasks import TaskRegistry
 from kdscope.training.trackers import check_trackers
+
+TUNING_SEED = 2**31
+"""The one seed of every sweep: beyond those that a study may have, so that no final run is among those compared, and
+that a further seed of the study changes no sweep."""
 
 
 @dataclass
@@ -136,7 +142,9 @@ class StageFactory:
             "prompt_in_loss": all(m.prompt_in_loss for m in self.study.methods),
             **training_parameters(self.study, training, teacher.tuning, seed, self.dtype),
         }
+        parameters |= self._answered_validation(training)
         cost = self.sizes.training(self.sizes.of(teacher), teacher.tuning, training)
+        cost += self._answering(teacher, training, parameters)
         context = self._context(training.checkpoint_every_steps, base=model_source_place(teacher))
         context |= self._tracking(f"{teacher_label(teacher, 'adapted')}{' again' if again else ''}")
         inputs = {"data": self.data(teacher)}
@@ -215,14 +223,39 @@ class StageFactory:
         return make_stage("cache_expectation", label, parameters, inputs, context=context, cost=cost)
 
     def distilled(self, cell: Cell) -> Stage:
-        """One trained student."""
+        """One trained student, at the learning rate of its arm."""
+        choice = self.chosen(cell)
+        return self._distilled(cell, {} if choice is None else {"choice": choice})
+
+    def chosen(self, cell: Cell) -> Stage | None:
+        """The learning rate of a cell's arm, which all its seeds share; None where the study gives the rate.
+
+        Every arm, the control included, tries the same rates with the same seed.
+        """
+        rates = cell.student.tuning.learning_rate
+        if not isinstance(rates, tuple):
+            return None
+        arm = cell.label.rpartition("/")[0]
+        parameters: dict[str, JSON] = {"rates": list(rates)}
+        runs = {role_of(rate): self._swept(cell, arm, rate) for rate in rates}
+        return make_stage("choose_rate", f"learning rate of {arm}", parameters, runs, tolerates_missing=True)
+
+    def _swept(self, cell: Cell, arm: str, rate: float) -> Stage:
+        """A run of the sweep: the cell at one rate, its answers to the validation split scored."""
+        tuning = cell.student.tuning.model_copy(update={"learning_rate": rate})
+        student = cell.student.model_copy(update={"tuning": tuning})
+        run = replace(cell, label=f"{arm}/lr{rate!r}", student=student, seed=TUNING_SEED)
+        return self._distilled(run, {}, answered=True)
+
+    def _distilled(self, cell: Cell, inputs: Mapping[str, Stage], *, answered: bool = False) -> Stage:
         training, signal = self.study.training, signal_of(cell, self.study.teacher_signal)
         places: dict[str, JSON] = {"base": model_source_place(cell.student)}
-        inputs = {"data": self.data()}
+        inputs = {"data": self.data(), **inputs}
         parameters: dict[str, Any] = {
             "model": source_identity(cell.student, self.cache),
             "method": method_parameters(cell),
             **training_parameters(self.study, training, cell.student.tuning, cell.seed, self.dtype),
+            **self._answered_validation(training, answered=answered),
         }
         if (pruned := self.pruned(cell.student)) is not None:
             inputs["base"] = pruned
@@ -231,7 +264,7 @@ class StageFactory:
             inputs |= self._taught(cell, cell.teacher, signal)
         if cell.teacher is not None and "live" in signal:
             parameters["teacher"] = source_identity(cell.teacher, self.cache)
-        cost = self.sizes.distillation(cell, training, signal)
+        cost = self.sizes.distillation(cell, training, signal) + self._answering(cell.student, training, parameters)
         context = self._context(training.checkpoint_every_steps, signal=signal, **places)
         context |= self._tracking(cell.label)
         return make_stage("distil_student", f"train {cell.label}", parameters, inputs, context=context, cost=cost)
@@ -240,6 +273,16 @@ class StageFactory:
         """The stages that a model comes from, by role; none for a model used as it comes."""
         pruned = self.pruned(source) if isinstance(source, Student) else None
         return {role: stage for role, stage in (("model", trained), ("base", pruned)) if stage is not None}
+
+    def _answered_validation(self, training: Training, *, answered: bool = False) -> dict[str, JSON]:
+        """How the validation split is answered, where the rule or the sweep compares answers."""
+        needed = answered or training.keep == "best_accuracy"
+        return answering_parameters(self.study.evaluation) if needed else {}
+
+    def _answering(self, model: Teacher | Student, training: Training, parameters: Mapping[str, JSON]) -> Cost:
+        if "validation" not in parameters:
+            return Cost()
+        return self.sizes.answering(self.sizes.of(model), training, self.study.evaluation.max_new_tokens)
 
     def _content_of(self, source: DataSource) -> str:
         return self._once(source_place(source), lambda: content_of(source, self.cache))

@@ -164,6 +164,7 @@ def _analysis(factory: StageFactory, arms: Sequence[Arm], store_root: Path) -> S
         inputs |= {f"records/{number}/{task}": stage for task, stage in arm.evaluations.items()}
     inputs |= _comparisons(factory, arms)
     stages: dict[str, JSON] = {arm.label: [s.identity for s in _own_stages(arm)] for arm in arms}
+    sweeps: dict[str, JSON] = {arm.label: {rate: s.identity for rate, s in _sweep(arm).items()} for arm in arms}
     parameters: dict[str, JSON] = {
         "arms": [{"label": arm.label, "role": arm.role, **arm.facts} for arm in arms],
         "tasks": list(factory.study.tasks.names),
@@ -172,7 +173,7 @@ def _analysis(factory: StageFactory, arms: Sequence[Arm], store_root: Path) -> S
         "analysis": factory.study.analysis.model_dump(mode="json"),
         **definitions_of(factory.registry, factory.study.tasks.names),
     }
-    context: dict[str, JSON] = {"stages": stages, "store": str(store_root)}
+    context: dict[str, JSON] = {"stages": stages, "sweeps": sweeps, "store": str(store_root)}
     return make_stage("analyse_study", "analysis", parameters, inputs, tolerates_missing=True, context=context)
 
 
@@ -205,5 +206,12 @@ def _compared_with(arm: Arm, arms: Sequence[Arm]) -> list[tuple[int, Arm]]:
 
 
 def _own_stages(arm: Arm) -> list[Stage]:
-    """What has to succeed for a model to be in the tables, in order."""
-    return in_order([*arm.model.made.values(), *arm.evaluations.values()])
+    """What has to succeed for a model to be in the tables, in order; of the runs of a sweep, one is enough."""
+    swept = set(_sweep(arm).values())
+    return [stage for stage in in_order([*arm.model.made.values(), *arm.evaluations.values()]) if stage not in swept]
+
+
+def _sweep(arm: Arm) -> dict[str, Stage]:
+    """The runs that the learning rate of a model is chosen from, by the roles they have there; none without a sweep."""
+    choice = arm.trained.inputs.get("choice") if arm.trained is not None else None
+    return {} if choice is None else dict(choice.inputs)

@@ -38,11 +38,28 @@ def _sentences(folder: Path, facts: dict[str, Any]) -> list[str]:
         found.append(f"{facts['examples_cut']} of {facts['examples']} training examples cut at max_length_tokens")
     if facts.get("responses_unfinished"):
         found.append(f"{facts['responses_unfinished']} of the teacher's responses cut at its max_new_tokens")
+    found += _of_sweep(facts)
     # A condensed teacher was cut when it was condensed, any other at every step.
     lost = pd.read_parquet(folder / "training.parquet", columns=["cut_mass"])["cut_mass"].max()
     lost = max(lost, float(facts.get("teacher_cut_mass", 0.0)))
     if lost > 0:
         found.append(f"up to {lost:.2g} of the teacher's probability lay on ids the student lacks")
+    return found
+
+
+def _of_sweep(facts: dict[str, Any]) -> list[str]:
+    """Learning rates that failed, and a best one at the end of what was tried."""
+    scores: dict[str, float | None] = facts.get("rate_scores") or {}
+    found = [
+        f"the learning rate {float(rate):g} could not be trained with and counts as the worst"
+        for rate, score in scores.items()
+        if score is None
+    ]
+    rates = [float(rate) for rate in scores]
+    for end, side in ((min, "smallest"), (max, "largest")):
+        if rates and facts["learning_rate"] == end(rates):
+            other = side.replace("est", "er")
+            found.append(f"the {side} learning rate tried was the best, so that a {other} one may be better")
     return found
 
 

@@ -6,7 +6,7 @@ import os
 
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.study.grid import Cell
-from kdscope.study.schema import Runtime, Study, Teacher, Training, Tuning
+from kdscope.study.schema import Evaluation, Runtime, Study, Teacher, Training, Tuning
 
 _DIVERGENCES = {"sft": "none", "seqkd": "none", "gkd": "jsd"}
 
@@ -35,6 +35,8 @@ def method_parameters(cell: Cell) -> dict[str, JSON]:
     method = cell.method
     sampled = method.name == "gkd"
     warm: dict[str, JSON] = {"warm_start_steps": method.warm_start_steps} if method.warm_start_steps else {}
+    if method.warm_start != "sft":
+        warm["warm_start"] = method.warm_start
     adaptive: dict[str, JSON] = {"head_mass": method.head_mass} if method.name == "adaptive_kl" else {}
     return (
         warm
@@ -61,14 +63,21 @@ def training_parameters(study: Study, training: Training, tuning: Tuning, seed: 
     # When a run saves where it is changes nothing about where it goes.
     left_out = {"checkpoint_every_steps", *training.idle_settings()}
     settings = training.model_dump(mode="json", exclude=left_out, exclude_none=True)
-    full: dict[str, JSON] = {"kind": "full", "learning_rate": tuning.learning_rate}
+    told = tuning.model_dump(mode="json")
     return {
         "training": settings,
-        "tuning": full if tuning.kind == "full" else tuning.model_dump(mode="json"),
+        "tuning": {key: told[key] for key in ("kind", "learning_rate")} if tuning.kind == "full" else told,
         "template": training_template(study),
         "dtype": dtype,
         "seed": seed,
     }
+
+
+def answering_parameters(evaluation: Evaluation) -> dict[str, JSON]:
+    """How the validation split is answered where it is: as evaluation asks, but greedily and with one backend."""
+    keys = ("max_new_tokens", "batch_size", "batch_tokens", "stop_texts")
+    told = evaluation.model_dump(mode="json")
+    return {"validation": {key: told[key] for key in keys}}
 
 
 def training_template(study: Study) -> str:

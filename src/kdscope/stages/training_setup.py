@@ -13,7 +13,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdscope.data.batches import TokenSequence
+from kdscope.data.sources import Example
 from kdscope.models.forward import check_head
+from kdscope.models.generate import Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer, save_model, torch_dtype
 from kdscope.models.lora import TrainableModel, add_lora, all_weights
 from kdscope.models.packing import can_pack
@@ -21,21 +23,26 @@ from kdscope.models.source import ModelPlace
 from kdscope.objectives import Objective
 from kdscope.pipeline.run import StageContext
 from kdscope.seeds import derive_seed
+from kdscope.stages.choose_rate import read_choice
 from kdscope.stages.files import read_prepared_examples
+from kdscope.stages.prompts import prompts_of
 from kdscope.stages.training_data import encode_examples, training_sequences
+from kdscope.training.answers import ReferenceScore, ValidationAnswers
 from kdscope.training.checkpoints import Checkpoints, Position
+from kdscope.training.keep import VALIDATION_ACCURACY, VALIDATION_LOSS, kept_step, measured_at
 from kdscope.training.loop import Job, train
 from kdscope.training.trackers import Tracking
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model about to train, its tokenizer and its data."""
+    """A model about to train, its tokenizer and its data; `held_out` is what `validation` was made from."""
 
     model: TrainableModel
     tokenizer: PreTrainedTokenizerBase
     train: list[TokenSequence]
     validation: list[TokenSequence]
+    held_out: list[Example]
 
 
 def prepare(context: StageContext, place: ModelPlace) -> Prepared:
@@ -52,7 +59,7 @@ def prepare(context: StageContext, place: ModelPlace) -> Prepared:
     train_set = training_sequences(context, tokenizer, limit)
     held_out = read_prepared_examples(context.inputs["data"] / "validation.jsonl")
     validation = encode_examples(context, tokenizer, held_out, max_length=limit)
-    return Prepared(_trainable(context, place), tokenizer, train_set, validation)
+    return Prepared(_trainable(context, place), tokenizer, train_set, validation, held_out)
 
 
 def run_training(
@@ -60,7 +67,7 @@ def run_training(
 ) -> Position:
     """Train, then write model/ and training.parquet; `extra` are further attributes of the job."""
     settings: Any = context.stage.parameters
-    rate = settings["tuning"]["learning_rate"] or settings["training"]["learning_rate"]
+    rate = _learning_rate(context)
     job = Job(
         model=prepared.model,
         train=prepared.train,
@@ -78,11 +85,51 @@ def run_training(
         pack=can_pack(prepared.model.base) and extra.pop("pack", True),
         progress=lambda done, total, note: context.progress.update(done, total, "steps", note),
         tracking=_tracking(context),
+        answers=_answers(context, prepared),
         **extra,
     )
     position = train(job, Checkpoints(context.scratch))
     _save(context, prepared, position)
     return position
+
+
+def generator_of(context: StageContext, prepared: Prepared) -> HuggingFaceGenerator:
+    """The model that trains, as one that writes."""
+    autocast = torch_dtype("bfloat16") if context.stage.parameters["dtype"] == "bfloat16" else None
+    return HuggingFaceGenerator(prepared.model.base, prepared.tokenizer, autocast)
+
+
+def _learning_rate(context: StageContext) -> float:
+    """The peak learning rate: the one a sweep chose, the model's own, or the study's."""
+    settings: Any = context.stage.parameters
+    context.facts.update(tuning_runs=0)
+    if "choice" in context.inputs:
+        choice = read_choice(context.inputs["choice"])
+        rate = choice.rate
+        context.facts.update(tuning_runs=choice.budget, rates_tried=list(choice.scores), rate_scores=choice.scores)
+    else:
+        rate = float(settings["tuning"]["learning_rate"] or settings["training"]["learning_rate"])
+    context.facts.update(learning_rate=rate)
+    return rate
+
+
+def _answers(context: StageContext, prepared: Prepared) -> ValidationAnswers | None:
+    """How the validation split is answered, decoded as in the study's evaluation but greedily; None where it is not."""
+    settings: Any = context.stage.parameters
+    asked = settings.get("validation")
+    if asked is None or not prepared.held_out:
+        return None
+    _, prompts = prompts_of(prepared.held_out, settings["template"], prepared.tokenizer)
+    score = ReferenceScore.of(prepared.held_out)
+    context.facts.update(validation_metric=score.metric)
+    return ValidationAnswers(
+        generator=generator_of(context, prepared),
+        prompts=prompts,
+        decoding=Decoding(asked["max_new_tokens"], stop_texts=tuple(asked["stop_texts"])),
+        score=score,
+        batch_size=asked["batch_size"],
+        batch_tokens=asked["batch_tokens"],
+    )
 
 
 def _tracking(context: StageContext) -> Tracking | None:
@@ -151,13 +198,27 @@ def _save(context: StageContext, prepared: Prepared, position: Position) -> None
         trained_parameters=trained,
         steps=position.step,
         target_tokens=sum(row["tokens"] for row in position.log),
-        best_step=position.best_step,
-        validation_loss=position.best_loss,
+        **_kept(position, settings["training"]["keep"]),
     )
+
+
+def _kept(position: Position, rule: str) -> dict[str, Any]:
+    """Which step was kept and by which rule, what validation measured there, and what another rule would have kept."""
+    kept, log = int(position.kept or position.step), position.log
+    answered = any(row[VALIDATION_ACCURACY] is not None for row in log)
+    other = kept_step("best_loss" if rule == "best_accuracy" else "best_accuracy", log) if answered else None
+    return {
+        "keep": rule,
+        "kept_step": kept,
+        VALIDATION_LOSS: measured_at(kept, VALIDATION_LOSS, log),
+        VALIDATION_ACCURACY: measured_at(kept, VALIDATION_ACCURACY, log),
+        "other_rule_step": other,
+    }
 
 
 def write_log(position: Position, file: Path) -> None:
     """The training log, one row an optimiser step."""
-    numbers = ("loss", "cross_entropy", "divergence", "cut_mass", "learning_rate", "gradient_norm", "validation_loss")
+    losses = ("loss", "cross_entropy", "divergence", "cut_mass")
+    numbers = (*losses, "learning_rate", "gradient_norm", VALIDATION_LOSS, VALIDATION_ACCURACY)
     schema = pa.schema([("step", pa.int64()), ("tokens", pa.int64()), *((name, pa.float64()) for name in numbers)])
     pq.write_table(pa.Table.from_pylist(position.log, schema=schema), file)

@@ -21,6 +21,7 @@ from kdscope.study.fields import (
     check_name,
     frozen_list,
     list_or_none,
+    one_or_several,
     tuning_kind_only,
 )
 
@@ -38,6 +39,11 @@ MethodName = Literal[
 ]
 DIVERGENCE_METHODS: tuple[str, ...] = tuple(name for name in get_args(MethodName) if name not in ("sft", "seqkd"))
 Condition = Literal["adapted", "base"]
+WarmStart = Literal["sft", "forward_kl"]
+LearningRates = Annotated[
+    Positive | Annotated[tuple[Positive, ...], Field(min_length=2, json_schema_extra={"uniqueItems": True})],
+    BeforeValidator(one_or_several),
+]
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -82,8 +88,18 @@ class Tuning(Settings):
         Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)], BeforeValidator(frozen_list)
     ] = "all-linear"
     """Modules that get an adapter, or all linear layers but the head."""
-    learning_rate: Positive | None = None
-    """Peak learning rate for this model; training.learning_rate where absent."""
+    learning_rate: LearningRates | None = None
+    """Peak learning rate for this model; training.learning_rate where absent. A list, for students: every arm tries
+    each of them with one seed of its own and takes the one that answers the validation split best."""
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _rates_differ(cls, value: float | tuple[float, ...] | None) -> float | tuple[float, ...] | None:
+        rates = value if isinstance(value, tuple) else ()
+        for rate in rates:
+            if rates.count(rate) > 1:
+                raise ValueError(f"the learning rate {rate:g} is listed twice")
+        return value
 
     @model_validator(mode="after")
     def _settings_apply(self) -> Self:
@@ -110,6 +126,14 @@ class Teacher(ModelSource):
     """How the teacher is adapted."""
 
     _name = field_validator("name")(check_name)
+
+    @model_validator(mode="after")
+    def _one_learning_rate(self) -> Self:
+        if isinstance(self.tuning.learning_rate, tuple):
+            raise ValueError(
+                "'tuning.learning_rate' is one value for a teacher: only students try several, each of its arms alike"
+            )
+        return self
 
 
 class Student(ModelSource):
@@ -159,8 +183,11 @@ class Method(Settings):
     sampling_temperature: Positive = 1.0
     """gkd: temperature the student samples at; not the KD temperature."""
     warm_start_steps: Annotated[int, Field(ge=0)] = 0
-    """The first steps train with cross-entropy on the same sequences: from a student that has not met the format yet,
-    reverse KL and samples of its own teach little."""
+    """The first steps train another way on the same sequences: from a student that has not met the format yet, reverse
+    KL and samples of its own teach little."""
+    warm_start: WarmStart = "sft"
+    """How the first steps train. sft: with cross-entropy; forward_kl: with forward KL to the teacher, at the same
+    temperature."""
     t2_scale: bool = False
     """Multiply the divergence by T squared."""
     prompt_in_loss: bool = False
@@ -172,12 +199,15 @@ class Method(Settings):
 
     @model_validator(mode="after")
     def _settings_apply(self) -> Self:
+        if self.warm_start != "sft" and not self.warm_start_steps and "warm_start" in applicable_settings(self.name):
+            raise ValueError("'warm_start' says how the first steps train: give 'warm_start_steps', or leave it out")
         self.refuse_idle(f"method '{self.name}'")
         return self
 
     def idle_settings(self) -> frozenset[str]:
-        """Settings of other methods."""
-        return frozenset(Method.model_fields) - applicable_settings(self.name) - {"name"}
+        """Settings of other methods, and how a warm start of no steps would train."""
+        without = frozenset() if self.warm_start_steps else frozenset({"warm_start"})
+        return (frozenset(Method.model_fields) - applicable_settings(self.name) - {"name"}) | without
 
 
 def applicable_settings(method: str) -> frozenset[str]:
@@ -185,6 +215,8 @@ def applicable_settings(method: str) -> frozenset[str]:
     keys = {"prompt_in_loss"} | ({"teacher_condition"} if method != "sft" else set())
     if method in DIVERGENCE_METHODS:
         keys |= {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction", "warm_start_steps"}
+        # Before forward KL, forward KL would be no other way to start.
+        keys |= {"warm_start"} if method != "forward_kl" else set()
     extra = {
         "jsd": {"beta"},
         "gkd": {"beta", "on_policy_probability", "sampling_temperature"},

@@ -10,7 +10,7 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from kdscope.study.fields import Settings, as_list, list_or_none, name_only, tuning_kind_only
+from kdscope.study.fields import Settings, as_list, list_or_none, name_only, one_or_several, tuning_kind_only
 from kdscope.study.schema import MethodName, Study, Tuning
 from kdscope.study.yaml_text import FLOAT_PATTERN, INT_PATTERN
 
@@ -102,6 +102,8 @@ def _shorthand(validator: Callable[..., Any], full: JsonSchemaValue) -> JsonSche
         return dict(full["items"])
     if validator is list_or_none:
         return next(dict(branch["items"]) for branch in full["anyOf"] if "items" in branch)
+    if validator is one_or_several:
+        return {"type": "array", "items": dict(full["anyOf"][0]), "minItems": 1, "maxItems": 1}
     if validator is name_only:
         return {"enum": list(get_args(MethodName))}
     if validator is tuning_kind_only:

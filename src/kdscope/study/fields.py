@@ -26,6 +26,11 @@ def frozen_list(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def one_or_several(value: Any) -> Any:
+    """A list of one is its value; a longer one becomes a tuple."""
+    return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else frozen_list(value)
+
+
 def name_only(value: Any) -> Any:
     """A method by its bare name."""
     return {"name": value} if isinstance(value, str) else value

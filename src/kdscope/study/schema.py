@@ -38,6 +38,7 @@ __all__ = [
     "DataSource",
     "Evaluation",
     "Fidelity",
+    "KeepRule",
     "LabelledData",
     "Method",
     "MethodName",
@@ -57,6 +58,7 @@ __all__ = [
 
 
 TeacherSignal = Literal["auto", "replay", "live"]
+KeepRule = Literal["last", "best_accuracy", "best_loss"]
 
 
 class Tasks(Settings):
@@ -112,7 +114,11 @@ class Training(Settings):
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 50
     """How often a running cell saves where it is; changes no result."""
     validate_every_steps: Annotated[int, Field(ge=1)] = 50
-    """How often the validation loss is measured; the best checkpoint is kept."""
+    """How often validation is measured, for every arm alike; the last step is always among these."""
+    keep: KeepRule = "last"
+    """Whose weights a model has in the end. last: of the last step; best_accuracy: of the step with the best score on
+    greedy answers to the validation split, ties to the later one (docs/distillation.md tells the score); best_loss: of
+    the step with the lowest cross-entropy on its references, which favours methods that minimise it."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
 
@@ -274,6 +280,24 @@ class Study(Settings):
                 "with 'data.unlabelled', students that see those prompts have more examples than the SFT control, and "
                 "epochs would give them more steps too: set training.max_steps"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _validation_is_there(self) -> Self:
+        """A rule that compares steps or learning rates needs items to compare them on."""
+        if self.data.validation_items == 0:
+            if self.training.keep != "last":
+                raise ValueError(f"'training.keep' is {self.training.keep}, and 'data.validation_items' is 0")
+            if any(isinstance(student.tuning.learning_rate, tuple) for student in self.students):
+                raise ValueError(
+                    "a list of learning rates is compared on validation items, and 'data.validation_items' is 0"
+                )
+        training = self.teacher_training or self.training
+        for teacher in self.teachers:
+            if training.keep != "last" and (teacher.data or self.data).validation_items == 0:
+                raise ValueError(
+                    f"'teacher_training.keep' is {training.keep}, and {teacher.name} has no validation items"
+                )
         return self
 
     @field_validator("methods")

@@ -10,6 +10,7 @@ from kdscope.tasks.locate import find_task_file, find_training_file
 from kdscope.tasks.mapping import FieldMapping
 from kdscope.tasks.mini import mini_rows
 from kdscope.tasks.quantities import numbers_match
+from kdscope.tasks.references import ReferenceAnswer, read_reference
 from kdscope.tasks.registry import Task, TaskRegistry
 from kdscope.tasks.robust import extract_robust
 from kdscope.tasks.scoring import Score, score_completion
@@ -22,6 +23,7 @@ __all__ = [
     "FieldMapping",
     "HubDataset",
     "PromptTemplate",
+    "ReferenceAnswer",
     "RepositoryFile",
     "Score",
     "Source",
@@ -41,6 +43,7 @@ __all__ = [
     "list_training_sets",
     "mini_rows",
     "numbers_match",
+    "read_reference",
     "read_task_definitions",
     "registry_with",
     "score_completion",

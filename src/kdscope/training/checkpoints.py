@@ -27,14 +27,12 @@ class Position:
 
     Attributes:
         step: Optimiser steps done.
-        best_step: Step of the best validation loss so far; None before the first validation.
-        best_loss: That loss, in nats per token.
+        kept: The step whose weights the rule keeps, of those validated so far; None before the first.
         log: One row per optimiser step.
     """
 
     step: int = 0
-    best_step: int | None = None
-    best_loss: float | None = None
+    kept: int | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -69,7 +67,7 @@ class Checkpoints:
         return Position(**json.loads((latest / "position.json").read_text()))
 
     def save_best(self, step: int, weights: Mapping[str, torch.nn.Parameter]) -> None:
-        """Keep the weights of the best validation loss so far."""
+        """Keep the weights of the step that the rule would keep so far."""
         name = f"best-{step:08d}"
         building = self._fresh(f"{name}.building")
         save_file({key: p.detach().cpu().contiguous() for key, p in weights.items()}, building / "weights.safetensors")

@@ -33,7 +33,9 @@ from kdscope.models.packing import packed, padded
 from kdscope.objectives import FusedLoss, Head, Objective, fused_loss, sequence_weights, token_weights
 from kdscope.seeds import derive_seed
 from kdscope.teacher import Teacher
+from kdscope.training.answers import ValidationAnswers
 from kdscope.training.checkpoints import Checkpoints, Position
+from kdscope.training.keep import VALIDATION_ACCURACY, VALIDATION_LOSS, kept_step
 from kdscope.training.on_policy import OnPolicySampling
 from kdscope.training.schedule import learning_rate_at, warmup_length
 from kdscope.training.trackers import Track, Tracking, tracked
@@ -54,6 +56,7 @@ class LoopSettings(Protocol):
     gradient_clip_norm: float
     checkpoint_every_steps: int
     validate_every_steps: int
+    keep: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ class Job:
         on_policy: Sampling from the student; None for off-policy methods.
         sample_teacher: What the teacher says of the student's samples.
         pack: Whether sequences are packed instead of padded; the models must be able to (`models.packing.can_pack`).
-        warm_start_steps: The first steps train with cross-entropy on the sequences as they are.
+        warm_start_steps: The first steps train on the sequences as they are, with another objective.
+        warm_start: That objective, which the teacher serves too; cross-entropy where None.
+        answers: How the validation split is answered and scored; it is not where None.
         progress: Called with (steps done, steps in all, a note).
         tracking: Who else is told of every step, if anybody.
     """
@@ -97,15 +102,17 @@ class Job:
     sample_teacher: Teacher | None = None
     pack: bool = False
     warm_start_steps: int = 0
+    warm_start: Objective | None = None
+    answers: ValidationAnswers | None = None
     progress: Callable[[int, int, str], None] = lambda done, total, note: None
     tracking: Tracking | None = None
 
 
 def train(job: Job, checkpoints: Checkpoints) -> Position:
-    """Train to the end, resuming from the latest checkpoint; the best weights are in the model afterwards.
+    """Train to the end, resuming from the latest checkpoint; the weights to keep are in the model afterwards.
 
     Returns:
-        Where training ended: the log, one row a step, and the best validation loss.
+        Where training ended: the log, one row a step; `Position.kept` says whose weights these are.
 
     Raises:
         TrainingDivergedError: A loss or gradient norm became NaN or infinite.
@@ -145,15 +152,20 @@ class _Run:
         while self.position.step < total:
             row = self._step(self.position.step)
             self.position.step += 1
-            if self.position.step % settings.validate_every_steps == 0 or self.position.step == total:
-                row["validation_loss"] = self._validate()
+            looked = self.position.step % settings.validate_every_steps == 0 or self.position.step == total
+            if looked:
+                row |= self._validate()
             self.position.log.append(row)
+            if looked:
+                self._keep()
             track(row)
             if self.position.step % settings.checkpoint_every_steps == 0 and self.position.step < total:
                 self._checkpoint()
             self.job.progress(self.position.step, total, f"loss {row['loss']:.3f}")
-        if self.position.best_step not in (None, total):
-            self.checkpoints.restore_best(self.position.best_step, self.weights)
+        if self.position.kept is None:
+            self.position.kept = total  # nothing to compare steps by
+        if self.position.kept != total:
+            self.checkpoints.restore_best(self.position.kept, self.weights)
         return self.position
 
     def _step(self, step: int) -> dict[str, Any]:
@@ -173,19 +185,22 @@ class _Run:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return {"step": step + 1, **sums, "learning_rate": rate, "gradient_norm": norm, "validation_loss": None}
+        unknown = dict.fromkeys((VALIDATION_LOSS, VALIDATION_ACCURACY))
+        return {"step": step + 1, **sums, "learning_rate": rate, "gradient_norm": norm, **unknown}
 
     def _accumulate(self, sequences: Sequence[TokenSequence], step: int, teacher: Teacher | None) -> dict[str, Any]:
         """Forward and backward over the micro-batches; every loss is divided by the step's own totals."""
         job = self.job
-        teacher = None if self._is_warm_start(step) else teacher
+        objective = job.objective
+        if self._is_warm_start(step):
+            objective, teacher = (_CROSS_ENTROPY, None) if job.warm_start is None else (job.warm_start, teacher)
         sequences = [s for s in sequences if len(s.token_ids) > s.first_target(job.prompt_in_loss)]
         tokens, cut_mass = count_targets(sequences, job.prompt_in_loss), 0.0
         sums = torch.zeros(3, dtype=torch.float64)
         for micro in plan_micro_batches(sequences, job.settings.micro_batch_tokens, packed=job.pack):
             batch = self._collate(micro, job.prompt_in_loss)
-            weights = _token_weights(batch, job.objective, tokens, len(sequences), with_teacher=teacher is not None)
-            loss, cut = self._loss(micro, batch, weights, teacher)
+            weights = _token_weights(batch, objective, tokens, len(sequences), with_teacher=teacher is not None)
+            loss, cut = self._loss(objective, micro, batch, weights, teacher)
             self.accelerator.backward(loss.total)
             divergence = torch.zeros(()) if loss.divergence is None else loss.divergence
             sums += torch.stack([x.detach().cpu().double() for x in (loss.total, loss.cross_entropy, divergence)])
@@ -205,7 +220,12 @@ class _Run:
         return step < self.job.warm_start_steps
 
     def _loss(
-        self, sequences: Sequence[TokenSequence], batch: Batch, weights: Tensor, teacher: Teacher | None
+        self,
+        objective: Objective,
+        sequences: Sequence[TokenSequence],
+        batch: Batch,
+        weights: Tensor,
+        teacher: Teacher | None,
     ) -> tuple[FusedLoss, float]:
         """A micro-batch's share of the loss, and the teacher's mass on ids that the student lacks."""
         hidden, head = self.forward(**batch.inputs()), self._head()
@@ -214,7 +234,7 @@ class _Run:
         rows = teacher.rows(sequences, batch)
         if self.job.shared_vocabulary is not None:
             head = head.first_rows(self.job.shared_vocabulary)
-        loss = fused_loss(self.job.objective, hidden, head, batch.targets, weights, rows)
+        loss = fused_loss(objective, hidden, head, batch.targets, weights, rows)
         return loss, float(getattr(rows, "cut_mass", 0.0))
 
     def _collate(self, sequences: Sequence[TokenSequence], prompt_in_loss: bool) -> Batch:
@@ -233,28 +253,38 @@ class _Run:
         with padded(self.job.model.base):
             return sampling.sample(sequences, step)
 
-    @torch.no_grad()
-    def _validate(self) -> float | None:
-        """Cross-entropy on held-out references, the same yardstick for every method; keeps the best weights."""
-        job, position = self.job, self.position
-        if not job.validation:
-            return None
+    def _validate(self) -> dict[str, float | None]:
+        """Cross-entropy on held-out references, the same for every method, and the score of greedy answers if asked."""
+        job = self.job
         job.model.network.eval()
+        found = {VALIDATION_LOSS: self._validation_loss() if job.validation else None}
+        if job.answers is not None:
+            with padded(job.model.base):
+                found[VALIDATION_ACCURACY] = job.answers.mean_score()
+        job.model.network.train()
+        return found
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        job = self.job
         tokens, loss = count_targets(job.validation, prompt_in_loss=False), 0.0
         for micro in plan_micro_batches(job.validation, job.settings.micro_batch_tokens, packed=job.pack):
             batch = self._collate(micro, prompt_in_loss=False)
             weights = token_weights(len(batch.targets), tokens, device=batch.targets.device)
-            loss += float(self._loss(micro, batch, weights, None)[0].total)
-        if math.isfinite(loss) and (position.best_loss is None or loss < position.best_loss):
-            position.best_step, position.best_loss = position.step, loss
-            if position.step < len(self.windows):
-                self.checkpoints.save_best(position.step, self.weights)
+            loss += float(self._loss(_CROSS_ENTROPY, micro, batch, weights, None)[0].total)
         return loss
+
+    def _keep(self) -> None:
+        """Note which step the rule keeps so far, and its weights where later steps will change them."""
+        position, rule = self.position, self.job.settings.keep
+        position.kept = kept_step(rule, position.log)
+        if rule != "last" and position.kept == position.step < len(self.windows):
+            self.checkpoints.save_best(position.step, self.weights)
 
     def _checkpoint(self) -> None:
         self.checkpoints.save(self.position, self.weights, self.optimizer.optimizer)
-        if self.position.best_step is not None:
-            self.checkpoints.drop_best_except(self.position.best_step)
+        if self.position.kept is not None:
+            self.checkpoints.drop_best_except(self.position.kept)
 
     def _learning_rate(self, step: int) -> float:
         settings, total = self.job.settings, len(self.windows)
