@@ -4,14 +4,15 @@
     python benchmarks/simulate_runs.py --studies 200 --parts equal,power  # some of it
     python benchmarks/simulate_runs.py --out docs/simulated_runs.md
 
-Most studies are drawn as sufficient statistics: the means of all runs, and the error from items of each difference. That
-is all the estimator sees (`kdscope.statistics.run_variance`), so that thousands of studies take seconds. `whole` draws
-item records and sends them, and the table of their accuracies, through the whole protocols.
+Most studies are drawn as sufficient statistics: the means of all runs, and the error from items of each difference.
+That is all the estimator sees (`kdscope.statistics.run_variance`), so that thousands of studies take seconds. `whole`
+draws item records and sends them, and the table of their accuracies, through the whole protocols.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -218,20 +219,18 @@ def part_unequal(studies: int, pool: ProcessPoolExecutor) -> str:
             for missing in ("all", "one")[: 1 + (students > 1)]:
                 told = f"{seeds}+{control} runs" + (f", {missing} controls" if students > 1 else "")
                 settings.append((told, replace(base, seeds=seeds, control_seeds=control, missing=missing), True))
-        for seeds in (2, 3, 5):
-            settings.append(
-                (f"SFT twice as noisy, {seeds} seeds", replace(base, seeds=seeds, control_factor=2.0), True)
-            )
-        for seeds in (3, 5):
-            settings.append(
-                (f"runs paired, half of it shared, {seeds} seeds", replace(base, seeds=seeds, shared=0.5), True)
-            )
-            collapse = replace(base, seeds=seeds, method_factor=8.0)
-            settings.append((f"another method collapses (SD x 8), {seeds} seeds", collapse, False))
+        changes: list[tuple[str, dict[str, float], bool, tuple[int, ...]]] = [
+            ("SFT twice as noisy", {"control_factor": 2.0}, True, (2, 3, 5)),
+            ("runs paired, half of it shared", {"shared": 0.5}, True, (3, 5)),
+            ("another method collapses (SD x 8)", {"method_factor": 8.0}, False, (3, 5)),
+        ]
         if students > 1:
-            for seeds in (2, 3, 5):
-                noisier = replace(base, seeds=seeds, student_factor=2.0)
-                settings.append((f"this student twice as noisy as the others, {seeds} seeds", noisier, False))
+            changes.append(("this student twice as noisy as the others", {"student_factor": 2.0}, False, (2, 3, 5)))
+        settings += [
+            (f"{told}, {seeds} seeds", replace(base, seeds=seeds, **change), counts)
+            for told, change, counts, several in changes
+            for seeds in several
+        ]
     found = list(pool.map(simulate, [s for _, s, _ in settings], [studies] * len(settings)))
     rows = [
         [
@@ -247,8 +246,8 @@ def part_unequal(studies: int, pool: ProcessPoolExecutor) -> str:
     counted = [f for (_, _, counts), f in zip(settings, found, strict=True) if counts]
     note = (
         "600 items, run SD 2. *No claim*: studies in which the run variance of a side cannot be estimated. Students of "
-        "unequal noise and a method that collapses are there to be known: the components are pooled, and a student or a "
-        "method leaves the pool only where its runs vary significantly more."
+        "unequal noise and a method that collapses are there to be known: the components are pooled, and a student or "
+        "a method leaves the pool only where its runs vary significantly more."
     )
     return f"## Unequal runs and unequal noise\n\n{note}\n\n{_table(head, rows)}\n\n{_verdict(counted)}\n"
 
@@ -260,7 +259,7 @@ def part_width(studies: int, pool: ProcessPoolExecutor) -> str:
         steps = [(5, None), (5, 4), (4, None), (4, 3), (3, None), (3, 2), (2, None), (2, 1)]
         settings = [Setting(students, seeds, control_seeds=control, missing="one") for seeds, control in steps]
         widths = [one.width("student") for one in pool.map(simulate, settings, [studies] * len(settings))]
-        never = all(later >= 0.99 * earlier for earlier, later in zip(widths, widths[1:], strict=False))
+        never = all(later >= 0.98 * earlier for earlier, later in itertools.pairwise(widths))
         rows.append([str(students), *(f"{width:.1f}" for width in widths), "yes" if never else "NO"])
     head = ["students", *("5+5", "5+4", "4+4", "4+3", "3+3", "3+2", "2+2", "2+1"), "never narrower"]
     return (
@@ -282,8 +281,8 @@ def part_power(studies: int, pool: ProcessPoolExecutor) -> str:
         ["two checkpoints", "1", f"{least:.1f}", _rate(simulate_checkpoints(600, 0.0, least, studies)[1], studies)]
     )
     return (
-        "## Power at the printed detectable gain\n\nStudies with a true gain of exactly what `kdscope plan` prints (80% "
-        f"power; 600 items, four methods, run SD 2).\n\n{_table(['students', 'seeds', 'gain', 'power'], rows)}\n"
+        "## Power at the printed detectable gain\n\nStudies with a true gain of exactly what `kdscope plan` prints (80"
+        f"% power; 600 items, four methods, run SD 2).\n\n{_table(['students', 'seeds', 'gain', 'power'], rows)}\n"
     )
 
 
@@ -296,8 +295,8 @@ def part_single(studies: int, pool: ProcessPoolExecutor) -> str:
         rows.append([f"{items:,}", _rate(rejected, studies), _rate(0, studies)])
     head = ["items", "two checkpoints differ (p < .05)", "claims about a method"]
     return (
-        "## One seed\n\nNo effect of the method, run SD 2. The checkpoints do differ, by their luck; what is said is said "
-        f"of them, and nothing of the method.\n\n{_table(head, rows)}\n"
+        "## One seed\n\nNo effect of the method, run SD 2. The checkpoints do differ, by their luck; what is said is "
+        f"said of them, and nothing of the method.\n\n{_table(head, rows)}\n"
     )
 
 
@@ -393,7 +392,7 @@ def page(parts: Sequence[str], studies: int) -> str:
     body = "\n".join(parts)
     return f"""# Training runs as part of every interval: does it hold?
 
-Written by `python benchmarks/simulate_runs.py --studies {studies} --out FILE`. Studies with known truth, analysed by the
+Written by `python benchmarks/simulate_runs.py --studies {studies} --out FILE`. Studies with known truth, by the
 functions that `kdscope run` and `kdscope analyze` use. Runs of one setting vary with a standard deviation of *run SD*
 points; two single models differ on {NOISE.discordance:.0%} of the items, {NOISE.repeated:.0%} of which two runs of one
 setting show as well. In brackets the 95% interval of the simulation. A level passes unless that interval lies wholly

@@ -80,8 +80,11 @@ class RunContrasts:
         arms = [arm if n == 0 else (arm, int(n)) for arm, n in zip(runs["arm"], again, strict=True)]
         self.values, self.runs = values, runs.assign(arm=pd.Series(arms, index=runs.index, dtype=object))
         self.task_of, self.clusters, self.run_sd = task_of, clusters, run_sd
+        self._student_of, self._setting_of = (np.full(len(values), -1, dtype=np.intp) for _ in range(2))
+        self._student_of[runs.index] = pd.factorize(self.runs["student"])[0]
+        self._setting_of[runs.index] = self.runs.groupby(["student", "arm"], sort=False).ngroup()
 
-    @property
+    @cached_property
     def several_seeds(self) -> bool:
         """Whether any setting of any student was trained more than once."""
         return bool(self.runs.groupby(["student", "arm"], sort=False).size().gt(1).any())
@@ -100,11 +103,12 @@ class RunContrasts:
 
     def weights(self, rows: Sequence[int] | NDArray[np.intp]) -> Array:
         """Weights that sum to 1: the same for students, within them for settings, within those for runs; shape [R]."""
-        some = self.runs.loc[np.asarray(rows)]
-        arms = some.groupby("student", sort=False)["arm"].transform("nunique")
-        runs = some.groupby(["student", "arm"], sort=False)["seed"].transform("size")
+        numbers = np.asarray(rows, dtype=np.intp)
+        students, setting_of = self._student_of[numbers], self._setting_of[numbers]
+        _, first, place, runs = np.unique(setting_of, return_index=True, return_inverse=True, return_counts=True)
+        settings = np.bincount(students[first], minlength=int(students.max()) + 1)
         weights = np.zeros(len(self.values))
-        weights[rows] = 1.0 / (some["student"].nunique() * arms * runs)
+        weights[numbers] = 1.0 / (np.count_nonzero(settings) * settings[students] * runs[place])
         return weights
 
     def mean_of(self, rows: Sequence[int] | NDArray[np.intp]) -> Array:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from kdscope.errors import StatisticsError
 from kdscope.statistics.combined_df import combined_df
@@ -79,6 +79,7 @@ class RunDesign:
         if len(set(zip(self.student_of, self.setting_of, self.seed_of, strict=True))) != len(students):
             raise StatisticsError("a student has one run of each setting and seed")
         self.blocks = tuple(_Block(self, np.flatnonzero(self.student_of == s)) for s in range(len(names)))
+        self._terms: dict[tuple[_Key, ...], list[_Term]] = {}
 
     def __len__(self) -> int:
         return self.controls.size
@@ -110,6 +111,17 @@ class RunDesign:
             groups = self._split(y, groups)
         return RunComponents(self, y, groups, residuals or {})
 
+    def terms(self, groups: Sequence[_Key]) -> list[_Term]:
+        """The components of a grouping of the runs; made once, as most studies have the same."""
+        key = tuple(groups)
+        if key not in self._terms:
+            labels = list(dict.fromkeys(groups))
+            group_of = np.array([labels.index(group) for group in groups], dtype=np.intp)
+            count = range(len(labels))
+            own = [_Term(self, group_of, i, i, own=True) for i in count]
+            self._terms[key] = own + [_Term(self, group_of, i, j, own=False) for i in count for j in count[i:]]
+        return self._terms[key]
+
     def _split(self, y: Array, groups: list[_Key]) -> list[_Key]:
         squares, df = np.zeros(len(self)), np.zeros(len(self))
         for block in self.blocks:
@@ -138,7 +150,7 @@ def _noisiest(
         if own_df < 1 or rest_df < 1 or squares[rest].sum() <= 0:
             continue
         ratio = (squares[own].sum() / own_df) / (squares[rest].sum() / rest_df)
-        p_value = float(stats.f.sf(ratio, own_df, rest_df)) * candidates.size
+        p_value = float(special.fdtrc(own_df, rest_df, ratio)) * candidates.size
         if p_value < level and (least is None or p_value < least[0]):
             least = p_value, int(candidate)
     return None if least is None else least[1]
@@ -168,10 +180,7 @@ class RunComponents:
         labels = list(dict.fromkeys(groups))
         group_of = np.array([labels.index(group) for group in groups], dtype=np.intp)
         self._design, self._group_of, self._labels = design, group_of, labels
-        self._terms = [_Term(design, group_of, i, i, own=True) for i in range(len(labels))]
-        self._terms += [
-            _Term(design, group_of, i, j, own=False) for i in range(len(labels)) for j in range(i, len(labels))
-        ]
+        self._terms = design.terms(groups)
         divisors = np.array([term.divisor for term in self._terms])
         self._known = divisors > 1e-9
         scale = np.where(self._known, 1 / np.where(self._known, divisors, 1.0), 0.0)
