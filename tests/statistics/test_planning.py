@@ -77,7 +77,8 @@ def test_the_power_at_the_detectable_gain_is_what_was_asked(runs: Runs) -> None:
     student, method, seed = (np.array(column) for column in zip(*rows, strict=True))
     design = RunDesign(student.tolist(), method.tolist(), method == 0, seed.tolist())
     weights = np.where(student == 0, np.where(method == 0, -1.0, 1 / runs.settings) / runs.seeds, 0.0)
-    lasting = 100 * math.sqrt(noise.discordance * (1 - noise.repeated) / items)
+    own = noise.discordance * (1 - noise.repeated) / 2 / items
+    lasting = 100 * math.sqrt(own + own / runs.settings)
     single = 100 * math.sqrt(noise.discordance * noise.repeated / 2 / items)
     rejected = 0
     for _ in range(2000):
