@@ -80,6 +80,13 @@ def select_columns(sums: ResampledSums, place: slice) -> ResampledSums:
     return ResampledSums(sums.total[place], sums.draws[:, place], sums.left_out[:, place])
 
 
+def join_columns(parts: Sequence[ResampledSums]) -> ResampledSums:
+    """Columns that were resampled together, side by side."""
+    return ResampledSums(
+        *(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("total", "draws", "left_out"))
+    )
+
+
 def estimate(measures: Sequence[Measure], tasks: Sequence[ResampledSums]) -> Estimate:
     """One measure over the items of one task, or of several: tasks are strata, resampled each for itself.
 
