@@ -155,6 +155,8 @@ def _measures(chance: float, categories: int | None) -> tuple[Measure, ...]:
         raise StatisticsError(f"the chance of a guess must be in [0, 1), not {chance}")
     same_wrong = chance / (1 - chance)
     measures = [mean_measure(name, "answers") for name in _ALIKE]
+    # More columns than its value needs: what `matched_control` asks of items with two parsed answers.
+    measures[1] = replace(measures[1], width=5)
     measures += [mean_measure(name, "answers", 0, has_floor=False) for name in _PARTS]
     consistency = Measure("error_consistency_kappa", "answers", 6, _kappa, within=lambda s: _by_accuracy(s, 1.0))
     expected = Measure(
@@ -193,6 +195,7 @@ def _contributions(
         student_right & ~teacher_right,
     ]
     found = [column for condition in conditions for column in (condition, condition & same)]
+    found[4:4] = [parsed & teacher_right, parsed & student_right, parsed & teacher_right & student_right]
     found += [column for part in parts for column in (every, part)]
     found += [every, teacher_right == student_right, teacher_right, student_right, ~teacher_right, ~student_right]
     wrong = [(teacher != _UNPARSED) & ~teacher_right, (student != _UNPARSED) & ~student_right]

@@ -1,0 +1,2 @@
+def page(found, studies, seed):
+    return "\n\n".join(found.values())
