@@ -11,10 +11,11 @@ import pandas as pd
 from kdscope.errors import DataError
 from kdscope.evaluation.fidelity_items import SECOND, STUDENT, TaskFidelity
 from kdscope.evaluation.items import POOLED, POOLS, metric_of, values_by_task
-from kdscope.evaluation.pairs import fidelity_rows, measure_estimate, measure_records
+from kdscope.evaluation.pairs import fidelity_rows, matched_estimate, measure_estimate, measure_records
 from kdscope.evaluation.tables import ModelRecords, gains_table
 from kdscope.evaluation.text_table import TextTable, decimals, interval, probability
 from kdscope.fidelity import FidelityComparison, compare_fidelity
+from kdscope.fidelity.matched_control import MATCHED
 from kdscope.statistics.multiplicity import holm
 from kdscope.tasks import TaskRegistry, default_registry
 
@@ -25,6 +26,7 @@ MARGIN_MEASURES = (
     "shared_right_beyond_accuracy",
     "shared_wrong_beyond_accuracy",
     "same_wrong_given_both_wrong",
+    "agreement_beyond_matched_control",
 )
 """Where a margin in points makes sense; of raw agreement a student has more if it is merely better."""
 
@@ -191,14 +193,19 @@ def _fidelity(
 
 def _compared(
     task: str, measure: str, measured: Mapping[str, TaskFidelity], margin: float, tasks: TaskRegistry
-) -> FidelityComparison | None:
+) -> FidelityComparison:
     """The two students' difference in one row of the table; a control of both cancels."""
     pooled = [own for name, own in measured.items() if tasks.get(name).answer_kind != "text"]
-    having = [own for own in (pooled if task == POOLED else [measured[task]]) if measure in own.measures]
-    first, second = (measure_estimate(role, measure, having) for role in (STUDENT, SECOND)) if having else (None, None)
+    matched = measure == MATCHED.name
+    needed = "agreement_beyond_accuracy" if matched else measure
+    having = [own for own in (pooled if task == POOLED else [measured[task]]) if needed in own.measures]
+    first, second = (
+        matched_estimate(role, having) if matched else measure_estimate(role, measure, having)
+        for role in (STUDENT, SECOND)
+    )
     if first is None or second is None:
-        return None
-    direction = having[0].measures[measure].direction if measure in MARGIN_MEASURES else 0
+        raise DataError(f"{task}: the two students were not measured together")
+    direction = 1 if measure in MARGIN_MEASURES else 0
     return compare_fidelity(first, second, margin=margin, direction=direction)
 
 

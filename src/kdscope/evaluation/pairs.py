@@ -217,9 +217,7 @@ def _matched(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
     """Agreement beyond that of a student as accurate as this one and as like the teacher as the control, if any."""
     if not tasks or any(CONTROL not in task.sums for task in tasks):
         return []
-    found = agreement_beyond_matched_control(
-        [join_columns([task.sums[role][measure] for role, measure in COLUMNS]) for task in tasks]
-    )
+    found = matched_estimate(STUDENT, tasks)
     nothing = Estimate(0.0, np.zeros_like(found.draws), np.zeros_like(found.left_out))
     items = sum(task.entered[_HEADLINE] for task in tasks)
     return [fidelity_row(name, MATCHED, found, nothing, None, items)]
@@ -279,6 +277,14 @@ def fidelity_row(
         normalised_low=score.low,
         normalised_high=score.high,
         reason=score.reason,
+    )
+
+
+def matched_estimate(role: str, tasks: Sequence[TaskFidelity]) -> Estimate:
+    """A student's agreement with the teacher beyond the control's, carried over to the student's accuracy."""
+    whose = {"student": role, "control": CONTROL}
+    return agreement_beyond_matched_control(
+        [join_columns([task.sums[whose[who]][measure] for who, measure in COLUMNS]) for task in tasks]
     )
 
 
