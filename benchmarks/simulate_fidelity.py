@@ -33,7 +33,7 @@ from simulated_fidelity import (
     simulate_studies,
 )
 
-from kdscope.fidelity import Estimate, compare_fidelity, limits, normalise
+from kdscope.fidelity import Estimate, Normalised, compare_fidelity, limits, normalise
 from kdscope.fidelity.bootstrap import combine
 from kdscope.fidelity.measures import ratio
 from kdscope.fidelity.normalised import ABOVE_CEILING
@@ -437,13 +437,20 @@ def gate(plan: Plan) -> Table:
         within = _share([s.low <= part <= s.high for s in shown], nan)
         old = [limits(combine(_score, *own)) for own, s in zip(parts, scores, strict=True) if np.isfinite(s.value)]
         bca = _share([low <= part <= high for low, high in old])
-        values, half = np.array([s.value for s in shown]), np.median([(s.high - s.low) / 2 for s in shown])
         often = len(shown) >= len(scores) / 2
         within = replace(within, least=0.94) if often else within
-        bias = f"{values.mean() - part:+.2f} (half-width {half:.2f})" if shown else "-"
-        rows.append((f"{shared:g}", f"{part:g}", _share([np.isfinite(s.value) for s in scores]), within, bca, bias))
+        shares = (_share([np.isfinite(s.value) for s in scores]), within, bca)
+        rows.append((f"{shared:g}", f"{part:g}", *shares, _bias_of(shown, part)))
     head = ("ceiling copies", "true score", "shown", "Fieller's interval holds it, given shown")
     return Table("gate", (*head, "BCa of the quotient, given shown", "bias, given shown"), tuple(rows))
+
+
+def _bias_of(shown: Sequence[Normalised], truth: float) -> str:
+    """Mean error of the scores that were shown, and the median half of their intervals."""
+    if not shown:
+        return "-"
+    error = np.mean([score.value for score in shown]) - truth
+    return f"{error:+.2f} (half-width {np.median([(score.high - score.low) / 2 for score in shown]):.2f})"
 
 
 def _score(found: Array, control: Array, again: Array) -> Array:

@@ -62,12 +62,27 @@ def test_accuracies_are_those_that_were_asked_for(load):
     assert right == pytest.approx([0.96, 0.7, 0.3], abs=0.006)
 
 
-@pytest.mark.parametrize("name", ["level", "inherited"])
-def test_no_rate_is_far_from_its_bar(load, name):
+def test_an_independent_student_is_not_found_though_its_level_is(load):
     program = load("simulate_fidelity")
-    (table,) = program.simulate([name], 20)
-    assert table.rows
-    assert not table.failures, table.failures
+    population = program.setting(0.81, 2.0, 0, 0.15)
+    _, each = program.measured(population, program.Plan(120, 0), (program.BEYOND,), (0,))
+    assert program.over_control(each, program.BEYOND).above(0.05).holds
+    assert not program.intervals([one["student"][program.BEYOND] for one in each]).above(0.05).holds
+
+
+def test_a_copier_is_found(load):
+    program = load("simulate_fidelity")
+    population = program.setting(0.81, 1.0, 0, copied=0.2)
+    _, each = program.measured(population, program.Plan(60, 0), (program.BEYOND,), (0,))
+    assert program.over_control(each, program.BEYOND).above(least=0.95).holds
+
+
+def test_a_rate_fails_where_its_interval_lies_beyond_the_bar(load):
+    rate = load("simulate_fidelity").Rate
+    assert rate(8, 100, most=0.05).holds
+    assert not rate(160, 2000, most=0.05).holds
+    assert not rate(80, 100, least=0.95).holds
+    assert "**no**" in str(rate(80, 100, least=0.95))
 
 
 def test_a_control_far_below_the_student_is_found_out(load):
