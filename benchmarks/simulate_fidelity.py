@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -34,7 +34,7 @@ from simulated_fidelity import (
 )
 
 from kdscope.fidelity import Estimate, Normalised, compare_fidelity, limits, normalise
-from kdscope.fidelity.bootstrap import combine
+from kdscope.fidelity.bootstrap import combine, standard_limits
 from kdscope.fidelity.measures import ratio
 from kdscope.fidelity.normalised import ABOVE_CEILING
 from kdscope.statistics.paired import wilson_interval
@@ -157,14 +157,17 @@ class Found:
         return Rate(int(((self.low <= truth) & (truth <= self.high))[known].sum()), int(known.sum()), least=least)
 
 
-def over_control(each: Sequence[Measured], measure: str) -> Found:
+def over_control(
+    each: Sequence[Measured], measure: str, ends_of: Callable[[Estimate], tuple[float, float]] = standard_limits
+) -> Found:
     """The student's value minus the control's."""
-    return intervals([combine(np.subtract, one["student"][measure], one["control"][measure]) for one in each])
+    differences = [combine(np.subtract, one["student"][measure], one["control"][measure]) for one in each]
+    return intervals(differences, ends_of)
 
 
-def intervals(found: Sequence[Estimate]) -> Found:
+def intervals(found: Sequence[Estimate], ends_of: Callable[[Estimate], tuple[float, float]] = limits) -> Found:
     """Values and the product's intervals, in points."""
-    ends = 100 * np.array([limits(one) for one in found])
+    ends = 100 * np.array([ends_of(one) for one in found])
     return Found(100 * np.array([one.value for one in found]), ends[:, 0], ends[:, 1])
 
 
@@ -185,7 +188,7 @@ def measured(
 
 def matched_control(each: Sequence[Measured]) -> Found:
     """Beyond the matched control, in the studies where that was asked."""
-    return intervals([one["student"][MATCHED] for one in each if MATCHED in one["student"]])
+    return intervals([one["student"][MATCHED] for one in each if MATCHED in one["student"]], standard_limits)
 
 
 def setting(teacher: float, sd: float, options: int, gain: float = 0.0, copied: float = 0.0, **others) -> Population:
@@ -207,11 +210,18 @@ def level(plan: Plan) -> Table:
         rows.append(
             (
                 *(answers, f"{teacher:.2f}", f"{sd:g}", f"+{100 * gain:.0f}"),
-                *(headline.above(0.05), Bias(headline.values, 0.5), matched.above(0.05), Bias(matched.values, 0.5)),
+                *(
+                    headline.above(0.05),
+                    Bias(headline.values, 0.5),
+                    over_control(each, BEYOND, limits).above(),
+                    matched.above(0.05),
+                    Bias(matched.values, 0.5),
+                ),
                 *(intervals([one["student"][BEYOND] for one in each]).above(), raw),
             )
         )
-    head = ("answers", "teacher", "SD", "gain", "headline above 0", "bias", "beyond matched control above 0", "bias")
+    head = ("answers", "teacher", "SD", "gain", "headline above 0", "bias", "with BCa limits")
+    head = (*head, "beyond matched control above 0", "bias")
     return Table("level", (*head, "level above 0", "raw agreement, normalised, above 0"), tuple(rows))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ from kdscope.fidelity import (
     limits,
     normalise,
 )
-from kdscope.fidelity.bootstrap import combine, join_columns
+from kdscope.fidelity.bootstrap import combine, join_columns, standard_limits
 from kdscope.fidelity.matched_control import COLUMNS, MATCHED
 from kdscope.tasks import TaskRegistry, default_registry
 
@@ -133,9 +133,10 @@ def compare_records(
     """Fidelity of a student to a teacher on each task, then on all items together.
 
     Intervals are bootstrap intervals over items, whole clusters of items with the same prompt at a time
-    (`fidelity.bootstrap.limits`). Student, control and ceiling are resampled together. In the pooled rows tasks are
-    strata: items are drawn, shuffled and expected to agree by chance within their task. Several decoding seeds are
-    averaged within the item. Answers of free text are compared by their words only, and are not pooled with others.
+    (`fidelity.bootstrap.limits`; of differences to the control `standard_limits`). Student, control and ceiling are
+    resampled together. In the pooled rows tasks are strata: items are drawn, shuffled and expected to agree by chance
+    within their task. Several decoding seeds are averaged within the item. Answers of free text are compared by their
+    words only, and are not pooled with others.
 
     Args:
         student: Records of each task.
@@ -220,7 +221,8 @@ def _matched(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
     found = matched_estimate(STUDENT, tasks)
     nothing = Estimate(0.0, np.zeros_like(found.draws), np.zeros_like(found.left_out))
     items = sum(task.entered[_HEADLINE] for task in tasks)
-    return [fidelity_row(name, MATCHED, found, nothing, None, items)]
+    row = fidelity_row(name, MATCHED, found, nothing, None, items)
+    return [replace(row, low=row.over_control_low, high=row.over_control_high)]
 
 
 def _row(name: str, measure: str, tasks: Sequence[TaskFidelity]) -> FidelityRow:
@@ -257,7 +259,7 @@ def fidelity_row(
     score = normalise(own, control, ceiling, measure.direction)
     low, high = limits(own)
     over = None if control is None else combine(np.subtract, own, control)
-    over_low, over_high = (math.nan, math.nan) if over is None else limits(over)
+    over_low, over_high = (math.nan, math.nan) if over is None else standard_limits(over)
     return FidelityRow(
         task=task,
         family=measure.family,

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from kdscope.errors import StatisticsError
-from kdscope.fidelity.bootstrap import Estimate, combine
+from kdscope.fidelity.bootstrap import Estimate, combine, standard_error, standard_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +70,16 @@ def compare_fidelity(
     """
     if not margin > 0:
         raise StatisticsError(f"the margin must be above 0, not {margin}")
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
     parts = (first, second, *(controls or ()))
     if len({part.draws.size for part in parts}) > 1:
         raise StatisticsError("estimates that are compared must be resampled together")
     found = combine(np.subtract, first, second)
     if controls is not None:
         found = combine(np.subtract, found, combine(np.subtract, *controls))
-    error = _standard_error(found)
+    error = standard_error(found)
     if not error > 0:
         return FidelityComparison(found.value, math.nan, math.nan, math.nan, math.nan, margin, math.nan)
-    half = float(ndtri((1 + confidence) / 2)) * error
+    low, high = standard_limits(found, confidence)
     below = float(ndtr(-(direction * found.value + margin) / error)) if direction else math.nan
     p_value = 2 * float(ndtr(-abs(found.value) / error))
-    return FidelityComparison(found.value, error, found.value - half, found.value + half, p_value, margin, below)
-
-
-def _standard_error(found: Estimate) -> float:
-    """Standard deviation of the draws; NaN as in `bootstrap.limits`: over 5% are undefined, or nothing varies."""
-    draws = found.draws[np.isfinite(found.draws)]
-    if not math.isfinite(found.value) or draws.size < max(2, 0.95 * found.draws.size):
-        return math.nan
-    error = float(draws.std(ddof=1))
-    return error if error > 1e-12 * max(1.0, abs(found.value)) else math.nan
+    return FidelityComparison(found.value, error, low, high, p_value, margin, below)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from kdscope.errors import StatisticsError
-from kdscope.fidelity.bootstrap import Estimate, combine
+from kdscope.fidelity.bootstrap import Estimate, combine, standard_limits
 from kdscope.fidelity.measures import Values
 
 ABOVE_CEILING = "above the ceiling: more like this teacher than the teacher's other run is, as a copy of its answers is"
@@ -67,7 +67,8 @@ def normalise(
     if limits is None or not direction * room.value > 0:
         return Normalised(math.nan, math.nan, math.nan, NOT_BEYOND)
     score = way.value / room.value
-    above = _clearly_above(combine(np.subtract, found, ceiling), direction, confidence)
+    low, high = standard_limits(combine(np.subtract, found, ceiling), confidence)
+    above = low > 0 if direction > 0 else high < 0
     return Normalised(score, *limits, ABOVE_CEILING if above else "")
 
 
@@ -112,12 +113,3 @@ def _covariance(first: Values, second: Values) -> Values | None:
         return None
     moments: Values = np.cov(first[known], second[known])
     return moments
-
-
-def _clearly_above(beyond: Estimate, direction: int, confidence: float) -> bool:
-    """Whether the interval of a difference lies on the side of more likeness."""
-    draws = beyond.draws[np.isfinite(beyond.draws)]
-    if draws.size < 2:
-        return False
-    margin = float(ndtri((1 + confidence) / 2)) * float(draws.std(ddof=1))
-    return direction * beyond.value > margin + 1e-12
