@@ -16,12 +16,12 @@ for a reader of results is in [fidelity.md](fidelity.md).
 A study is 1,000 items, answered by a teacher, an SFT control of accuracy .60 and a student. Items differ in
 difficulty, which all models share: normal on the logit scale with the SD that the tables name. *Free answers*: wrong
 answers never coincide by chance. *Choice of 4*: a wrong answer is one of three. *Headline*: agreement beyond accuracy
-minus the control's. *Above 0*: its 95% interval lies above 0. Measures, intervals (of levels
-BCa, of differences the value and 1.96 standard errors of the joint item bootstrap), normalised scores and comparisons are
-the product's own functions; {studies:,} studies of every setting unless said
-otherwise, half of them for the matched control. Rates have their 95% Monte Carlo interval in brackets, biases are in
-points. **no**: that interval lies wholly beyond the bar, which is 5% for "above 0" of an independent student, .5
-points either way for its bias, and named in the text where it is another.
+minus the control's. *Above 0*: its 95% interval lies above 0. Measures, intervals (of levels BCa, of differences the
+value and 1.96 standard errors of the joint item bootstrap), normalised scores and comparisons are the product's own
+functions; {studies:,} studies of every setting unless said otherwise, half of them for the matched control. Rates
+have their 95% Monte Carlo interval in brackets, biases are in points. **no**: that interval lies wholly beyond the
+bar, which is 5% for "above 0" of an independent student, .5 points either way for its bias, and named in the text
+where it is another.
 
 {sections}
 """
@@ -32,9 +32,9 @@ _SECTIONS = {
         "An independent student that is merely better",
         """It shares nothing with the teacher but the difficulty of items. *Level*: agreement beyond accuracy without a
 control. *Raw agreement, normalised*: between the control and identity. The last two columns are what the
-headline is instead of; *with BCa limits* is the headline under
-another interval, which errs too often where few items decide (a teacher at .96). These three have no bar. A negative bias is on the safe side for "above 0", and on the unsafe
-side for whoever concludes that a student is less like its teacher than the control is.""",
+headline is instead of; *with BCa limits* is the headline under another interval, which errs too often where
+few items decide (a teacher at .96). These three have no bar. A negative bias is on the safe side for "above
+0", and on the unsafe side for whoever concludes that a student is less like its teacher than the control is.""",
     ),
     "reality": (
         "What varies in reality",
@@ -74,7 +74,8 @@ studies).""",
         "Two students compared",
         """`compare_fidelity` on free answers, margin 2 points. *Equal*: both copy .4. *At the margin*: the first copies
 less, so that it is less faithful by exactly the margin; bars are 6%. The last two columns: both copy .4, and
-the first is otherwise independent and 15 points better, so that shared difficulty separates them a little.""",
+the first is otherwise independent and 15 points better, so that shared difficulty separates them a little. At
+the margin with a teacher at .96 few items decide, and the normal approximation errs a little.""",
     ),
     "gate": (
         "The normalised score, given that it is shown",
