@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 from scipy import stats
@@ -12,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from kdscope.errors import DataError
 from kdscope.evaluation.compare import compare_evaluated, differences_table, fidelity_table
 from kdscope.evaluation.pairs import POOLED, compare_records
+from kdscope.evaluation.records import Record
 from tests.evaluation.by_hand import answered, essay_tasks, essays, marked, record
 
 A = {"gsm8k": marked("gsm8k", "1" * 9 + "000" + "1" * 20), "SVAMP": marked("SVAMP", "1110")}
@@ -72,6 +74,33 @@ def test_fidelity_of_both_to_a_teacher() -> None:
     agreement = found.set_index("measure").loc["agreement"]
     assert (agreement["a"], agreement["b"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
     assert agreement["difference"] == pytest.approx(1 / 3)
+
+
+def test_two_students_are_compared_with_a_test_and_a_margin() -> None:
+    rng = random.Random(1)
+    taught = ["1" if rng.random() < 0.7 else rng.choice("2345") for _ in range(400)]
+
+    def model(copied: float) -> dict[str, list[Record]]:
+        own = ["1" if rng.random() < 0.6 else rng.choice("2345") for _ in taught]
+        said = [t if rng.random() < copied else o for t, o in zip(taught, own, strict=True)]
+        return {"gsm8k": answered("gsm8k", said, ["1"] * 400)}
+
+    a, b, control, teacher = model(0.6), model(0.1), model(0.0), {"gsm8k": answered("gsm8k", taught, ["1"] * 400)}
+    comparison = compare_evaluated(a, b, teacher, control=control, margin=5.0)
+    assert comparison.fidelity is not None
+    row = comparison.fidelity.set_index("measure").loc["agreement_beyond_accuracy"]
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["difference"] == pytest.approx(row["over_control_a"] - row["over_control_b"])
+    assert row["p_value"] < 0.001
+    assert (row["margin"], row["p_noninferiority"] < 0.001) == (0.05, True)
+    turned = compare_evaluated(b, a, teacher, control=control, margin=5.0).fidelity
+    assert turned is not None
+    assert turned.set_index("measure").loc["agreement_beyond_accuracy", "p_noninferiority"] > 0.9
+    assert math.isnan(comparison.fidelity.set_index("measure").loc["agreement", "p_noninferiority"])
+    printed = fidelity_table(comparison)
+    assert printed.headings[5:10] == ("A - control", "B - control", "Difference", "95% interval", "p")
+    assert printed.headings[10] == "p (margin 5)"
+    assert all(len(cells) == len(printed.headings) for cells in printed.rows)
 
 
 def test_tasks_of_one_side_are_told() -> None:

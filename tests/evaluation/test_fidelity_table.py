@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from dataclasses import fields, replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -40,7 +41,7 @@ def test_nobody_is_more_like_a_model_than_itself(seed: int, count: int) -> None:
     teacher, student = (spoken(numbers(rng, count), rng) for _ in range(2))
     itself, other = compare(teacher, teacher), compare(student, teacher)
     for name, row in itself.items():
-        if row.measure.startswith(("both", "only", "agreement_from", "agreement_beyond", "step_ratio")):
+        if row.measure.startswith(("both", "only", "agreement_from", "agreement_beyond", "shared", "step_ratio")):
             continue  # parts of a whole, and what depends on the accuracies
         largest = 1.0 if row.family != "traces" or name.startswith("rouge") else 100.0
         unparsed = name in ("agreement", "cohen_kappa", "error_inheritance", "same_wrong_given_both_wrong")
@@ -122,6 +123,46 @@ def test_what_the_control_did_not_answer_is_not_normalised() -> None:
     rows = table[table["measure"] == "agreement"].set_index("task")
     assert rows["reason"].to_dict() == {"gsm8k": "", "SVAMP": "no control", POOLED: "no control"}
     assert rows["normalised"].isna().to_dict() == {"gsm8k": False, "SVAMP": True, POOLED: True}
+
+
+def test_the_difference_to_the_control_is_that_of_items_drawn_for_both_at_once() -> None:
+    student, teacher, control = planted(0.4, {"gsm8k": 300})
+    table = fidelity_table(student, teacher, control=control, draws=2000).set_index("measure")
+    row = table.loc["agreement"]
+    assert row["over_control"] == pytest.approx(row["value"] - row["control"])
+    same = np.array(
+        [
+            [t.robust_value == s.robust_value for s, t in zip(model["gsm8k"], teacher["gsm8k"], strict=True)]
+            for model in (student, control)
+        ],
+        float,
+    )
+    drawn = np.random.default_rng(0).integers(300, size=(4000, 300))
+    low, high = np.quantile((same[0] - same[1])[drawn].mean(axis=1), [0.025, 0.975])
+    assert (row["over_control_low"], row["over_control_high"]) == pytest.approx((low, high), abs=0.008)
+    alone = fidelity_table(student, teacher, draws=50).set_index("measure")
+    assert alone[["over_control", "over_control_low", "over_control_high"]].isna().all(axis=None)
+
+
+def test_agreement_beyond_a_matched_control_needs_a_control() -> None:
+    student, teacher, control = planted(0.4, {"gsm8k": 600, "SVAMP": 600})
+    table = fidelity_table(student, teacher, control=control, draws=200)
+    rows = table[table["measure"] == "agreement_beyond_matched_control"].set_index("task")
+    assert set(rows.index) == {"gsm8k", "SVAMP", POOLED}
+    assert (rows["low"] > 0).all()
+    assert rows.loc[POOLED, "value"] == pytest.approx(rows["value"][["gsm8k", "SVAMP"]].mean()), "tasks of one size"
+    assert rows.loc[POOLED, "items"] == 1200
+    without = fidelity_table(student, teacher, draws=50)
+    assert "agreement_beyond_matched_control" not in set(without["measure"])
+
+
+def test_a_teacher_as_its_own_ceiling_gives_what_a_perfect_copy_has() -> None:
+    student, teacher, control = planted(0.4, {"gsm8k": 300})
+    rows = fidelity_table(student, teacher, control=control, ceiling=teacher, draws=50).set_index("measure")
+    itself = fidelity_table(teacher, teacher, control=control, ceiling=teacher, draws=50).set_index("measure")
+    assert rows.loc["agreement_beyond_accuracy", "ceiling"] == itself.loc["agreement_beyond_accuracy", "value"]
+    assert 0 < rows.loc["agreement_beyond_accuracy", "ceiling"] < 1
+    assert itself.loc["agreement_beyond_accuracy", "normalised"] == 1.0
 
 
 def test_a_sampled_teacher_is_its_own_ceiling() -> None:

@@ -146,6 +146,16 @@ def test_agreement_beyond_accuracy_from_its_definition(pairs, chance):
     assert result.agreement_beyond_accuracy == pytest.approx(counted(pairs, agree) - expected, abs=1e-12)
 
 
+@given(ANSWERS, st.sampled_from([0.0, 0.2, 0.25, 0.5]))
+def test_what_both_share_right_and_wrong_sums_to_agreement_beyond_accuracy(pairs, chance):
+    result = measure(pairs, chance=chance)
+    a, b = counted(pairs, lambda t, _: t == GOLD), counted(pairs, lambda _, s: s == GOLD)
+    assert result.shared_right_beyond_accuracy == pytest.approx(result.both_right - a * b, abs=1e-12)
+    assert result.shared_right_beyond_accuracy + result.shared_wrong_beyond_accuracy == pytest.approx(
+        result.agreement_beyond_accuracy, abs=1e-12
+    )
+
+
 def test_independent_models_agree_as_their_accuracies_say():
     """All 25 combinations of five options, weighted by accuracies .6 and .4, in hundredths."""
     counts = {(t, s): (60 if t == GOLD else 10) * (40 if s == GOLD else 15) // 50 for t in "ABCDE" for s in "ABCDE"}

@@ -10,6 +10,7 @@ import pytest
 from kdscope.fidelity import Estimate, Normalised, encode_answers, estimate, normalise, pair_answers, resample
 from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import columns
+from kdscope.fidelity.normalised import ABOVE_CEILING
 
 
 def answers(rng: np.random.Generator, n: int, accuracy: float, options: int) -> np.ndarray:
@@ -68,6 +69,48 @@ def test_the_score_is_the_place_between_control_and_ceiling() -> None:
     assert normalise(fixed(0.4), fixed(0.4), fixed(0.9), 1).value == 0.0
     assert normalise(fixed(0.9), fixed(0.4), fixed(0.9), 1).value == 1.0
     assert normalise(fixed(0.3), fixed(0.4), fixed(0.9), 1).value == pytest.approx(-0.2), "less alike than the control"
+
+
+def fieller_by_search(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """All t, on a grid, for which x - t y is within 1.96 standard errors of 0; x and y: value first, then draws."""
+    grid = np.linspace(-5, 5, 100_001)
+    moments = np.cov(x[1:], y[1:])
+    spread = np.sqrt(moments[0, 0] - 2 * grid * moments[0, 1] + grid**2 * moments[1, 1])
+    inside = grid[np.abs(x[0] - grid * y[0]) <= 1.959964 * spread]
+    return float(inside.min()), float(inside.max())
+
+
+def test_the_interval_is_all_scores_that_are_not_rejected() -> None:
+    found, control, ceiling = fixed(0.5, 0.04), fixed(0.4, 0.04, seed=1), fixed(0.7, 0.04, seed=2)
+    score = normalise(found, control, ceiling, 1)
+    parts = [np.append(one.value, one.draws) for one in (found, control, ceiling)]
+    expected = fieller_by_search(parts[0] - parts[1], parts[2] - parts[1])
+    assert (score.low, score.high) == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_perfect_copy_is_the_teacher_itself_and_above_its_second_seed() -> None:
+    itself, control, again = fixed(0.9), fixed(0.4, seed=1), fixed(0.7, seed=2)
+    identity, second = normalise(itself, control, itself, 1), normalise(itself, control, again, 1)
+    assert (identity.value, identity.reason) == (1.0, "")
+    assert math.isnan(identity.low), "it does not vary"
+    assert second.value == pytest.approx(5 / 3)
+    assert second.reason == ABOVE_CEILING
+    near = normalise(fixed(0.701), control, again, 1)
+    assert near.value > 1
+    assert near.reason == "", "above by chance, perhaps"
+    fewer = normalise(fixed(0.1), fixed(0.6, seed=1), fixed(0.3, seed=2), -1)
+    assert fewer.reason == ABOVE_CEILING, "where less is more alike"
+
+
+@pytest.mark.parametrize("margin", [1.9, 2.0])
+def test_a_score_is_shown_exactly_where_its_interval_is_bounded(margin: float) -> None:
+    """The distance from control to ceiling, in its standard errors."""
+    draws = fixed(0.0, 1.0).draws
+    draws = (draws - draws.mean()) / draws.std(ddof=1)
+    room = Estimate(margin, margin + draws, np.array([margin]))
+    nothing = Estimate(0.0, np.zeros(999), np.zeros(1))
+    score = normalise(fixed(0.5, seed=3), nothing, room, 1)
+    assert math.isfinite(score.value) == math.isfinite(score.low) == (margin > 1.96)
 
 
 @pytest.mark.parametrize(

@@ -510,7 +510,7 @@ def test_a_pair_has_its_control_its_ceiling_and_what_both_read(planned: Planned)
         "student/AddSub": "AddSub: cut/forward_kl-T1/big/s0",
         "teacher/AddSub": "AddSub: teacher/big",
         "control/AddSub": "AddSub: cut/sft/s0",
-        "ceiling/AddSub": "AddSub: teacher/big sampled",
+        "ceiling/AddSub": "AddSub: teacher/big with another seed",
         "reading": "cut/forward_kl-T1/big/s0 reads with teacher/big",
         "control_reading": "cut/sft/s0 reads with teacher/big",
     }
@@ -526,20 +526,29 @@ def test_ceilings(planned: Planned) -> None:
             if "~" in label and "ceiling/AddSub" in stage.inputs
         }
 
-    sampled = ceilings()["cut/sft/s0 ~ teacher/big"].parameters["evaluation"]
+    resampled = {"fidelity": {"ceiling": "resampled"}}
+    sampled = ceilings(**resampled)["cut/sft/s0 ~ teacher/big"].parameters["evaluation"]
     assert (sampled["sampling_temperature"], sampled["decoding_seeds"]) == (1.0, [0])  # type: ignore[index, call-overload]
-    hot = ceilings(evaluation={"sampling_temperature": 0.5, "decoding_seeds": [3, 5]})["cut/sft/s0 ~ teacher/big"]
+    hot = ceilings(**resampled, evaluation={"sampling_temperature": 0.5, "decoding_seeds": [3, 5]})[
+        "cut/sft/s0 ~ teacher/big"
+    ]
     again = hot.parameters["evaluation"]
     assert (again["sampling_temperature"], again["decoding_seeds"]) == (0.5, [9, 11])  # type: ignore[index, call-overload]
     assert ceilings(fidelity={"ceiling": "none"}) == {}
-    second = ceilings(
-        fidelity={"ceiling": "second_seed"},
-        teachers=[{"name": "big", "path": "teacher", "condition": ["adapted", "base"]}],
-    )
+    both = [{"name": "big", "path": "teacher", "condition": ["adapted", "base"]}]
+    second = ceilings(teachers=both)
     adapted, base = second["cut/sft/s0 ~ teacher/big"], second["cut/sft/s0 ~ teacher/big@base"]
     assert adapted.inputs["model"].label == "adapt big again"
-    assert adapted.inputs["model"].parameters["seed"] == 1
-    assert base.label == "AddSub: teacher/big@base sampled"
+    assert adapted.inputs["model"].parameters["seed"] == 1000
+    assert adapted.parameters["evaluation"]["sampling_temperature"] == 0.0, "as the students"  # type: ignore[index, call-overload]
+    assert base.label == "AddSub: teacher/big@base", "there is no other seed of it: identity"
+    itself = ceilings(teachers=both, fidelity={"ceiling": "identity"})
+    assert {stage.label for stage in itself.values()} == {"AddSub: teacher/big", "AddSub: teacher/big@base"}
+
+
+def test_the_ceilings_seed_is_no_students(planned: Planned) -> None:
+    stages = by_label(planned(seeds=[0, 1000, 1001]))
+    assert stages["adapt big again"].parameters["seed"] == 1002
 
 
 def test_probes_know_the_traces_of_a_students_own_teacher(planned: Planned) -> None:

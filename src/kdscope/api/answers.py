@@ -10,7 +10,7 @@ import pandas as pd
 
 from kdscope.data.sources import Item
 from kdscope.errors import DataError
-from kdscope.evaluation.compare import Comparison, compare_evaluated
+from kdscope.evaluation.compare import DEFAULT_MARGIN, Comparison, compare_evaluated
 from kdscope.evaluation.completions import read_completions
 from kdscope.evaluation.pairs import fidelity_table
 from kdscope.evaluation.records import Record
@@ -26,17 +26,21 @@ def compare_models(
     b: Path,
     *,
     teacher: Path | None = None,
+    control: Path | None = None,
+    margin: float = DEFAULT_MARGIN,
     scoring: str = "robust",
     tasks_dir: Path | None = None,
     data_dir: Path | None = None,
 ) -> Comparison:
-    """Compare two evaluated models item by item, and both with a teacher.
+    """Compare two evaluated models item by item, and their fidelity to a teacher.
 
     Args:
         a: Records or completions of the first: a folder of `evaluate_model`, a parquet or JSONL file, or a folder of
             JSONL files named after tasks.
         b: The same of the second.
         teacher: The same of a teacher.
+        control: The same of a student trained without the teacher, the control of both.
+        margin: By how many percentage points A may be less faithful than B and still not inferior.
         scoring: Which answers are compared: robust or published.
         tasks_dir: Folder with a person's own tasks.
         data_dir: Folder with the tasks' files: completions from elsewhere are then scored against them.
@@ -45,8 +49,11 @@ def compare_models(
         DataError: A file cannot be used, or they did not answer the same items.
     """
     registry = registry_with(tasks_dir)
-    sides = [_answers(path, registry, tasks_dir, data_dir) for path in (a, b, teacher) if path is not None]
-    return compare_evaluated(sides[0], sides[1], *sides[2:], scoring=scoring, registry=registry)
+    first, second = (_answers(path, registry, tasks_dir, data_dir) for path in (a, b))
+    taught, alone = (
+        None if path is None else _answers(path, registry, tasks_dir, data_dir) for path in (teacher, control)
+    )
+    return compare_evaluated(first, second, taught, control=alone, margin=margin, scoring=scoring, registry=registry)
 
 
 def measure_fidelity(
@@ -65,7 +72,7 @@ def measure_fidelity(
         student: Records or completions, as in `compare_models`.
         teacher: The same of the teacher.
         control: The same of a student trained without the teacher: what likeness is there anyway?
-        ceiling: The same of another run of the teacher: what likeness could there be?
+        ceiling: The same of another run of the teacher: what likeness is there between two of its runs?
         scoring: Which answers are compared: robust or published.
         tasks_dir: Folder with a person's own tasks.
         data_dir: Folder with the tasks' files, for completions from elsewhere.

@@ -11,6 +11,9 @@ import typer
 from kdscope.cli.application import DataDirOption, JsonOption, TasksDirOption, app
 from kdscope.cli.printing import print_table, print_text_table
 
+_NO_CONTROL = (
+    "Without --control these are levels: models that never met agree too, on items that are easy or hard for both."
+)
 ScoringOption = Annotated[str, typer.Option("--scoring", help="robust or published.")]
 
 
@@ -22,11 +25,14 @@ def compare(
         Path | None, typer.Option("--teacher", help="The same for a teacher: how like it is A (and B)?")
     ] = None,
     control: Annotated[
-        Path | None, typer.Option("--control", help="With --teacher: A's control, trained without the teacher.")
+        Path | None, typer.Option("--control", help="With --teacher: the control, a student trained without it.")
     ] = None,
     ceiling: Annotated[
         Path | None, typer.Option("--ceiling", help="With --teacher: another run of the teacher.")
     ] = None,
+    margin: Annotated[
+        float, typer.Option("--margin", min=0.01, help="With B: points that A may be less faithful and not inferior.")
+    ] = 1.0,
     scoring: ScoringOption = "robust",
     data_dir: DataDirOption = None,
     tasks_dir: TasksDirOption = None,
@@ -34,8 +40,9 @@ def compare(
 ) -> None:
     """Compare two models item by item, and a student with its teacher.
 
-    `compare A B`: differences with intervals and tests. `compare STUDENT --teacher T`: every measure of fidelity, with
-    its floor, and normalised where --control and --ceiling say what 0 and 1 are. `compare A B --teacher T`: both.
+    `compare A B`: differences with intervals and tests. `compare STUDENT --teacher T`: every measure of fidelity with
+    its floor, with --control what it is above the control's, with --ceiling also where it lies between the two.
+    `compare A B --teacher T`: both, and whether A is as faithful as B. It is about these checkpoints, not methods.
     """
     from kdscope.errors import DataError
 
@@ -45,7 +52,7 @@ def compare(
         raise DataError("--control and --ceiling belong to a --teacher")
     settings: dict[str, Any] = {"scoring": scoring, "tasks_dir": tasks_dir, "data_dir": data_dir}
     if b is not None:
-        _compare_two(a, b, teacher, settings, as_json)
+        _compare_two(a, b, teacher, {"control": control, "margin": margin, **settings}, as_json)
     if b is None and teacher is not None:
         _compare_with_teacher(a, teacher, {"control": control, "ceiling": ceiling, **settings}, as_json)
 
@@ -84,13 +91,20 @@ def _compare_with_teacher(student: Path, teacher: Path, settings: dict[str, Any]
             row["measure"],
             f"{row['items']:,}",
             _limits(row["value"], row["low"], row["high"]),
-            *(_number(row[name]) for name in ("floor", "control", "ceiling")),
+            *(_number(row[name]) for name in ("floor", "control")),
+            _limits(row["over_control"], row["over_control_low"], row["over_control_high"]),
+            _number(row["ceiling"]),
             _limits(row["normalised"], row["normalised_low"], row["normalised_high"]),
         ]
         for row in found.to_dict("records")
     ]
-    headings = ["task", "family", "measure", "n", "value", "floor", "control", "ceiling", "normalised"]
-    print_table(headings, rows, right={3, 5, 6, 7})
+    headings = ["task", "family", "measure", "n", "value", "floor", "control", "minus control", "ceiling", "normalised"]
+    print_table(headings, rows, right={3, 5, 6, 8})
+    if settings["control"] is None:
+        print(_NO_CONTROL)
+    for reason in dict.fromkeys(row["reason"] for row in found.to_dict("records") if row["normalised"] > 1):
+        if reason:
+            print(reason)
 
 
 def _number(value: float) -> str:

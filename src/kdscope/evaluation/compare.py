@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import pandas as pd
 
 from kdscope.errors import DataError
-from kdscope.evaluation.items import POOLS, metric_of, values_by_task
-from kdscope.evaluation.pairs import compare_records
+from kdscope.evaluation.fidelity_items import SECOND, STUDENT, TaskFidelity
+from kdscope.evaluation.items import POOLED, POOLS, metric_of, values_by_task
+from kdscope.evaluation.pairs import fidelity_rows, matched_estimate, measure_estimate, measure_records
 from kdscope.evaluation.tables import ModelRecords, gains_table
 from kdscope.evaluation.text_table import TextTable, decimals, interval, probability
+from kdscope.fidelity import FidelityComparison, compare_fidelity
+from kdscope.fidelity.matched_control import MATCHED
 from kdscope.statistics.multiplicity import holm
 from kdscope.tasks import TaskRegistry, default_registry
+
+DEFAULT_MARGIN = 1.0
+"""Percentage points, as `analysis.equivalence_margin` of a study."""
+MARGIN_MEASURES = (
+    "agreement_beyond_accuracy",
+    "shared_right_beyond_accuracy",
+    "shared_wrong_beyond_accuracy",
+    "same_wrong_given_both_wrong",
+    "agreement_beyond_matched_control",
+)
+"""Where a margin in points makes sense; of raw agreement a student has more if it is merely better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +39,10 @@ class Comparison:
         differences: A row for each task and, where there are several of a metric, for all their items: task, metric,
             items, a, b (their values), difference (A minus B), low, high, p_value, p_holm (adjusted over the tasks;
             none for all items together, which is one question), method_of_test.
-        fidelity: Fidelity of each to the teacher: task, measure, items, a, b, difference, floor_a, floor_b; None
-            without a teacher.
+        fidelity: Fidelity of each to the teacher: task, measure, items, a, b, over_control_a, over_control_b (each
+            minus the control's), difference (A minus B), low, high, p_value, margin, p_noninferiority (of A being less
+            faithful than B by the margin; the measures in `MARGIN_MEASURES` only), floor_a, floor_b. Of these
+            checkpoints: items are random, training runs are not. None without a teacher.
         left_out: Tasks that only one of the two has answered.
     """
 
@@ -39,6 +56,8 @@ def compare_evaluated(
     b: ModelRecords,
     teacher: ModelRecords | None = None,
     *,
+    control: ModelRecords | None = None,
+    margin: float = DEFAULT_MARGIN,
     scoring: str = "robust",
     registry: TaskRegistry | None = None,
 ) -> Comparison:
@@ -50,6 +69,8 @@ def compare_evaluated(
         a: Records of each task of the first model.
         b: The same of the second.
         teacher: The same of a teacher of both.
+        control: The same of a student trained without the teacher, the control of both.
+        margin: By how many percentage points of agreement A may be less faithful than B and still not inferior.
         scoring: Which answers are compared: robust or published.
         registry: The tasks; the built-in ones where absent.
 
@@ -63,7 +84,7 @@ def compare_evaluated(
     sides = {"a": {task: a[task] for task in common}, "b": {task: b[task] for task in common}}
     return Comparison(
         differences=_differences(sides, scoring, tasks),
-        fidelity=None if teacher is None else _fidelity(sides, teacher, scoring, tasks),
+        fidelity=None if teacher is None else _fidelity(sides, teacher, control or {}, margin, scoring, tasks),
         left_out=tuple(task for task in dict.fromkeys((*a, *b)) if task not in common),
     )
 
@@ -92,18 +113,26 @@ def fidelity_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) 
 
     The floor is what each measure gives between a student's answers and those of the teacher to other items.
     """
-    headings = ("Task", "Measure", "n", *names, "Difference", f"{names[0]} floor", f"{names[1]} floor")
     frame = pd.DataFrame() if comparison.fidelity is None else comparison.fidelity
+    known = not frame.empty and bool(frame["over_control_a"].notna().any())
+    over = tuple(f"{name} - control" for name in names) if known else ()
+    margin = f"p (margin {100 * float(frame['margin'].iloc[0]):g})" if not frame.empty else "p (margin)"
+    tests = ("Difference", "95% interval", "p", margin)
+    headings = ("Task", "Measure", "n", *names, *over, *tests, f"{names[0]} floor", f"{names[1]} floor")
     rows = [
         (
             str(row["task"]),
             str(row["measure"]),
             f"{row['items']:,}",
-            *(decimals(row[column]) for column in ("a", "b", "difference", "floor_a", "floor_b")),
+            *(decimals(row[column]) for column in ("a", "b", *(("over_control_a", "over_control_b") if known else ()))),
+            decimals(row["difference"]),
+            interval(row["low"], row["high"]),
+            *(probability(row[column]) for column in ("p_value", "p_noninferiority")),
+            *(decimals(row[column]) for column in ("floor_a", "floor_b")),
         )
         for row in frame.to_dict("records")
     ]
-    return TextTable(headings, tuple(rows), (False, False, *[True] * 6))
+    return TextTable(headings, tuple(rows), (False, False, *[True] * (len(headings) - 2)))
 
 
 def _differences(sides: Mapping[str, ModelRecords], scoring: str, tasks: TaskRegistry) -> pd.DataFrame:
@@ -126,20 +155,58 @@ def _differences(sides: Mapping[str, ModelRecords], scoring: str, tasks: TaskReg
 
 
 def _fidelity(
-    sides: Mapping[str, ModelRecords], teacher: ModelRecords, scoring: str, tasks: TaskRegistry
+    sides: Mapping[str, ModelRecords],
+    teacher: ModelRecords,
+    control: ModelRecords,
+    margin: float,
+    scoring: str,
+    tasks: TaskRegistry,
 ) -> pd.DataFrame:
     known = [task for task in sides["a"] if task in teacher]
     if not known:
         raise DataError(f"the teacher answered none of the tasks that both answered: {_list(teacher)}")
-    keys = ["task", "measure"]
-    frames = []
-    for side, records in sides.items():
-        rows = compare_records({task: records[task] for task in known}, teacher, scoring, registry=tasks)
-        frame = pd.DataFrame([asdict(row) for row in rows]).rename(columns={"value": side, "floor": f"floor_{side}"})
-        frames.append(frame if side == "a" else frame.drop(columns="items"))
-    both = frames[0].merge(frames[1], on=keys, how="left", validate="one_to_one")
+    own, other = ({task: records[task] for task in known} for records in (sides["a"], sides["b"]))
+    given: dict[str, Any] = {"registry": tasks, "control": {task: control[task] for task in known if task in control}}
+    measured = {
+        "a": measure_records(own, teacher, scoring, second=other, **given),
+        "b": measure_records(other, teacher, scoring, **given),
+    }
+    keys, kept = ["task", "measure"], ["value", "floor", "over_control"]
+    names = {side: {"value": side, "floor": f"floor_{side}", "over_control": f"over_control_{side}"} for side in sides}
+    frames = {
+        side: pd.DataFrame([asdict(row) for row in fidelity_rows(found, tasks)]).rename(columns=names[side])
+        for side, found in measured.items()
+    }
+    right = frames["b"][[*keys, *(names["b"][name] for name in kept)]]
+    both = frames["a"].drop(columns=["low", "high"]).merge(right, on=keys, how="left", validate="one_to_one")
+    compared = [
+        _compared(row["task"], row["measure"], measured["a"], margin / 100, tasks)
+        for row in both[keys].to_dict("records")
+    ]
+    both = pd.concat(
+        [both, pd.DataFrame(compared, columns=[field.name for field in fields(FidelityComparison)])], axis=1
+    )
     both["difference"] = both["a"] - both["b"]
-    return both[[*keys, "items", "a", "b", "difference", "floor_a", "floor_b"]]
+    over, tests = ["over_control_a", "over_control_b"], ["difference", "low", "high", "p_value", "margin"]
+    return both[[*keys, "items", "a", "b", *over, *tests, "p_noninferiority", "floor_a", "floor_b"]]
+
+
+def _compared(
+    task: str, measure: str, measured: Mapping[str, TaskFidelity], margin: float, tasks: TaskRegistry
+) -> FidelityComparison:
+    """The two students' difference in one row of the table; a control of both cancels."""
+    pooled = [own for name, own in measured.items() if tasks.get(name).answer_kind != "text"]
+    matched = measure == MATCHED.name
+    needed = "agreement_beyond_accuracy" if matched else measure
+    having = [own for own in (pooled if task == POOLED else [measured[task]]) if needed in own.measures]
+    first, second = (
+        matched_estimate(role, having) if matched else measure_estimate(role, measure, having)
+        for role in (STUDENT, SECOND)
+    )
+    if first is None or second is None:
+        raise DataError(f"{task}: the two students were not measured together")
+    direction = 1 if measure in MARGIN_MEASURES else 0
+    return compare_fidelity(first, second, margin=margin, direction=direction)
 
 
 def _list(tasks: ModelRecords) -> str:

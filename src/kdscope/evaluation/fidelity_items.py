@@ -38,7 +38,7 @@ from kdscope.seeds import derive_seed
 from kdscope.tasks import Task
 from kdscope.tasks.quantities import number_key
 
-STUDENT, CONTROL, CEILING = "student", "control", "ceiling"
+STUDENT, CONTROL, CEILING, SECOND = "student", "control", "ceiling", "second"
 ITEM_MEASURE = "sentence_bleu"
 """What is kept of every item: the published study's measure, text by text.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -14,6 +15,7 @@ from kdscope.evaluation.fidelity_items import (
     CEILING,
     CONTROL,
     ITEM_MEASURE,
+    SECOND,
     STUDENT,
     Sampling,
     TaskFidelity,
@@ -22,7 +24,18 @@ from kdscope.evaluation.fidelity_items import (
 )
 from kdscope.evaluation.items import POOLED, check_same_items
 from kdscope.evaluation.records import Record
-from kdscope.fidelity import Estimate, Floor, Measure, estimate, floor, limits, normalise
+from kdscope.fidelity import (
+    Estimate,
+    Floor,
+    Measure,
+    agreement_beyond_matched_control,
+    estimate,
+    floor,
+    limits,
+    normalise,
+)
+from kdscope.fidelity.bootstrap import combine, join_columns, standard_limits
+from kdscope.fidelity.matched_control import COLUMNS, MATCHED
 from kdscope.tasks import TaskRegistry, default_registry
 
 __all__ = [
@@ -38,6 +51,7 @@ __all__ = [
     "other_runs",
 ]
 
+_HEADLINE = "agreement_beyond_accuracy"
 ModelRecords = Mapping[str, Sequence[Record]]
 
 
@@ -56,11 +70,14 @@ class FidelityRow:
         floor: The same when every student answer meets another item's teacher, a mean over shuffles.
         floor_spread: Standard deviation of that over shuffles.
         control: Of a student trained without the teacher, against the same teacher.
-        ceiling: Of another run of the teacher, against the same teacher.
-        normalised: ``(value - control) / (ceiling - control)``.
+        over_control: ``value - control``, the two on the same items.
+        over_control_low: Lower limit of its 95% interval, student and control resampled together.
+        over_control_high: Upper limit.
+        ceiling: Of another run of the teacher, or of the teacher itself, against the same teacher.
+        normalised: ``(value - control) / (ceiling - control)``; NaN where the interval of the denominator includes 0.
         normalised_low: Lower limit of its 95% interval.
         normalised_high: Upper limit of its 95% interval.
-        reason: Why there is no normalised score; empty where there is.
+        reason: Why there is no normalised score, or how to read one that is above the ceiling; else empty.
     """
 
     task: str
@@ -73,6 +90,9 @@ class FidelityRow:
     floor: float
     floor_spread: float
     control: float
+    over_control: float
+    over_control_low: float
+    over_control_high: float
     ceiling: float
     normalised: float
     normalised_low: float
@@ -113,9 +133,10 @@ def compare_records(
     """Fidelity of a student to a teacher on each task, then on all items together.
 
     Intervals are bootstrap intervals over items, whole clusters of items with the same prompt at a time
-    (`fidelity.bootstrap.limits`). Student, control and ceiling are resampled together. In the pooled rows tasks are
-    strata: items are drawn, shuffled and expected to agree by chance within their task. Several decoding seeds are
-    averaged within the item. Answers of free text are compared by their words only, and are not pooled with others.
+    (`fidelity.bootstrap.limits`; of differences to the control `standard_limits`). Student, control and ceiling are
+    resampled together. In the pooled rows tasks are strata: items are drawn, shuffled and expected to agree by chance
+    within their task. Several decoding seeds are averaged within the item. Answers of free text are compared by their
+    words only, and are not pooled with others.
 
     Args:
         student: Records of each task.
@@ -149,11 +170,18 @@ def measure_records(
     registry: TaskRegistry | None = None,
     control: ModelRecords | None = None,
     ceiling: ModelRecords | None = None,
+    second: ModelRecords | None = None,
     sampling: Sampling = Sampling(),
 ) -> dict[str, TaskFidelity]:
-    """What `compare_records` makes its rows of, task by task; arguments and errors are its."""
+    """What `compare_records` makes its rows of, task by task; arguments and errors are its.
+
+    `second`: another student that is resampled with the first, to be compared with it.
+    """
     tasks = registry or default_registry()
-    roles: dict[str, ModelRecords] = {STUDENT: student, CONTROL: control or {}, CEILING: ceiling or {}}
+    roles: dict[str, ModelRecords] = {
+        **{STUDENT: student, CONTROL: control or {}, CEILING: ceiling or {}},
+        SECOND: second or {},
+    }
     found = {}
     for task in student:
         check_same_items(task, student[task], teacher.get(task, ()))
@@ -182,12 +210,24 @@ def _rows(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
     """A row for each measure of one task; of several tasks, for each measure that at least two of them have."""
     measures = dict.fromkeys(measure for task in tasks for measure in task.measures)
     having = {measure: [task for task in tasks if measure in task.measures] for measure in measures}
-    return [_row(name, measure, own) for measure, own in having.items() if len(own) > 1 or len(tasks) == 1]
+    rows = [_row(name, measure, own) for measure, own in having.items() if len(own) > 1 or len(tasks) == 1]
+    return rows + _matched(name, having.get(_HEADLINE, []))
+
+
+def _matched(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
+    """Agreement beyond that of a student as accurate as this one and as like the teacher as the control, if any."""
+    if not tasks or any(CONTROL not in task.sums for task in tasks):
+        return []
+    found = matched_estimate(STUDENT, tasks)
+    nothing = Estimate(0.0, np.zeros_like(found.draws), np.zeros_like(found.left_out))
+    items = sum(task.entered[_HEADLINE] for task in tasks)
+    row = fidelity_row(name, MATCHED, found, nothing, None, items)
+    return [replace(row, low=row.over_control_low, high=row.over_control_high)]
 
 
 def _row(name: str, measure: str, tasks: Sequence[TaskFidelity]) -> FidelityRow:
     kinds = [task.measures[measure] for task in tasks]
-    found = {role: _estimate(role, measure, tasks) for role in (STUDENT, CONTROL, CEILING)}
+    found = {role: measure_estimate(role, measure, tasks) for role in (STUDENT, CONTROL, CEILING)}
     own, control, ceiling = found[STUDENT], found[CONTROL], found[CEILING]
     if own is None:
         raise DataError(f"{name}: there is nothing to compare with the teacher")
@@ -218,6 +258,8 @@ def fidelity_row(
     """
     score = normalise(own, control, ceiling, measure.direction)
     low, high = limits(own)
+    over = None if control is None else combine(np.subtract, own, control)
+    over_low, over_high = (math.nan, math.nan) if over is None else standard_limits(over)
     return FidelityRow(
         task=task,
         family=measure.family,
@@ -229,6 +271,9 @@ def fidelity_row(
         floor=math.nan if chance is None else chance.mean,
         floor_spread=math.nan if chance is None else chance.spread,
         control=math.nan if control is None else control.value,
+        over_control=math.nan if over is None else over.value,
+        over_control_low=over_low,
+        over_control_high=over_high,
         ceiling=math.nan if ceiling is None else ceiling.value,
         normalised=score.value,
         normalised_low=score.low,
@@ -237,8 +282,16 @@ def fidelity_row(
     )
 
 
-def _estimate(role: str, measure: str, tasks: Sequence[TaskFidelity]) -> Estimate | None:
-    """The measure of one model; None where it did not answer all of the tasks."""
+def matched_estimate(role: str, tasks: Sequence[TaskFidelity]) -> Estimate:
+    """A student's agreement with the teacher beyond the control's, carried over to the student's accuracy."""
+    whose = {"student": role, "control": CONTROL}
+    return agreement_beyond_matched_control(
+        [join_columns([task.sums[whose[who]][measure] for who, measure in COLUMNS]) for task in tasks]
+    )
+
+
+def measure_estimate(role: str, measure: str, tasks: Sequence[TaskFidelity]) -> Estimate | None:
+    """The measure of one model against the teacher, tasks as strata; None where it did not answer all of them."""
     if any(role not in task.sums for task in tasks):
         return None
     return estimate([task.measures[measure] for task in tasks], [task.sums[role][measure] for task in tasks])

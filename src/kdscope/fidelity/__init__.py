@@ -3,7 +3,9 @@
 from kdscope.fidelity.agreement import AnswerFidelity, answer_fidelity, count_answers, encode_answers, pair_answers
 from kdscope.fidelity.bootstrap import Estimate, ResampledSums, estimate, limits, resample
 from kdscope.fidelity.calibration import Calibration, calibration, pair_confidences
+from kdscope.fidelity.compared import FidelityComparison, compare_fidelity
 from kdscope.fidelity.controls import Floor, floor, shuffled_orders
+from kdscope.fidelity.matched_control import agreement_beyond_matched_control
 from kdscope.fidelity.measures import BOTH_RIGHT, Measure, Pairing, joined, values_of, with_both_right
 from kdscope.fidelity.normalised import Normalised, normalise
 from kdscope.fidelity.step_measures import StepFidelity, StepScores, step_fidelity
@@ -16,6 +18,7 @@ __all__ = [
     "AnswerFidelity",
     "Calibration",
     "Estimate",
+    "FidelityComparison",
     "Floor",
     "Measure",
     "Normalised",
@@ -25,8 +28,10 @@ __all__ = [
     "StepScores",
     "Trace",
     "TraceBleu",
+    "agreement_beyond_matched_control",
     "answer_fidelity",
     "calibration",
+    "compare_fidelity",
     "count_answers",
     "encode_answers",
     "estimate",

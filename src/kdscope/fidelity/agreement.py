@@ -45,6 +45,10 @@ class AnswerFidelity:
             ``a`` and ``b`` the fractions right, ``c`` and ``d`` the fractions parsed and wrong, and ``w`` the chance
             that two wrong answers are the same: ``1 / (options - 1)``, and 0 for free numbers.
         agreement_beyond_accuracy: ``agreement - agreement_from_accuracy``.
+        shared_right_beyond_accuracy: ``both_right - a b``: how much more often than two independent models of these
+            accuracies the two are right on the same items.
+        shared_wrong_beyond_accuracy: ``both_wrong_same - w c d``: the same of equal wrong answers. Where right answers
+            of an item are all the same, the two sum to `agreement_beyond_accuracy`.
         cohen_kappa: ``(agreement - p_e) / (1 - p_e)``, ``p_e`` the agreement of independently drawn answers of the two
             (Cohen 1960, Educ Psychol Meas 20:37); meant for choice tasks. Deviation: an unparsed answer is a category
             that never agrees, as in ``agreement``; without unparsed answers it is Cohen's.
@@ -64,6 +68,8 @@ class AnswerFidelity:
     error_consistency_kappa: float
     agreement_from_accuracy: float
     agreement_beyond_accuracy: float
+    shared_right_beyond_accuracy: float
+    shared_wrong_beyond_accuracy: float
     cohen_kappa: float
 
 
@@ -149,12 +155,21 @@ def _measures(chance: float, categories: int | None) -> tuple[Measure, ...]:
         raise StatisticsError(f"the chance of a guess must be in [0, 1), not {chance}")
     same_wrong = chance / (1 - chance)
     measures = [mean_measure(name, "answers") for name in _ALIKE]
+    # More columns than its value needs: what `matched_control` asks of items with two parsed answers.
+    measures[1] = replace(measures[1], width=5)
     measures += [mean_measure(name, "answers", 0, has_floor=False) for name in _PARTS]
     consistency = Measure("error_consistency_kappa", "answers", 6, _kappa, within=lambda s: _by_accuracy(s, 1.0))
     expected = Measure(
         "agreement_from_accuracy", "answers", 6, _chance, 0, lambda s: _by_accuracy(s, same_wrong), has_floor=False
     )
-    measures += [consistency, expected, replace(expected, name="agreement_beyond_accuracy", score=_beyond, direction=1)]
+    beyond = replace(expected, name="agreement_beyond_accuracy", score=_beyond, direction=1)
+    shared_right = Measure(
+        "shared_right_beyond_accuracy", "answers", 4, _beyond, within=lambda s: _by_shares(s, 1.0), has_floor=False
+    )
+    shared_wrong = replace(
+        shared_right, name="shared_wrong_beyond_accuracy", within=lambda s: _by_shares(s, same_wrong)
+    )
+    measures += [consistency, expected, beyond, shared_right, shared_wrong]
     if categories is not None:
         measures.append(Measure("cohen_kappa", "answers", 2 + 2 * categories, _kappa, within=_by_answers))
     return tuple(measures)
@@ -180,10 +195,13 @@ def _contributions(
         student_right & ~teacher_right,
     ]
     found = [column for condition in conditions for column in (condition, condition & same)]
+    found[4:4] = [parsed & teacher_right, parsed & student_right, parsed & teacher_right & student_right]
     found += [column for part in parts for column in (every, part)]
     found += [every, teacher_right == student_right, teacher_right, student_right, ~teacher_right, ~student_right]
     wrong = [(teacher != _UNPARSED) & ~teacher_right, (student != _UNPARSED) & ~student_right]
     found += [every, same, teacher_right, student_right, *wrong] * 2
+    found += [every, teacher_right & student_right, teacher_right, student_right]
+    found += [every, neither & same, *wrong]
     if categories is not None:
         found += [every, same, *(teacher == c for c in range(categories)), *(student == c for c in range(categories))]
     return np.stack(found, axis=1).astype(np.float64)
@@ -194,6 +212,12 @@ def _by_accuracy(sums: Values, same_wrong: float) -> Values:
     n, observed, teacher, student, teacher_wrong, student_wrong = np.moveaxis(sums, -1, 0)
     expected = ratio(teacher * student + same_wrong * teacher_wrong * student_wrong, n)
     return np.stack([n, observed, np.nan_to_num(expected)], axis=-1)
+
+
+def _by_shares(sums: Values, coincide: float) -> Values:
+    """``(n, observed, expected of independent models)`` from n, the items both have, and those that each has."""
+    n, observed, teacher, student = np.moveaxis(sums, -1, 0)
+    return np.stack([n, observed, np.nan_to_num(ratio(coincide * teacher * student, n))], axis=-1)
 
 
 def _by_answers(sums: Values) -> Values:

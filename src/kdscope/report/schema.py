@@ -178,6 +178,9 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                     for name in (
                         "floor_spread",
                         "control",
+                        "over_control",
+                        "over_control_low",
+                        "over_control_high",
                         "ceiling",
                         "normalised",
                         "normalised_low",

@@ -46,7 +46,7 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
         "evaluate_model": 3,
         "compare_distributions": 1,
         "probe_reasoning": 1,
-        "compare_pair": 3,
+        "compare_pair": 4,
         "analyse_study": 5,
         "write_report": 4,
     }

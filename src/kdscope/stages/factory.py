@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from kdscope.training.trackers import check_trackers
 TUNING_SEED = 2**31
 """The one seed of every sweep: beyond those that a study may have, so that no final run is among those compared, and
 that a further seed of the study changes no sweep."""
+_ANOTHER_SEED = 1000
+"""From the seed of a teacher to that of its other run: out of the way of seeds that people list."""
 
 
 @dataclass
@@ -133,10 +136,11 @@ class StageFactory:
     def adapted(self, teacher: Teacher, *, again: bool = False) -> Stage:
         """The teacher fine-tuned on the training set, with the first seed: one teacher serves every cell.
 
-        `again`: the same with a seed that no model of the study has.
+        `again`: the same with a seed that no model of the study has, and that stays the same when seeds are added.
         """
         training = self.study.teacher_training or self.study.training
-        seed = max(self.study.seeds) + 1 if again else self.study.seeds[0]
+        first, seeds = self.study.seeds[0], self.study.seeds
+        seed = next(s for s in count(first + _ANOTHER_SEED) if s not in seeds) if again else first
         parameters = {
             "model": source_identity(teacher, self.cache),
             "prompt_in_loss": all(m.prompt_in_loss for m in self.study.methods),

@@ -38,13 +38,19 @@ class Model:
 
 
 def ceiling(factory: StageFactory, teacher: Model) -> dict[str, Stage]:
-    """Another run of a teacher, task by task; empty where the study wants none."""
+    """What stands at the ceiling, task by task; empty where the study wants none.
+
+    Another run of the teacher, or for identity the teacher's own answers: compared with themselves they give every
+    measure's value of a perfect copy.
+    """
     settings, evaluation = factory.study.fidelity, factory.study.evaluation
     if settings.ceiling == "none":
         return {}
     if settings.ceiling == "second_seed" and "model" in teacher.made and isinstance(teacher.source, Teacher):
         again = {"model": factory.adapted(teacher.source, again=True)}
         return factory.evaluating.of(f"{teacher.label} with another seed", teacher.source, again)
+    if settings.ceiling in ("second_seed", "identity"):
+        return dict(teacher.evaluations)
     if evaluation.sampling_temperature > 0:
         seeds: tuple[int, ...] = tuple(seed + max(evaluation.decoding_seeds) + 1 for seed in evaluation.decoding_seeds)
         sampled = evaluation.model_copy(update={"decoding_seeds": seeds})

@@ -131,8 +131,9 @@ def detectable_over_runs(items: int, noise: Noise, runs: Runs, alpha: float = 0.
     The estimate has the variance ``V = P (1 + 1/M) / 2n + (c^2 + r) / K + (s^2 + r) / (M K)``: ``P`` what lasting
     differences of two settings vary by from item to item (settings are no more alike than one is to the control), ``r``
     what single runs vary by from item to item in the mean of ``n`` items, ``c`` and ``s`` the standard deviations
-    between runs of the control and of the ``M`` settings, each with ``K`` seeds. The run part is estimated with ``S (K - 1)`` degrees of freedom from the paired differences of
-    ``S`` students, as `run_variance` does; the power is the mean over that estimate.
+    between runs of the control and of the ``M`` settings, each with ``K`` seeds. The run part is estimated with
+    ``S (K - 1)`` degrees of freedom from the paired differences of ``S`` students, as `run_variance` does; the power is
+    the mean over that estimate.
 
     Raises:
         StatisticsError: A value is out of range.

@@ -171,9 +171,10 @@ class Evaluation(Settings):
 class Fidelity(Settings):
     """How like their teachers the students are."""
 
-    ceiling: Literal["resampled", "second_seed", "none"] = "resampled"
-    """What perfect imitation could reach: another run of the teacher against the teacher. resampled: the same teacher,
-    its answers sampled; second_seed: a teacher adapted with another seed (an unadapted one is resampled)."""
+    ceiling: Literal["second_seed", "resampled", "identity", "none"] = "second_seed"
+    """What a student's likeness is held against from above. second_seed: the teacher adapted once more with another
+    seed, decoded as the students are; a teacher that is not adapted has no second seed, and its ceiling is identity.
+    resampled: the same teacher, its answers sampled. identity: the teacher against itself, as a perfect copy is."""
     ceiling_temperature: Positive = 1.0
     """Sampling temperature of a resampled teacher, where the evaluation itself is greedy."""
     distribution_items: Annotated[int, Field(ge=0)] = 100
