@@ -43,7 +43,10 @@ def failures(cells: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def never_distilled(tables: ReportTables) -> dict[str, int]:
-    """Students whose best checkpoint lies in the warm start, by cell, and its step: fine-tuned and nothing else."""
+    """Of runs of before the kept step was told: students left in their warm start, by cell, and the kept step.
+
+    Such runs kept the lowest validation loss, so that it is read from the curves; `findings.not_distilled` has others.
+    """
     found = {}
     for cell, steps in tables.training.groupby("cell", sort=False):
         taught = steps.loc[steps["divergence"].notna(), "step"]
@@ -57,23 +60,23 @@ def never_distilled(tables: ReportTables) -> dict[str, int]:
 
 
 def _never_distilled(tables: ReportTables) -> str:
+    if tables.cells["distilled"].notna().any():
+        return ""  # told with the answer
     names = name_cells(tables.cells)
-    where = [
-        f"{names[cell].model}, {names[cell].short} (step {step})" for cell, step in never_distilled(tables).items()
-    ]
+    where = [f"{names[cell].model}, {names[cell].short} (step {step})" for cell, step in never_distilled(tables).items()]
     if not where:
         return ""
-    whose = "a student lies in its" if len(where) == 1 else f"{len(where)} students lies in their"
+    whose = "one student lies in its" if len(where) == 1 else f"{len(where)} students lies in their"
     return (
-        f"The checkpoint with the lowest validation loss of {whose} warm start, so that what was evaluated is "
-        f"fine-tuning up to there, and says nothing of the method it is named after: {_listed(where)}."
+        f"The kept checkpoint of {whose} warm start: what was evaluated is fine-tuning up to there and says nothing of "
+        f"the method: {_listed(where)}."
     )
 
 
 def _opposite_ways(tables: ReportTables, scoring: str) -> str:
     """Distilled students with a task whose whole interval is above SFT and one whose is below, the widest apart first.
 
-    What decides are the tasks' own intervals, not adjusted for the number of tasks.
+    What decides are the tasks' own item-level intervals, not adjusted for the number of tasks.
     """
     rows = select(tables.gains, scoring=scoring)
     rows = rows[~rows["task"].isin((*AVERAGES, *POOLS))]
@@ -89,7 +92,7 @@ def _opposite_ways(tables: ReportTables, scoring: str) -> str:
             )
             found.append((float(best["gain"] - worst["gain"]), name, where))
     told = _likewise(found, "tasks went opposite ways, {}", "likewise, {}")
-    return f"{told}: one number for both says nothing of either." if told else ""
+    return f"{told}: their mean describes neither (pointwise item-level intervals of single checkpoints)." if told else ""
 
 
 def _below_untrained(tables: ReportTables, scoring: str) -> str:
@@ -138,12 +141,12 @@ def _seeds(cells: pd.DataFrame) -> str:
         return ""
     if seeds <= 1:
         return (
-            "Every model was trained once, with one seed. The intervals cover which items were asked, not how training "
-            "could have gone: a gain belongs to these trained models, not yet to their methods."
+            "Every model was trained once, with one seed: intervals cover the sampling of items, not the variation "
+            "between training runs. Differences are between these checkpoints, not between methods."
         )
     return (
-        f"Each seed is compared with the control of its own seed ({seeds} seeds), and the best of them flatters its "
-        "method: look at the range over seeds."
+        f"Item-level rows compare each seed with the control of its own seed ({seeds} seeds); the largest of them is "
+        "biased upwards. Claims about methods rest on all seeds together."
     )
 
 

@@ -113,6 +113,15 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _count("unlabelled_prompts", optional=True),
                 Column("training_seconds", "number", lowest=0.0, optional=True),
                 Column("peak_memory_bytes", "integer", lowest=0, optional=True),
+                _count("kept_step", optional=True),
+                Column("keep", "text", choices=("last", "best_accuracy", "best_loss"), optional=True),
+                _count("warm_start_steps", optional=True),
+                Column("distilled", "flag", optional=True),
+                Column("learning_rate", "number", lowest=0.0, optional=True),
+                _count("tuning_runs", optional=True),
+                Column("rates_tried", "text", optional=True),
+                Column("validation_accuracy", "number", lowest=0.0, highest=1.0, optional=True),
+                _count("other_rule_step", optional=True),
             ),
             key=("cell",),
         ),
@@ -173,6 +182,9 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                         "normalised",
                         "normalised_low",
                         "normalised_high",
+                        "over_control",
+                        "over_control_low",
+                        "over_control_high",
                     )
                 ),
                 Column("reason", "text", optional=True),
@@ -208,6 +220,16 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _text("role", choices=("confirmatory", "exploratory", "sensitivity", "detail")),
                 *(_number(name) for name in ("detectable", "margin")),
                 _text("sentence"),
+                Column("scope", "text", choices=("runs", "checkpoints", ""), optional=True),
+                *(
+                    Column(name, "text", optional=True)
+                    for name in ("student", "teacher", "method", "ablation", "reference")
+                ),
+                *(
+                    Column(name, "number", optional=True)
+                    for name in ("temperature", "low_simultaneous", "high_simultaneous", "run_sd")
+                ),
+                *(_count(name, optional=True) for name in ("runs", "control_runs")),
             )
         ),
         "training": Schema(
