@@ -101,7 +101,7 @@ def _words(text: str) -> int:
 
 
 def _of(found: StudentFindings, verdict: Verdict) -> list[Finding]:
-    """Its gains with this verdict, the largest first; where some are about methods, those about checkpoints stay out."""
+    """Its gains with this verdict, the largest first; beside some about methods, those about checkpoints stay out."""
     scopes = {gain.scope for gain in found.gains}
     own = [gain for gain in found.gains if gain.verdict is verdict and (gain.scope == RUNS or RUNS not in scopes)]
     return sorted(own, key=lambda gain: -abs(gain.estimate))
@@ -112,9 +112,7 @@ def _headline(found: Sequence[StudentFindings]) -> str:
     if not gains:
         return "This study cannot say whether distillation helps: no distilled student has a control to compare with."
     if all(gain.scope == UNKNOWN for gain in gains):
-        return (
-            "No claim about a method: these statistics do not say whether training runs are part of their intervals."
-        )
+        return "No claim about a method: these statistics do not say whether training runs are part of their intervals."
     if all(gain.verdict is Verdict.NO_CLAIM for gain in gains):
         return "No claim about a method: the variation between training runs cannot be estimated."
     if not any(gain.scope == RUNS for gain in gains):

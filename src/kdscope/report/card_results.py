@@ -12,7 +12,15 @@ from kdscope.errors import DataError
 from kdscope.report.cautions import cautions
 from kdscope.report.contamination import contamination_caution
 from kdscope.report.facts import PageFacts
-from kdscope.report.findings import CHECKPOINTS, Finding, Setting, Verdict, distilled_only, not_distilled
+from kdscope.report.findings import (
+    CHECKPOINTS,
+    Finding,
+    Setting,
+    Verdict,
+    distilled_only,
+    not_distilled,
+    settings_of_cells,
+)
 from kdscope.report.formatting import (
     MISSING,
     count,
@@ -25,7 +33,6 @@ from kdscope.report.formatting import (
     with_interval,
 )
 from kdscope.report.panels import pooled, select
-from kdscope.report.run_summary import run_settings
 from kdscope.report.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
 from kdscope.report.tables import TABLE_NAMES, ReportTables, records
 from kdscope.report.training_rules import training_rules
@@ -139,12 +146,10 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
         training=tuple(
             (name, form.format(own[key] / _UNITS.get(key, 1))) for key, name, form in _FACTS if not is_missing(own[key])
         ),
-        headline=tuple(
-            [
-                *([_left_in_warm_start(own)] if left_out else []),
-                *_headline(own, evaluated, gains, compared=not left_out),
-                *(_about_setting(tables, cell) if evaluated else []),
-            ]
+        headline=(
+            *([_left_in_warm_start(own)] if left_out else []),
+            *_headline(own, evaluated, gains, compared=not left_out),
+            *(_about_setting(tables, cell) if evaluated else []),
         ),
         rules=tuple(training_rules(tables.cells[tables.cells["role"] == "student"])) if others else (),
         unseen=() if left_out else tuple(_unseen(tables.statistics, own)),
@@ -273,17 +278,16 @@ def _left_in_warm_start(own: Mapping[str, Any]) -> str:
 def _about_setting(tables: ReportTables, cell: str) -> list[str]:
     """What the statistics say of the setting that this model is one run of, in every domain."""
     said = []
-    own = next((row for row in run_settings(tables) if cell in row[0]), None)
-    for domain, setting in own[1] if own else ():
+    for domain, setting in settings_of_cells(tables).get(cell, []):
         where = f" on {domain} tasks" if domain else ""
         gain = setting.gain
         if gain is not None and gain.verdict is not Verdict.NO_CLAIM:
-            significant = "not statistically significant" if gain.verdict is Verdict.OPEN else "statistically significant"
+            significant = ("not " if gain.verdict is Verdict.OPEN else "") + "statistically significant"
             whose = f"Over {plural(gain.runs, 'training run')} this setting differs"
             whose = "These two checkpoints, this one and the control's, differ" if gain.scope == CHECKPOINTS else whose
             said.append(
                 f"{whose} from SFT{where} by {gain.text} points ({_kind(gain)} 95% interval), "
-                f"adjusted p {p_value(gain.p_adjusted)}: {significant}."
+                f"adjusted p {p_value(gain.p_adjusted)}, {significant}."
             )
         elif gain is not None:
             said.append(f"Nothing is claimed of this setting{where}: the variation between training runs is not known.")

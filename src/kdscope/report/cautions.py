@@ -63,7 +63,9 @@ def _never_distilled(tables: ReportTables) -> str:
     if tables.cells["distilled"].notna().any():
         return ""  # told with the answer
     names = name_cells(tables.cells)
-    where = [f"{names[cell].model}, {names[cell].short} (step {step})" for cell, step in never_distilled(tables).items()]
+    where = [
+        f"{names[cell].model}, {names[cell].short} (step {step})" for cell, step in never_distilled(tables).items()
+    ]
     if not where:
         return ""
     whose = "one student lies in its" if len(where) == 1 else f"{len(where)} students lies in their"
@@ -92,7 +94,9 @@ def _opposite_ways(tables: ReportTables, scoring: str) -> str:
             )
             found.append((float(best["gain"] - worst["gain"]), name, where))
     told = _likewise(found, "tasks went opposite ways, {}", "likewise, {}")
-    return f"{told}: their mean describes neither (pointwise item-level intervals of single checkpoints)." if told else ""
+    return (
+        f"{told}: their mean describes neither (pointwise item-level intervals of single checkpoints)." if told else ""
+    )
 
 
 def _below_untrained(tables: ReportTables, scoring: str) -> str:

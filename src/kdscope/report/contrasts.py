@@ -19,8 +19,8 @@ from kdscope.report.tables import records
 
 _SETTINGS = ("method", "variant", "teacher", "teacher_condition", "kd_temperature", "kd_weight", "teacher_noise_std")
 _NO_TEST = (
-    "Each of these pointwise intervals is about one checkpoint against SFT over items; none tests the difference between "
-    "two settings, and another training seed may give another number."
+    "Each of these pointwise intervals is about one checkpoint against SFT over items; none tests the difference "
+    "between two settings, and another training seed may give another number."
 )
 _SHOWN = 4
 
@@ -57,7 +57,9 @@ def contrast_sentences(cells: pd.DataFrame, gains: Sequence[Gain]) -> list[str]:
         for student, some in _by_student(cells, gains, "kd_temperature")
     ]
     found = [
-        *_sentence("Differences from SFT in points, taught by the unadapted teacher instead of the adapted one", unadapted),
+        *_sentence(
+            "Differences from SFT in points, taught by the unadapted teacher instead of the adapted one", unadapted
+        ),
         *_sentence("Differences from SFT in points, by temperature", temperatures),
     ]
     return [*found[:-1], f"{found[-1]} {_NO_TEST}"] if found else []

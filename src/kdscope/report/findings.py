@@ -182,13 +182,14 @@ def findings_of(tables: ReportTables, hypothesis: str) -> list[Finding]:
     return [found for found in _read(tables, hypothesis, _SettingNames(tables)) if found.setting != MEAN_OF_METHODS]
 
 
-def finding_of_cell(tables: ReportTables, cell: str, hypothesis: str) -> Finding | None:
-    """What a hypothesis says of the setting that a cell is a run of; of several domains the first."""
-    own = next((name for name in name_cells(tables.cells).values() if name.cell == cell), None)
-    if own is None or own.role != "student":
-        return None
-    same = (found for found in findings_of(tables, hypothesis) if found.key.student == own.model)
-    return next((found for found in same if found.setting == own.setting), None)
+def settings_of_cells(tables: ReportTables) -> dict[str, list[tuple[str, Setting]]]:
+    """For every trained cell what the statistics say of the setting that it is a run of, with each domain's name."""
+    told: dict[tuple[str, str], list[tuple[str, Setting]]] = {}
+    for found in student_findings(tables):
+        for setting in (*found.settings, *found.others):
+            told.setdefault((found.student, setting.name), []).append((found.domain, setting))
+    names = name_cells(tables.cells)
+    return {cell: told.get((name.model, name.setting), []) for cell, name in names.items() if name.role == "student"}
 
 
 def not_distilled(tables: ReportTables) -> dict[str, int | None]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from kdscope.report.findings import (
@@ -172,12 +171,12 @@ def _plane_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart:
     base = chart(tagged(rows)).encode(color=colour(), description=hover())
 
     def x(column: str) -> alt.X:
-        axis = {"title": "fidelity over SFT's (points)", "axis": alt.Axis(tickCount=6)}
-        return alt.X(f"{column}:Q", scale=alt.Scale(domain=across, nice=False), **axis)
+        scale, axis = alt.Scale(domain=across, nice=False), alt.Axis(tickCount=6)
+        return alt.X(f"{column}:Q", title="fidelity over SFT's (points)", scale=scale, axis=axis)
 
     def y(column: str) -> alt.Y:
-        axis = {"title": "difference from SFT (points)", "axis": alt.Axis(tickCount=6)}
-        return alt.Y(f"{column}:Q", scale=alt.Scale(domain=up, nice=False), **axis)
+        scale, axis = alt.Scale(domain=up, nice=False), alt.Axis(tickCount=6)
+        return alt.Y(f"{column}:Q", title="difference from SFT (points)", scale=scale, axis=axis)
 
     marks = base.mark_point(size=85, strokeWidth=1.8, opacity=1)
     layers = [
@@ -185,10 +184,6 @@ def _plane_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart:
         reference_line(y=0.0),
         base.mark_rule(strokeWidth=1.3).encode(x=x("fidelity_low"), x2="fidelity_high:Q", y=y("gain")),
         base.mark_rule(strokeWidth=1.3).encode(x=x("fidelity"), y=y("low"), y2="high:Q"),
-        marks.encode(
-            x=x("fidelity"), y=y("gain"), shape=shape(), fill=alt.Fill("fill:N", scale=None, legend=None)
-        ),
+        marks.encode(x=x("fidelity"), y=y("gain"), shape=shape(), fill=alt.Fill("fill:N", scale=None, legend=None)),
     ]
     return finish(layers, title, width, _HEIGHT)
-
-

@@ -76,7 +76,12 @@ def rates_figure(tables: ReportTables, scoring: str) -> Figure:
 
 
 def _rates_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart:
-    x = alt.X("share:Q", title="% of items", scale=alt.Scale(domain=[-_MARGIN, 100 + _MARGIN], nice=False), axis=alt.Axis(values=[0, 20, 40, 60, 80, 100]))
+    x = alt.X(
+        "share:Q",
+        title="% of items",
+        scale=alt.Scale(domain=[-_MARGIN, 100 + _MARGIN], nice=False),
+        axis=alt.Axis(values=[0, 20, 40, 60, 80, 100]),
+    )
     marks = (
         chart(tagged(rows, in_rows=True))
         .mark_point(size=55, strokeWidth=2, opacity=1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kdscope.report.answer import answer
-from kdscope.report.findings import Finding, Setting, Verdict, not_distilled, student_findings
+from kdscope.report.findings import Finding, Setting, Verdict, not_distilled, settings_of_cells
 from kdscope.report.formatting import MISSING, p_value, percent
 from kdscope.report.labels import CellName, name_cells
 from kdscope.report.panels import averages
@@ -23,15 +22,6 @@ RIGHT_ALIGNED = frozenset({2, 3, 4, 5, 6, 7})
 _UNITS = ("gain", "fidelity", "inherited")
 
 
-@dataclass
-class _Row:
-    """The cells of one setting of a model, and what the statistics say of it in each domain."""
-
-    name: CellName
-    cells: list[str] = field(default_factory=list)
-    settings: list[tuple[str, Setting]] = field(default_factory=list)
-
-
 def run_rows(tables: ReportTables, scoring: str) -> list[list[str]]:
     """The settings of a study under `HEADINGS`, one row each, and one for every domain where there are several.
 
@@ -41,14 +31,15 @@ def run_rows(tables: ReportTables, scoring: str) -> list[list[str]]:
     shown = []
     known, left_out = _accuracies(tables, scoring), not_distilled(tables)
     failed = set(tables.cells.loc[tables.cells["state"] == "failed", "cell"])
-    for row in _rows(tables):
-        runs = [cell for cell in row.cells if cell not in failed]
+    told = settings_of_cells(tables)
+    for name, cells in _runs_of_settings(tables):
+        runs = [cell for cell in cells if cell not in failed]
         accuracies = [known[cell] for cell in runs if cell in known]
         accuracy = percent(float(np.mean(accuracies))) if accuracies else MISSING
         undistilled = bool(runs) and all(cell in left_out for cell in runs)
-        how = f"{row.name.setting} (not distilled)" if undistilled else row.name.setting
-        about = [row.name.model, how, str(len(runs)), accuracy if runs else "failed"]
-        parts = [_differences(domain, setting) for domain, setting in row.settings] or [[MISSING] * 4]
+        how = f"{name.setting} (not distilled)" if undistilled else name.setting
+        about = [name.model, how, str(len(runs)), accuracy if runs else "failed"]
+        parts = [_differences(domain, setting) for domain, setting in told.get(cells[0], [])] or [[MISSING] * 4]
         shown += [[*about, *parts[0]], *(["", "", "", "", *part] for part in parts[1:])]
     return shown
 
@@ -60,16 +51,16 @@ def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
     """
     known, left_out = _accuracies(tables, scoring), not_distilled(tables)
     states = dict(zip(tables.cells["cell"], tables.cells["state"], strict=True))
-    told = {cell: row for row in _rows(tables) for cell in row.cells}
+    told = settings_of_cells(tables)
     return [
         {
             "cell": cell,
             "model": name.model,
             "how": name.short,
             "state": states[cell],
-            "distilled": False if cell in left_out else None if name.role != "student" or name.method == "sft" else True,
+            "distilled": cell not in left_out if name.role == "student" and name.method != "sft" else None,
             "accuracy": known.get(cell),
-            "settings": [_numbers(setting) for _, setting in told[cell].settings],
+            "settings": [_numbers(setting) for _, setting in told.get(cell, [])],
         }
         for cell, name in name_cells(tables.cells).items()
     ]
@@ -81,21 +72,11 @@ def run_answers(tables: ReportTables) -> list[str]:
     return [found.headline, *found.sentences]
 
 
-def run_settings(tables: ReportTables) -> list[tuple[list[str], list[tuple[str, Setting]]]]:
-    """For every setting of a model the cells that are its runs, and what the statistics say of it in each domain."""
-    return [(row.cells, row.settings) for row in _rows(tables)]
-
-
-def _rows(tables: ReportTables) -> list[_Row]:
-    """By model and setting; the statistics are about settings, of which the cells are runs."""
-    rows: dict[tuple[str, str, str], _Row] = {}
+def _runs_of_settings(tables: ReportTables) -> list[tuple[CellName, list[str]]]:
+    """Every setting of a model, by the name of its first run, with the cells that are its runs."""
+    rows: dict[tuple[str, str, str], tuple[CellName, list[str]]] = {}
     for cell, name in name_cells(tables.cells).items():
-        rows.setdefault((name.role, name.model, name.setting), _Row(name)).cells.append(cell)
-    for found in student_findings(tables):
-        for setting in (*found.settings, *found.others):
-            row = rows.get(("student", found.student, setting.name))
-            if row is not None:
-                row.settings.append((found.domain, setting))
+        rows.setdefault((name.role, name.model, name.setting), (name, []))[1].append(cell)
     return list(rows.values())
 
 

@@ -117,7 +117,12 @@ def _setting_figure(tables: ReportTables, scoring: str, setting: _Setting) -> Fi
 def _setting_panel(rows: pd.DataFrame, title: str, setting: _Setting, width: int) -> alt.LayerChart:
     values = sorted(float(value) for value in rows[setting.column].unique())
     axis = alt.Axis(values=values, format="~g", grid=False)
-    x = alt.X(f"{setting.column}:Q", title=setting.axis, scale=alt.Scale(domain=padded(np.array(values)), nice=False), axis=axis)
+    x = alt.X(
+        f"{setting.column}:Q",
+        title=setting.axis,
+        scale=alt.Scale(domain=padded(np.array(values)), nice=False),
+        axis=axis,
+    )
     return _interval_panel(tagged(rows), x, title, width, _HEIGHT, line="line:N")
 
 

@@ -20,9 +20,9 @@ def summary_sentences(tables: ReportTables, scoring: str) -> list[str]:
     gains = pooled_gains(tables, scoring, names)
     sentences = [_opening(tables, scoring, names), design_sentence(tables.cells)]
     trained = tables.cells[tables.cells["role"] == "student"]
-    for student in dict.fromkeys(trained["student"].dropna()):
-        if not any(gain.name.model == student for gain in gains):
-            sentences.append(f"{student}: {_why_no_gain(trained[trained['student'] == student])}")
+    compared = {gain.name.model for gain in gains}
+    without = [student for student in dict.fromkeys(trained["student"].dropna()) if student not in compared]
+    sentences += [f"{student}: {_why_no_gain(trained[trained['student'] == student])}" for student in without]
     sentences += [*contrast_sentences(tables.cells, gains), _levels(tables, scoring, names)]
     return [sentence for sentence in sentences if sentence]
 
