@@ -12,8 +12,8 @@ from kdscope.report.tables import records
 
 _SETTINGS: tuple[tuple[str, Callable[[object], str]], ...] = (
     ("kd_temperature", lambda value: f"T={value:g}"),
-    ("kd_weight", lambda value: f"w={value:g}"),
-    ("teacher_noise_std", lambda value: f"noise {value:g}"),
+    ("kd_weight", lambda value: "" if value == 1 else f"w={value:g}"),
+    ("teacher_noise_std", lambda value: "" if value == 0 else f"noise {value:g}"),
     ("teacher", str),
     ("teacher_condition", lambda value: "" if value == "adapted" else "unadapted teacher"),
     ("seed", lambda value: f"seed {value}"),
@@ -61,7 +61,10 @@ def differing(cells: pd.DataFrame) -> set[str]:
 
 
 def setting_words(record: Mapping[str, object], told: Set[str]) -> list[str]:
-    """Those of a cell's settings that are to be told and that it has, as names show them."""
+    """Those of a cell's settings that are to be told and that it has, as names show them.
+
+    What is usual goes without saying: an adapted teacher, full weight, no noise.
+    """
     words = [show(record[column]) for column, show in _SETTINGS if column in told and not is_missing(record[column])]
     return [word for word in words if word]
 
