@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
 import pandas as pd
 import pytest
+
 from kdscope.report.cautions import cautions
 from kdscope.report.summary import summary_sentences
 
-from .builders import build_tables, cell_row, empty_tables
+from .builders import cell_row, empty_tables
 
 
 def study(gains, *, seeds=None, failed=()):
