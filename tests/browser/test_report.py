@@ -96,7 +96,7 @@ def test_text_of_figures_is_shown_with_at_least_thirteen_pixels(report):
         })"""
     )
     legends = report.evaluate(
-        "() => [...document.querySelectorAll('.legend li')].map((entry) => parseFloat(getComputedStyle(entry).fontSize))"
+        "() => [...document.querySelectorAll('.legend li')].map((one) => parseFloat(getComputedStyle(one).fontSize))"
     )
     assert len(sizes) > 100
     assert legends

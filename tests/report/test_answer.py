@@ -25,10 +25,7 @@ def test_the_method_with_a_gain_and_the_one_with_a_loss_are_named():
     rows = [*about_setting(5.0, 0.01), *about_setting(-4.0, 0.02, method="gkd"), *about_setting(1.0, 0.6, method="jsd")]
     found = answer(study(rows))
     assert found.headline == "Reliable gain over SFT: seqkd for s. Significantly worse than SFT: gkd for s."
-    assert (
-        found.sentences[0]
-        == "s: seqkd (+5.0 points) significantly better than SFT; gkd (−4.0 points) significantly worse than SFT."
-    )
+    assert found.sentences[0] == "s: significantly better: seqkd (+5.0 points); significantly worse: gkd (−4.0 points)."
     assert "jsd" not in told(study(rows))
 
 
@@ -159,9 +156,10 @@ def test_the_answer_has_at_most_120_words_and_claims_no_more_than_its_rows(stude
     assert len(f"{QUESTION} {text}".split()) <= MOST_WORDS
     every = [entry for found in students.values() for entry in found]
     claims = {sign: any(s == "runs" and k and p < 0.05 and sign * g > 0 for g, p, s, k in every) for sign in (1, -1)}
-    assert claims[1] or "better than SFT" not in text
+    assert claims[1] or "significantly better" not in text
     assert claims[1] or "Reliable gain over SFT:" not in text
-    assert claims[-1] or "worse than SFT" not in text
+    assert claims[-1] or "ignificantly worse than SFT" not in text
+    assert claims[-1] or "significantly worse:" not in text
     if all(scope == "checkpoints" for _, _, scope, _ in every):
         assert "gain" not in text
 

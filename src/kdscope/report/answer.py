@@ -183,7 +183,7 @@ def _about(found: StudentFindings) -> str:
         some = _of(found, verdict)
         if some:
             told = listed([f"{_name(gain)} ({points(gain.estimate / 100)} points)" for gain in some])
-            parts.append(f"{told} {_compared(verdict, checkpoints=checkpoints)}")
+            parts.append(f"{_compared(verdict, checkpoints=checkpoints)}: {told}")
     mean = found.mean
     if not parts and mean is not None and mean.scope == RUNS and mean.verdict in (Verdict.HIGHER, Verdict.LOWER):
         average = f"{points(mean.estimate / 100)} points on average over methods, significant"
@@ -194,8 +194,8 @@ def _about(found: StudentFindings) -> str:
 def _compared(verdict: Verdict, *, checkpoints: bool) -> str:
     higher = verdict is Verdict.HIGHER
     if checkpoints:
-        return f"significantly {'above' if higher else 'below'} the SFT checkpoint"
-    return f"significantly {'better' if higher else 'worse'} than SFT"
+        return f"significantly {'higher' if higher else 'lower'}"
+    return f"significantly {'better' if higher else 'worse'}"
 
 
 def _without(found: Sequence[StudentFindings]) -> Iterator[str]:

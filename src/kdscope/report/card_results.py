@@ -262,7 +262,8 @@ def _headline(
         where = "on all items together" if together["task"] in POOLS else f"on {together['task']}"
         adjusted = "" if is_missing(together["p_holm"]) else f", adjusted p {p_value(together['p_holm'])}"
         said.append(
-            f"This checkpoint minus that of the same student fine-tuned on the same data without the teacher: "
+            "Over items alone, this checkpoint minus that of the same student fine-tuned on the same data without the "
+            f"teacher: "
             f"{_gain(together)[0]} points {where}{adjusted}.{_range(gains, tasks)}"
         )
     elif own["role"] == "student" and own["method"] != "sft" and compared:

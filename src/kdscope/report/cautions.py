@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kdscope.report.findings import RUNS, student_findings
 from kdscope.report.formatting import is_missing, percent, plural, points
 from kdscope.report.labels import CellName, name_cells
 from kdscope.report.panels import averages, select
@@ -28,7 +29,7 @@ def cautions(tables: ReportTables, scoring: str) -> list[str]:
         _failed(tables.cells),
         _below_chance(tables, scoring),
         _unparsed(tables, scoring),
-        _seeds(tables.cells),
+        _seeds(tables),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -138,12 +139,17 @@ def _likewise(found: list[tuple[float, CellName, str]], first: str, others: str)
     return _listed(parts, _SHOWN_STUDENTS)
 
 
-def _seeds(cells: pd.DataFrame) -> str:
-    trained = cells[cells["role"] == "student"]
+def _seeds(tables: ReportTables) -> str:
+    trained = tables.cells[tables.cells["role"] == "student"]
     seeds = trained["seed"].dropna().nunique()
     if trained.empty:
         return ""
     if seeds <= 1:
+        if any(gain.scope == RUNS for found in student_findings(tables) for gain in found.gains):
+            return (
+                "Every setting was trained once: the variation between training runs is estimated from settings that "
+                "differ in more than chance, and item-level rows are about single checkpoints."
+            )
         return (
             "Every model was trained once, with one seed: intervals cover the sampling of items, not the variation "
             "between training runs. Differences are between these checkpoints, not between methods."
