@@ -178,13 +178,13 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                     for name in (
                         "floor_spread",
                         "control",
+                        "over_control",
+                        "over_control_low",
+                        "over_control_high",
                         "ceiling",
                         "normalised",
                         "normalised_low",
                         "normalised_high",
-                        "over_control",
-                        "over_control_low",
-                        "over_control_high",
                     )
                 ),
                 Column("reason", "text", optional=True),
