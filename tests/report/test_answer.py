@@ -33,6 +33,7 @@ def test_no_gain_is_said_in_plain_words():
     rows = [*about_setting(1.0, 0.6), *about_setting(0.5, 0.6, domain="commonsense")]
     found = answer(study(rows))
     assert found.headline == "No reliable gain over SFT for s on math tasks and s on commonsense tasks."
+    assert not [line for line in found.sentences if line.startswith("No reliable")], "once is enough"
     assert "Minimum detectable gain (80% power): 4.0 points." in found.sentences
 
 

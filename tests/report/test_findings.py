@@ -47,6 +47,13 @@ def test_limits_are_the_simultaneous_ones_where_there_are_any():
     assert both.text == "+3.0 [+1.0, +5.0]"
 
 
+def test_no_interval_goes_beyond_what_a_difference_can_be():
+    rows = [result(name, **interval(-25.0, 600.0)) for name in ("cell", "inherited_errors", "fidelity")]
+    gain, inherited, fidelity = (findings_of(study(rows), row["hypothesis"])[0] for row in rows)
+    assert (gain.low, gain.high) == (inherited.low, inherited.high) == (-100.0, 100.0)
+    assert (fidelity.low, fidelity.high) == (-200.0, 200.0)
+
+
 def test_a_setting_has_the_name_of_its_cells():
     cells = [
         *student_cells("seqkd", seeds=2),

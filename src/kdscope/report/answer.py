@@ -28,6 +28,7 @@ _LONGEST_HEADLINE = 36
 _KEPT_BACK = 8
 """Words that telling how many students are left out takes."""
 _MOST_NAMED, _MOST_LISTED = 3, 4
+_NO_GAIN = "No reliable gain"
 _NONE_DETECTABLE = "none within 100 points"
 
 
@@ -44,7 +45,8 @@ def answer(tables: ReportTables) -> Answer:
     found = student_findings(tables)
     headline = _headline(found)
     lines = [line for one in found if (line := _about(one))]
-    others = [*_without(found), *_left_in_warm_start(tables), *_between_methods(tables), *_detectable(found)]
+    others = [line for line in _without(found) if not _says(headline, line)]
+    others += [*_left_in_warm_start(tables), *_between_methods(tables), *_detectable(found)]
     room = MOST_WORDS - _words(QUESTION) - _words(headline) - _KEPT_BACK
     told, missing = [], 0
     # Short sentences on everything are never the ones that find no room: single students are in the table too.
@@ -57,6 +59,11 @@ def answer(tables: ReportTables) -> Answer:
             missing += 1
     more = [f"See the table for {plural(missing, 'more student')}."] if missing else []
     return Answer(headline, _cut([*told, *more, *others], MOST_WORDS - _words(QUESTION) - _words(headline)))
+
+
+def _says(headline: str, line: str) -> bool:
+    """Whether the headline has named everybody whom a sentence on no gain names."""
+    return line.startswith(_NO_GAIN) and headline == line.replace(_NO_GAIN, f"{_NO_GAIN} over SFT")
 
 
 def _cut(lines: Sequence[str], room: int) -> tuple[str, ...]:
@@ -145,7 +152,7 @@ def _of_methods(found: Sequence[StudentFindings], *, counted: bool) -> str:
         gained = [f"{listed(names)} for {name}" for name, names in better.items()]
         parts.append(f"Reliable gain over SFT: {listed(gained)}" + ("; none elsewhere" if rest else ""))
     else:
-        parts.append(f"No reliable gain over SFT for {listed(rest)}")
+        parts.append(f"{_NO_GAIN} over SFT for {listed(rest)}")
     if worse and counted:
         number = sum(len(_of_runs(one, Verdict.LOWER)) for one in found)
         of = plural(sum(len(one.gains) for one in found), "comparison")
@@ -210,7 +217,7 @@ def _without(found: Sequence[StudentFindings]) -> Iterator[str]:
         elif scopes == {CHECKPOINTS}:
             kind = "No significant difference from the SFT checkpoint"
         else:
-            kind = "No reliable gain"
+            kind = _NO_GAIN
         open_of.setdefault(kind, []).append(one.name)
     for kind, names in open_of.items():
         yield f"{kind} for {listed(names, _MOST_LISTED)}."

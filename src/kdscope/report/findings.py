@@ -24,6 +24,8 @@ RUNS, CHECKPOINTS, UNKNOWN = "runs", "checkpoints", "unknown"
 """Scopes: items and training runs are random; items only; statistics of before runs were part of intervals."""
 MEAN_OF_METHODS = "mean over methods"
 """The name of a student's row on all of its methods."""
+_FURTHEST = dict.fromkeys(("fidelity", "shared_right", "shared_wrong"), 200.0)
+"""Points that a difference of differences can reach; others reach 100."""
 _USUAL: Mapping[str, Any] = {"teacher_condition": "adapted", "kd_weight": 1.0, "teacher_noise_std": 0.0}
 
 
@@ -56,7 +58,7 @@ class Finding:
         setting: The name of the setting, the same wherever the page speaks of it.
         family: The method's name in table `cells`, which decides the look of its marks.
         estimate: The difference, or the level where that is what the row is about.
-        low: Lower limit: of the simultaneous interval where there is one.
+        low: Lower limit: of the simultaneous interval where there is one; never beyond what a difference can be.
         high: Upper limit, likewise.
         simultaneous: Whether the limits hold for all rows of the family at once.
         p_value: Not adjusted; NaN where nothing is claimed.
@@ -275,6 +277,7 @@ def _finding(row: Mapping[str, Any], key: Key, names: _SettingNames) -> Finding:
     simultaneous = bool(np.isfinite([low, high]).all())
     if not simultaneous:
         low, high = _number(row["low"]), _number(row["high"])
+    furthest = _FURTHEST.get(row["hypothesis"], 100.0)
     about_all = row["hypothesis"] == "H1-student" and row["role"] == "confirmatory"
     setting, family = (MEAN_OF_METHODS, "") if about_all or not key.method else names.of(key)
     return Finding(
@@ -282,8 +285,8 @@ def _finding(row: Mapping[str, Any], key: Key, names: _SettingNames) -> Finding:
         setting=setting,
         family=family,
         estimate=_number(row["estimate"]),
-        low=low,
-        high=high,
+        low=_within(low, furthest),
+        high=_within(high, furthest),
         simultaneous=simultaneous,
         p_value=_number(row["p_value"]),
         p_adjusted=_number(row["p_adjusted"]),
@@ -352,6 +355,11 @@ def _text(value: Any) -> str:
 
 def _number(value: Any) -> float:
     return float("nan") if is_missing(value) else float(value)
+
+
+def _within(limit: float, furthest: float) -> float:
+    """The part of an interval that is possible: differences of accuracies end at 100 points, whatever t makes of it."""
+    return limit if np.isnan(limit) else float(np.clip(limit, -furthest, furthest))
 
 
 def _count(value: Any) -> int:
