@@ -54,6 +54,11 @@ def test_badges_say_what_a_row_is_about(scope, p_adjusted, badge):
     assert (table.rows[0].kind, table.rows[0].verdict) == badge
 
 
+def test_a_mean_over_methods_is_about_more_than_two_checkpoints():
+    [table] = student_tables(study([mean_of(scope="checkpoints", p_adjusted=0.01), *about_setting(5.0, 0.01)]))
+    assert table.rows[0].verdict == "these checkpoints: higher"
+
+
 def test_a_row_without_a_p_value_says_why():
     rows = [row | {"p_value": NAN, "p_adjusted": NAN, "note": "One run of SFT."} for row in about_setting(5.0, 0.5)]
     [table] = student_tables(study(rows))

@@ -152,7 +152,8 @@ def _row(setting: Setting, across: tuple[float, float], along: tuple[float, floa
 def badge(found: Finding) -> tuple[str, str]:
     """Kind and words of a verdict; of one run a side they are about two checkpoints, never about a method."""
     if found.scope == CHECKPOINTS and found.verdict in _OF_CHECKPOINTS:
-        return _OF_CHECKPOINTS[found.verdict]
+        kind, words = _OF_CHECKPOINTS[found.verdict]
+        return kind, words.replace("two ", "") if found.setting == MEAN_OF_METHODS else words
     return _BADGES[found.verdict]
 
 
