@@ -14,11 +14,11 @@ from kdscope.report.findings import (
     Finding,
     StudentFindings,
     Verdict,
-    not_distilled,
     student_findings,
 )
 from kdscope.report.formatting import fixed, plural, points
 from kdscope.report.labels import name_cells
+from kdscope.report.setting_names import not_distilled
 from kdscope.report.tables import ReportTables
 
 MOST_WORDS = 120

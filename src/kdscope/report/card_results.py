@@ -9,18 +9,11 @@ from typing import Any
 import pandas as pd
 
 from kdscope.errors import DataError
+from kdscope.report.card_settings import setting_sentences
 from kdscope.report.cautions import cautions
 from kdscope.report.contamination import contamination_caution
 from kdscope.report.facts import PageFacts
-from kdscope.report.findings import (
-    CHECKPOINTS,
-    Finding,
-    Setting,
-    Verdict,
-    distilled_only,
-    not_distilled,
-    settings_of_cells,
-)
+from kdscope.report.findings import distilled_only
 from kdscope.report.formatting import (
     MISSING,
     count,
@@ -28,12 +21,12 @@ from kdscope.report.formatting import (
     is_missing,
     p_value,
     percent,
-    plural,
     points,
     with_interval,
 )
 from kdscope.report.panels import pooled, select
 from kdscope.report.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
+from kdscope.report.setting_names import not_distilled
 from kdscope.report.tables import TABLE_NAMES, ReportTables, records
 from kdscope.report.training_rules import training_rules
 
@@ -149,7 +142,7 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
         headline=(
             *([_left_in_warm_start(own)] if left_out else []),
             *_headline(own, evaluated, gains, compared=not left_out),
-            *(_about_setting(tables, cell) if evaluated else []),
+            *(setting_sentences(tables, cell) if evaluated else []),
         ),
         rules=tuple(training_rules(tables.cells[tables.cells["role"] == "student"])) if others else (),
         unseen=() if left_out else tuple(_unseen(tables.statistics, own)),
@@ -274,46 +267,6 @@ def _headline(
 def _left_in_warm_start(own: Mapping[str, Any]) -> str:
     kept = "its kept step" if is_missing(own["kept_step"]) else f"kept step {int(own['kept_step']):,}"
     return f"Not distilled ({kept} lies in its warm start): it was fine-tuned up to there and nothing else."
-
-
-def _about_setting(tables: ReportTables, cell: str) -> list[str]:
-    """What the statistics say of the setting that this model is one run of, in every domain."""
-    said = []
-    for domain, setting in settings_of_cells(tables).get(cell, []):
-        where = f" on {domain} tasks" if domain else ""
-        gain = setting.gain
-        if gain is not None and gain.verdict is not Verdict.NO_CLAIM:
-            significant = ("not " if gain.verdict is Verdict.OPEN else "") + "statistically significant"
-            whose = f"Over {plural(gain.runs, 'training run')} this setting differs"
-            whose = "These two checkpoints, this one and the control's, differ" if gain.scope == CHECKPOINTS else whose
-            said.append(
-                f"{whose} from SFT{where} by {gain.text} points ({_kind(gain)} 95% interval), "
-                f"adjusted p {p_value(gain.p_adjusted)}, {significant}."
-            )
-        elif gain is not None:
-            said.append(f"Nothing is claimed of this setting{where}: the variation between training runs is not known.")
-        said += _fidelity_sentences(setting, where)
-    return said
-
-
-def _fidelity_sentences(setting: Setting, where: str) -> list[str]:
-    if setting.fidelity is not None:
-        beside = "" if setting.inherited is None else f"; inherited errors {setting.inherited.text} points"
-        return [
-            f"Fidelity (agreement with the teacher beyond accuracy) minus the control's{where}: "
-            f"{setting.fidelity.text} points{beside}."
-        ]
-    if setting.level is None:
-        return []
-    level = setting.level.text.replace("+", "")
-    return [
-        f"Agreement with the teacher beyond accuracy{where}: {level} points. There is no control, and items of shared "
-        "difficulty alone give some of it."
-    ]
-
-
-def _kind(found: Finding) -> str:
-    return "simultaneous" if found.simultaneous else "pointwise"
 
 
 def _range(gains: Mapping[str, Mapping[str, Any]], tasks: list[str]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from kdscope.report.answer import answer
-from kdscope.report.findings import Finding, Setting, Verdict, not_distilled, settings_of_cells
+from kdscope.report.findings import Finding, Setting, Verdict, settings_of_cells
 from kdscope.report.formatting import MISSING, p_value, percent
 from kdscope.report.labels import CellName, name_cells
 from kdscope.report.panels import averages
+from kdscope.report.setting_names import not_distilled
 from kdscope.report.tables import ReportTables, records
 
 HEADINGS = (
