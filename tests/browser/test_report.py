@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from kdscope.report import save_tables, write_page
+from kdscope.report.style import STEP
 from tests.report.builders import TEACHER, build_facts, build_tables, only, stated
+from tests.report.statistics_builders import measured
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -24,17 +26,9 @@ def small_tables():
     cells = [TEACHER, *(f"{student}/{end}" for student in STUDENTS for end in ("sft/s0", "seqkd/teacher/s0"))]
     tables = only(build_tables(), [*cells, *(f"{student}/jsd/teacher/s0" for student in STUDENTS)])
     sizes = tables.cells["student"].map({"tiny": 10_000_000, "small": 80_000_000}).fillna(500_000_000).astype(int)
-    taught = ~tables.fidelity["cell"].str.contains("sft")
-    normalised = {"": 0.3, "_low": 0.1, "_high": 0.5}
-    fidelity = tables.fidelity.assign(
-        **{f"normalised{end}": taught.map({True: value, False: float("nan")}) for end, value in normalised.items()}
-    )
-    return replace(
-        tables,
-        cells=tables.cells.assign(parameters=sizes, training_seconds=60.0),
-        fidelity=fidelity,
-        statistics=pd.DataFrame([stated(role="exploratory", sentence=f"A lead {ATTACK}.")]),
-    )
+    found = measured(replace(tables, cells=tables.cells.assign(parameters=sizes, training_seconds=60.0)))
+    lead = pd.DataFrame([stated(role="exploratory", sentence=f"A lead {ATTACK}.")])
+    return replace(found, statistics=pd.concat([found.statistics, lead.reindex(columns=found.statistics.columns)]))
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +74,43 @@ def test_every_figure_is_drawn(report):
 
 
 def test_the_answer_is_on_the_first_screen(report):
-    assert "for small; it is not shown to for tiny" in report.locator(".headline").inner_text()
-    box = report.locator(".verdicts").bounding_box()
+    answer = report.locator("#answer")
+    assert len(answer.inner_text().split()) <= 120
+    assert "SFT" in answer.locator(".headline").inner_text()
+    box = answer.bounding_box()
     assert box["y"] + box["height"] < 900
+    assert report.locator("#which tbody").first.bounding_box()["y"] < 900
+
+
+def test_the_page_before_the_appendix_is_short(report):
+    top = report.evaluate("document.getElementById('appendix').getBoundingClientRect().top + scrollY")
+    assert 1000 < top < 8000
+
+
+def test_text_of_figures_is_shown_with_at_least_thirteen_pixels(report):
+    report.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    sizes = report.evaluate(
+        """() => [...document.querySelectorAll(".panels svg")].filter((svg) => svg.clientWidth).flatMap((svg) => {
+            const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+            return [...svg.querySelectorAll("text")].map((text) => scale * parseFloat(getComputedStyle(text).fontSize));
+        })"""
+    )
+    legends = report.evaluate(
+        "() => [...document.querySelectorAll('.legend li')].map((one) => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert len(sizes) > 100
+    assert legends
+    assert min(sizes) >= 12.99
+    assert min(legends) >= 13
+
+
+def test_figures_use_the_width_of_the_column(report):
+    """Panels of a figure reach from one side of the column to the other, one or two beside each other."""
+    column = report.locator("main").evaluate("main => main.clientWidth - 40")
+    for key in ("methods", "plane"):
+        boxes = [panel.bounding_box() for panel in shown(report, f"#{key} .panel")]
+        left, right = min(box["x"] for box in boxes), max(box["x"] + box["width"] for box in boxes)
+        assert right - left > 0.97 * column
 
 
 def test_a_student_chosen_hides_the_others(report):
@@ -94,7 +122,7 @@ def test_a_student_chosen_hides_the_others(report):
     assert all(row.startswith("small/") for row in rows)
     marks = shown(report, "#size .mark[data-student]")
     assert {mark.get_attribute("data-student") for mark in marks} == {"small"}
-    assert len(shown(report, "table.verdicts tbody tr")) == 1
+    assert {row.get_attribute("data-student") for row in shown(report, "#which tbody")} == {"small"}
     assert "cells shown" in report.locator("#shown").inner_text()
 
 
@@ -105,15 +133,15 @@ def test_a_method_chosen_closes_the_ranks(report):
         return panel.locator("text", has_text=text).bounding_box()["y"] - panel.bounding_box()["y"]
 
     first, second, before = below_top("seqkd"), below_top("jsd"), panel.bounding_box()["height"]
-    assert second == pytest.approx(first + 22, abs=1)
-    axis = below_top("gain over SFT (points)")
+    assert second == pytest.approx(first + STEP, abs=1)
+    axis = below_top("difference from SFT (points)")
     choose(report, "method", "jsd")
-    assert panel.bounding_box()["height"] == pytest.approx(before - 22, abs=1)
+    assert panel.bounding_box()["height"] == pytest.approx(before - STEP, abs=1)
     assert below_top("jsd") == pytest.approx(first, abs=1)
-    assert below_top("gain over SFT (points)") == pytest.approx(axis - 22, abs=1)
+    assert below_top("difference from SFT (points)") == pytest.approx(axis - STEP, abs=1)
     assert not [row for row in shown(report, "#gains-table-robust tbody th") if "/seqkd/" in row.inner_text()]
     assert [row for row in shown(report, "#accuracy-table-robust tbody th") if "/sft/" in row.inner_text()]
-    assert [entry.inner_text().strip() for entry in shown(report, "#paradox .legend li")] == ["sft", "jsd"]
+    assert [entry.inner_text().strip() for entry in shown(report, "#training .legend li")] == ["adapt", "sft", "jsd"]
 
 
 def test_a_task_chosen_changes_figures_and_tables(report):
@@ -213,7 +241,8 @@ def test_text_of_models_and_results_stays_text(page_of, tmp_path):
         "seqkd": f"M{ATTACK}",
     }
     frames = {
-        name: getattr(tables, name).replace(mapping) for name in ("cells", "accuracy", "gains", "fidelity", "training")
+        name: getattr(tables, name).replace(mapping)
+        for name in ("cells", "accuracy", "gains", "fidelity", "training", "statistics")
     }
     facts = build_facts(name=ATTACK, description=ATTACK, failures=[(ATTACK, ATTACK)], stages={ATTACK: ATTACK})
     write_page(replace(tables, **frames), facts, tmp_path / "report.html")

@@ -35,7 +35,7 @@ def test_the_best_checkpoint_of_a_warm_start_was_never_distilled() -> None:
     )
     assert never_distilled(tables) == {"before": 2}
     [told] = [text for text in cautions(tables, "robust") if "warm start" in text]
-    assert "of a student lies in its warm start" in told
+    assert "of one student lies in its warm start" in told
     assert "(step 2)" in told
 
 
@@ -57,6 +57,13 @@ def test_cells_that_tell_what_was_kept_are_believed_and_not_the_log() -> None:
 def test_the_first_of_equal_checkpoints_is_kept() -> None:
     """As training keeps it: only a lower loss replaces what is there."""
     assert never_distilled(trained(a=[MISSING, 0.5, 0.5, 0.6, 0.6], b=[0.5, 0.6, 0.7, 0.8, 0.5])) == {"a": 2, "b": 1}
+
+
+def test_a_told_checkpoint_is_no_caution_but_part_of_the_answer() -> None:
+    tables = trained(before=[MISSING, 0.5, MISSING, MISSING, 0.6])
+    assert [text for text in cautions(tables, "robust") if "warm start" in text]
+    told = replace(tables, cells=tables.cells.assign(distilled=False, kept_step=2))
+    assert not [text for text in cautions(told, "robust") if "warm start" in text]
 
 
 def test_who_learns_from_texts_has_no_warm_start() -> None:

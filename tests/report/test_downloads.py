@@ -12,21 +12,18 @@ import pytest
 
 from kdscope.report.downloads import csv_file, pdf_file, svg_file, to_pdf, whole_figure
 from kdscope.report.figures import accuracy_figure, gain_figure
-from kdscope.report.plane import plane_figure
+from kdscope.report.method_figures import plane_figure
 from kdscope.report.svg import render_svg
 
 from .builders import TEACHER, build_tables, only
+from .statistics_builders import measured
 
 CELLS = [TEACHER, "small/sft/s0", "small/seqkd/teacher/s0", "tiny/sft/s0", "tiny/jsd/teacher/s0"]
 
 
 @pytest.fixture(scope="module")
 def tables():
-    tables = only(build_tables(), CELLS)
-    tables.fidelity["normalised"] = [0.3 if "sft" not in cell else None for cell in tables.fidelity["cell"]]
-    tables.fidelity["normalised_low"] = tables.fidelity["normalised"] - 0.1
-    tables.fidelity["normalised_high"] = tables.fidelity["normalised"] + 0.1
-    return tables
+    return measured(only(build_tables(), CELLS))
 
 
 def drawn(figure):
@@ -85,7 +82,7 @@ def test_files_hold_the_figure_and_its_numbers(tables):
 
 @pytest.mark.parametrize("make", [gain_figure, plane_figure, accuracy_figure])
 def test_the_same_figure_is_the_same_pdf(tables, make):
-    figure = make(tables, "robust")
+    figure = make(tables) if make is plane_figure else make(tables, "robust")
     whole = whole_figure(figure, drawn(figure))
     assert figure.panels
     assert len({to_pdf(whole) for _ in range(6)}) == 1

@@ -15,17 +15,18 @@ from kdscope.report.views import Entry, View
 
 from .builders import build_facts, build_tables, empty_tables, stated
 from .large_tables import large_tables
+from .statistics_builders import measured
 
 PDF, PACKED, SINGLE = "figures as PDF files", "figures as SVG and CSV files", "panels of single tasks"
 OTHER, FIGURES = "figures under the other scoring", "the figures “"
-MAIN = ("gains-robust", "accuracy-robust", "plane", "paradox", "decomposition", "rates", "training", "cost")
+MAIN = ("methods", "plane", "accuracy-robust", "gains-robust", "decomposition", "rates", "training", "cost")
 LONG = "<&'\">" * 1_000
 
 
 @pytest.fixture(scope="module")
 def tables():
     """Two students, four settings each, on two tasks."""
-    return large_tables(2, 1, 2, methods=("seqkd", "gkd"), tasks=("sums", "words"), losses=3)
+    return measured(large_tables(2, 1, 2, methods=("seqkd", "gkd"), tasks=("sums", "words"), losses=3))
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def test_every_setting_has_words():
     first = cell_row("b", "student", "jsd", **(KD | {"kd_weight": 1.0}))
     other = {"kd_weight": 0.5, "teacher_noise_std": 0.1, "teacher": "u", "teacher_condition": "base", "seed": 3}
     second = cell_row("c", "student", "jsd", **(KD | other))
-    assert shorts(first, second)[1] == "jsd, w=0.5, noise 0.1, u, base teacher, seed 3"
+    assert shorts(first, second)[1] == "jsd, w=0.5, noise 0.1, u, unadapted teacher, seed 3"
 
 
 def test_teachers_and_untrained_models():
@@ -36,6 +36,18 @@ def test_teachers_and_untrained_models():
         "untrained, seed 0",
         "untrained",
     ]
+
+
+def test_runs_of_one_setting_share_its_name():
+    runs = [cell_row(f"r{seed}", "student", "gkd", variant="beta 0.5", seed=seed, **KD) for seed in (0, 1)]
+    names = list(name_cells(pd.DataFrame(runs)).values())
+    assert [name.short for name in names] == ["gkd beta 0.5, seed 0", "gkd beta 0.5, seed 1"]
+    assert {name.setting for name in names} == {"gkd beta 0.5"}
+
+
+def test_an_adapted_teacher_goes_without_saying():
+    both = [cell_row(c, "student", "jsd", **KD | {"teacher_condition": c}) for c in ("adapted", "base")]
+    assert shorts(*both) == ["jsd", "jsd, unadapted teacher"]
 
 
 def test_names_are_unique_within_a_model():

@@ -18,6 +18,8 @@ from kdscope.report.card_results import card_results
 from kdscope.report.model_card import CardFacts, CardModel, loading_code, model_card
 from kdscope.report.tables import TABLE_NAMES
 from tests.report.builders import BELOW_CHANCE, FAILED, TEACHER, build_facts, build_tables, cell_row, empty_tables
+from tests.report.statistics_builders import about_setting, interval
+from tests.report.statistics_builders import result as result_row
 
 CELL, CONTROL = "small/seqkd/teacher/s0", "small/sft/s0"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -126,12 +128,68 @@ def test_fidelity_with_control_ceiling_and_normalised(tables: ReportTables) -> N
     ours = (fidelity["cell"] == CELL) & (fidelity["measure"] == "agreement") & (fidelity["task"] == "pooled")
     given = {"value": 0.5, "low": 0.45, "high": 0.55, "floor": 0.1, "control": 0.4, "ceiling": 0.9}
     given |= {"normalised": 0.2, "normalised_low": 0.1, "normalised_high": 0.3}
+    given |= {"over_control": 0.1, "over_control_low": 0.06, "over_control_high": 0.14}
     fidelity.loc[ours, list(given)] = list(given.values())
     rows = {row[0]: row for row in rows_of(card(replace(tables, fidelity=fidelity)).text) if row}
-    told = ["50.0 [45.0, 55.0]", "10.0", "40.0", "90.0", "0.20 [0.10, 0.30]"]
+    told = ["50.0 [45.0, 55.0]", "10.0", "40.0", "10.0 [6.0, 14.0]", "90.0", "0.20 [0.10, 0.30]"]
     assert rows["same answer as the teacher"][1:] == told
-    sentences = card_results(replace(tables, fidelity=fidelity), build_facts(), CELL).headline
-    assert "its teacher's answer to 50.0 [45.0, 55.0]% of the items (the control: 40.0%)" in sentences[-1]
+    sentences = " ".join(card_results(replace(tables, fidelity=fidelity), build_facts(), CELL).headline)
+    assert "50.0" not in sentences, "raw agreement is in the table alone"
+
+
+def about_cell(tables: ReportTables, **given: object) -> ReportTables:
+    """The tables with statistics about the setting of `CELL`."""
+    about = {"student": "small", "method": "seqkd", "teacher": "big", "temperature": 1.0} | given
+    return replace(tables, statistics=pd.DataFrame(about_setting(5.0, 0.01, fidelity=2.5, **about)))
+
+
+def test_the_setting_is_told_with_its_fidelity_against_the_control(tables: ReportTables) -> None:
+    headline = card_results(about_cell(tables), build_facts(), CELL).headline
+    assert headline[-2] == (
+        "Over 5 training runs this setting differs from SFT by +5.0 [+0.5, +9.5] points (simultaneous 95% interval), "
+        "adjusted p .01, statistically significant."
+    )
+    assert headline[-1] == (
+        "Fidelity (agreement with the teacher beyond accuracy) minus the control's: +2.5 [+1.0, +4.0] points; "
+        "inherited errors +1.0 [−0.5, +2.5] points."
+    )
+    assert "+2.5 \\[+1.0, +4.0\\] points" in card(about_cell(tables)).text
+
+
+def test_one_run_is_told_as_two_checkpoints_and_no_run_variance_as_no_claim(tables: ReportTables) -> None:
+    [*_, told, _] = card_results(about_cell(tables, scope="checkpoints"), build_facts(), CELL).headline
+    assert told.startswith("These two checkpoints, this one and the control's, differ from SFT by +5.0")
+    known = about_cell(tables)
+    unknown = replace(known, statistics=known.statistics.assign(p_value=float("nan"), p_adjusted=float("nan")))
+    [*_, told, _] = card_results(unknown, build_facts(), CELL).headline
+    assert told.startswith("Nothing is claimed of this setting")
+
+
+def test_without_a_control_a_level_has_its_note(tables: ReportTables) -> None:
+    about = {"student": "small", "method": "seqkd", "teacher": "big", "temperature": 1.0}
+    level = pd.DataFrame([result_row("fidelity_level", **interval(7.0, 1.0), **about)])
+    told = card_results(replace(tables, statistics=level), build_facts(), CELL).headline[-1]
+    assert told.startswith("Agreement with the teacher beyond accuracy: 7.0 [5.5, 8.5] points.")
+    assert "shared difficulty" in told
+
+
+def test_who_was_left_in_the_warm_start_is_called_not_distilled(tables: ReportTables) -> None:
+    cells = tables.cells.assign(
+        distilled=(tables.cells["cell"] != CELL).where(tables.cells["role"] == "student").astype("boolean"),
+        kept_step=35,
+    )
+    found = card_results(about_cell(replace(tables, cells=cells)), build_facts(), CELL)
+    assert found.headline[0].startswith("Not distilled (kept step 35 lies in its warm start)")
+    assert " p " not in " ".join(found.headline)
+    assert all(row[3] == "–" for row in found.compared)
+    assert found.fidelity == ()
+
+
+def test_the_card_tells_checkpoint_and_tuning(tables: ReportTables) -> None:
+    tuned = {"keep": "last", "tuning_runs": 3, "rates_tried": "0.001, 0.002", "learning_rate": 0.001}
+    text = card(replace(tables, cells=tables.cells.assign(**tuned))).text
+    assert "**Checkpoint and tuning**: Last checkpoint of every run. Learning rate chosen per method from 0.001" in text
+    assert "Checkpoint and tuning" not in card(tables).text
 
 
 def test_a_local_base_is_no_hub_repository(tables: ReportTables) -> None:

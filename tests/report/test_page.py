@@ -14,6 +14,7 @@ from kdscope.report import save_tables, write_page
 from kdscope.report.page import paragraphs, render_page
 
 from .builders import FAILED, TEACHER, build_facts, build_tables, cell_row, designed_tables, empty_tables, only, stated
+from .statistics_builders import measured
 
 ATTACK = "<script>alert(1)</script>"
 BREAKOUT = '"></title></svg></style><img src=x onerror=alert(2)>\\1{{ 7*7 }}'
@@ -53,7 +54,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def tables():
-    return build_tables()
+    return measured(build_tables())
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_one_file_that_loads_nothing(html):
     style = html.split("<style>")[1].split("</style>")[0]
     assert "@import" not in style
     assert not re.search(r"url\((?!#)", html)
-    assert len(html.encode()) < 3_000_000
+    assert len(html.encode()) < 4_000_000
 
 
 def test_only_its_own_script_may_run(html):
@@ -93,11 +94,63 @@ def test_ids_are_unique_and_links_lead_somewhere(html, tables, tmp_path):
 
 
 def test_answer_comes_before_everything_else(html):
-    places = [
-        html.index(part) for part in ('id="answer"', 'id="figures"', 'id="tables"', 'id="ran"', 'id="provenance"')
-    ]
+    order = ("answer", "which", "figures", "variance", "appendix", "conclusions", "tables", "ran", "provenance")
+    places = [html.index(f'id="{part}"') for part in order if part != "conclusions"]
     assert places == sorted(places)
-    assert places[0] < html.index("small: seqkd beat SFT") < places[1]
+    assert html.index('class="cautions"') < html.index('id="appendix"') < html.index('id="gains-robust"')
+
+
+@pytest.mark.parametrize("scope", ["runs", "checkpoints"])
+def test_the_first_screen_has_at_most_120_words(tables, scope):
+    html = render_page(measured(tables, scope), build_facts())
+    [section] = re.findall(r'<section class="answer".*?</section>', html, re.DOTALL)
+    words = re.sub("<[^>]+>", " ", section).split()
+    assert 20 < len(words) <= 120
+    before = re.sub("<[^>]+>", " ", html[html.index("<header>") : html.index('<section class="answer"')]).split()
+    assert before == ["Distillation", "report", "smollm2-math"]
+
+
+def test_one_seed_never_speaks_of_a_gain_of_a_method_before_the_appendix(tables):
+    html = render_page(measured(tables, "checkpoints"), build_facts(description=""))
+    body = re.sub("<[^>]+>", " ", html[html.index("<body>") : html.index('id="appendix"')])
+    assert "these two checkpoints" in body
+    for word in ("beat", "Reliable gain", "significantly better", "better than SFT", "worse than SFT"):
+        assert word not in body
+
+
+def test_checkpoint_and_tuning_are_told_near_the_answer(tables):
+    tuned = {"keep": "last", "tuning_runs": 3, "rates_tried": "0.001, 0.002", "learning_rate": 0.001}
+    html = render_page(replace(tables, cells=tables.cells.assign(**tuned)), build_facts())
+    [rules] = re.findall('<p class="rules">(.*?)</p>', html)
+    assert rules.startswith("Last checkpoint of every run. Learning rate chosen per method from 0.001, 0.002")
+    assert html.index('class="rules"') < html.index('id="figures"')
+    assert '<p class="rules">' not in render_page(tables, build_facts())
+
+
+def test_who_was_left_in_the_warm_start_is_in_no_gain_and_no_fidelity(tables):
+    left = tables.cells.assign(distilled=tables.cells["method"] != "seqkd", kept_step=35)
+    html = render_page(replace(tables, cells=left), build_facts())
+    assert "seqkd of tiny and small: not distilled (kept step 35 lies in its warm start)." in html
+    for key in ("gains-table-robust", "fidelity-table", "fidelity-parts"):
+        [section] = re.findall(f'<section id="{key}">.*?</section>', html, re.DOTALL)
+        assert "seqkd" not in section
+        assert "jsd" in section
+    [which] = re.findall('<section id="which">.*?</section>', html, re.DOTALL)
+    assert "seqkd" not in which
+
+
+def test_sentences_that_are_not_true_are_gone(tables):
+    html = render_page(tables, build_facts())
+    for words in ("could not have seen less", "largest single gain", "smallest gain it could see", "run again"):
+        assert words not in html.split("<script>")[0]
+
+
+def test_tables_without_the_newer_columns_render_and_claim_nothing(tables):
+    newer = ["scope", "student", "teacher", "method", "ablation", "reference", "temperature", "runs", "control_runs"]
+    newer += ["low_simultaneous", "high_simultaneous", "run_sd"]
+    html = render_page(replace(tables, statistics=tables.statistics.drop(columns=newer)), build_facts())
+    Page(html)
+    assert "No claim about a method: these statistics do not say" in html
 
 
 def test_both_scorings_are_shown_the_primary_first(tables):
@@ -177,7 +230,7 @@ def test_same_input_same_bytes(tables, tmp_path, html):
 
 def renamed(tables, mapping):
     frames = {}
-    for name in ("cells", "accuracy", "gains", "fidelity", "training"):
+    for name in ("cells", "accuracy", "gains", "fidelity", "training", "statistics"):
         frames[name] = getattr(tables, name).replace(mapping)
     return replace(tables, **frames)
 
@@ -222,7 +275,7 @@ def test_hostile_designs_stay_text(attack):
     assert not {"img"} & {tag for tag, _ in page.elements}
     assert attack not in html
     text = "".join(page.text)
-    for part in (f"teacher T{attack}, adapted", f"students: M{attack}", f"For S{attack}: M{attack}-{attack} −1.2"):
+    for part in (f"teacher T{attack}, adapted", f"students: M{attack}", f"For S{attack}: M{attack} {attack} −1.2"):
         assert part in text
 
 
@@ -307,12 +360,12 @@ def test_parts_of_a_study_give_a_page(tables, kept):
 
 
 def test_one_task(tables):
+    tables = build_tables()
     frames = {name: getattr(tables, name).query("task == 'gsm8k'") for name in ("accuracy", "gains", "fidelity")}
     frames["gains"] = frames["gains"].assign(p_holm=frames["gains"]["p_value"])
     html = render_page(replace(tables, **frames), build_facts())
     Page(html)
     assert "from 1 task;" in html
-    assert "small: seqkd beat SFT" in html
 
 
 def test_values_that_were_not_measured(tables):
@@ -320,4 +373,4 @@ def test_values_that_were_not_measured(tables):
     accuracy = tables.accuracy.assign(below_chance=None, chance=None, unparsed_rate=None, truncated_rate=None)
     html = render_page(replace(tables, gains=tables.gains.assign(**blank), accuracy=accuracy), build_facts())
     Page(html)
-    assert "nothing can be concluded from it" in html
+    assert "No distilled student has a control" not in html

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -30,20 +29,17 @@ def test_students_stand_at_their_size_without_hiding_each_other(tables):
     rows = marks(size_figure(tables, "robust").panels["all students"])
     pooled = tables.gains.query("scoring == 'robust' and task == 'pooled'").set_index("cell")
     assert {row["cell"]: row["gain"] for row in rows} == pytest.approx((100 * pooled["gain"]).to_dict())
-    assert len({row["beside"] for row in rows}) == len(rows)
-    middle = np.sqrt(10_000_000 * 80_000_000)
-    for row in rows:
-        assert (row["beside"] < middle) == (row["model"] == "tiny")
+    assert len({(row["student"], row["slot"]) for row in rows}) == len(rows)
+    assert {row["student"] for row in rows} == {"tiny\n10.0 M", "small\n80.0 M"}
 
 
-def test_few_students_make_a_narrow_panel(tables):
-    panel = size_figure(tables, "robust").panels["all students"]
-    assert panel.to_dict()["width"] == 300
-    cells = tables.cells.copy()
-    trained = cells.index[cells["role"] == "student"]
-    cells.loc[trained, "student"] = [f"student {n}" for n in range(len(trained))]
-    wide = size_figure(replace(tables, cells=cells), "robust").panels["all students"]
-    assert wide.to_dict()["width"] == 490
+def test_students_come_in_the_order_of_their_sizes(tables):
+    sizes = tables.cells["student"].map({"tiny": 900_000_000, "small": 80_000_000}).astype("Int64")
+    figure = size_figure(replace(tables, cells=tables.cells.assign(parameters=sizes)), "robust")
+    [layer, *_] = [
+        layer for layer in figure.panels["all students"].to_dict()["layer"] if "xOffset" in layer["encoding"]
+    ]
+    assert layer["encoding"]["x"]["sort"] == ["small\n80.0 M", "tiny\n900.0 M"]
 
 
 def test_gains_against_size_tell_unadapted_teachers_apart(tables):
@@ -104,7 +100,11 @@ def test_costs_are_those_of_the_cells(tables):
     cells = tables.cells.assign(training_seconds=90.0, peak_memory_bytes=3 * 2**30)
     figure = cost_figure(replace(tables, cells=cells))
     assert "tiny, target tokens" in figure.panels
-    assert {row["amount"] for row in marks(figure.panels["small, training time (minutes)"])} == {1.5}
+    assert {row["amount"] for row in marks(figure.panels["small, training time (s)"])} == {90.0}
+    long = cost_figure(replace(tables, cells=cells.assign(training_seconds=7200.0)))
+    assert {row["amount"] for row in marks(long.panels["small, training time (minutes)"])} == {120.0}
+    longest = cost_figure(replace(tables, cells=cells.assign(training_seconds=360_000.0)))
+    assert {row["amount"] for row in marks(longest.panels["small, training time (hours)"])} == {100.0}
     assert {row["told"] for row in marks(figure.panels["small, peak memory (GiB)"])} == {"3.00"}
     assert "tiny/base" not in set(figure.data["cell"])
     assert not cost_figure(empty_tables()).panels

@@ -1,126 +1,147 @@
-"""The answer, one row per student."""
+"""Which method, as a table: one row per setting of a student."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdscope.report.conclusions import conclusions
-from kdscope.report.verdicts import headline, interval_mark, student_rows
-from kdscope.statistics.mcnemar import detectable_difference
+from kdscope.report.verdicts import interval_mark, other_settings, student_tables
 
-from .builders import build_tables, designed_tables, empty_tables, stated
+from .builders import build_tables, empty_tables, stated
+from .statistics_builders import NAN, about_setting, interval, mean_of, measured, result, study
 
-
-@pytest.fixture(scope="module")
-def tables():
-    return build_tables()
+MARGIN, WIDTH = 5, 150
 
 
-def test_only_an_established_gain_is_called_better(tables):
-    tiny, small = student_rows(tables, "robust")
-    assert (tiny.student, tiny.kind, tiny.verdict) == ("tiny", "open", "no gain shown")
-    assert (small.student, small.kind, small.verdict, small.method) == (
-        "small",
-        "good",
-        "better than SFT",
-        "seqkd, T=1",
-    )
-    row = tables.gains.query("cell == 'small/seqkd/teacher/s0' and task == 'pooled' and scoring == 'robust'").iloc[0]
-    assert small.gain.text.startswith(f"+{100 * row['gain']:.1f} [")
-    assert headline(tables, "robust").endswith("for small; it is not shown to for tiny.")
+def test_a_setting_has_its_gain_fidelity_and_inherited_errors():
+    rows = [mean_of(**interval(3.0, 1.0), p_adjusted=0.03), *about_setting(5.0, 0.01, fidelity=-2.0)]
+    [table] = student_tables(study(rows))
+    mean, row = table.rows
+    assert (table.student, table.domain, mean.name) == ("s", "", "mean over methods")
+    assert (mean.kind, mean.gain.text, mean.p_adjusted) == ("good", "+3.0 [+1.5, +4.5]", ".03")
+    assert (row.name, row.runs, row.verdict) == ("seqkd", "5 runs, SFT 5", "better than SFT")
+    assert (row.gain.text, row.p_adjusted, row.detectable) == ("+5.0 [+0.5, +9.5]", ".01", "4.0")
+    assert (row.fidelity.text, row.inherited) == ("−2.0 [−3.5, −0.5]", "+1.0 [−0.5, +2.5]")
+    assert row.gain.note == ""
 
 
-def test_the_smallest_gain_allows_for_the_number_of_comparisons(tables):
-    _, small = student_rows(tables, "robust")
-    row = tables.gains.query("cell == 'small/seqkd/teacher/s0' and task == 'pooled' and scoring == 'robust'").iloc[0]
-    comparisons = len(tables.gains.query("task == 'pooled' and scoring == 'robust'"))
-    discordance = (row["only_cell"] + row["only_control"]) / row["items"]
-    expected = 100 * detectable_difference(int(row["items"]), discordance, 0.05 / comparisons, 0.8)
-    assert small.detectable == (f"{expected:.1f}",)
-
-
-def test_every_domain_of_the_primary_question_is_a_row(tables):
-    two = [stated(), stated(domain="commonsense", detectable=7.0, estimate=-3.0, low=-5.0, high=-1.0)]
-    math, other = student_rows(replace(tables, statistics=pd.DataFrame(two)), "robust")
-    assert [(row.student, row.domain, row.detectable) for row in (math, other)] == [
-        ("small", "math", ("4.2",)),
-        ("small", "commonsense", ("7.0",)),
-    ]
-    assert (other.method, other.fidelity.text) == ("", "")  # over all items: told once
-    assert math.method.startswith("largest single gain, over all items: ")
-    told = headline(replace(tables, statistics=pd.DataFrame(two)), "robust")
-    assert "small (math)" in told
-    assert "small (commonsense)" in told
+def test_pointwise_intervals_are_labelled():
+    rows = [row | {"low_simultaneous": NAN, "high_simultaneous": NAN} for row in about_setting(5.0, 0.01)]
+    [table] = student_tables(study(rows))
+    assert (table.rows[0].gain.text, table.rows[0].gain.note) == ("+5.0 [+2.0, +8.0]", "pointwise interval")
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("scope", "p_adjusted", "badge"),
     [
-        (
-            {"gain": 0.05, "low": 0.02, "high": 0.08, "p_holm": 0.001},
-            "Distillation beat plain fine-tuning (SFT) for tiny.",
-        ),
-        (
-            {"gain": 0.05, "low": 0.02, "high": 0.08, "p_holm": 0.2},
-            "Distillation is not shown to beat plain fine-tuning (SFT).",
-        ),
-        ({"gain": -0.05, "low": -0.08, "high": -0.02, "p_holm": 0.001}, "Distillation is not shown to beat plain"),
-        ({"low": None, "high": None}, "no intervals"),
+        ("runs", 0.01, ("good", "better than SFT")),
+        ("runs", 0.5, ("open", "not significant")),
+        ("checkpoints", 0.01, ("good", "these two checkpoints: higher")),
+        ("checkpoints", 0.5, ("open", "these two checkpoints: not significant")),
+        ("checkpoints", NAN, ("open", "no claim")),
+        (None, 0.01, ("open", "no claim")),
     ],
 )
-def test_headlines(changes, said):
-    designed = designed_tables()
-    assert said in headline(replace(designed, gains=designed.gains.assign(**changes)), "robust")
+def test_badges_say_what_a_row_is_about(scope, p_adjusted, badge):
+    rows = [row | {"scope": scope} for row in about_setting(5.0, p_adjusted)]
+    [table] = student_tables(study(rows))
+    assert (table.rows[0].kind, table.rows[0].verdict) == badge
 
 
-def test_without_gains_nothing_can_be_said():
-    assert "cannot say" in headline(empty_tables(), "robust")
-    assert student_rows(empty_tables(), "robust") == []
+def test_a_mean_over_methods_is_about_more_than_two_checkpoints():
+    [table] = student_tables(study([mean_of(scope="checkpoints", p_adjusted=0.01), *about_setting(5.0, 0.01)]))
+    assert table.rows[0].verdict == "these checkpoints: higher"
 
 
-def test_fidelity_lies_between_control_and_ceiling(tables):
-    known = tables.fidelity.assign(normalised=0.4, normalised_low=0.3, normalised_high=0.55, control=0.5)
-    _, small = student_rows(replace(tables, fidelity=known), "robust")
-    assert small.fidelity.text == "0.40 [0.30, 0.55]"
-    assert "(SFT 50.0%)" in small.fidelity.note
-    assert student_rows(tables, "robust")[1].fidelity.text.endswith("%")
+def test_a_row_without_a_p_value_says_why():
+    rows = [row | {"p_value": NAN, "p_adjusted": NAN, "note": "One run of SFT."} for row in about_setting(5.0, 0.5)]
+    [table] = student_tables(study(rows))
+    assert (table.rows[0].p_adjusted, table.rows[0].gain.note) == ("–", "One run of SFT.")
+    silent = [row | {"note": ""} for row in rows]
+    assert "cannot be estimated" in student_tables(study(silent))[0].rows[0].gain.note
 
 
-def test_marks_of_one_reach_line_up_and_stay_inside():
-    mark = interval_mark(-9.0, 0.0, 9.0, (-1.0, 1.0), (0.0,))
-    assert 'x1="4.0" x2="128.0"' in mark
-    assert 'cx="66.0"' in mark
-    assert 'class="at" x1="66.0"' in mark
-    assert "over" not in interval_mark(float("nan"), 0.0, 1.0, (-1.0, 1.0), ())
+def test_without_a_control_a_level_stands_with_its_note():
+    row = result("fidelity_level", **interval(7.0, 1.0), role="detail")
+    [table] = student_tables(study([row]))
+    [shown] = table.rows
+    assert (shown.verdict, shown.gain.text, shown.fidelity.text) == ("no control", "–", "7.0 [5.5, 8.5]")
+    assert "shared difficulty" in shown.fidelity.note
 
 
-def test_sentences_are_grouped_by_what_they_may_be_used_for(tables):
+def test_a_detectable_difference_above_a_hundred_points_is_none():
+    [table] = student_tables(study(about_setting(5.0, 0.5, detectable=293.0)))
+    assert table.rows[0].detectable == "none within 100 points"
+
+
+def test_ablations_and_other_temperatures_have_a_table_of_their_own():
+    rows = [*about_setting(5.0, 0.01), *about_setting(-9.0, 0.01, ablation="unadapted teacher")]
+    tables = study(rows)
+    assert [[row.name for row in table.rows] for table in student_tables(tables)] == [["seqkd"]]
+    [others] = other_settings(tables)
+    assert [(row.name, row.kind) for row in others.rows] == [("seqkd, unadapted teacher", "bad")]
+    assert other_settings(study(about_setting(5.0, 0.01))) == []
+
+
+def test_nothing_to_show():
+    assert student_tables(empty_tables()) == []
+    assert student_tables(build_tables()) == []
+
+
+def positions(mark):
+    at = {name: [float(x) for x in re.findall(pattern, mark)] for name, pattern in (("dot", r'cx="([^"]+)"'),)}
+    at["at"] = [float(x) for x in re.findall(r'class="at" x1="([^"]+)"', mark)]
+    at["over"] = [float(x) for pair in re.findall(r'class="over" x1="([^"]+)" x2="([^"]+)"', mark) for x in pair]
+    return at
+
+
+NUMBERS = st.floats(-1000, 1000, allow_nan=False)
+
+
+@settings(max_examples=200)
+@given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.floats(0.1, 500))
+def test_every_part_of_an_interval_mark_stands_where_its_number_is(low, value, high, left, span):
+    """Also outside of the reach: nothing is drawn at an edge that it does not reach."""
+    found = positions(interval_mark(low, value, high, (left, left + span), (0.0,)))
+
+    def at(number):
+        return pytest.approx(MARGIN + (number - left) / span * (WIDTH - 2 * MARGIN), abs=0.006)
+
+    assert found == {"dot": [at(value)], "at": [at(0.0)], "over": [at(low), at(high)]}
+
+
+def test_what_is_no_number_is_not_drawn():
+    infinite = interval_mark(float("-inf"), 0.0, float("inf"), (-1.0, 1.0), ())
+    assert positions(infinite) == {"dot": [75.0], "at": [], "over": []}
+    assert interval_mark(0.0, NAN, 1.0, (-1.0, 1.0), ()) == ""
+
+
+@pytest.mark.parametrize("scope", ["runs", "checkpoints"])
+def test_all_marks_of_a_column_share_a_reach_that_holds_them(scope):
+    for table in student_tables(measured(build_tables(), scope)):
+        for row in table.rows:
+            for estimate in (row.gain, row.fidelity):
+                found = positions(estimate.mark)
+                assert all(0 <= place <= WIDTH for places in found.values() for place in places)
+
+
+def test_sentences_are_grouped_by_what_they_may_be_used_for():
     rows = [
         stated(role="detail", sentence="D."),
         stated(),
         stated(role="exploratory", sentence="E."),
         stated(sentence=""),
     ]
-    found = conclusions(replace(tables, statistics=pd.DataFrame(rows)))
+    found = conclusions(replace(empty_tables(), statistics=pd.DataFrame(rows)))
     assert [(group.role, group.sentences) for group in found] == [
         ("confirmatory", ("Distillation gained 3.0. One run.",)),
         ("exploratory", ("E.",)),
         ("detail", ("D.",)),
     ]
-    assert conclusions(tables) == []
-
-
-def test_the_largest_of_several_gains_is_no_answer():
-    """One cell of many may shine: where the study asked its question, that answers."""
-    designed = designed_tables()
-    asked = stated(group="tiny", estimate=-0.1, low=-34.6, high=34.5, p_adjusted=1.0)
-    [row] = student_rows(replace(designed, statistics=pd.DataFrame([asked])), "robust")
-    assert (row.verdict, row.gain.text) == ("no gain shown", "−0.1 [−34.6, +34.5]")
-    assert "not shown" in headline(replace(designed, statistics=pd.DataFrame([asked])), "robust")
-    found = stated(group="tiny", estimate=3.0, low=1.0, high=5.0, p_adjusted=0.02)
-    [row] = student_rows(replace(designed, statistics=pd.DataFrame([found])), "robust")
-    assert (row.kind, row.gain.text, row.gain.note) == ("good", "+3.0 [+1.0, +5.0]", "adjusted p .02")
-    assert row.method.startswith("largest single gain, over all items: +5.0, forward_kl")
+    assert conclusions(empty_tables()) == []

@@ -44,9 +44,10 @@ def test_gains_show_the_test_and_every_task(tables):
     shown = row(view, "small/seqkd/teacher/s0")
     assert (shown["control"].text, shown["items"].text) == ("small/sft/s0", "1,200")
     assert float(shown["only cell"].sort) - float(shown["only control"].sort) == pytest.approx(1200 * expected["gain"])
-    assert shown["pooled gain"].text.startswith(f"+{100 * expected['gain']:.1f} [")
+    assert shown["pooled difference"].text.startswith(f"+{100 * expected['gain']:.1f} [")
     assert shown["Holm p"].text == "< .001"
     assert "McNemar exact" in view.how_to_read
+    assert "item-level statements about single checkpoints" in view.how_to_read
     assert {"gsm8k", "SVAMP", "ARC-Easy"} <= set(view.head)
 
 
@@ -54,7 +55,7 @@ def test_gains_of_one_task_stand_for_all_items(tables):
     one = empty_tables(cells=tables.cells, gains=tables.gains.query("task == 'gsm8k'"))
     shown = row(gains_view(one, "robust"), "small/seqkd/teacher/s0")
     assert shown["items"].text == "400"
-    assert shown["pooled gain"].text == shown["gsm8k"].text != "–"
+    assert shown["pooled difference"].text == shown["gsm8k"].text != "–"
 
 
 def test_fidelity_units_and_what_to_read_them_against(tables):

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from kdscope.report.answer import Answer
 from kdscope.report.conclusions import Conclusions
 from kdscope.report.facts import PageFacts
-from kdscope.report.verdicts import StudentRow
+from kdscope.report.verdicts import Estimate, SettingRow, StudentTable
 from kdscope.report.views import View
 
 _CUT = " … (cut)"
@@ -80,18 +81,27 @@ class Bounds:
         """Groups of sentences."""
         return [replace(group, sentences=tuple(self.listed(group.sentences))) for group in groups]
 
-    def students(self, rows: Sequence[StudentRow]) -> list[StudentRow]:
-        """The first of the students' answers."""
+    def answer(self, answer: Answer) -> Answer:
+        """The answer, which has few words, but they may be long."""
+        return Answer(self.cut(answer.headline), tuple(self.cut(sentence) for sentence in answer.sentences))
+
+    def students(self, tables: Sequence[StudentTable]) -> list[StudentTable]:
+        """The first of the students, and of each the first of its settings."""
         return [
             replace(
-                row,
-                student=self.cut(row.student),
-                domain=self.cut(row.domain),
-                method=self.cut(row.method),
-                fidelity=replace(row.fidelity, note=self.cut(row.fidelity.note)),
+                table,
+                student=self.cut(table.student),
+                domain=self.cut(table.domain),
+                rows=tuple(self._setting(row) for row in table.rows[: self.entries]),
             )
-            for row in rows[: self.entries]
+            for table in tables[: self.entries]
         ]
+
+    def _setting(self, row: SettingRow) -> SettingRow:
+        def cut(estimate: Estimate) -> Estimate:
+            return replace(estimate, note=self.cut(estimate.note))
+
+        return replace(row, name=self.cut(row.name), gain=cut(row.gain), fidelity=cut(row.fidelity))
 
     def view(self, view: View) -> View:
         """The first rows of a table, and where the others are."""

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from kdscope.errors import DataError
+from kdscope.report.card_settings import setting_sentences
 from kdscope.report.cautions import cautions
 from kdscope.report.contamination import contamination_caution
 from kdscope.report.facts import PageFacts
+from kdscope.report.findings import distilled_only
 from kdscope.report.formatting import (
     MISSING,
     count,
@@ -22,10 +24,11 @@ from kdscope.report.formatting import (
     points,
     with_interval,
 )
-from kdscope.report.learning import kept_sentences
 from kdscope.report.panels import pooled, select
 from kdscope.report.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
+from kdscope.report.setting_names import not_distilled
 from kdscope.report.tables import TABLE_NAMES, ReportTables, records
+from kdscope.report.training_rules import training_rules
 
 _FIDELITY = {
     "agreement": "same answer as the teacher",
@@ -81,10 +84,10 @@ class CardResults:
         scoring: The scoring of the conclusions.
         tasks: Accuracy on every task.
         compared: Rows of text: task, items, accuracy, gain, adjusted p, and accuracy of control, teacher and base.
-        fidelity: Rows of text: measure, value, shuffled, control, ceiling, normalised.
+        fidelity: Rows of text: measure, value, shuffled, control, minus control, ceiling, normalised.
         training: Facts of the training and their values.
         headline: The results in sentences.
-        kept: How the weights and the learning rate were chosen.
+        rules: Which checkpoint was kept and how learning rates were chosen, in sentences.
         unseen: What the study could not see.
         warnings: What a reader must know before using it.
     """
@@ -98,7 +101,7 @@ class CardResults:
     fidelity: tuple[tuple[str, ...], ...]
     training: tuple[tuple[str, str], ...]
     headline: tuple[str, ...]
-    kept: tuple[str, ...]
+    rules: tuple[str, ...]
     unseen: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -122,6 +125,8 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
     own = next((row for row in records(tables.cells) if row["cell"] == cell), None)
     if own is None:
         raise DataError(f"the run has no model '{cell}'")
+    left_out = cell in not_distilled(tables)
+    tables = distilled_only(tables)
     others = _others(tables, own)
     near = _only(tables, {cell, *others.values()})
     scoring = page.scoring
@@ -141,9 +146,13 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
             for key, name, form in _FACTS
             if not is_missing(own[key])
         ),
-        headline=tuple(_headline(own, evaluated, gains, fidelity)),
-        kept=tuple(kept_sentences([own])),
-        unseen=tuple(_unseen(tables.statistics, own)),
+        headline=(
+            *([_left_in_warm_start(own)] if left_out else []),
+            *_headline(own, evaluated, gains, compared=not left_out),
+            *(setting_sentences(tables, cell) if evaluated else []),
+        ),
+        rules=tuple(training_rules(tables.cells[tables.cells["role"] == "student"])) if others else (),
+        unseen=() if left_out else tuple(_unseen(tables.statistics, own)),
         warnings=tuple(_warnings(near, page)),
     )
 
@@ -225,7 +234,9 @@ def _fidelity_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         _FIDELITY[measure],
         with_interval(*(show(row[name]) for name in ("value", "low", "high"))),
-        *(show(row[name]) for name in ("floor", "control", "ceiling")),
+        *(show(row[name]) for name in ("floor", "control")),
+        with_interval(*(show(row[name]) for name in ("over_control", "over_control_low", "over_control_high"))),
+        show(row["ceiling"]),
         with_interval(*(fixed(row[name], 2) for name in ("normalised", "normalised_low", "normalised_high"))),
     )
 
@@ -234,7 +245,8 @@ def _headline(
     own: Mapping[str, Any],
     evaluated: Mapping[str, Mapping[str, Any]],
     gains: Mapping[str, Mapping[str, Any]],
-    fidelity: list[dict[str, Any]],
+    *,
+    compared: bool,
 ) -> list[str]:
     if not evaluated:
         return ["It was not evaluated: nothing is known of how good it is."]
@@ -250,17 +262,18 @@ def _headline(
         where = "on all items together" if together["task"] in POOLS else f"on {together['task']}"
         adjusted = "" if is_missing(together["p_holm"]) else f", adjusted p {p_value(together['p_holm'])}"
         said.append(
-            f"Against the same student fine-tuned on the same data without the teacher: {_gain(together)[0]} points "
-            f"{where}{adjusted}.{_range(gains, tasks)}"
+            "Over items alone, this checkpoint minus that of the same student fine-tuned on the same data without the "
+            f"teacher: "
+            f"{_gain(together)[0]} points {where}{adjusted}.{_range(gains, tasks)}"
         )
-    elif own["role"] == "student" and own["method"] != "sft":
+    elif own["role"] == "student" and own["method"] != "sft" and compared:
         said.append("No fine-tuned control was evaluated beside it: whether the teacher helped is not known.")
-    agreement = next((row for row in fidelity if row["measure"] == "agreement"), None)
-    if agreement is not None:
-        shown = _fidelity_row(agreement)
-        beside = "" if shown[3] == MISSING else f" (the control: {shown[3]}%)"
-        said.append(f"It gives its teacher's answer to {shown[1]}% of the items{beside}.")
     return said
+
+
+def _left_in_warm_start(own: Mapping[str, Any]) -> str:
+    kept = "its kept step" if is_missing(own["kept_step"]) else f"kept step {int(own['kept_step']):,}"
+    return f"Not distilled ({kept} lies in its warm start): it was fine-tuned up to there and nothing else."
 
 
 def _range(gains: Mapping[str, Mapping[str, Any]], tasks: list[str]) -> str:

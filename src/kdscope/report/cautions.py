@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kdscope.report.findings import RUNS, student_findings
 from kdscope.report.formatting import is_missing, percent, plural, points
 from kdscope.report.labels import CellName, name_cells
 from kdscope.report.panels import averages, select
@@ -28,7 +29,7 @@ def cautions(tables: ReportTables, scoring: str) -> list[str]:
         _failed(tables.cells),
         _below_chance(tables, scoring),
         _unparsed(tables, scoring),
-        _seeds(tables.cells),
+        _seeds(tables),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -43,14 +44,13 @@ def failures(cells: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def never_distilled(tables: ReportTables) -> dict[str, int]:
-    """Students whose kept step lies in their warm start, by cell, and that step: not distilled by their method.
+    """Of runs of before the kept step was told: students left in their warm start, by cell, and the kept step.
 
-    The table of cells says so; of runs from before it did, the training log tells the step with the lowest loss, which
-    those kept.
+    Such runs kept the lowest validation loss, so that it is read from the curves; `not_distilled` has others.
     """
-    told = tables.cells[tables.cells["distilled"].notna()]
-    found = {str(row["cell"]): int(row["kept_step"]) for row in records(told) if not row["distilled"]}
-    for cell, steps in tables.training[~tables.training["cell"].isin(told["cell"])].groupby("cell", sort=False):
+    told = set(tables.cells.loc[tables.cells["distilled"].notna(), "cell"])
+    found = {}
+    for cell, steps in tables.training[~tables.training["cell"].isin(told)].groupby("cell", sort=False):
         taught = steps.loc[steps["divergence"].notna(), "step"]
         checked = steps[steps["validation_loss"].notna()].reset_index(drop=True)
         if taught.empty or checked.empty:
@@ -62,23 +62,25 @@ def never_distilled(tables: ReportTables) -> dict[str, int]:
 
 
 def _never_distilled(tables: ReportTables) -> str:
+    if tables.cells["distilled"].notna().any():
+        return ""  # told with the answer
     names = name_cells(tables.cells)
     where = [
         f"{names[cell].model}, {names[cell].short} (step {step})" for cell, step in never_distilled(tables).items()
     ]
     if not where:
         return ""
-    whose = "a student lies in its" if len(where) == 1 else f"{len(where)} students lies in their"
+    whose = "one student lies in its" if len(where) == 1 else f"{len(where)} students lies in their"
     return (
-        f"The kept checkpoint of {whose} warm start: what was evaluated is that warm start and nothing else, and says "
-        f"nothing of the method it is named after. Not distilled: {_listed(where)}."
+        f"The kept checkpoint of {whose} warm start: what was evaluated is fine-tuning up to there and says nothing of "
+        f"the method: {_listed(where)}."
     )
 
 
 def _opposite_ways(tables: ReportTables, scoring: str) -> str:
     """Distilled students with a task whose whole interval is above SFT and one whose is below, the widest apart first.
 
-    What decides are the tasks' own intervals, not adjusted for the number of tasks.
+    What decides are the tasks' own item-level intervals, not adjusted for the number of tasks.
     """
     rows = select(tables.gains, scoring=scoring)
     rows = rows[~rows["task"].isin((*AVERAGES, *POOLS))]
@@ -94,7 +96,9 @@ def _opposite_ways(tables: ReportTables, scoring: str) -> str:
             )
             found.append((float(best["gain"] - worst["gain"]), name, where))
     told = _likewise(found, "tasks went opposite ways, {}", "likewise, {}")
-    return f"{told}: one number for both says nothing of either." if told else ""
+    return (
+        f"{told}: their mean describes neither (pointwise item-level intervals of single checkpoints)." if told else ""
+    )
 
 
 def _below_untrained(tables: ReportTables, scoring: str) -> str:
@@ -136,19 +140,24 @@ def _likewise(found: list[tuple[float, CellName, str]], first: str, others: str)
     return _listed(parts, _SHOWN_STUDENTS)
 
 
-def _seeds(cells: pd.DataFrame) -> str:
-    trained = cells[cells["role"] == "student"]
+def _seeds(tables: ReportTables) -> str:
+    trained = tables.cells[tables.cells["role"] == "student"]
     seeds = trained["seed"].dropna().nunique()
     if trained.empty:
         return ""
     if seeds <= 1:
+        if any(gain.scope == RUNS for found in student_findings(tables) for gain in found.gains):
+            return (
+                "Every setting was trained once: the variation between training runs is estimated from settings that "
+                "differ in more than chance, and item-level rows are about single checkpoints."
+            )
         return (
-            "Every model was trained once, with one seed. The intervals cover which items were asked, not how training "
-            "could have gone: a gain belongs to these trained models, not yet to their methods."
+            "Every model was trained once, with one seed: intervals cover the sampling of items, not the variation "
+            "between training runs. Differences are between these checkpoints, not between methods."
         )
     return (
-        f"Each seed is compared with the control of its own seed ({seeds} seeds), and the best of them flatters its "
-        "method: look at the range over seeds."
+        f"Item-level rows compare each seed with the control of its own seed ({seeds} seeds); the largest of them is "
+        "biased upwards. Claims about methods rest on all seeds together."
     )
 
 

@@ -18,7 +18,10 @@ from kdscope.report.labels import differing, setting_words
 from kdscope.report.tables import records
 
 _SETTINGS = ("method", "variant", "teacher", "teacher_condition", "kd_temperature", "kd_weight", "teacher_noise_std")
-_NO_TEST = "Each of these intervals is about one gain over SFT; none tests the difference between two gains."
+_NO_TEST = (
+    "Each of these pointwise intervals is about one checkpoint against SFT over items; none tests the difference "
+    "between two settings, and another training seed may give another number."
+)
 _SHOWN = 4
 
 
@@ -54,8 +57,10 @@ def contrast_sentences(cells: pd.DataFrame, gains: Sequence[Gain]) -> list[str]:
         for student, some in _by_student(cells, gains, "kd_temperature")
     ]
     found = [
-        *_sentence("Gains over SFT in points, taught by the teacher as it came instead of adapted", unadapted),
-        *_sentence("Gains over SFT in points, by temperature", temperatures),
+        *_sentence(
+            "Differences from SFT in points, taught by the unadapted teacher instead of the adapted one", unadapted
+        ),
+        *_sentence("Differences from SFT in points, by temperature", temperatures),
     ]
     return [*found[:-1], f"{found[-1]} {_NO_TEST}"] if found else []
 
@@ -110,7 +115,7 @@ def _same_seeds(levels: Mapping[Any, Mapping[str, Gain]]) -> dict[Any, list[Gain
 
 
 def _label(row: Mapping[str, Any], told: set[str]) -> str:
-    variant = "" if is_missing(row["variant"]) or not row["variant"] else f"-{row['variant']}"
+    variant = "" if is_missing(row["variant"]) or not row["variant"] else f" {row['variant']}"
     return ", ".join([f"{row['method']}{variant}", *setting_words(row, told)])
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import altair as alt
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from kdscope.report.formatting import fixed, short_count
 from kdscope.report.marks import tagged
 from kdscope.report.panels import Figure, by_rows, named, own_panels, with_method_style
-from kdscope.report.style import INK, chart, finish, hover, row_axis
+from kdscope.report.style import HALF, INK, STEP, TEXT, chart, finish, hover, row_axis
 from kdscope.report.tables import ReportTables, records
 
 
@@ -26,9 +27,12 @@ class _Cost:
 
 _COSTS = (
     _Cost("target_tokens", "target tokens", 1.0, 0),
-    _Cost("training_seconds", "training time (minutes)", 60.0, 1),
+    _Cost("training_seconds", "training time (s)", 1.0, 1),
     _Cost("peak_memory_bytes", "peak memory (GiB)", 2.0**30, 2),
 )
+
+_MINUTES, _HOURS = 3_000.0, 180_000.0
+"""Seconds from which on times are told in minutes, and in hours."""
 
 
 def cost_figure(tables: ReportTables) -> Figure:
@@ -37,12 +41,12 @@ def cost_figure(tables: ReportTables) -> Figure:
     rows = with_method_style(named(tables, trained[["cell", *(cost.column for cost in _COSTS)]]))
     panels: dict[str, alt.LayerChart] = {}
     students: dict[str, str] = {}
-    for cost in _COSTS:
+    for cost in map(partial(_with_unit, trained), _COSTS):
         known = rows[rows[cost.column].notna()]
         owners = own_panels(known)
         for name, part in by_rows(known):
             label = f"{name}, {cost.axis}"
-            panels[label] = _panel(part, name, cost)
+            panels[label] = _panel(part, name, cost, HALF)
             students |= {label: owners[name]} if name in owners else {}
     return Figure(
         key="cost",
@@ -56,16 +60,25 @@ def cost_figure(tables: ReportTables) -> Figure:
     )
 
 
-def _panel(rows: pd.DataFrame, title: str, cost: _Cost) -> alt.LayerChart:
+def _with_unit(cells: pd.DataFrame, cost: _Cost) -> _Cost:
+    """Time in seconds, in minutes or hours only where seconds would be numbers of many digits."""
+    longest = cells[cost.column].max()
+    if cost.column != "training_seconds" or pd.isna(longest) or longest < _MINUTES:
+        return cost
+    unit, name = (3600.0, "hours") if longest >= _HOURS else (60.0, "minutes")
+    return replace(cost, axis=f"training time ({name})", unit=unit)
+
+
+def _panel(rows: pd.DataFrame, title: str, cost: _Cost, width: int) -> alt.LayerChart:
     amount = rows[cost.column].astype(float) / cost.unit
     told = [short_count(int(value)) if not cost.decimals else fixed(value, cost.decimals) for value in amount]
     rows = rows.assign(amount=amount, told=told)
     rows = rows.assign(hover=[f"{row['short']}: {row['told']} {cost.axis} ({row['cell']})" for row in records(rows)])
     rows = tagged(rows, in_rows=True)
-    axis = alt.Axis(tickCount=4, format="" if cost.decimals else "~s", labelExpr="datum.value ? datum.label : '0'")
-    x = alt.X("amount:Q", title=cost.axis, scale=alt.Scale(domain=[0, 1.18 * float(amount.max()) or 1.0]), axis=axis)
+    axis = alt.Axis(tickCount=4, format="~g" if cost.decimals else "~s", labelExpr="datum.value ? datum.label : '0'")
+    x = alt.X("amount:Q", title=cost.axis, scale=alt.Scale(domain=[0, 1.25 * float(amount.max()) or 1.0]), axis=axis)
     base = chart(rows).encode(y=row_axis(), description=hover())
     look = alt.Color("colour:N", scale=None, legend=None)
     bars = base.mark_bar(height=11).encode(x=x, color=look)
-    text = base.mark_text(align="left", dx=4, fontSize=10.5, color=INK).encode(x=x, text="told:N")
-    return finish([bars, text], title, 190, alt.Step(20))
+    text = base.mark_text(align="left", dx=4, fontSize=TEXT, color=INK).encode(x=x, text="told:N")
+    return finish([bars, text], title, width, alt.Step(STEP))

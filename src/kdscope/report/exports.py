@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from kdscope.errors import DataError
+from kdscope.report.findings import distilled_only
 from kdscope.report.latex import latex_document, latex_table
 from kdscope.report.paper import PaperTable
 from kdscope.report.paper_ablations import ablation_tables
@@ -25,11 +26,13 @@ _DOCUMENT = "all_tables.tex"
 def paper_tables(tables: ReportTables, scoring: str) -> Iterator[PaperTable]:
     """The tables of a study that have rows, in the order in which a paper brings them.
 
+    Students that were left in their warm start have accuracies only.
+
     Args:
         tables: The study's tidy tables.
         scoring: The scoring that the study's conclusions use.
     """
-    for table in _all(tables, scoring):
+    for table in _all(distilled_only(tables), scoring):
         if table.rows:
             yield table
 

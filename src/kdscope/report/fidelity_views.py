@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kdscope.report import formatting
@@ -38,13 +38,14 @@ def fidelity_view(tables: ReportTables) -> View:
     return View(
         key="fidelity-table",
         title="Fidelity to the teacher, all items together",
-        how_to_read="Shares in percent, BLEU from 0 to 100, divergences in nats. Floor: student answers paired with "
-        "those to other items. SFT: the control of the same student against the same teacher. Ceiling: another run of "
-        "the teacher against itself. Normalised: 0 is the control, 1 the ceiling. In brackets 95% intervals over "
-        "items.",
+        how_to_read="Shares in percent, BLEU from 0 to 100, divergences in nats. Levels rise with accuracy and with "
+        "items of shared difficulty, also for a student that never saw the teacher: what counts is the difference to "
+        "the control. Floor: student answers paired with those to other items. SFT: the control of the same student "
+        "against the same teacher. Ceiling: another run of the teacher against itself. Normalised: 0 is the control, "
+        "1 the ceiling. In brackets pointwise 95% intervals over items, of single checkpoints.",
         csv="fidelity",
         empty="No student has been compared with a teacher.",
-        head=("cell", "teacher", "measure", "value", "floor", "SFT", "ceiling", "normalised"),
+        head=("cell", "teacher", "measure", "value", "floor", "SFT", "minus SFT", "ceiling", "normalised"),
         rows=tuple(_row(row) for row in records(rows)),
     )
 
@@ -97,9 +98,27 @@ def _row(row: Mapping[str, Any]) -> tuple[Entry, ...]:
         Entry(row["teacher_cell"]),
         name,
         Entry(shown, repr(float(value))),
-        *(entry(column) for column in ("floor", "control", "ceiling")),
+        *(entry(column) for column in ("floor", "control")),
+        _over_control(row, show),
+        entry("ceiling"),
         score,
     )
+
+
+def _over_control(row: Mapping[str, Any], show: Callable[[float], str]) -> Entry:
+    """The difference to the control, with its interval where it has one."""
+    value = row["over_control"]
+    if is_missing(value):
+        return Entry(MISSING)
+    shown = (_signed(row[name], show) for name in ("over_control", "over_control_low", "over_control_high"))
+    return Entry(with_interval(*shown), repr(float(value)))
+
+
+def _signed(value: float, show: Callable[[float], str]) -> str:
+    if is_missing(value):
+        return MISSING
+    text = show(value)
+    return f"+{text}" if value > 0 and any(digit in text for digit in "123456789") else text
 
 
 def _share(row: Mapping[str, Any]) -> Entry:

@@ -10,29 +10,33 @@ import numpy as np
 import pandas as pd
 
 from kdscope.report.cost_figure import cost_figure
-from kdscope.report.fidelity_figures import decomposition_figure, paradox_figure
+from kdscope.report.fidelity_figures import decomposition_figure
 from kdscope.report.formatting import is_missing, p_value, percent, points, with_interval
 from kdscope.report.marks import tagged
+from kdscope.report.method_figures import method_figure, plane_figure
 from kdscope.report.panels import Figure, by_rows, named, own_panels, padded, pooled, reference_line, select
-from kdscope.report.plane import plane_figure
 from kdscope.report.run_figures import rates_figure, training_figure
 from kdscope.report.schema import AVERAGES, POOLS
 from kdscope.report.settings_figures import noise_figure, size_figure, teacher_figure, temperature_figure
 from kdscope.report.style import (
     BLUE,
+    FULL,
+    HALF,
     MUTED,
+    STEP,
+    TEXT,
     VERMILION,
     LegendEntry,
     chart,
     colour,
     finish,
     hover,
+    panel_width,
     row_axis,
     shape,
 )
 from kdscope.report.tables import ReportTables, records
 
-_WIDTH = 250
 _MOST_VARIANTS = 48
 _GAIN_COLUMNS = ("control", "task", "items", "gain", "low", "high", "p_value", "p_holm")
 _ABOVE, _BELOW = LegendEntry("interval above 0", BLUE), LegendEntry("interval below 0", VERMILION)
@@ -40,16 +44,28 @@ _INCLUDES = LegendEntry("interval includes 0", MUTED, filled=False)
 _UNKNOWN = LegendEntry("no interval known", MUTED, "cross")
 _VERDICTS = (_ABOVE, _BELOW, _INCLUDES, _UNKNOWN)
 _DOT, _CROSS = 60, 30
+_TASKS_BESIDE = 7
+"""Tasks up to which two panels of accuracy stand side by side."""
+_COLUMN, _NAMES = 48, 260
+"""Pixels that a task's numbers and the names of rows need."""
+_SLANTED = 34
+"""Pixels that the slanted name of the last task takes beside its column."""
+ITEM_LEVEL = (
+    "These are item-level statements about single checkpoints: another training seed may give another difference."
+)
+"""What is said wherever a gain of one checkpoint over another is shown."""
 
 
 def main_figures(tables: ReportTables, scoring: str) -> list[Figure]:
-    """All figures in the order in which a reader needs them; those about settings that the study varies only then."""
+    """The figures before the appendix, in the order in which a reader needs them."""
+    return [method_figure(tables), plane_figure(tables), accuracy_figure(tables, scoring)]
+
+
+def appendix_figures(tables: ReportTables, scoring: str) -> list[Figure]:
+    """The others; those about settings that the study varies only where it does."""
     figures = [
         gain_figure(tables, scoring),
         size_figure(tables, scoring),
-        accuracy_figure(tables, scoring),
-        plane_figure(tables, scoring),
-        paradox_figure(tables, scoring),
         temperature_figure(tables, scoring),
         noise_figure(tables, scoring),
         teacher_figure(tables, scoring),
@@ -71,14 +87,14 @@ def gain_figure(tables: ReportTables, scoring: str) -> Figure:
     rows = _gain_rows(tables, pooled(select(tables.gains, scoring=scoring)))
     single = _single_tasks(tables, scoring)
     shown = {_VERDICTS[verdict] for part in (rows, single) for verdict in part["verdict"]}
-    reach = _reach(rows)
+    reach, width = _reach(rows), panel_width(len(list(by_rows(rows))))
     return Figure(
         key=f"gains-{scoring}",
-        title=f"Gain over SFT, in points ({scoring} scoring)",
-        how_to_read="Each row is a distilled student against the SFT control of the same student, on the same items. "
-        "The line is the 95% interval of that one comparison; where it crosses 0, the gain cannot be told from none.",
+        title=f"Difference from SFT by checkpoint, in points ({scoring} scoring)",
+        how_to_read="Each row is one trained student against one SFT control of the same student, on the same items. "
+        f"The line is the pointwise 95% interval of that comparison. {ITEM_LEVEL}",
         empty="There is no finished distilled student with a finished SFT control to compare it with.",
-        panels={label: _gain_panel(part, label, reach) for label, part in by_rows(rows)},
+        panels={label: _gain_panel(part, label, reach, width) for label, part in by_rows(rows)},
         legend=tuple(entry for entry in _VERDICTS if entry in shown),
         variants=_gains_by_task(single),
         students=own_panels(single) | own_panels(rows),
@@ -121,13 +137,14 @@ def _gains_by_task(rows: pd.DataFrame) -> dict[str, dict[str, alt.LayerChart]]:
     """The same panels for every task alone, on one scale."""
     reach = _reach(rows)
     return {
-        str(task): {label: _gain_panel(part, f"{label}, {task}", reach) for label, part in by_rows(of_task)}
+        str(task): {label: _gain_panel(part, f"{label}, {task}", reach, width) for label, part in by_rows(of_task)}
         for task, of_task in rows.groupby("task", sort=False)
+        for width in [panel_width(len(list(by_rows(of_task))))]
     }
 
 
-def _gain_panel(rows: pd.DataFrame, title: str, reach: list[float]) -> alt.LayerChart:
-    look: dict[str, Any] = {"title": "gain over SFT (points)", "scale": alt.Scale(domain=reach, nice=False)}
+def _gain_panel(rows: pd.DataFrame, title: str, reach: list[float], width: int) -> alt.LayerChart:
+    look: dict[str, Any] = {"title": "difference from SFT (points)", "scale": alt.Scale(domain=reach, nice=False)}
     base = chart(tagged(rows, in_rows=True)).encode(y=row_axis(), color=colour(), description=hover())
     interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", **look), x2="high:Q")
     dot = base.mark_point(strokeWidth=2, opacity=1).encode(
@@ -136,7 +153,7 @@ def _gain_panel(rows: pd.DataFrame, title: str, reach: list[float]) -> alt.Layer
         shape=shape(),
         size=alt.Size("size:Q", scale=None, legend=None),
     )
-    return finish([reference_line(x=0.0), interval, dot], title, _WIDTH, alt.Step(22))
+    return finish([reference_line(x=0.0), interval, dot], title, width, alt.Step(STEP))
 
 
 def _gain_hover(row: Mapping[str, Any]) -> str:
@@ -173,14 +190,16 @@ def accuracy_figure(tables: ReportTables, scoring: str) -> Figure:
 def _heat_panel(rows: pd.DataFrame, title: str, tasks: list[str], top: float) -> alt.LayerChart:
     shown = [task for task in tasks if task in set(rows["task"])]
     rows = rows.assign(column=[shown.index(task) for task in rows["task"]])
-    axis = alt.Axis(title=None, orient="top", labelAngle=-35, domain=False, ticks=False, labelLimit=110, labelPadding=4)
+    axis = alt.Axis(title=None, orient="top", labelAngle=-35, domain=False, ticks=False, labelLimit=130, labelPadding=4)
     gaps = alt.Scale(paddingInner=0.03, paddingOuter=0.015)
     x = alt.X("task:N", sort=alt.EncodingSortField("column", op="min"), axis=axis, scale=gaps)
     base = chart(tagged(rows, in_rows=True, columns=shown)).encode(x=x, y=row_axis(gaps=0.07), description=hover())
     shade = alt.Color("accuracy:Q", scale=alt.Scale(scheme="blues", domain=[0, top or 1.0]), legend=None)
     box = base.mark_rect().encode(color=shade)
-    text = base.mark_text(fontSize=10.5).encode(text="printed:N", fill=alt.Fill("ink:N", scale=None, legend=None))
-    return finish([box, text], title, 50 * len(shown), alt.Step(22))
+    text = base.mark_text(fontSize=TEXT).encode(text="printed:N", fill=alt.Fill("ink:N", scale=None, legend=None))
+    width = HALF if len(shown) <= _TASKS_BESIDE else max(FULL, _NAMES + _COLUMN * len(shown))
+    panel = finish([box, text], title, width, alt.Step(STEP))
+    return panel.properties(padding={"left": 5, "top": 5, "bottom": 5, "right": _SLANTED})
 
 
 def _accuracy_hover(row: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
-"""The pooled gains over SFT, and what each of them allows to be said.
+"""The pooled gains over SFT of single checkpoints, item by item; verdicts on methods come from `findings`.
 
-A gain is called an improvement (or a loss) only where its 95% interval excludes 0 and its Holm-adjusted p-value is
-below .05.
+In tables for papers a gain is marked only where its 95% interval excludes 0 and its Holm-adjusted p-value is below .05.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from kdscope.report.formatting import is_missing, p_value, points
+from kdscope.report.formatting import is_missing, points
 from kdscope.report.labels import CellName
 from kdscope.report.panels import pooled, select
 from kdscope.report.tables import ReportTables, records
@@ -56,24 +55,11 @@ class Gain:
     items: int
 
     @property
-    def verdict(self) -> Verdict:
-        """What may be said of it."""
-        return verdict_of(self.low, self.high, self.p_holm)
-
-    def __str__(self) -> str:
-        """Points, interval and adjusted p-value."""
-        interval = "" if self.verdict is Verdict.UNKNOWN else f"{self._interval}, "
-        adjusted = "no Holm p" if is_missing(self.p_holm) else f"Holm p {p_value(self.p_holm)}"
-        return f"{points(self.gain)} points ({interval}{adjusted})"
-
-    @property
     def without_test(self) -> str:
-        """The gain with its interval alone, where no single gain is what matters."""
-        return f"{points(self.gain)} ({'no interval' if self.verdict is Verdict.UNKNOWN else self._interval})"
-
-    @property
-    def _interval(self) -> str:
-        return f"95% CI {points(self.low)} to {points(self.high)}"
+        """The gain with its pointwise interval."""
+        if is_missing(self.low) or is_missing(self.high):
+            return f"{points(self.gain)} (no interval)"
+        return f"{points(self.gain)} (95% CI {points(self.low)} to {points(self.high)})"
 
 
 def pooled_gains(tables: ReportTables, scoring: str, names: Mapping[str, CellName]) -> list[Gain]:

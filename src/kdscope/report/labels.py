@@ -1,9 +1,9 @@
-"""Short names of cells: the method, and only those settings in which the study's cells differ."""
+"""Short names of cells: method and variant, and only those other settings in which the study's cells differ."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,23 +12,27 @@ from kdscope.report.tables import records
 
 _SETTINGS: tuple[tuple[str, Callable[[object], str]], ...] = (
     ("kd_temperature", lambda value: f"T={value:g}"),
-    ("kd_weight", lambda value: f"w={value:g}"),
-    ("teacher_noise_std", lambda value: f"noise {value:g}"),
+    ("kd_weight", lambda value: "" if value == 1 else f"w={value:g}"),
+    ("teacher_noise_std", lambda value: "" if value == 0 else f"noise {value:g}"),
     ("teacher", str),
-    ("teacher_condition", lambda value: f"{value} teacher"),
+    ("teacher_condition", lambda value: "" if value == "adapted" else "unadapted teacher"),
     ("seed", lambda value: f"seed {value}"),
 )
 
 
 @dataclass(frozen=True)
 class CellName:
-    """How a cell is called on the page: `model` heads a panel, `short` is its row in it."""
+    """How a cell is called on the page: `model` heads a panel, `short` is its row in it.
+
+    `setting` is `short` without the training seed: what cells share that are runs of the same training.
+    """
 
     cell: str
     role: str
     model: str
     method: str
     short: str
+    setting: str
 
 
 def name_cells(cells: pd.DataFrame) -> dict[str, CellName]:
@@ -57,25 +61,31 @@ def differing(cells: pd.DataFrame) -> set[str]:
 
 
 def setting_words(record: Mapping[str, object], told: Set[str]) -> list[str]:
-    """Those of a cell's settings that are to be told and that it has, as names show them."""
-    return [show(record[column]) for column, show in _SETTINGS if column in told and not is_missing(record[column])]
+    """Those of a cell's settings that are to be told and that it has, as names show them.
+
+    What is usual goes without saying: an adapted teacher, full weight, no noise.
+    """
+    words = [show(record[column]) for column, show in _SETTINGS if column in told and not is_missing(record[column])]
+    return [word for word in words if word]
 
 
 def _name(record: dict[str, object], told: set[str]) -> CellName:
     role, method = str(record["role"]), str(record["method"])
     model = record["teacher"] if role == "teacher" else record["student"]
-    first = method
+    variant = record.get("variant")
+    first = method if is_missing(variant) or not variant else f"{method} {variant}"
     if role == "base" or (role == "teacher" and method == "base"):
         first = "untrained"
     elif role == "teacher":
         first = "adapted"
-    parts = setting_words(record, told if role == "student" else told & {"seed"})
+    told = told if role == "student" else told & {"seed"}
     return CellName(
         cell=str(record["cell"]),
         role=role,
         model=str(record["cell"]) if is_missing(model) else str(model),
         method=method,
-        short=", ".join([first, *parts]),
+        short=", ".join([first, *setting_words(record, told)]),
+        setting=", ".join([first, *setting_words(record, told - {"seed"})]),
     )
 
 
@@ -85,4 +95,4 @@ def _make_unique(names: dict[str, CellName]) -> None:
         seen[name.model, name.short] = seen.get((name.model, name.short), 0) + 1
     for cell, name in names.items():
         if seen[name.model, name.short] > 1:
-            names[cell] = CellName(name.cell, name.role, name.model, name.method, f"{name.short} ({cell})")
+            names[cell] = replace(name, short=f"{name.short} ({cell})")

@@ -7,19 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdscope.report.formatting import MISSING, is_missing, plural, span
+from kdscope.report.formatting import MISSING, is_missing, span
 from kdscope.report.tables import ReportTables, known_counts, records
+from kdscope.report.training_rules import training_rules
 from kdscope.report.views import Entry, View
 from kdscope.study.schema import DIVERGENCE_METHODS, Method
 
 Row = Mapping[str, Any]
 
 _REFERENCES = "reference answers"
-_RULES = {
-    "last": "The weights of the last step are kept.",
-    "best_accuracy": "The weights of the step with the best score on greedy answers to the validation split are kept.",
-    "best_loss": "The weights of the step with the lowest validation loss on reference answers are kept.",
-}
 _CHOSEN = ("step kept", "learning rate")
 _OWN_SHARE = re.compile(r"(?:^|-)on_policy_probability(\d+(?:\.\d+)?(?:e-?\d+)?)(?=-|$)")
 
@@ -54,7 +50,7 @@ def learning_view(tables: ReportTables) -> View:
         "trained on, each as often as its steps allow, and where the responses came from. Using the teacher's "
         "probabilities means comparing the student's distribution over the next token with the teacher's, for every "
         "token of a response. A range where models of a group differ; a dash where none was trained. "
-        f"{' '.join(kept_sentences(cells))}".strip(),
+        f"{' '.join(training_rules(tables.cells))}".strip(),
         csv="cells",
         empty="The study trains nothing.",
         head=(
@@ -89,30 +85,6 @@ def _group_row(rows: Sequence[Row]) -> tuple[Entry, ...]:
 
 def _chosen(rows: Sequence[Row]) -> tuple[Entry, ...]:
     return _range(rows, "kept_step"), _rates(rows)
-
-
-def kept_sentences(cells: Sequence[Row]) -> list[str]:
-    """Which rule decided whose weights are kept, what another rule would have kept, and how learning rates were chosen.
-
-    Nothing is said of runs from before cells told it.
-    """
-    students = [row for row in cells if row["role"] == "student" and not is_missing(row["keep"])]
-    found = [_RULES[rule] for rule in dict.fromkeys(row["keep"] for row in students)]
-    other = [row for row in students if not is_missing(row["other_rule_step"])]
-    differing = sum(row["other_rule_step"] != row["kept_step"] for row in other)
-    if other:
-        rule = "the best validation accuracy" if other[0]["keep"] != "best_accuracy" else "the lowest validation loss"
-        found.append(f"By {rule}, another step would have been kept for {differing} of {plural(len(other), 'model')}.")
-    tuned = [row for row in students if row["tuning_runs"]]
-    if tuned:
-        found.append(
-            f"Learning rates: every arm, the control included, tried {tuned[0]['rates_tried']} with a seed of its own "
-            f"({plural(int(tuned[0]['tuning_runs']), 'run')}) and took the one that scored best on greedy answers to "
-            "the validation split."
-        )
-    if len(tuned) < len(students):
-        found.append(f"{'The other learning' if tuned else 'Learning'} rates were given and not tuned.")
-    return found
 
 
 def _rates(rows: Sequence[Row]) -> Entry:

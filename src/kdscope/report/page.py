@@ -12,6 +12,7 @@ from typing import Any
 from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
+from kdscope.report.answer import QUESTION, answer
 from kdscope.report.bounds import Bounds
 from kdscope.report.cautions import cautions, failures
 from kdscope.report.choices import Choices, choices
@@ -20,13 +21,16 @@ from kdscope.report.contamination import clean_view, contamination_caution, cont
 from kdscope.report.drawing import ShownFigure
 from kdscope.report.facts import PageFacts
 from kdscope.report.fidelity_views import fidelity_view, probes_view
-from kdscope.report.figures import main_figures, other_scoring_figures
+from kdscope.report.figures import appendix_figures, main_figures, other_scoring_figures
+from kdscope.report.findings import distilled_only
 from kdscope.report.fitting import LIMIT, Parts, fitted
 from kdscope.report.learning import learning_view
-from kdscope.report.summary import likeness_sentences, summary_sentences
+from kdscope.report.statistics_views import fidelity_parts_view, variance_view
+from kdscope.report.summary import summary_sentences
 from kdscope.report.tables import ReportTables
 from kdscope.report.templating import templates
-from kdscope.report.verdicts import asks_the_primary_question, headline, student_rows
+from kdscope.report.training_rules import training_rules
+from kdscope.report.verdicts import other_settings, student_tables
 from kdscope.report.views import (
     View,
     accuracy_view,
@@ -36,6 +40,7 @@ from kdscope.report.views import (
     models_view,
 )
 
+_VIEWS = ("models", "learning", "cells", "contamination", "clean", "variance")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _SENTENCE_END = re.compile(r"(?<=[.!?:)])[ \t]*\n")
 
@@ -62,15 +67,22 @@ def _rendered(tables: ReportTables, facts: PageFacts, csv_folder: str, limit: in
     other = "published" if facts.scoring == "robust" else "robust"
     environment = templates()
     template = environment.get_template("page.html.jinja")
-    parts = Parts(
-        [ShownFigure(figure, facts.name) for figure in main_figures(tables, facts.scoring)],
-        [ShownFigure(figure, facts.name) for figure in other_scoring_figures(tables, other)],
+    tables = distilled_only(tables)
+    first, later, others = (
+        [ShownFigure(figure, facts.name) for figure in figures]
+        for figures in (
+            main_figures(tables, facts.scoring),
+            appendix_figures(tables, facts.scoring),
+            other_scoring_figures(tables, other),
+        )
     )
+    parts = Parts([*first, *later], others)
     script = environment.get_template("page.js").render()
     told = _told(tables, facts, other) | {
         "other": other,
         "csv_folder": csv_folder,
-        "figures": parts.figures,
+        "figures": first,
+        "appendix_figures": later,
         "other_figures": parts.others,
         "style": Markup(environment.get_template("page.css").render()),  # noqa: S704 - our own file
         "script": Markup(script),  # noqa: S704 - our own file
@@ -85,15 +97,16 @@ def _rendered(tables: ReportTables, facts: PageFacts, csv_folder: str, limit: in
 
 def _told(tables: ReportTables, facts: PageFacts, other: str) -> dict[str, Any]:
     """What the page tells beside its figures, by the names that the template has for it, of any length."""
-    told = told_first(tables, facts.scoring)
     contaminated = contamination_caution(tables, excluded=facts.contaminated_items_excluded)
     return {
         "facts": facts,
-        "headline": headline(tables, facts.scoring),
-        "students": student_rows(tables, facts.scoring),
-        "primary": asks_the_primary_question(tables),
-        "sentences": told,
-        "further": [sentence for sentence in summary_sentences(tables, facts.scoring) if sentence not in told],
+        "question": QUESTION,
+        "answer": answer(tables),
+        "students": student_tables(tables),
+        "other_settings": other_settings(tables),
+        "rules": training_rules(tables.cells),
+        "done": summary_sentences(tables, facts.scoring),
+        "variance": variance_view(tables),
         "conclusions": conclusions(tables),
         "choices": choices(tables),
         "cautions": [*filter(None, [contaminated]), *cautions(tables, facts.scoring), *facts.warnings],
@@ -115,22 +128,17 @@ def _bounded(told: Mapping[str, Any], bounds: Bounds) -> dict[str, Any]:
     return {
         "facts": facts,
         "lead": paragraphs(facts.description),
-        "headline": bounds.cut(told["headline"]),
-        "students": bounds.students(told["students"]),
+        "answer": bounds.answer(told["answer"]),
+        **{name: bounds.students(told[name]) for name in ("students", "other_settings")},
         "more_students": max(len(told["students"]) - bounds.entries, 0),
-        **{name: bounds.listed(told[name]) for name in ("sentences", "further", "cautions")},
+        **{name: bounds.listed(told[name]) for name in ("done", "rules", "cautions")},
         "conclusions": bounds.conclusions(told["conclusions"]),
         "choices": told["choices"] if bounds.choices else Choices((), (), (), {}),
         "failures": bounds.pairs(told["failures"]),
         "contaminated": bounds.cut(told["contaminated"]),
-        **{name: bounds.view(told[name]) for name in ("models", "learning", "cells", "contamination", "clean")},
+        **{name: bounds.view(told[name]) for name in _VIEWS},
         **{name: [bounds.view(view) for view in told[name]] for name in ("views", "other_views")},
     }
-
-
-def told_first(tables: ReportTables, scoring: str) -> list[str]:
-    """The few sentences beside the verdicts: what was done, and how alike they are."""
-    return [*summary_sentences(tables, scoring)[:1], *likeness_sentences(tables)]
 
 
 def paragraphs(text: str) -> list[str]:
@@ -150,6 +158,7 @@ def paragraphs(text: str) -> list[str]:
 def _views(tables: ReportTables, scoring: str) -> list[View]:
     views = [
         accuracy_view(tables, scoring),
+        fidelity_parts_view(tables),
         gains_view(tables, scoring),
         fidelity_view(tables),
         grid_tests_view(tables),

@@ -33,7 +33,6 @@ class Figure:
     empty: str
     panels: Mapping[str, alt.LayerChart] = field(default_factory=dict)
     legend: tuple[LegendEntry, ...] = ()
-    in_pairs: bool = False
     variants: Mapping[str, Mapping[str, alt.LayerChart]] = field(default_factory=dict)
     students: Mapping[str, str] = field(default_factory=dict)
     data: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -35,6 +35,13 @@ _QUESTIONS = MappingProxyType(
         "unadapted_teacher": "unadapted against adapted teacher",
         "largest_gain": "largest gain",
         "best_temperature": "gain of the best temperature",
+        "fidelity": "fidelity minus the control's",
+        "shared_right": "of which both right",
+        "shared_wrong": "of which wrong alike",
+        "inherited_errors": "inherited errors minus the control's",
+        "fidelity_level": "fidelity, no control",
+        "fidelity_method": "difference of two methods' fidelity",
+        "fidelity_noninferiority": "not less faithful",
     }
 )
 _ROLES = (
@@ -67,9 +74,10 @@ def _statistics(rows: pd.DataFrame, key: str, title: str) -> PaperTable:
         key=key,
         title="; ".join([f"{title}: estimates in percentage points", *once]),
         notes=(
-            "In brackets 95% intervals (90% for two methods alike). Adjusted p-values: Holm, within families of "
-            "questions; Benjamini and Yekutieli for relations; max-T for single cells. Detectable: the smallest true "
-            "difference found with probability .8.",
+            "In brackets 95% intervals (90% for two methods alike), simultaneous within the family of the adjusted "
+            "p-value where such are known. Adjusted p-values: Holm, within families of questions; Benjamini and "
+            "Yekutieli for relations; max-T for single cells. Detectable: the smallest true difference found with "
+            "probability .8; none where that is more than 100 points.",
         ),
         columns=(*texts(*where, "question", "of"), *numbers("n", "estimate", "p", "adjusted p", "detectable")),
         rows=tuple((*(text(row[name]) for name in where), *_statistics_row(row)) for row in told),
@@ -91,10 +99,16 @@ def _statistics_row(row: Mapping[str, Any]) -> tuple[Value, ...]:
     return (
         *(text(value) for value in (question, row["group"])),
         Value(count),
-        estimate([row[name] for name in ("estimate", "low", "high")], show),
+        estimate([row[name] for name in ("estimate", *_limits(row))], show),
         *(p_value(row[name]) for name in ("p_value", "p_adjusted")),
-        Value(fixed(row["detectable"])),
+        Value("none" if row["detectable"] > 100 else fixed(row["detectable"])),
     )
+
+
+def _limits(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The simultaneous limits beside an adjusted p-value; the pointwise ones where there are no others."""
+    simultaneous = ("low_simultaneous", "high_simultaneous")
+    return ("low", "high") if any(is_missing(row[name]) for name in simultaneous) else simultaneous
 
 
 def _sentences(statistics: pd.DataFrame) -> PaperTable:

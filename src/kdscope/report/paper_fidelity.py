@@ -49,8 +49,9 @@ def fidelity_table(tables: ReportTables) -> PaperTable:
         key="fidelity",
         title="Fidelity to the teacher, over all items together",
         notes=(
-            "Floor: shuffled pairs of answers. SFT: the control of the same student. Ceiling: another run of the "
-            "teacher. Normalised: 0 is the control, 1 the ceiling. In brackets 95% intervals. %: in percent.",
+            "Levels rise with accuracy and with items of shared difficulty; what counts is the difference to the "
+            "control. Floor: shuffled pairs of answers. SFT: the control of the same student. Ceiling: another run of "
+            "the teacher. Normalised: 0 is the control, 1 the ceiling. In brackets 95% intervals. %: in percent.",
         ),
         columns=(*texts("model", "trained with", "measure"), *_NUMBERS),
         rows=tuple(_row(row) for row in ordered),

@@ -27,7 +27,8 @@ from kdscope.statistics.multiplicity import holm
 EXPLAINED = (
     f"{BETTER} ({WORSE}): better (worse) than SFT of the same student, by a 95% interval that excludes 0 and a "
     "Holm-adjusted p below .05 (on single tasks adjusted for all students and tasks). "
-    "Bold: in addition, the student has other cells, and the interval of the gain lies above those of all of them."
+    "Bold: in addition, the student has other cells, and the interval of the gain lies above those of all of them. "
+    "These are item-level statements about single checkpoints; what holds of methods is in the tables of statistics."
 )
 """For captions."""
 

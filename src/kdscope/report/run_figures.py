@@ -23,12 +23,14 @@ from kdscope.report.panels import (
 from kdscope.report.schema import AVERAGES
 from kdscope.report.style import (
     BLUE,
+    STEP,
     VERMILION,
     LegendEntry,
     chart,
     colour,
     finish,
     hover,
+    panel_width,
     row_axis,
     shape,
 )
@@ -37,7 +39,8 @@ from kdscope.report.tables import ReportTables, records
 UNPARSED_LIMIT = 0.2
 """Above this share of unreadable answers, an accuracy says as much about format as about ability."""
 
-_WIDTH = 230
+_MARGIN = 3
+"""Percent on either side of the axis, so that marks at its ends cover no names."""
 _RATES = (
     LegendEntry("no answer could be read", VERMILION, "circle"),
     LegendEntry("cut off at the length limit", BLUE, "square", filled=False),
@@ -58,28 +61,34 @@ def rates_figure(tables: ReportTables, scoring: str) -> Figure:
         hover=hovers,
         share=100 * long["share"],
     )
+    width = panel_width(len(list(by_rows(long))))
     return Figure(
         key="rates",
         title=f"Answers that could not be read or were cut off ({scoring} scoring)",
         how_to_read=f"Shares of all items. Right of the dashed line ({100 * UNPARSED_LIMIT:g}%), an accuracy says as "
         "much about the format of the answers as about their truth.",
         empty="It is not known how many answers could not be read or were cut off.",
-        panels={label: _rates_panel(part, label) for label, part in by_rows(long)},
+        panels={label: _rates_panel(part, label, width) for label, part in by_rows(long)},
         legend=_RATES,
         students=own_panels(long),
         data=long[["cell", "rate", "share"]],
     )
 
 
-def _rates_panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
-    x = alt.X("share:Q", title="% of items", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5))
+def _rates_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart:
+    x = alt.X(
+        "share:Q",
+        title="% of items",
+        scale=alt.Scale(domain=[-_MARGIN, 100 + _MARGIN], nice=False),
+        axis=alt.Axis(values=[0, 20, 40, 60, 80, 100]),
+    )
     marks = (
         chart(tagged(rows, in_rows=True))
         .mark_point(size=55, strokeWidth=2, opacity=1)
         .encode(x=x, y=row_axis(), shape=shape())
     )
     marks = marks.encode(color=colour(), fill=alt.Fill("fill:N", scale=None, legend=None), description=hover())
-    return finish([reference_line(x=100 * UNPARSED_LIMIT), marks], title, _WIDTH, alt.Step(22))
+    return finish([reference_line(x=100 * UNPARSED_LIMIT), marks], title, width, alt.Step(STEP))
 
 
 def answer_rates(tables: ReportTables, scoring: str) -> pd.DataFrame:
@@ -106,20 +115,21 @@ def training_figure(tables: ReportTables) -> Figure:
             for row in records(rows)
         ]
     )
+    width = panel_width(rows["model"].nunique())
     return Figure(
         key="training",
         title="Validation loss",
         how_to_read="Cross-entropy on held-out rows, in nats per token, against optimiser steps. A curve still falling "
         "at its end was stopped early; one that turns up has begun to overfit.",
         empty="No validation loss has been recorded.",
-        panels={model: _training_panel(part, model) for model, part in by_model(rows)},
+        panels={model: _training_panel(part, model, width) for model, part in by_model(rows)},
         students={model: model for model in rows["model"][rows["role"] != "teacher"].unique()},
         data=rows[["cell", "step", "tokens", "validation_loss"]],
         legend=marks_legend(rows),
     )
 
 
-def _training_panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
+def _training_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart:
     reach = padded(rows["validation_loss"].to_numpy(dtype=float))
     scale = alt.Scale(domain=reach, nice=False)
     base = chart(tagged(rows)).encode(
@@ -131,4 +141,4 @@ def _training_panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
     dots = base.mark_point(size=28, opacity=1, strokeWidth=1.5).encode(
         shape=shape(), fill=alt.Fill("fill:N", scale=None, legend=None), description=hover()
     )
-    return finish([line, dots], title, 260, 170)
+    return finish([line, dots], title, width, 260)

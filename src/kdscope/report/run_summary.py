@@ -1,84 +1,118 @@
-"""A study in a terminal: one row a model, and the primary question's answers."""
+"""A study in a terminal: one row a setting, over all its training runs, and the primary question's answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from kdscope.report.formatting import MISSING, fixed, is_missing, p_value, percent, points, with_interval
-from kdscope.report.labels import name_cells
-from kdscope.report.panels import averages, pooled, select
+from kdscope.report.answer import answer
+from kdscope.report.findings import Finding, Setting, Verdict, settings_of_cells
+from kdscope.report.formatting import MISSING, p_value, percent
+from kdscope.report.labels import CellName, name_cells
+from kdscope.report.panels import averages
+from kdscope.report.setting_names import not_distilled
 from kdscope.report.tables import ReportTables, records
 
-HEADINGS = ("model", "how", "accuracy %", "gain over SFT, points", "Holm p", "like its teacher")
-RIGHT_ALIGNED = frozenset({2, 3, 4, 5})
+HEADINGS = (
+    *("model", "how", "runs", "accuracy %", "vs SFT, points", "adjusted p"),
+    *("fidelity vs SFT", "inherited errors vs SFT"),
+)
+RIGHT_ALIGNED = frozenset({2, 3, 4, 5, 6, 7})
+_UNITS = ("gain", "fidelity", "inherited")
 
 
 def run_rows(tables: ReportTables, scoring: str) -> list[list[str]]:
-    """The cells of a table under `HEADINGS`, with 95% intervals.
+    """The settings of a study under `HEADINGS`, one row each, and one for every domain where there are several.
 
-    Accuracy is the mean over tasks, the gain that over all items together; `like its teacher` is agreement with the
-    teacher, from 0 (as much as the SFT control) to 1 (as much as the teacher run again). A model that failed says so.
+    Accuracy is the mean over tasks and over the runs that finished. Differences to the SFT control have simultaneous
+    95% intervals where there are such. A setting whose runs all failed says so, and so does one that was not distilled.
     """
-    return [
-        [
-            row["model"],
-            row["how"],
-            "failed" if row["state"] == "failed" else percent(row["accuracy"]),
-            _gain(row),
-            p_value(row["p_holm"]),
-            _likeness(row),
-        ]
-        for row in run_numbers(tables, scoring)
-    ]
+    shown = []
+    known, left_out = _accuracies(tables, scoring), not_distilled(tables)
+    failed = set(tables.cells.loc[tables.cells["state"] == "failed", "cell"])
+    told = settings_of_cells(tables)
+    for name, cells in _runs_of_settings(tables):
+        runs = [cell for cell in cells if cell not in failed]
+        accuracies = [known[cell] for cell in runs if cell in known]
+        accuracy = percent(float(np.mean(accuracies))) if accuracies else MISSING
+        undistilled = bool(runs) and all(cell in left_out for cell in runs)
+        how = f"{name.setting} (not distilled)" if undistilled else name.setting
+        about = [name.model, how, str(len(runs)), accuracy if runs else "failed"]
+        parts = [_differences(domain, setting) for domain, setting in told.get(cells[0], [])] or [[MISSING] * 4]
+        shown += [[*about, *parts[0]], *(["", "", "", "", *part] for part in parts[1:])]
+    return shown
 
 
 def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
-    """The same for programs: shares and differences of shares, None where nothing was measured."""
-    sources = (
-        (_by_cell(averages(tables, scoring)), ("accuracy",)),
-        (_by_cell(pooled(select(tables.gains, scoring=scoring))), ("gain", "low", "high", "p_holm")),
-        (
-            _by_cell(select(pooled(tables.fidelity), measure="agreement")),
-            ("normalised", "normalised_low", "normalised_high"),
-        ),
-    )
+    """The same for programs, one entry a cell: accuracy as a share, what the statistics say of its setting in points.
+
+    ``settings`` has one entry a domain. None where nothing was measured.
+    """
+    known, left_out = _accuracies(tables, scoring), not_distilled(tables)
     states = dict(zip(tables.cells["cell"], tables.cells["state"], strict=True))
-    rows = []
-    for cell, name in name_cells(tables.cells).items():
-        row: dict[str, Any] = {"cell": cell, "model": name.model, "how": name.short, "state": states[cell]}
-        for found, columns in sources:
-            row |= {column: _number(found.get(cell, {}).get(column)) for column in columns}
-        rows.append(row)
-    return rows
+    told = settings_of_cells(tables)
+    return [
+        {
+            "cell": cell,
+            "model": name.model,
+            "how": name.short,
+            "state": states[cell],
+            "distilled": cell not in left_out if name.role == "student" and name.method != "sft" else None,
+            "accuracy": known.get(cell),
+            "settings": [_numbers(setting) for _, setting in told.get(cell, [])],
+        }
+        for cell, name in name_cells(tables.cells).items()
+    ]
 
 
 def run_answers(tables: ReportTables) -> list[str]:
-    """The sentences on the study's primary question."""
-    return [str(row["sentence"]) for row in records(tables.statistics) if row["role"] == "confirmatory"]
+    """The answer as the page has it: headline first."""
+    found = answer(tables)
+    return [found.headline, *found.sentences]
 
 
-def _gain(row: Mapping[str, Any]) -> str:
-    if is_missing(row.get("gain")):
-        return MISSING
-    return with_interval(*(points(row[name]) for name in ("gain", "low", "high")))
+def _runs_of_settings(tables: ReportTables) -> list[tuple[CellName, list[str]]]:
+    """Every setting of a model, by the name of its first run, with the cells that are its runs."""
+    rows: dict[tuple[str, str, str], tuple[CellName, list[str]]] = {}
+    for cell, name in name_cells(tables.cells).items():
+        rows.setdefault((name.role, name.model, name.setting), (name, []))[1].append(cell)
+    return list(rows.values())
 
 
-def _likeness(row: Mapping[str, Any]) -> str:
-    if is_missing(row.get("normalised")):
-        return MISSING
-    return with_interval(*(fixed(row[name], 2) for name in ("normalised", "normalised_low", "normalised_high")))
+def _accuracies(tables: ReportTables, scoring: str) -> dict[str, float]:
+    rows = averages(tables, scoring)
+    return {str(row["cell"]): float(row["accuracy"]) for row in records(rows[rows["accuracy"].notna()])}
 
 
-def _number(value: Any) -> float | None:
-    return None if is_missing(value) else float(value)
+def _differences(domain: str, setting: Setting) -> list[str]:
+    gain = setting.gain
+    told = MISSING if gain is None else gain.text
+    adjusted = MISSING if gain is None or gain.verdict is Verdict.NO_CLAIM else p_value(gain.p_adjusted)
+    others = (MISSING if part is None else part.text for part in (setting.fidelity, setting.inherited))
+    return [f"{told} ({domain})" if domain else told, adjusted, *others]
 
 
-def _by_cell(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The first row of each cell."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in records(rows):
-        found.setdefault(str(row["cell"]), row)
-    return found
+def _numbers(setting: Setting) -> dict[str, Any]:
+    gain = setting.gain
+    row: dict[str, Any] = {
+        "domain": setting.key.domain,
+        "setting": setting.name,
+        "scope": None if gain is None else gain.scope,
+        "runs": None if gain is None else gain.runs,
+        "control_runs": None if gain is None else gain.control_runs,
+        "p_adjusted": None if gain is None else _number(gain.p_adjusted),
+    }
+    for name, part in zip(_UNITS, (gain, setting.fidelity, setting.inherited), strict=True):
+        row |= _limits(name, part)
+    return row
+
+
+def _limits(name: str, found: Finding | None) -> Mapping[str, float | None]:
+    values: Sequence[float | None] = (None,) * 3 if found is None else (found.estimate, found.low, found.high)
+    return {name: _number(values[0]), f"{name}_low": _number(values[1]), f"{name}_high": _number(values[2])}
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)

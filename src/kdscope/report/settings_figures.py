@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,15 +24,16 @@ from kdscope.report.panels import (
     select,
     with_method_style,
 )
-from kdscope.report.style import MUTED, chart, colour, finish, hover, shape
+from kdscope.report.style import FULL, MUTED, chart, colour, finish, hover, panel_width, shape
 from kdscope.report.tables import ReportTables, records
 
 _SETTINGS = ("kd_temperature", "teacher_noise_std", "kd_weight", "teacher", "teacher_condition", "seed", "variant")
 _COLUMNS = ("gain", "low", "high")
-_SPREAD = 0.35
-"""Marks of one student stand side by side over this share of the distance to the nearest other size."""
-_STUDENT_WIDTH, _WIDEST = 150, 490
-"""In pixels; the widest still fits a telephone at two thirds of its size."""
+_HEIGHT = 260
+_NOTE = (
+    "Bars are pointwise 95% intervals over items. They are statements about single checkpoints: another training seed "
+    "may give another difference."
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def size_figure(tables: ReportTables, scoring: str) -> Figure:
     return Figure(
         key="size",
         title="Gain by student size",
-        how_to_read="Each mark is a distilled student against its own SFT control, over all tasks; bars are 95% "
-        "intervals. Students stand at their number of parameters (log scale), the marks of one student side by side.",
+        how_to_read="Each mark is a distilled student against its own SFT control, over all tasks. Students stand in "
+        f"the order of their numbers of parameters, the marks of one student side by side. {_NOTE}",
         empty="This needs finished students of at least two sizes.",
         panels={"all students": _size_panel(rows)} if several else {},
         legend=marks_legend(rows) if several else (),
@@ -69,48 +69,16 @@ def size_figure(tables: ReportTables, scoring: str) -> Figure:
 
 
 def _size_panel(rows: pd.DataFrame) -> alt.LayerChart:
-    rows = tagged(_side_by_side(rows), by_student=True)
-    sizes = rows.drop_duplicates("parameters")
-    reach = padded(np.log(rows["beside"].to_numpy(dtype=float)))
-    ticks = alt.Axis(
-        values=[float(size) for size in sizes["parameters"]],
-        labelExpr=_labels(
-            {float(part["parameters"].iloc[0]): _size_label(part) for _, part in rows.groupby("parameters")}
-        ),
-        grid=False,
-        labelFontSize=9.5,
-        labelOverlap="greedy",
-    )
-    x = alt.X(
-        "beside:Q",
-        title="parameters of the student (log scale)",
-        scale=alt.Scale(type="log", domain=[float(np.exp(end)) for end in reach], nice=False),
-        axis=ticks,
-    )
-    width = min(_WIDEST, _STUDENT_WIDTH * rows["model"].nunique())
-    return _interval_panel(rows, x, "", width, 250)
+    """Students in the order of their sizes, the marks of one student side by side in its part of the axis."""
+    rows = tagged(rows.assign(student=_size_labels(rows), slot=rows.groupby("model").cumcount()), by_student=True)
+    order = list(dict.fromkeys(rows.sort_values("parameters", kind="stable")["student"]))
+    axis = alt.Axis(labelAngle=0, grid=False, labelExpr="split(datum.label, '\\n')", labelLimit=200)
+    x = alt.X("student:N", sort=order, title="student, by number of parameters", axis=axis)
+    return _interval_panel(rows, x, "", FULL, 280, beside="slot:N")
 
 
-def _labels(names: Mapping[float, list[str]]) -> str:
-    """An expression that gives each value its name; names are quoted as the expression's language quotes them."""
-    told = " : ".join(f"datum.value === {value!r} ? {json.dumps(name)}" for value, name in names.items())
-    return f"{told} : ''"
-
-
-def _size_label(rows: pd.DataFrame) -> list[str]:
-    students = list(dict.fromkeys(rows["model"]))
-    more = [f"and {len(students) - 1} more"] if len(students) > 1 else []
-    return [students[0], *more, short_count(rows["parameters"].iloc[0])]
-
-
-def _side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `beside`: where on the log axis a mark stands so that those of one size do not hide each other."""
-    sizes = np.log(np.sort(rows["parameters"].astype(float).unique()))
-    room = _SPREAD * float(np.diff(sizes).min())
-    rank = rows.groupby("parameters").cumcount()
-    most = max(int(rank.max()), 1)
-    middle = rows.groupby("parameters")["cell"].transform("size").sub(1).div(2)
-    return rows.assign(beside=np.exp(np.log(rows["parameters"].astype(float)) + room * (rank - middle) / most))
+def _size_labels(rows: pd.DataFrame) -> list[str]:
+    return [f"{row['model']}\n{short_count(row['parameters'])}" for row in records(rows)]
 
 
 def temperature_figure(tables: ReportTables, scoring: str) -> Figure | None:
@@ -132,37 +100,44 @@ def _setting_figure(tables: ReportTables, scoring: str, setting: _Setting) -> Fi
     rows = rows.assign(line=["|".join(str(row[name]) for name in ("method", *others)) for row in records(rows)])
     several = rows.groupby(["model", "line"])[setting.column].transform("nunique") > 1
     rows = rows[several]
+    width = panel_width(rows["model"].nunique())
     return Figure(
         key=setting.key,
         title=setting.title,
-        how_to_read=f"A line joins cells that differ only in {setting.axis}; bars are 95% intervals. The best of "
-        f"several {setting.word} flatters itself: a choice made here wants a check on other items.",
+        how_to_read=f"A line joins cells that differ only in {setting.axis}. The largest of several differences is "
+        f"biased upwards: {setting.word} chosen here need a check on other items. {_NOTE}",
         empty=f"This needs finished cells with a gain over SFT that differ in nothing but {setting.axis}.",
-        panels={model: _setting_panel(part, model, setting) for model, part in by_model(rows)},
+        panels={model: _setting_panel(part, model, setting, width) for model, part in by_model(rows)},
         legend=marks_legend(rows),
         students={model: model for model in rows["model"].unique()},
         data=rows[["cell", setting.column, *_COLUMNS]],
     )
 
 
-def _setting_panel(rows: pd.DataFrame, title: str, setting: _Setting) -> alt.LayerChart:
+def _setting_panel(rows: pd.DataFrame, title: str, setting: _Setting, width: int) -> alt.LayerChart:
     values = sorted(float(value) for value in rows[setting.column].unique())
     axis = alt.Axis(values=values, format="~g", grid=False)
-    x = alt.X(f"{setting.column}:Q", title=setting.axis, scale=alt.Scale(domain=padded(np.array(values))), axis=axis)
-    return _interval_panel(tagged(rows), x, title, 260, 190, line="line:N")
+    x = alt.X(
+        f"{setting.column}:Q",
+        title=setting.axis,
+        scale=alt.Scale(domain=padded(np.array(values)), nice=False),
+        axis=axis,
+    )
+    return _interval_panel(tagged(rows), x, title, width, _HEIGHT, line="line:N")
 
 
 def teacher_figure(tables: ReportTables, scoring: str) -> Figure:
     """Gain over SFT against the accuracy of the teacher, one panel per student."""
     rows = _with_teachers(tables, scoring)
     rows = rows[rows.groupby("model")["teacher_accuracy"].transform("nunique") > 1]
+    width = panel_width(rows["model"].nunique())
     return Figure(
         key="teacher",
         title="Does a better teacher give a better student?",
         how_to_read="To the right: a teacher with more right answers (mean over tasks). Up: a student further above "
-        "its SFT control. Marks above each other have the same teacher; bars are 95% intervals.",
+        f"its SFT control. Marks above each other have the same teacher. {_NOTE}",
         empty="This needs students taught by at least two teachers (or by one before and after it was adapted).",
-        panels={model: _teacher_panel(part, model) for model, part in by_model(rows)},
+        panels={model: _teacher_panel(part, model, width) for model, part in by_model(rows)},
         legend=marks_legend(rows),
         students={model: model for model in rows["model"].unique()},
         data=rows[["cell", "teacher_cell", "teacher_accuracy", *_COLUMNS]],
@@ -181,11 +156,11 @@ def _with_teachers(tables: ReportTables, scoring: str) -> pd.DataFrame:
     return rows.assign(hover=told)
 
 
-def _teacher_panel(rows: pd.DataFrame, title: str) -> alt.LayerChart:
+def _teacher_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart:
     reach = padded(rows["teacher_accuracy"].to_numpy(dtype=float))
     scale = alt.Scale(domain=reach, nice=False)
     x = alt.X("teacher_accuracy:Q", title="teacher's accuracy (%)", scale=scale, axis=alt.Axis(tickCount=5))
-    return _interval_panel(tagged(rows), x, title, 260, 190)
+    return _interval_panel(tagged(rows), x, title, width, _HEIGHT)
 
 
 def _gains(tables: ReportTables, scoring: str) -> pd.DataFrame:
@@ -205,14 +180,18 @@ def _words(row: Mapping[str, Any]) -> str:
 
 
 def _interval_panel(
-    rows: pd.DataFrame, x: alt.X, title: str, width: int, height: int, line: str | None = None
+    rows: pd.DataFrame, x: alt.X, title: str, width: int, height: int, line: str = "", beside: str = ""
 ) -> alt.LayerChart:
-    """Marks with vertical intervals over a line at no gain, joined by lines where `line` tells them apart."""
+    """Marks with vertical intervals over a line at no gain, joined by lines where `line` tells them apart.
+
+    `beside` puts marks of one place of a named axis side by side.
+    """
     rows = rows.assign(low=rows["low"].fillna(rows["gain"]), high=rows["high"].fillna(rows["gain"]))
     up = padded(rows[[*_COLUMNS]].to_numpy(dtype=float), including=0.0)
-    axis = alt.Axis(title="gain over SFT (points)", tickCount=5)
+    axis = alt.Axis(title="difference from SFT (points)", tickCount=5)
     scale = alt.Scale(domain=up, nice=False)
     base = chart(rows).encode(x=x, color=colour(), description=hover())
+    base = base.encode(xOffset=alt.XOffset(beside)) if beside else base
     layers = [
         reference_line(y=0.0),
         base.mark_rule(strokeWidth=1.1).encode(y=alt.Y("low:Q", scale=scale, axis=axis), y2="high:Q"),
@@ -222,7 +201,7 @@ def _interval_panel(
             fill=alt.Fill("fill:N", scale=None, legend=None),
         ),
     ]
-    if line is not None:
+    if line:
         joined = base.mark_line(strokeWidth=1.2, color=MUTED)
         layers.insert(1, joined.encode(y=alt.Y("gain:Q", scale=scale, axis=axis), detail=line))
     return finish(layers, title, width, height)

@@ -20,6 +20,12 @@ from kdscope.statistics.tidy import FAMILIES
 
 INK, MUTED, GRID = "#1b1b1f", "#6b6b76", "#dcdce2"
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
+TEXT = 13
+"""Size of text in figures, in pixels of the page, which shows panels at their own size on a wide screen."""
+FULL, HALF = 1116, 548
+"""Width of a panel that has the page's column to itself, and of one beside another."""
+STEP = 26
+"""Height of a row of panels with a named row per cell."""
 FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 
 _STYLES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -88,17 +94,24 @@ def chart(frame: pd.DataFrame) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=tuple(values)))
 
 
-def finish(layers: Sequence[alt.Chart], title: str, width: int, height: int | alt.Step) -> alt.LayerChart:
-    """The layers as one panel with the common look."""
-    heading = alt.TitleParams(text=title, anchor="start", frame="group", fontSize=12.5, color=INK, offset=8, limit=340)
+def finish(layers: Sequence[alt.Chart], title: str, width: float, height: int | alt.Step) -> alt.LayerChart:
+    """The layers as one panel with the common look; `width` is that of the whole panel, axes and names included."""
+    heading = alt.TitleParams(
+        text=title, anchor="start", frame="group", fontSize=TEXT + 1, color=INK, offset=10, limit=width - 10
+    )
     look = alt.Config(font=FONT, view=alt.ViewConfig(stroke=None), axis=alt.AxisConfig(**_axis_look()))
     panel = alt.LayerChart(layer=list(layers), title=heading, background="transparent", config=look)
-    return panel.properties(width=width, height=height)
+    return panel.properties(width=width, height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+
+
+def panel_width(panels: int) -> int:
+    """Of each of so many panels: one has the column, more share it by two."""
+    return FULL if panels == 1 else HALF
 
 
 def row_axis(title: str | None = None, *, gaps: float | None = None) -> alt.Y:
     """The vertical axis of panels with one named row per cell, in the rows' order; `gaps` is the share between rows."""
-    axis = alt.Axis(title=title, domain=False, ticks=False, labelLimit=270, labelPadding=6, grid=False)
+    axis = alt.Axis(title=title, domain=False, ticks=False, labelLimit=300, labelPadding=6, grid=False)
     if gaps is None:
         return alt.Y("short:N", sort=None, axis=axis)
     return alt.Y("short:N", sort=None, axis=axis, scale=alt.Scale(paddingInner=gaps, paddingOuter=gaps / 2))
@@ -124,8 +137,8 @@ def _axis_look() -> dict[str, Any]:
         "labelColor": MUTED,
         "titleColor": MUTED,
         "titleFontWeight": "normal",
-        "labelFontSize": 11,
-        "titleFontSize": 11,
+        "labelFontSize": TEXT,
+        "titleFontSize": TEXT,
         "gridColor": GRID,
         "domainColor": GRID,
         "tickColor": GRID,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from kdscope.report import formatting
-from kdscope.report.figures import task_names
+from kdscope.report.figures import ITEM_LEVEL, task_names
 from kdscope.report.formatting import MISSING, is_missing, percent, points, with_interval
 from kdscope.report.labels import name_cells
 from kdscope.report.panels import named, pooled, select
@@ -102,7 +102,10 @@ def cells_view(tables: ReportTables) -> View:
         how_to_read="A cell is one model trained once, with one seed.",
         csv="cells",
         empty="The study has no cells.",
-        head=("cell", "method", "T", "weight", "noise", "seed", "state", "steps", "target tokens", "validation loss"),
+        head=(
+            *("cell", "method", "T", "weight", "noise", "seed", "state", "steps", "kept step", "learning rate"),
+            *("target tokens", "validation loss"),
+        ),
         rows=tuple(_cell_row(row) for row in records(tables.cells)),
     )
 
@@ -114,9 +117,17 @@ def _cell_row(row: Mapping[str, Any]) -> tuple[Entry, ...]:
         *(_number(row[column], "{:g}") for column in ("kd_temperature", "kd_weight", "teacher_noise_std", "seed")),
         Entry(row["state"], flagged=row["state"] == "failed"),
         _number(row["steps"], "{:,}"),
+        _kept(row),
+        _number(row["learning_rate"], "{:g}"),
         _number(row["target_tokens"], "{:,}"),
         _number(row["validation_loss"], "{:.3f}"),
     )
+
+
+def _kept(row: Mapping[str, Any]) -> Entry:
+    kept = _number(row["kept_step"], "{:,}")
+    in_warm_start = not is_missing(row["distilled"]) and not row["distilled"]
+    return replace(kept, text=f"{kept.text} (warm start)", flagged=True) if in_warm_start else kept
 
 
 def accuracy_view(tables: ReportTables, scoring: str) -> View:
@@ -139,7 +150,7 @@ def accuracy_view(tables: ReportTables, scoring: str) -> View:
         title=f"Accuracy, percent ({scoring} scoring)",
         how_to_read="In brackets the 95% interval; free text has its mean ROUGE-L, times 100. Two overlapping "
         "intervals do not show that two models are equal, nor two that stand apart by how much they differ: for that, "
-        "read the paired gains. ▼: below chance.",
+        "read the paired differences. ▼: below chance.",
         csv="accuracy",
         empty="No model has been evaluated under this scoring.",
         head=("cell", *(_task_head(task, rows) for task in tasks)),
@@ -170,14 +181,14 @@ def gains_view(tables: ReportTables, scoring: str) -> View:
     methods = "; ".join(rows["method_of_test"].dropna().unique())
     return View(
         key=f"gains-table-{scoring}",
-        title=f"Gain over SFT, points ({scoring} scoring)",
-        how_to_read="Student and control answered the same items; “only cell” and “only control” count the items that "
-        "one got right and the other did not. Judge by the Holm p of the pooled gain: it allows for the number of "
-        "comparisons, which the intervals and the gains on single tasks do not."
+        title=f"Difference from SFT by checkpoint, points ({scoring} scoring)",
+        how_to_read=f"{ITEM_LEVEL} What holds of methods is in the table at the top. Student and control answered the "
+        "same items; “only cell” and “only control” count the items that one got right and the other did not. The Holm "
+        "p of the pooled difference allows for the number of comparisons; intervals are pointwise."
         + (f" Tests and intervals: {methods}." if methods else ""),
         csv="gains",
         empty="There is no finished distilled student with a finished SFT control to compare it with.",
-        head=("cell", "control", "items", "only cell", "only control", "pooled gain", "p", "Holm p", *tasks),
+        head=("cell", "control", "items", "only cell", "only control", "pooled difference", "p", "Holm p", *tasks),
         rows=tuple(body),
     )
 
