@@ -124,7 +124,7 @@ def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
     """Student, teacher, method, temperature, seed and ablation of every model that a question is about."""
     done = cells[cells["state"] == "done"]
     if "distilled" in done:
-        done = done[~done["distilled"].eq(False)]
+        done = done[done["distilled"].astype("boolean").fillna(True)]  # missing for what is not to be distilled
     involved = done[done["cell"].isin({*controls, *controls.values()}) | (done["role"] == "teacher")]
     own_teacher = {(r["teacher"], r["teacher_condition"]): r["cell"] for r in rows_of(done[done["role"] == "teacher"])}
     usual = _usual(cells)

@@ -229,7 +229,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                     Column(name, "number", optional=True)
                     for name in (
                         *("temperature", "low_simultaneous", "high_simultaneous", "run_sd"),
-                        *("item_stderr", "stderr", "df"),
+                        *("item_stderr", "p_exact", "stderr", "df"),
                     )
                 ),
                 *(_count(name, optional=True) for name in ("runs", "control_runs")),

@@ -47,8 +47,8 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
         "compare_distributions": 1,
         "probe_reasoning": 1,
         "compare_pair": 4,
-        "analyse_study": 5,
-        "write_report": 4,
+        "analyse_study": 6,
+        "write_report": 5,
     }
 )
 

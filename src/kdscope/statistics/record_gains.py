@@ -48,6 +48,7 @@ def student_gains(study: RecordStudy, tests: int) -> Iterator[RigorousResult]:
             note=noted(study.guessing(student), shared),
             student=student,
             reference=SFT,
+            temperature=study.temperature,
         )
 
 
