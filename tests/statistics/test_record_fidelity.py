@@ -90,6 +90,12 @@ def test_two_methods_are_compared_in_fidelity():
     assert shown.loc["gkd", "p_value"] == pytest.approx(expected)
 
 
+def test_a_control_far_below_its_student_is_warned_of():
+    told = [rows_of(asked(better=better, seeds=2), "fidelity")["note"] for better in (0.05, 0.25)]
+    assert not told[0].str.contains("agreement_beyond_matched_control").any()
+    assert told[1].str.contains("agreement_beyond_matched_control").all()
+
+
 def test_one_seed_is_about_checkpoints():
     found = asked(copied=0.3, seeds=1)
     assert set(rows_of(found, "fidelity")["scope"]) == {"checkpoints"}

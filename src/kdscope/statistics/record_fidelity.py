@@ -37,6 +37,9 @@ from kdscope.statistics.run_noise import detectable_gain
 from kdscope.statistics.tidy import SFT
 
 Array = NDArray[np.float64]
+_WEAK, _FAR = 50.0, 15.0
+"""A control below this accuracy in percent, or this many points below its student, is warned of: simulated in
+docs/simulated_fidelity.md."""
 
 
 def fidelity(study: RecordStudy, pairs: list[TeacherPairs], margin: float) -> Iterator[RigorousResult]:
@@ -87,12 +90,25 @@ def _settings(study: RecordStudy, contrasts: RunContrasts, hypothesis: str) -> I
         if not numbers[1].size or _unmeasured(contrasts, *numbers):
             continue
         found = contrast_in_points(contrasts.difference(*numbers))
+        weak = _weak_control(study, *numbers) if hypothesis in (FIDELITY, SHARED_RIGHT) else ""
         yield contrast_result(
             *(found, study.name, hypothesis, setting_name(key[:4], str(key[4])), study.task),
             detectable=detectable_gain(found.found.stderr, found.found.df),
             reference=SFT,
+            note=weak,
             **setting_facts(rows),
         )
+
+
+def _weak_control(study: RecordStudy, rows: NDArray[np.intp], controls: NDArray[np.intp]) -> str:
+    """A warning where the control is too far below its student for a difference of their likeness to be trusted."""
+    own, control = study.score(study.runs.mean_of(rows)), study.score(study.runs.mean_of(controls))
+    if not (control < _WEAK or own - control > _FAR):
+        return ""
+    return (
+        f"The control is right on {control:.0f}% of the items and the student on {own:.0f}%: where items differ in "
+        "difficulty, so weak a control makes the difference too large; agreement_beyond_matched_control allows for it."
+    )
 
 
 def _methods(study: RecordStudy, contrasts: RunContrasts, margin: float) -> Iterator[RigorousResult]:

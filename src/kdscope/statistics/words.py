@@ -113,7 +113,8 @@ def _untested(row: Mapping[str, Any]) -> str:
         return f"{_subject(row)}: these results cannot tell."
     row = {**row, "scope": ""}
     interval = f", {_interval(row)}" if math.isfinite(row["low"]) else ""
-    return f"{_subject(row)}: {row['estimate']:+.1f} points{_against(row)}{_place(row)}{interval}, without a test."
+    against = " against that of its SFT control" if row["hypothesis"] in _LIKENESS else _against(row)
+    return f"{_subject(row)}: {row['estimate']:+.1f} points{against}{_place(row)}{interval}, without a test."
 
 
 def _noninferiority(row: Mapping[str, Any]) -> str:
@@ -214,6 +215,7 @@ def _against(row: Mapping[str, Any]) -> str:
         other = group.partition(" - ")[2]
         told = {"temperature": " that of the temperature chosen beforehand", "ablation": " the same without it"}
         told |= dict.fromkeys(("method", FIDELITY_METHOD), f" those of {_method(other)}")
+        told |= dict.fromkeys(_LIKENESS, " that of its SFT checkpoint")
         return told.get(kind, " its SFT checkpoint")
     if kind == "H1-student":
         return f" over SFT on {group}"
