@@ -88,7 +88,7 @@ def load_study(path: Path) -> Study:
 def plan_study(
     study: Study | Path, store: Path | None = None, noise: Noise = Noise()
 ) -> tuple[StudyPlan, list[PlannedStage]]:
-    """What a run would do: the stages, and for each its state and cost; what it could see. Imports no torch.
+    """What a run would do: the stages, and for each its state and cost; the minimum detectable gains. Imports no torch.
 
     Args:
         study: The study, or its file.

@@ -112,7 +112,7 @@ def print_plan(planned: list[PlannedStage]) -> None:
 
 
 def print_comparisons(comparisons: Sequence[PlannedComparison]) -> None:
-    """The smallest gains that a study finds."""
+    """The minimum detectable gain of every comparison."""
     if not comparisons:
         print("\nNo gain can be computed: that takes the method sft, and another one beside it.")
         return
@@ -143,7 +143,7 @@ def print_comparisons(comparisons: Sequence[PlannedComparison]) -> None:
 
 
 def comparisons_json(comparisons: Sequence[PlannedComparison]) -> list[dict[str, Any]]:
-    """What a study could see, for programs; null where no gain is found."""
+    """The same for programs; null where there is none."""
     told = [asdict(found) for found in comparisons]
     numbers = ("detectable", "run_sd")
     return [row | {name: None if math.isnan(row[name]) else row[name] for name in numbers} for row in told]

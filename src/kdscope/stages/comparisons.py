@@ -1,4 +1,4 @@
-"""What a study asks of its students, and the smallest gain it could see, before anything runs."""
+"""What a study asks of its students, and the minimum detectable gain, before anything runs."""
 
 from __future__ import annotations
 

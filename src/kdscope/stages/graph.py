@@ -55,7 +55,7 @@ class Arm:
 class StudyPlan:
     """A study as stages: `report` is the last, and everything else is behind it; `audit` is the contamination audit.
 
-    `comparisons` is what the study could see of the gains it is about.
+    `comparisons` has the minimum detectable gains.
     """
 
     report: Stage

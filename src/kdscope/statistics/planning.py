@@ -54,7 +54,7 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class PlannedComparison:
-    """One comparison on the same items that a study will make, and what it could see.
+    """One comparison on the same items that a study will make, and its minimum detectable difference.
 
     Attributes:
         name: of the comparison.
