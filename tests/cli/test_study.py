@@ -95,14 +95,14 @@ def test_plan_as_text_and_json(folder: Path, monkeypatch: pytest.MonkeyPatch, ca
     study = write_study(folder)
     code, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store")
     assert code == 0
-    assert "39 of 39 stages will run" in out
+    assert "40 of 40 stages will run" in out
     assert "Minimum detectable gain over SFT (80% power) between two checkpoints" in out
     _, out, _ = call(monkeypatch, capsys, "plan", study, "--store", folder / "store", "--json")
     told = json.loads(out)
     stages, comparisons = told["stages"], told["comparisons"]
     assert comparisons[0]["items"] == sum(row["items"] for row in comparisons if row["name"].startswith("any model"))
     assert comparisons[0]["comparisons"] == sum(not row["name"].startswith("any model") for row in comparisons)
-    assert len(stages) == 39
+    assert len(stages) == 40
     assert {stage["state"] for stage in stages} == {"will run"}
     assert stages[-1]["kind"] == "write_report"
 

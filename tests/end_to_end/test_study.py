@@ -83,7 +83,7 @@ def test_the_second_run_executes_nothing(finished: World) -> None:
     began = time.monotonic()
     result = finished.run()[-1]
     assert (result["executed"], result["failed"]) == (0, 0)
-    assert result["reused"] == 39
+    assert result["reused"] == 40
     assert time.monotonic() - began < 5
 
 
@@ -130,7 +130,7 @@ def test_a_run_killed_at_any_instant_ends_in_the_same_tables(
     assert _start_and_kill(world, random.Random(instant).uniform(0, 13)), "the kill came too late"
     result = world.run()[-1]
     assert result["failed"] == 0
-    print(f"killed after {39 - result['executed']} of 39 stages")
+    print(f"killed after {40 - result['executed']} of 40 stages")
     assert world.tables() == expected_tables
 
 
@@ -160,7 +160,7 @@ def test_two_processes_share_the_work(world: World, expected_tables: dict[str, b
     assert [process.returncode for process in processes] == [0, 0], outputs
     done = [labels([json.loads(line) for line in out.splitlines()], "finished") for out, _ in outputs]
     assert sorted(done[0] + done[1]) == sorted(set(done[0]) | set(done[1])), "a stage was done twice"
-    assert len(done[0]) + len(done[1]) == 39
+    assert len(done[0]) + len(done[1]) == 40
     assert world.tables() == expected_tables
 
 
@@ -189,7 +189,7 @@ def test_planning_is_fast_and_loads_no_torch(world: World) -> None:
     began = time.monotonic()
     done = world.call("plan", "study.yaml")
     assert done.returncode == 0
-    assert "39 of 39 stages will run" in done.stdout
+    assert "40 of 40 stages will run" in done.stdout
     assert time.monotonic() - began < 5
     assert not (world.folder / ".kdscope/stages").exists() or not list((world.folder / ".kdscope/stages").iterdir())
 

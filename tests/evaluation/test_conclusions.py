@@ -190,13 +190,41 @@ def test_pairs_are_means_over_decoding_seeds() -> None:
 
 
 def test_a_student_that_was_never_distilled_is_in_no_conclusion() -> None:
+    """Nor are the other runs of its setting, which what they reached has selected."""
     golds = [str(n) for n in range(40)]
-    said = dict.fromkeys(("teacher/t", "s/sft", "s/kd", "s/kd-T2"), golds)
+    said = dict.fromkeys(("teacher/t", "s/sft", "s/kd", "s/kd-T2", "s/kd-T2-s1"), golds)
     rows = table({label: answered("gsm8k", list(values), golds) for label, values in said.items()})
-    cells = CELLS.assign(distilled=CELLS["cell"].map({"s/kd-T2": False, "s/kd": True}).astype(object))
-    questions = replace(QUESTIONS, controls={"s/kd": "s/sft", "s/kd-T2": "s/sft"})
+    again = distilled("s/kd-T2-s1", kd_temperature=2.0, seed=1)
+    cells = pd.concat([CELLS, pd.DataFrame([again])], ignore_index=True)
+    told = {"s/kd-T2": False, "s/kd": True, "s/kd-T2-s1": True}
+    cells = cells.assign(distilled=cells["cell"].map(told).astype(object))
+    questions = replace(QUESTIONS, controls=dict.fromkeys(told, "s/sft"))
     assert set(item_frame(rows, cells, questions)["model"]) == {"teacher/t", "s/sft", "s/kd"}
     assert set(pair_frame(rows, cells, questions)["model"]) == {"s/sft", "s/kd"}
+
+
+def test_a_run_whose_control_failed_stands_beside_the_other_controls() -> None:
+    golds = [str(n) for n in range(40)]
+    rows = table({label: answered("gsm8k", golds, golds) for label in ("teacher/t", "s/sft", "s/kd", "s/kd-s1")})
+    cells = pd.concat([CELLS, pd.DataFrame([distilled("s/kd-s1", seed=1)])], ignore_index=True)
+    questions = replace(QUESTIONS, controls={"s/kd": "s/sft"})  # of seed 1 no control was trained to the end
+    assert {"s/kd", "s/kd-s1"} <= set(item_frame(rows, cells, questions)["model"])
+
+
+def test_without_a_control_the_level_of_fidelity_is_told_and_not_tested() -> None:
+    golds = [str(n) for n in range(60)]
+    said = {
+        "teacher/t": [g if n % 4 else "x" for n, g in enumerate(golds)],
+        "s/kd": [g if n % 3 else "x" for n, g in enumerate(golds)],
+    }
+    rows = table({label: answered("gsm8k", list(values), golds) for label, values in said.items()})
+    cells = CELLS[~CELLS["cell"].str.contains("sft")]
+    found = draw_conclusions(rows, cells, replace(QUESTIONS, controls={}))
+    [row] = found.to_dict("records")
+    assert (row["hypothesis"], row["role"], row["student"]) == ("fidelity_level", "detail", "s")
+    assert row["estimate"] == pytest.approx(100 * ((30 + 5) / 60 - 0.75 * 40 / 60))
+    assert np.isnan(row["p_value"])
+    assert "items that are hard for everybody give some of it" in row["sentence"]
 
 
 def test_equal_prompts_are_one_cluster_whatever_the_template() -> None:
@@ -255,7 +283,9 @@ def test_ablations_are_not_in_the_primary_question() -> None:
 
 
 def test_nothing_to_compare_is_no_conclusion() -> None:
-    assert draw_conclusions(everybody(), CELLS, replace(QUESTIONS, controls={})).empty
+    found = draw_conclusions(everybody(), CELLS, replace(QUESTIONS, controls={}))
+    assert set(found["hypothesis"]) <= {"fidelity_level"}
+    assert found["p_value"].isna().all()
 
 
 @pytest.mark.parametrize(

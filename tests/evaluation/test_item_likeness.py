@@ -190,7 +190,7 @@ def test_a_gain_that_goes_with_likeness_is_found(related: tuple[pa.Table, pd.Dat
     assert row["p_adjusted"] < 0.01
     assert row["estimate"] == pytest.approx(0.5, abs=0.15)
     assert (row["n"], row["unit"], row["role"]) == (20, "cells", "exploratory")
-    assert row["sentence"].startswith("The gain goes with fidelity to the teacher's reasoning within students")
+    assert row["sentence"].startswith("The gain goes with likeness to the teacher's texts within students")
     assert "accuracy by itself" in row["note"]
 
 
@@ -199,7 +199,7 @@ def test_the_likeness_of_other_cells_is_no_relation(related: tuple[pa.Table, pd.
     found = []
     for seed in range(4):
         frame = item_frame(records, cells, permuted(questions, seed))
-        asked = teacher_relations(RecordStudy("math", item_matrix(frame), 1.0, {}), 0)
+        asked = teacher_relations(RecordStudy("math", item_matrix(frame), 1.0, {}), [], 0)
         found += [row.p_value for row in asked if (row.hypothesis, row.group) == ("H5", "within students")]
     assert len(found) == 4
     assert min(found) > 0.05

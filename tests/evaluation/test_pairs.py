@@ -281,4 +281,6 @@ def test_models_that_use_different_answers_do_not_move_each_others_columns() -> 
     alone = {row.measure: row for row in compare_records({"boolq": control}, {"boolq": teacher}, "robust", draws=20)}
     assert len(together) > 10
     for measure, row in together.items():
+        if measure == "agreement_beyond_matched_control":
+            continue  # it is about the student and its control, and stands with both only
         assert row.control == pytest.approx(alone[measure].value, nan_ok=True), measure

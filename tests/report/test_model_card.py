@@ -368,7 +368,7 @@ def chosen(tables: ReportTables, **told: Any) -> str:
 
 def test_the_card_says_which_step_was_kept_and_that_a_single_rate_was_not_tuned(tables: ReportTables) -> None:
     text = chosen(tables)
-    assert "The weights of the last step are kept. Learning rates were given and not tuned." in text
+    assert "Last checkpoint of every run. Learning rate not tuned (0.001 for every method)." in text
     rows = {row[0]: row[1] for row in rows_of(text) if len(row) == 2}
     assert (rows["step whose weights are kept"], rows["peak learning rate"]) == ("200", "0.001")
     assert "learning rates tried" not in rows
@@ -376,7 +376,7 @@ def test_the_card_says_which_step_was_kept_and_that_a_single_rate_was_not_tuned(
 
 def test_the_card_tells_the_budget_of_a_sweep(tables: ReportTables) -> None:
     text = chosen(tables, tuning_runs=2, rates_tried="0.001, 0.002", validation_accuracy=0.625)
-    assert "every arm, the control included, tried 0.001, 0.002 with a seed of its own (2 runs)" in text
+    assert "Learning rate chosen per method from 0.001, 0.002 on validation accuracy, 2 runs each" in text
     assert "not tuned" not in text
     rows = {row[0]: row[1] for row in rows_of(text) if len(row) == 2}
     assert rows["runs spent on choosing the learning rate"] == "2"
@@ -385,4 +385,4 @@ def test_the_card_tells_the_budget_of_a_sweep(tables: ReportTables) -> None:
 
 
 def test_the_card_of_an_older_run_says_nothing_of_what_was_kept(tables: ReportTables) -> None:
-    assert "Checkpoint and learning rate" not in card(tables).text
+    assert "Checkpoint and tuning" not in card(tables).text

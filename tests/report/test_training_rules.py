@@ -59,10 +59,10 @@ def test_one_rate_is_not_tuned():
 def test_what_the_other_rule_would_have_kept():
     control, taught = student_cells("seqkd", keep="best_accuracy", kept_step=40, other_rule_step=70)
     assert rules([control, taught | {"kept_step": 70}])[1] == (
-        "Keeping the last step instead would have kept another step in 1 of 2 runs."
+        "Keeping the lowest validation loss instead would have kept another step in 1 of 2 runs."
     )
     same = [row | {"kept_step": 70} for row in (control, taught)]
-    assert rules(same)[1] == "Keeping the last step instead would have kept the same steps."
+    assert rules(same)[1] == "Keeping the lowest validation loss instead would have kept the same steps."
 
 
 def test_failed_runs_and_older_tables_tell_nothing():

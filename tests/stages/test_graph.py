@@ -572,10 +572,10 @@ def test_answers_are_compared_only_where_something_is_chosen_by_them(planned: Pl
 
     methods = {"methods": ["sft", "forward_kl"]}
     assert answered(**methods) == answered(**methods, **training("best_loss")) == set()
-    everyone = {"adapt big", "train cut/sft/s0", "train cut/forward_kl-T1/big/s0"}
+    everyone = {"adapt big", "adapt big again", "train cut/sft/s0", "train cut/forward_kl-T1/big/s0"}
     assert answered(**methods, **training("best_accuracy")) == everyone
-    assert answered(**methods, **training("best_accuracy"), teacher_training={"keep": "last"}) == everyone - {
-        "adapt big"
+    assert answered(**methods, **training("best_accuracy"), teacher_training={"keep": "last"}) == {
+        label for label in everyone if not label.startswith("adapt")
     }
     sweep = {f"train cut/{arm}/lr{rate}" for arm in ("sft", "forward_kl-T1/big") for rate in RATES}
     assert answered(**methods, **SWEPT) == sweep

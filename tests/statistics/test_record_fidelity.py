@@ -96,6 +96,15 @@ def test_a_control_far_below_its_student_is_warned_of():
     assert told[1].str.contains("agreement_beyond_matched_control").all()
 
 
+def test_what_is_not_defined_has_a_row_that_says_so():
+    records, pairs = records_and_pairs(seeds=2, methods=("gkd",))
+    pairs = pairs.assign(both_wrong=pairs["both_wrong"].where(pairs["model"] != "gkd 1", 0.0))
+    pairs = pairs.assign(same_wrong=pairs["same_wrong"].where(pairs["model"] != "gkd 1", 0.0))
+    [row] = rows_of(rigorous_records(records, pairs=pairs, draws=99), "inherited_errors").to_dict("records")
+    assert math.isnan(row["estimate"])
+    assert "Not defined" in row["note"]
+
+
 def test_one_seed_is_about_checkpoints():
     found = asked(copied=0.3, seeds=1)
     assert set(rows_of(found, "fidelity")["scope"]) == {"checkpoints"}

@@ -168,7 +168,7 @@ def test_one_control_run_and_one_student_claim_nothing():
 
 def test_a_known_run_variance_makes_one_seed_a_statement_about_methods():
     records = made(tasks=("x",), methods=("gkd",))
-    row = one(rigorous_records(records, draws=99, run_sd=2.0), "H1-student", "S-1B")
+    row = one(rigorous_records(records, draws=99, run_sd={"all": (2.0, math.inf)}), "H1-student", "S-1B")
     items = stats.ttest_rel(wide(records, "S-1B", "gkd"), wide(records, "S-1B", "sft"))
     expected = math.hypot(abs(row["estimate"] / items.statistic), 2.0 * math.sqrt(2))
     assert (row["scope"], row["stderr"]) == ("runs", pytest.approx(expected))
@@ -182,6 +182,20 @@ def test_simultaneous_limits_are_bonferronis():
         assert (row["low_simultaneous"], row["high_simultaneous"]) == pytest.approx(
             (row["estimate"] - margin, row["estimate"] + margin)
         )
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.06, 0.12])
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_simultaneous_limits_say_what_adjusted_p_values_say(gain, seeds):
+    found = rigorous_records(made(gain=gain, seeds=seeds, items=100), draws=199)
+    known = found[found["p_adjusted"].notna() & found["low_simultaneous"].notna()]
+    difference = ~known["hypothesis"].isin(["equivalence", "fidelity_noninferiority"])
+    for row in known[difference & (known["hypothesis"] != "largest_gain")].to_dict("records"):
+        excluded = row["low_simultaneous"] >= 0 or row["high_simultaneous"] <= 0
+        touches = 0 in (row["low_simultaneous"], row["high_simultaneous"])
+        assert excluded == (row["p_adjusted"] <= 0.05) or touches, row["group"]
+    assert found.loc[found["p_value"].isna(), "p_adjusted"].isna().all()
+    assert found.loc[found["hypothesis"].isin(["H2", "H3", "H3.2"]), "low_simultaneous"].isna().all()
 
 
 def test_a_real_gain_is_found_in_every_cell_and_the_primary_question():

@@ -79,6 +79,47 @@ def test_a_run_that_was_not_measured_leaves_the_pool():
     assert math.isnan(found.mean_of([6, 7, 8]).sum())
 
 
-def test_a_known_run_variance_takes_the_place_of_an_estimate():
-    found = contrasts(runs_of("sft", "a", seeds=2), run_sd=0.03).difference([2, 3], [0, 1])
-    assert found.found.stderr == pytest.approx(math.hypot(found.items.stderr, 0.03))
+def test_a_known_run_variance_stands_in_where_runs_do_not_tell():
+    single = contrasts(runs_of("sft", "a", seeds=1), run_sd=(0.03, math.inf)).difference([1], [0])
+    assert single.scope == RUNS
+    assert single.found.stderr == pytest.approx(math.hypot(single.items.stderr, 0.03 * math.sqrt(2)))
+    few = contrasts(runs_of("sft", "a", seeds=1), run_sd=(0.03, 2.0)).difference([1], [0])
+    assert few.found.df < single.found.df, "a pilot's standard deviation is not known exactly"
+    runs = runs_of("sft", "a", seeds=5)
+    own, told = contrasts(runs), contrasts(runs, run_sd=(0.5, math.inf))
+    assert [c.difference(range(5, 10), range(5)).found.stderr for c in (own, told)] == pytest.approx(
+        [own.difference(range(5, 10), range(5)).found.stderr] * 2
+    )
+
+
+def test_a_run_measured_on_few_items_does_not_take_the_error_of_items_away():
+    runs = pd.concat([runs_of("sft", "a", seeds=5), runs_of("b", seeds=1)], ignore_index=True)
+    found = contrasts(runs)
+    before = found.difference(range(5, 10), range(5))
+    found = contrasts(runs)
+    found.values[10, 12:] = math.nan
+    after = found.difference(range(5, 10), range(5))
+    assert (after.found.stderr, after.item_stderr) == pytest.approx((before.found.stderr, before.item_stderr), rel=0.2)
+    found = contrasts(runs)
+    found.values[10] = np.where(TASKS == 0, math.nan, found.values[10])
+    one = found.difference([10], range(5))
+    assert one.scope == RUNS
+    assert one.found.stderr > 0, "a run on one task only has the variance of its group"
+
+
+def test_runs_without_a_seed_are_repetitions():
+    found = contrasts(runs_of("sft", "a", seeds=4).assign(seed=""))
+    one = found.difference(range(4, 8), range(4))
+    assert (one.scope, found.runs["arm"].nunique()) == (RUNS, 2)
+    assert one.found.df < 60
+
+
+def test_a_task_of_one_item_has_an_unknown_error():
+    runs = runs_of("sft", "a", seeds=3)
+    values = np.random.default_rng(0).integers(0, 2, (6, 31)).astype(float)
+    tasks = np.array([0] * 30 + [1])
+    one = RunContrasts(values, runs, tasks, np.arange(31)).difference([3, 4, 5], [0, 1, 2])
+    assert math.isnan(one.found.p_value)
+    assert "one independent item" in one.reason
+    same = RunContrasts(np.ones((6, 30)), runs, np.zeros(30), np.arange(30)).difference([3, 4, 5], [0, 1, 2])
+    assert (same.reason, same.found.value) == ("", pytest.approx(0.0))

@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from kdscope.errors import StatisticsError
+from kdscope.statistics.combined_df import combined_df, combined_p
 from kdscope.statistics.estimates import t_estimate
-from kdscope.statistics.run_variance import CONTROL, OTHERS, RunDesign, RunShare, combined_df, with_runs
+from kdscope.statistics.run_variance import CONTROL, OTHERS, RunDesign, RunShare, with_runs
 
 
 def layout(students=2, methods=3, seeds=3, control_seeds=None):
@@ -91,6 +92,25 @@ def test_a_group_without_repetition_is_unknown():
     assert components.of_group(OTHERS)[1] == pytest.approx(6)
     between = np.where(rows[:, 1] == 1, 1 / 3, 0) - np.where(rows[:, 1] == 2, 1 / 3, 0)
     assert components.share(between).variance > 0
+
+
+def test_runs_beside_the_design_have_the_variance_of_their_group():
+    design, rows = layout()
+    components = design.components(np.random.default_rng(8).normal(size=len(rows)), split=False)
+    weights = gain(rows)
+    alone, more = components.share(weights), components.share(weights, {CONTROL: 0.25, OTHERS: 0.0})
+    assert more.variance == pytest.approx(alone.variance + 0.25 * components.of_group(CONTROL)[0])
+    single = layout(students=1, control_seeds=(1,))[0]
+    assert single.components(np.arange(10.0)).unknown(np.zeros(10), {CONTROL: 1.0, OTHERS: 1.0}) == [CONTROL]
+
+
+def test_p_values_are_those_of_the_critical_value_at_their_own_level():
+    assert combined_p(2.0, [1.0], [10]) == pytest.approx(2 * stats.t.sf(2.0, 10))
+    parts, dfs = [1.0, 3.0], [600, 2]
+    limit = stats.t.isf(0.025, combined_df(parts, dfs))
+    assert combined_p(limit, parts, dfs) == pytest.approx(0.05, rel=1e-3)
+    deep = stats.t.isf(0.0005, combined_df(parts, dfs))
+    assert combined_p(deep, parts, dfs) > 0.001, "the parts have heavier tails than one t distribution"
 
 
 def test_a_method_that_collapses_leaves_the_pool():

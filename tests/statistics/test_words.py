@@ -59,6 +59,18 @@ def test_a_gain_in_words():
             "Distillation: +4.1 points over SFT on Qwen2.5-0.5B (math, gsm8k), 95% CI 1.2 to 7.0, without a",
         ),
         ({"p_value": math.nan, "hypothesis": "H3"}, "cannot tell"),
+        (
+            {"p_value": math.nan, "hypothesis": "equivalence", "group": "gkd - jsd"},
+            "GKD: +4.1 points against JSD",
+        ),
+        (
+            {"scope": "checkpoints", "hypothesis": "equivalence", "group": "gkd - jsd", "margin": 1.0},
+            "The checkpoints of GKD and JSD are equivalent within 1 points (math, gsm8k)",
+        ),
+        (
+            {"scope": "checkpoints", "hypothesis": "ablation", "group": "noise 2: gkd at 1, T to S"},
+            'ablation "noise 2" of',
+        ),
         ({"role": "exploratory"}, "Exploratory."),
         ({"note": "Only 3 students."}, "Only 3 students."),
         ({"hypothesis": "cell", "group": "forward_kl at 1, T to S"}, "Forward KL at 1, T to S gained"),
@@ -84,7 +96,19 @@ def test_no_significance_is_claimed_that_is_not_there():
     assert "not statistically significant" not in sentence({**row, "p_adjusted": 0.05})
 
 
-@pytest.mark.parametrize("hypothesis", ["H1-student", "cell", "method", "fidelity", "inherited_errors", "ablation"])
+@pytest.mark.parametrize(
+    "hypothesis",
+    [
+        "H1-student",
+        "cell",
+        "method",
+        "fidelity",
+        "inherited_errors",
+        "ablation",
+        "equivalence",
+        "fidelity_noninferiority",
+    ],
+)
 def test_checkpoints_gain_nothing_and_beat_nobody(hypothesis):
     row = {name: getattr(RESULT, name) for name in RigorousResult.__slots__}
     said = sentence({**row, "hypothesis": hypothesis, "scope": "checkpoints", "group": "gkd - jsd"})

@@ -74,8 +74,8 @@ def analyze_table(
         unit: Unit of the file's values.
         temperature: Of the primary question, chosen before looking; the run's own, or 1, unless told.
         margin: Methods closer than this, in percentage points, count as equal; the run's own, or 1, unless told.
-        run_sd: Standard deviation between training runs in points, where it is known from elsewhere. It takes the place
-            of what the results tell.
+        run_sd: Standard deviation between training runs in points, where it is known from elsewhere. It stands in where
+            the results themselves do not tell.
         discordance: Share of items on which a distilled student and its control differ; with a column ``items`` it
             gives a table the error from items.
         pilot: The folder of a finished run that both are read from.
@@ -104,9 +104,9 @@ def analyze_table(
 
 def _known_noise(run_sd: float | None, discordance: float | None, pilot: Path | None) -> KnownNoise:
     if pilot is None:
-        return KnownNoise(run_sd, discordance)
+        return KnownNoise(run_sd, discordance=discordance)
     found = planning_noise(pilot, run_sd=run_sd, discordance=discordance)
-    return KnownNoise(max(found.run_sd, found.control_sd or 0.0), found.discordance)
+    return KnownNoise(max(found.run_sd, found.control_sd or 0.0), found.run_df, found.discordance)
 
 
 def _of_table(
@@ -156,7 +156,7 @@ def _of_run(
             file=folder / "records",
         )
     statistics = draw_conclusions(
-        read_run_records(folder / "records", NEEDED_COLUMNS, tasks=asked), tables.cells, questions, known.run_sd
+        read_run_records(folder / "records", NEEDED_COLUMNS, tasks=asked), tables.cells, questions, known
     )
     try:
         read = _results_of_run(folder, tables, questions)

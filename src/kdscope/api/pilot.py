@@ -32,6 +32,7 @@ def planning_noise(
         repeated=found.repeated,
         run_sd=found.run_sd if run_sd is None else run_sd,
         control_sd=found.control_sd if run_sd is None else None,
+        run_df=found.run_df if run_sd is None else math.inf,
     )
 
 
@@ -52,7 +53,7 @@ def noise_of_run(folder: Path, *, needs_runs: bool = True) -> Noise:
     discordance = _discordance(tables, folder)
     repeated = _repeated(tables, discordance)
     spreads = tables.statistics[tables.statistics["hypothesis"] == VARIANCE]
-    found = {}
+    found, df = {}, math.inf
     for group in (CONTROL, OTHERS):
         known = spreads.loc[spreads["group"] == f"runs of {group}", "estimate"].dropna()
         if known.empty and needs_runs:
@@ -62,10 +63,12 @@ def noise_of_run(folder: Path, *, needs_runs: bool = True) -> Noise:
                 file=folder,
             )
         found[group] = float(known.max()) if len(known) else Noise().run_sd
+        if len(known):
+            df = min(df, float(spreads["n"].to_numpy()[spreads.index.get_loc(known.idxmax())]))
     items = int(tables.gains["items"].max())
     single = 1e4 * discordance * repeated / 2 / max(items, 1)
     control, others = (math.sqrt(max(found[group] ** 2 - single, 0.0)) for group in (CONTROL, OTHERS))
-    return Noise(discordance, repeated, others, control)
+    return Noise(discordance, repeated, others, control, df)
 
 
 def _discordance(tables: ReportTables, folder: Path) -> float:

@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from kdscope.evaluation.fidelity_items import ITEM_MEASURE
 from kdscope.evaluation.questions import Questions, TaskFacts, load_questions, save_questions, task_facts
 from kdscope.evaluation.run_records import CELL
+from kdscope.statistics.item_matrix import item_matrix
 from kdscope.statistics.likeness import PAIR_COLUMNS
+from kdscope.statistics.record_fidelity import fidelity_levels
 from kdscope.statistics.record_protocol import rigorous_records
+from kdscope.statistics.results import results_frame
+from kdscope.statistics.table_runs import KnownNoise
 from kdscope.statistics.tidy import SFT
 from kdscope.statistics.words import sentence
 from kdscope.tasks.quantities import number_key
@@ -57,25 +61,27 @@ def primary_temperature(cells: pd.DataFrame, wanted: float | None = None) -> flo
 
 
 def draw_conclusions(
-    records: pa.Table, cells: pd.DataFrame, questions: Questions, run_sd: float | None = None
+    records: pa.Table, cells: pd.DataFrame, questions: Questions, known: KnownNoise | None = None
 ) -> pd.DataFrame:
     """The rigorous protocol on the records of a study.
 
     Args:
         records: With `NEEDED_COLUMNS`.
-        cells: The study's table of cells. A student whose kept step lies in its warm start was fine-tuned and nothing
-            else: ``distilled`` is false, and it has no part in any conclusion.
+        cells: The study's table of cells. A student whose kept step lies in its warm start was never trained by its
+            method (``distilled`` is false): it has no part in any conclusion, nor have the other runs of its setting,
+            which what they reached has selected.
         questions: What is asked.
-        run_sd: Standard deviation between training runs in points, where it is known from elsewhere.
+        known: Run variance that is known from elsewhere, for accuracies.
 
     Returns:
-        Columns of `statistics.results.RigorousResult`, and ``sentence``; no rows where no student has a control.
+        Columns of `statistics.results.RigorousResult`, and ``sentence``; levels of fidelity alone where there is no
+        control.
 
     Raises:
         StatisticsError: As `rigorous_records`.
     """
     if not questions.controls:
-        return pd.DataFrame()
+        return _levels(records, cells, questions)
     frame = item_frame(records, cells, questions)
     if not {*frame["model"]} & {*questions.controls}:
         return pd.DataFrame()  # all of their items are left out
@@ -86,8 +92,24 @@ def draw_conclusions(
         options={name: task.options for name, task in questions.tasks.items() if task.options},
         pairs=pair_frame(records, cells, questions),
         fidelity_margin=questions.fidelity_margin,
-        run_sd=run_sd,
+        run_sd=_known_run_sd(known, questions),
     )
+    return found.assign(sentence=[sentence(row) for row in rows_of(found)])
+
+
+def _levels(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
+    """What can be said of a study without a control: how far its students agree with their teachers, and no test."""
+    pairs = pair_frame(records, cells, questions)
+    if pairs.empty:
+        return pd.DataFrame()
+    frame = item_frame(records, cells, questions)
+    options = {name: task.options for name, task in questions.tasks.items() if task.options}
+    rows = [
+        row
+        for domain, some in frame.groupby("domain", sort=False)
+        for row in fidelity_levels(item_matrix(some), str(domain), options, pairs)
+    ]
+    found = results_frame(rows)
     return found.assign(sentence=[sentence(row) for row in rows_of(found)])
 
 
@@ -122,10 +144,15 @@ def _tasks(questions: Questions) -> list[tuple[str, TaskFacts]]:
 
 def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
     """Student, teacher, method, temperature, seed and ablation of every model that a question is about."""
-    done = cells[cells["state"] == "done"]
-    if "distilled" in done:
-        done = done[done["distilled"].astype("boolean").fillna(True)]  # missing for what is not to be distilled
-    involved = done[done["cell"].isin({*controls, *controls.values()}) | (done["role"] == "teacher")]
+    done = _without_never_distilled(cells[cells["state"] == "done"])
+    # A distilled run whose control of the same seed failed still stands beside the controls of other seeds.
+    # Without any control, as where levels are told, all students stand.
+    some = done[done["cell"].isin([*controls.values()])] if controls else done
+    controlled, settings = set(some["student"].dropna()), set(some["variant"].map(_text))
+    # Controls of another setting (the prompt in the loss, say) than those that students are compared with stay out.
+    beside = (done["method"] != SFT) | done["variant"].map(_text).isin(settings)
+    students = (done["role"] == "student") & done["student"].isin(controlled) & beside
+    involved = done[students | (done["role"] == "teacher")]
     own_teacher = {(r["teacher"], r["teacher_condition"]): r["cell"] for r in rows_of(done[done["role"] == "teacher"])}
     usual = _usual(cells)
     rows = [
@@ -143,6 +170,28 @@ def _models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
         for row in rows_of(involved)
     ]
     return pd.DataFrame(rows).set_index("model")
+
+
+_SETTING = ("student", "teacher", "teacher_condition", "method", "variant", "kd_temperature", "kd_weight")
+"""With the noise of the teacher what makes two cells runs of one setting."""
+
+
+def _without_never_distilled(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells without the settings of which some run's kept step lies in its warm start."""
+    if "distilled" not in cells:
+        return cells
+    never = ~cells["distilled"].astype("boolean").fillna(True)
+    columns = [name for name in (*_SETTING, "teacher_noise_std") if name in cells]
+    key = cells[columns].astype(object).where(cells[columns].notna(), None).apply(tuple, axis=1)
+    return cells[~key.isin(set(key[never]))]
+
+
+def _known_run_sd(known: KnownNoise | None, questions: Questions) -> dict[str, tuple[float, float]]:
+    """By domain, those of free text left out: their values are no accuracies."""
+    if known is None or known.run_sd is None:
+        return {}
+    domains = {task.domain for _, task in _tasks(questions) if not task.free_text}
+    return dict.fromkeys(domains, (known.run_sd, known.run_df))
 
 
 _Settings = dict[str, Any]
@@ -239,7 +288,7 @@ def pair_frame(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> 
     by_cell = {str(cell): some.drop(columns=CELL) for cell, some in rows.groupby(CELL, sort=False)}
     parts = [
         _pair(by_cell[cell], by_cell[teacher]).assign(model=cell, teacher_model=teacher)
-        for cell, teacher in _teachers_of(models, questions.controls)
+        for cell, teacher in _teachers_of(models)
         if cell in by_cell and teacher in by_cell
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(PAIR_COLUMNS))
@@ -254,12 +303,12 @@ def _asked(records: pa.Table, models: pd.DataFrame, questions: Questions) -> pa.
     return records.filter(asked)
 
 
-def _teachers_of(models: pd.DataFrame, controls: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Every distilled student with its teacher, and every control with those of the students it is the control of."""
+def _teachers_of(models: pd.DataFrame) -> list[tuple[str, str]]:
+    """Every distilled student with its teacher, and every control with all teachers of its student's distilled runs."""
     taught = models[(models["student"] != "") & (models["teacher_cell"] != "")]
     of_students = taught.groupby("student", sort=False)["teacher_cell"].unique().to_dict()
     own = list(zip(taught.index, taught["teacher_cell"], strict=True))
-    beside = models.loc[[name for name in dict.fromkeys(controls.values()) if name in models.index], "student"]
+    beside = models.loc[models["method"] == SFT, "student"]
     return own + [(cell, teacher) for cell, student in beside.items() for teacher in of_students.get(student, ())]
 
 

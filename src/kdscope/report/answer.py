@@ -134,9 +134,8 @@ def _of_checkpoints(gains: Sequence[Finding]) -> str:
     said = f"differ significantly in {differ} of {plural(len(gains), 'comparison')}"
     if len(gains) == 1:
         said = "differ significantly" if differ else "do not differ significantly"
-    return (
-        f"These two checkpoints, distilled and SFT, {said}; with one training seed nothing is claimed about a method."
-    )
+    which = "These two checkpoints, distilled and SFT," if len(gains) == 1 else "Distilled and SFT checkpoints"
+    return f"{which} {said}; with one training seed nothing is claimed about a method."
 
 
 def _of_methods(found: Sequence[StudentFindings], *, counted: bool) -> str:
@@ -144,14 +143,14 @@ def _of_methods(found: Sequence[StudentFindings], *, counted: bool) -> str:
 
     Significantly worse ones are named too, or only counted.
     """
-    better = {one.name: names for one in found if (names := _names(_of_runs(one, Verdict.HIGHER)))}
-    worse = {one.name: names for one in found if (names := _names(_of_runs(one, Verdict.LOWER)))}
-    rest = [one.name for one in found if one.name not in better]
+    better = {one.name: names for one in found if (names := _names(_significant(one, Verdict.HIGHER)))}
+    worse = {one.name: names for one in found if (names := _names(_significant(one, Verdict.LOWER)))}
+    rest = [one.name for one in found if one.name not in better and _was_tested(one)]
     parts = []
     if better:
         gained = [f"{listed(names)} for {name}" for name, names in better.items()]
         parts.append(f"Reliable gain over SFT: {listed(gained)}" + ("; none elsewhere" if rest else ""))
-    else:
+    elif rest:
         parts.append(f"{_NO_GAIN} over SFT for {listed(rest)}")
     if worse and counted:
         number = sum(len(_of_runs(one, Verdict.LOWER)) for one in found)
@@ -161,6 +160,19 @@ def _of_methods(found: Sequence[StudentFindings], *, counted: bool) -> str:
         lost = [f"{listed(names)} for {name}" for name, names in worse.items()]
         parts.append(f"Significantly worse than SFT: {listed(lost)}")
     return f"{'. '.join(parts)}."
+
+
+def _significant(found: StudentFindings, verdict: Verdict) -> list[Finding]:
+    """What may be said of a student's methods: single ones, or where none is significant the mean over them."""
+    single = _of_runs(found, verdict)
+    mean = found.mean
+    if single or mean is None or mean.scope != RUNS or mean.verdict is not verdict:
+        return single
+    return [mean]
+
+
+def _was_tested(found: StudentFindings) -> bool:
+    return any(gain.scope == RUNS and gain.verdict is not Verdict.NO_CLAIM for gain in found.gains)
 
 
 def _of_runs(found: StudentFindings, verdict: Verdict) -> list[Finding]:

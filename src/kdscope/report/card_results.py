@@ -273,7 +273,7 @@ def _headline(
 
 def _left_in_warm_start(own: Mapping[str, Any]) -> str:
     kept = "its kept step" if is_missing(own["kept_step"]) else f"kept step {int(own['kept_step']):,}"
-    return f"Not distilled ({kept} lies in its warm start): it was fine-tuned up to there and nothing else."
+    return f"Not distilled ({kept} lies in its warm start): its method trained it not one step."
 
 
 def _range(gains: Mapping[str, Mapping[str, Any]], tasks: list[str]) -> str:

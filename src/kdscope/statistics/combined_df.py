@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special  # alone: planning must not wait for the rest of scipy
 
 
@@ -23,19 +23,50 @@ def combined_df(variances: ArrayLike, dfs: ArrayLike) -> float:
         >>> round(combined_df([1.0, 1.0], [1, 599]), 2), round(combined_df([1.0, 1.0], [40, 600]), 1)
         (1.32, 142.8)
     """
-    v, d = np.asarray(variances, dtype=np.float64), np.asarray(dfs, dtype=np.float64)
-    v, d = v[v > 0], np.minimum(d[v > 0], _MOST)
+    v, d = _parts(variances, dfs)
     if v.size == 0:
         return math.nan
-    cochran_cox = float(v @ special.stdtrit(d, 0.975) / v.sum())
-    satterthwaite = min(float(v.sum() ** 2 / np.sum(v**2 / d)), _MOST)
-    weight = 2 / (1 + max(1.0, float(d.min())))
-    quantile = weight * cochran_cox + (1 - weight) * float(special.stdtrit(satterthwaite, 0.975))
+    quantile = _critical(v, d, 0.025)
     low, high = math.log(float(d.min())), math.log(_MOST)
     for _ in range(60):  # the quantile falls as the degrees of freedom rise
         middle = (low + high) / 2
         low, high = (middle, high) if special.stdtrit(math.exp(middle), 0.975) > quantile else (low, middle)
     return math.exp((low + high) / 2)
+
+
+def combined_p(statistic: float, variances: ArrayLike, dfs: ArrayLike) -> float:
+    """Two-sided p-value of an estimate in units of such an error: the level whose critical value it just reaches.
+
+    Args:
+        statistic: the estimate's distance from the hypothesis over its standard error, not negative.
+        variances: as `combined_df`.
+        dfs: as `combined_df`.
+
+    Example:
+        >>> round(combined_p(2.0, [1.0], [10]), 4)
+        0.0734
+    """
+    v, d = _parts(variances, dfs)
+    if v.size == 0:
+        return math.nan
+    low, high = -300.0, math.log(0.5)  # of half the level
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _critical(v, d, math.exp(middle)) < statistic else (middle, high)
+    return min(1.0, 2 * math.exp((low + high) / 2))
+
+
+def _parts(variances: ArrayLike, dfs: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    v, d = np.asarray(variances, dtype=np.float64), np.asarray(dfs, dtype=np.float64)
+    return v[v > 0], np.minimum(d[v > 0], _MOST)
+
+
+def _critical(v: NDArray[np.float64], d: NDArray[np.float64], tail: float) -> float:
+    """The value that an estimate in units of its error exceeds with probability ``tail``."""
+    cochran_cox = float(v @ -special.stdtrit(d, tail) / v.sum())
+    satterthwaite = min(float(v.sum() ** 2 / np.sum(v**2 / d)), _MOST)
+    weight = 2 / (1 + max(1.0, float(d.min())))
+    return weight * cochran_cox - (1 - weight) * float(special.stdtrit(satterthwaite, tail))
 
 
 _MOST = 1e6

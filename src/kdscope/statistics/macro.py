@@ -45,6 +45,15 @@ def macro_mean(
     return t_estimate(float(means.mean()), math.sqrt(total) / len(parts), df, int(known.sum()), confidence)
 
 
+def nothing_varies(values: ArrayLike, tasks: ArrayLike, clusters: ArrayLike | None = None) -> bool:
+    """Whether every task has several clusters and one and the same value: an error of 0, not an unknown one."""
+    x, task_of = np.asarray(values, dtype=np.float64), np.asarray(tasks)
+    ids = np.arange(x.size) if clusters is None else np.asarray(clusters)
+    known = ~np.isnan(x)
+    parts = [known & (task_of == task) for task in np.unique(task_of[known])]
+    return all(np.unique(ids[part]).size > 1 and np.ptp(x[part]) == 0 for part in parts)
+
+
 def macro_covariance(values: ArrayLike, tasks: ArrayLike, clusters: ArrayLike | None = None) -> NDArray[np.float64]:
     """Covariance matrix, over items, of `macro_mean` of several models on the same items.
 

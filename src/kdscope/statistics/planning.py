@@ -29,12 +29,14 @@ class Noise:
         repeated: part of it that two runs of one setting show as well: what more seeds average out.
         run_sd: standard deviation between runs of one setting in percentage points, items taken off.
         control_sd: that of the control; as ``run_sd`` where None.
+        run_df: degrees of freedom of the less certain of the two; infinite where they are told.
     """
 
     discordance: float = DISCORDANCE
     repeated: float = REPEATED
     run_sd: float = RUN_SD
     control_sd: float | None = None
+    run_df: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

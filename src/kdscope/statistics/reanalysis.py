@@ -53,7 +53,7 @@ EITHER, ANY = None, ""
 _CLAIMS: tuple[tuple[str, str, str, int | None], ...] = (
     ("Distillation improves students over fine-tuning", "H1", "all", 1),
     ("The smallest student gains (the abstract: up to 10% on average)", "H1-student", "Qwen2.5-0.5B", 1),
-    ("The largest student gains little (the abstract: about 1.3%)", "H1-student", "Qwen2.5-7B", 0),
+    ("The largest student gains little (the abstract: about 1.3%)", "H1-student", "Qwen2.5-7B", 1),
     ("On one task some student gains much (the abstract: 22%)", "largest_gain", ANY, 1),
     ("SeqKD (forward KL) improves students", "H1", "SeqKD", 1),
     ("RevKD (reverse KL) improves students", "H1", "RevKD", 1),

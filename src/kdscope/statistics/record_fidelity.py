@@ -17,13 +17,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from kdscope.statistics.estimates import t_estimate
-from kdscope.statistics.item_matrix import ABLATION
-from kdscope.statistics.likeness import TeacherPairs, inherited_errors, shared_right, shared_wrong
+from kdscope.statistics.estimates import in_points, t_estimate
+from kdscope.statistics.item_matrix import ABLATION, ItemMatrix
+from kdscope.statistics.likeness import TeacherPairs, inherited_errors, shared_right, shared_wrong, teacher_pairs
+from kdscope.statistics.macro import macro_mean
 from kdscope.statistics.record_cells import CELL, setting_facts, setting_name
 from kdscope.statistics.record_study import RecordStudy
 from kdscope.statistics.results import (
+    DETAIL,
     FIDELITY,
+    FIDELITY_LEVEL,
     FIDELITY_METHOD,
     INHERITED,
     NONINFERIORITY,
@@ -31,10 +34,11 @@ from kdscope.statistics.results import (
     SHARED_WRONG,
     RigorousResult,
     contrast_result,
+    result_of,
 )
-from kdscope.statistics.run_contrasts import RunContrasts, contrast_in_points
+from kdscope.statistics.run_contrasts import CHECKPOINTS, RunContrasts, contrast_in_points
 from kdscope.statistics.run_noise import detectable_gain
-from kdscope.statistics.tidy import SFT
+from kdscope.statistics.tidy import AVERAGE, SFT
 
 Array = NDArray[np.float64]
 _WEAK, _FAR = 50.0, 15.0
@@ -53,16 +57,45 @@ def fidelity(study: RecordStudy, pairs: list[TeacherPairs], margin: float) -> It
     """
     for own in pairs:
         runs = study.runs.runs[study.runs.runs.index.isin(own.rows)]
-        measured = {name: _contrasts(study, own, runs, values) for name, values in likenesses(study, own).items()}
+        likeness = likenesses(study.matrix, study.options, own)
+        measured = {name: _contrasts(study, own, runs, values) for name, values in likeness.items()}
         for name, contrasts in measured.items():
             yield from _settings(study, contrasts, name)
         yield from _methods(study, measured[FIDELITY], margin)
 
 
-def likenesses(study: RecordStudy, pairs: TeacherPairs) -> dict[str, Array]:
+def fidelity_levels(
+    matrix: ItemMatrix, domain: str, options: Mapping[str, int], pairs: pd.DataFrame
+) -> list[RigorousResult]:
+    """Agreement beyond accuracy of every setting, where there is no control to take off: a level, without a test."""
+    task_of, clusters = pd.factorize(matrix.items["task"])[0], matrix.items["cluster"].to_numpy()
+    rows = []
+    for own in teacher_pairs(pairs, matrix):
+        values = likenesses(matrix, options, own)[FIDELITY]
+        models = matrix.models.loc[own.rows].assign(place=np.arange(len(own.rows)))
+        for key, some in models.groupby([*CELL, ABLATION], sort=False, dropna=False):
+            mean = values[some["place"]].mean(axis=0)
+            if np.isnan(mean).all():
+                continue
+            level = in_points(macro_mean(mean, task_of, clusters))
+            row = result_of(
+                *(replace(level, p_value=math.nan), domain, FIDELITY_LEVEL, setting_name(key[:4], str(key[4]))),
+                *(AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0], "none"),
+                unit="items",
+                role=DETAIL,
+                scope=CHECKPOINTS,
+                runs=len(some),
+                note="A level, not a difference to a control: items that are hard for everybody give some of it.",
+                **setting_facts(some),
+            )
+            rows.append(row)
+    return rows
+
+
+def likenesses(matrix: ItemMatrix, options: Mapping[str, int], pairs: TeacherPairs) -> dict[str, Array]:
     """The four likenesses of every run that was compared with one teacher, item by item, shape [R, N]."""
-    task_of = np.asarray(study.task_of, dtype=np.intp)
-    same = np.array([1 / (study.options[task] - 1) if task in study.options else 0.0 for task in study.matrix.tasks])
+    task_of = np.asarray(pd.factorize(matrix.items["task"])[0], dtype=np.intp)
+    same = np.array([1 / (options[task] - 1) if task in options else 0.0 for task in matrix.tasks])
     right, wrong = shared_right(pairs, task_of), shared_wrong(pairs, task_of, same)
     return {
         FIDELITY: right + wrong,
@@ -75,29 +108,44 @@ def likenesses(study: RecordStudy, pairs: TeacherPairs) -> dict[str, Array]:
 def _contrasts(study: RecordStudy, pairs: TeacherPairs, runs: pd.DataFrame, values: Array) -> RunContrasts:
     every = np.full(study.matrix.correct.shape, np.nan)
     every[pairs.rows] = values
-    return RunContrasts(every, runs, study.task_of, study.clusters, study.runs.run_sd)
+    return RunContrasts(every, runs, study.task_of, study.clusters)
 
 
 def _settings(study: RecordStudy, contrasts: RunContrasts, hypothesis: str) -> Iterator[RigorousResult]:
-    known = np.flatnonzero(~np.isnan(contrasts.values).all(axis=1))
-    models = study.models[study.models.index.isin(known) & study.models.index.isin(contrasts.runs.index)]
+    models = study.models[study.models.index.isin(contrasts.runs.index)]
     is_control = contrasts.runs["control"].reindex(models.index).to_numpy(dtype=bool)
     controls, distilled = models[is_control], models[~is_control]
     for key, rows in distilled.groupby([*CELL, ABLATION], sort=False, dropna=False):
         student = str(rows["student"].iloc[0])
         reference = controls.index[controls["student"] == student]
         numbers = rows.index.to_numpy(dtype=np.intp), reference.to_numpy(dtype=np.intp)
-        if not numbers[1].size or _unmeasured(contrasts, *numbers):
+        name = setting_name(key[:4], str(key[4]))
+        if not numbers[1].size:
+            continue
+        if _unmeasured(contrasts, *numbers):
+            yield _undefined(study, hypothesis, name, setting_facts(rows))
             continue
         found = contrast_in_points(contrasts.difference(*numbers))
         weak = _weak_control(study, *numbers) if hypothesis in (FIDELITY, SHARED_RIGHT) else ""
         yield contrast_result(
-            *(found, study.name, hypothesis, setting_name(key[:4], str(key[4])), study.task),
+            *(found, study.name, hypothesis, name, study.task),
             detectable=detectable_gain(found.found.stderr, found.found.df),
             reference=SFT,
             note=weak,
             **setting_facts(rows),
         )
+
+
+def _undefined(study: RecordStudy, hypothesis: str, name: str, facts: dict[str, Any]) -> RigorousResult:
+    """A row without a number: a run of either side has no item that the measure is about."""
+    nan = math.nan
+    return RigorousResult(
+        *("rigorous", study.name, hypothesis, name, study.task, "none", nan, nan, 0, nan, nan, nan),
+        unit="items",
+        note="Not defined: some run of the two sides has no wrong answer in common with the teacher to look at.",
+        reference=SFT,
+        **facts,
+    )
 
 
 def _weak_control(study: RecordStudy, rows: NDArray[np.intp], controls: NDArray[np.intp]) -> str:
@@ -165,7 +213,7 @@ def fidelity_by_cell(
     found: dict[int, float] = {}
     for own in pairs:
         cut = replace(own, shares={name: np.where(half, values, np.nan) for name, values in own.shares.items()})
-        values = likenesses(study, cut)[FIDELITY]
+        values = likenesses(study.matrix, study.options, cut)[FIDELITY]
         level = {int(row): study.score(line) for row, line in zip(own.rows, values, strict=True)}
         controls = study.controls.index
         by_student: dict[str, list[float]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -21,6 +22,8 @@ from kdscope.statistics.results import RigorousResult, results_frame
 from kdscope.statistics.rigorous import OPTIONS
 from kdscope.statistics.tidy import SFT
 
+_UNKNOWN: Mapping[str, tuple[float, float]] = MappingProxyType({})
+
 
 def rigorous_records(
     records: pd.DataFrame,
@@ -30,7 +33,7 @@ def rigorous_records(
     options: Mapping[str, int] = OPTIONS,
     pairs: pd.DataFrame | None = None,
     fidelity_margin: float = 2.0,
-    run_sd: float | None = None,
+    run_sd: Mapping[str, tuple[float, float]] = _UNKNOWN,
     draws: int = 9999,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -71,8 +74,9 @@ def rigorous_records(
             paired with every teacher. None: nothing is asked of fidelity by answers.
         fidelity_margin: a method whose fidelity is lower by less than this, in percentage points, counts as not less
             faithful.
-        run_sd: standard deviation of one training run in percentage points, known from elsewhere (a pilot); None: as
-            the records tell.
+        run_sd: by domain the standard deviation of one training run in percentage points, known from elsewhere (a
+            pilot), and its degrees of freedom. It stands in for accuracies where the records do not tell; likeness to
+            the teacher varies by another measure and stays without.
         draws: sign vectors of max-T, and resamples of the bootstraps.
         seed: of those, and of the halves of the items.
 
@@ -84,8 +88,10 @@ def rigorous_records(
         StatisticsError: as `item_matrix.item_matrix`; no distilled student at the temperature has a control.
     """
     parts = records.groupby("domain", sort=False) if "domain" in records else [("all", records)]
-    known = None if run_sd is None else run_sd / 100
-    studies = [RecordStudy(str(name), item_matrix(rows), temperature, options, known) for name, rows in parts]
+    known = {domain: (value / 100, df) for domain, (value, df) in run_sd.items()}
+    studies = [
+        RecordStudy(str(name), item_matrix(rows), temperature, options, known.get(str(name))) for name, rows in parts
+    ]
     tests = sum(len(study.students) for study in studies)
     if tests == 0:
         raise StatisticsError(f"no student distilled at temperature {temperature:g} has a control (method {SFT})")

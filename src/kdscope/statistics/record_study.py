@@ -41,7 +41,7 @@ class RecordStudy:
         matrix: ItemMatrix,
         temperature: float,
         options: Mapping[str, int],
-        run_sd: float | None = None,
+        run_sd: tuple[float, float] | None = None,
     ) -> None:
         models = matrix.models.assign(temperature=pd.to_numeric(matrix.models["temperature"]))
         main = models[ABLATION] == ""

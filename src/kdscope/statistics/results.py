@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -138,13 +140,17 @@ def contrast_result(
     return result_of(contrast.found, domain, hypothesis, group, task, str(more.pop("test", test)), **(told | more))
 
 
+_ABOUT_CHECKPOINTS = "this is about these checkpoints, not about the method."
+
+
 def scope_note(contrast: Contrast) -> str:
     """What a reader must know of the runs behind a contrast."""
     if contrast.reason:
         least = f" Runs of other settings have a standard deviation of {contrast.run_sd:.1f} points or more."
         return f"No claim: {contrast.reason}.{least if contrast.run_sd == contrast.run_sd else ''}"
     if contrast.scope == CHECKPOINTS:
-        return "One training run a side: this is about these checkpoints, not about the method."
+        single = contrast.runs == contrast.reference_runs == 1
+        return f"One training run {'a side' if single else 'of each setting'}: {_ABOUT_CHECKPOINTS}"
     if contrast.found.df < 8 and min(contrast.runs, contrast.reference_runs) < 5:
         return f"Few runs were repeated: {contrast.found.df:.1f} degrees of freedom."
     return ""
@@ -158,21 +164,43 @@ def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
     bootstrap asks nothing that is not asked already: it counts by itself, and makes no other row stricter. An adjusted
     p-value that a row brings along stays. Rows without a p-value are not in a family.
 
-    Simultaneous limits are Bonferroni's (Dunn 1961, JASA 56:52) over the family's rows: they hold all truths at once
-    with 95%, and are at most a little wider than Holm's test would need.
+    Simultaneous limits are Bonferroni's (Dunn 1961, JASA 56:52) over the family's rows, made to say the same as the
+    adjusted p-value: where Holm's method, which is sharper, rejects, they end at 0 (for equivalence and non-inferiority
+    at the margin), and where max-T does not they reach it (Guilbaud 2008, Biom J 50:678, on limits beside step-down
+    tests). Correlations have none: a false discovery rate has no simultaneous limits. A row that brings its adjusted
+    p-value along brings its limits too.
     """
     frame = pd.DataFrame([asdict(result) for result in results], columns=list(RigorousResult.__slots__))
+    frame.loc[frame["p_value"].isna(), "p_adjusted"] = float("nan")
+    own = frame["p_adjusted"].notna() & (frame["hypothesis"] == "largest_gain")
     for rows in _families(frame):
         asked = rows[rows["p_value"].notna()]
         open_rows = asked[asked["p_adjusted"].isna()]
-        adjust = benjamini_yekutieli if rows["hypothesis"].iloc[0] in CORRELATIONS else holm
+        screen = rows["hypothesis"].iloc[0] in CORRELATIONS
         if len(open_rows):
+            adjust = benjamini_yekutieli if screen else holm
             frame.loc[open_rows.index, "p_adjusted"] = adjust(open_rows["p_value"].to_numpy())
-        both = asked[~asked["hypothesis"].isin([EQUIVALENCE, NONINFERIORITY])]
-        margin = both["stderr"] * stats.t.isf(0.025 / max(1, len(asked)), both["df"])
-        frame.loc[both.index, "low_simultaneous"] = both["estimate"] - margin
-        frame.loc[both.index, "high_simultaneous"] = both["estimate"] + margin
+        if not screen:
+            limits = [_simultaneous(frame.loc[index], len(asked)) for index in asked.index if not own[index]]
+            columns = ["low_simultaneous", "high_simultaneous"]
+            frame.loc[[index for index in asked.index if not own[index]], columns] = np.array(limits).reshape(-1, 2)
     return frame
+
+
+def _simultaneous(row: pd.Series[Any], tests: int) -> tuple[float, float]:
+    """Limits of one row of a family of so many, consistent with its adjusted p-value."""
+    estimate, margin, rejected = float(row["estimate"]), float(row["margin"]), bool(row["p_adjusted"] <= 0.05)
+    one_sided = row["hypothesis"] in (EQUIVALENCE, NONINFERIORITY)
+    reach = float(row["stderr"]) * float(stats.t.isf((0.05 if one_sided else 0.025) / tests, row["df"]))
+    low, high = estimate - reach, estimate + reach
+    if row["hypothesis"] == EQUIVALENCE:
+        inside = max(low, -margin), min(high, margin)
+        return inside if rejected else (low, high)
+    if row["hypothesis"] == NONINFERIORITY:
+        return (max(low, -margin) if rejected else low), high
+    if rejected:
+        return (max(low, 0.0), high) if estimate > 0 else (low, min(high, 0.0))
+    return min(low, 0.0), max(high, 0.0)
 
 
 def _families(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kdscope.errors import StatisticsError
 from kdscope.statistics.estimates import Estimate, in_points, t_estimate
-from kdscope.statistics.macro import macro_covariance, macro_mean
+from kdscope.statistics.macro import macro_covariance, macro_mean, nothing_varies
 from kdscope.statistics.run_variance import CONTROL, OTHERS, RunComponents, RunDesign, RunShare, with_runs
 
 Array = NDArray[np.float64]
@@ -54,11 +53,12 @@ class RunContrasts:
     Args:
         values: of every run on every item, shape [R, N]; NaN = not measured.
         runs: one row for each run that counts, its index the row in ``values``: ``student``, ``arm`` (its setting),
-            ``control``, ``seed``. A setting that stands twice with one seed is taken for two settings.
+            ``control``, ``seed``. A setting that stands twice with one seed is taken for two settings; without a seed
+            its runs are repetitions.
         task_of: number of each item's task, shape [N].
         clusters: number of each item's cluster, shape [N].
-        run_sd: standard deviation between training runs in the unit of the values, known from elsewhere (a pilot);
-            None: estimated from the runs, where there are repetitions.
+        run_sd: standard deviation between training runs in the unit of the values, known from elsewhere (a pilot), and
+            its degrees of freedom. It stands in where the runs themselves do not tell.
 
     Example:
         >>> runs = pd.DataFrame({"student": "s", "arm": ["sft", "gkd"], "control": [True, False], "seed": 0})
@@ -74,8 +74,11 @@ class RunContrasts:
         runs: pd.DataFrame,
         task_of: NDArray[np.generic],
         clusters: NDArray[np.generic],
-        run_sd: float | None = None,
+        run_sd: tuple[float, float] | None = None,
     ) -> None:
+        unknown = runs["seed"].isna() | (runs["seed"].astype(str) == "")
+        number = runs.groupby(["student", "arm"], sort=False).cumcount()
+        runs = runs.assign(seed=runs["seed"].astype(object).where(~unknown, [("run", int(n)) for n in number]))
         again = runs.groupby(["student", "arm", "seed"], sort=False, dropna=False).cumcount()
         arms = [arm if n == 0 else (arm, int(n)) for arm, n in zip(runs["arm"], again, strict=True)]
         self.values, self.runs = values, runs.assign(arm=pd.Series(arms, index=runs.index, dtype=object))
@@ -131,30 +134,45 @@ class RunContrasts:
         if keep is not None:
             found = np.where(keep, found, np.nan)
         items = macro_mean(found, self.task_of, self.clusters)
-        if self.run_sd is not None:
-            share = RunShare(float(np.sum(weights**2)) * self.run_sd**2, 0.0, math.inf)
-            return Contrast(with_runs(items, share), RUNS, items, runs, reference_runs, self.run_sd, "", items.stderr)
+        counts = runs, reference_runs
+        if self.run_sd is None and not self.several_seeds:
+            return Contrast(items, CHECKPOINTS, items, *counts, math.nan, "", items.stderr)
+        if not items.df > 0 and not nothing_varies(found, self.task_of, self.clusters):
+            reason = "a task has one independent item, so that the error of its mean is unknown"
+            return Contrast(_untested(items), RUNS, items, *counts, math.nan, reason, math.nan)
+        share, run_sd, reason = self._share(weights)
+        if reason and self.run_sd is not None:
+            share, run_sd = (
+                RunShare(float(np.sum(weights**2)) * self.run_sd[0] ** 2, 0.0, self.run_sd[1]),
+                self.run_sd[0],
+            )
+        elif reason:
+            return Contrast(_untested(items), RUNS, items, *counts, run_sd, reason, items.stderr)
+        own = math.sqrt(max(items.stderr**2 - share.residual, 0.0)) if items.stderr > 0 else 0.0
+        return Contrast(with_runs(items, share), RUNS, items, *counts, run_sd, "", own)
+
+    def _share(self, weights: Array) -> tuple[RunShare, float, str]:
+        """What runs contribute to a contrast, the standard deviation of one of them, and why that is unknown if it is.
+
+        Runs outside of the pool (measured on fewer items, or beyond `_MOST_POOLED`) have the variance of their group.
+        """
         if not self.several_seeds:
-            return Contrast(items, CHECKPOINTS, items, runs, reference_runs, math.nan, "", items.stderr)
+            return RunShare(math.nan, math.nan, 0.0), math.nan, "nothing was trained twice"
         components, place = self.components
-        inside = np.where(place[used] >= 0)[0]
+        used = np.flatnonzero(weights)
+        inside = place[used] >= 0
         pooled = np.zeros(len(components))
         pooled[place[used[inside]]] = weights[used[inside]]
-        if inside.size < used.size:
-            return self._unknown(items, runs, reference_runs, "more runs than the run variance is estimated from")
-        share = components.share(pooled)
+        beside = {CONTROL: 0.0, OTHERS: 0.0}
+        for row in used[~inside]:
+            beside[CONTROL if self.runs.at[row, "control"] else OTHERS] += float(weights[row] ** 2)
+        share = components.share(pooled, beside)
         if math.isnan(share.variance):
-            which = " and ".join(components.unknown(pooled))
-            return self._unknown(items, runs, reference_runs, f"{which} trained only once, so that its luck is unknown")
-        own = math.sqrt(max(items.stderr**2 - share.residual, 0.0)) if items.stderr > 0 else 0.0
-        run_sd = math.sqrt(max(components.largest_variance(pooled), 0.0))
-        return Contrast(with_runs(items, share), RUNS, items, runs, reference_runs, run_sd, "", own)
-
-    def _unknown(self, items: Estimate, runs: int, reference_runs: int, reason: str) -> Contrast:
-        known = [variance for variance in self.components[0].variances.values() if variance > 0]
-        spread = math.sqrt(max(known)) if known else math.nan
-        nothing = t_estimate(items.value, math.nan, math.nan, items.n)
-        return Contrast(nothing, RUNS, items, runs, reference_runs, spread, reason, items.stderr)
+            known = [variance for variance in components.variances.values() if variance > 0]
+            spread = math.sqrt(max(known)) if known else math.nan
+            which = " and ".join(components.unknown(pooled, beside))
+            return share, spread, f"{which} trained only once, so that its luck is unknown"
+        return share, math.sqrt(max(components.largest_variance(pooled, beside), 0.0)), ""
 
     @cached_property
     def components(self) -> tuple[RunComponents, NDArray[np.intp]]:
@@ -166,31 +184,32 @@ class RunContrasts:
         design = RunDesign(
             some["student"].tolist(), some["arm"].tolist(), some["control"].to_numpy(), some["seed"].tolist()
         )
-        residuals = {number: self._covariance(pooled[block.rows]) for number, block in enumerate(design.blocks)}
-        means = np.array([self.mean(int(row)) for row in pooled])
+        means, residuals = np.zeros(pooled.size), {}
+        for number, block in enumerate(design.blocks):
+            values = self.values[pooled[block.rows]]
+            known = ~np.isnan(values).any(axis=0)
+            tasks, clusters = self.task_of[known], self.clusters[known]
+            means[block.rows] = [macro_mean(row, tasks, clusters).value for row in values[:, known]]
+            residuals[number] = np.nan_to_num(macro_covariance(values[:, known], tasks, clusters))
         return design.components(means, residuals), place
 
-    def mean(self, row: int) -> float:
-        """A run's mean over tasks, on the items it was measured on."""
-        values = self.values[row]
-        return macro_mean(values, self.task_of, self.clusters).value
-
-    def _covariance(self, rows: NDArray[np.intp]) -> Array:
-        values = self.values[rows]
-        known = ~np.isnan(values).any(axis=0)
-        if not known.any():
-            raise StatisticsError("runs of one student were not measured on any common item")
-        return macro_covariance(values[:, known], self.task_of[known], self.clusters[known])
-
     def _pooled(self) -> NDArray[np.intp]:
-        """Runs that components are estimated from: those measured on something, whole settings, controls first."""
-        measured = ~np.isnan(self.values[self.runs.index]).all(axis=1)
-        order = self.runs[measured]
+        """Runs that components are estimated from: measured on as many items as any of their student, controls first.
+
+        A run that lacks items would be compared on other items than its repetitions are.
+        """
+        measured = pd.Series((~np.isnan(self.values[self.runs.index])).sum(axis=1), index=self.runs.index)
+        most = measured.groupby(self.runs["student"], sort=False).transform("max")
+        order = self.runs[(measured == most) & (measured > 0)]
         order = pd.concat([order[order["control"]], order[~order["control"]]])
         count = order.groupby("student", sort=False).cumcount()
         sizes = order.groupby(["student", "arm"], sort=False)["seed"].transform("size")
         kept = order[(count + sizes <= _MOST_POOLED) | order["control"]]
         return np.sort(kept.index.to_numpy(dtype=np.intp))
+
+
+def _untested(items: Estimate) -> Estimate:
+    return t_estimate(items.value, math.nan, math.nan, items.n)
 
 
 def settings_of(models: pd.DataFrame, columns: Sequence[str]) -> list[Hashable]:
@@ -201,7 +220,7 @@ def settings_of(models: pd.DataFrame, columns: Sequence[str]) -> list[Hashable]:
 
 def spreads(contrasts: RunContrasts) -> Mapping[str, tuple[float, float]]:
     """Standard deviation of one run and its degrees of freedom, of `CONTROL` and `OTHERS`; without those unknown."""
-    if contrasts.run_sd is not None or not contrasts.several_seeds:
+    if not contrasts.several_seeds:
         return {}
     components, _ = contrasts.components
     found = {group: components.of_group(group) for group in (CONTROL, OTHERS)}

@@ -17,20 +17,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from kdscope.errors import StatisticsError
-from kdscope.statistics.combined_df import combined_df
+from kdscope.statistics.combined_df import combined_df, combined_p
 from kdscope.statistics.estimates import Estimate, t_estimate
 
 CONTROL, OTHERS = "SFT", "the other methods"
 """The groups of settings whose run variance is estimated apart."""
+_MANY = 200
+"""Degrees of freedom beyond which a part of the error counts as known."""
 _SPLIT_LEVEL = {"setting": 0.01, "student": 0.1}
 """Level of the F test by which a setting or a student leaves the common pool, Bonferroni over candidates."""
+
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 Array = NDArray[np.float64]
 _Key = tuple[Hashable, ...]
@@ -90,9 +95,9 @@ class RunDesign:
         """Estimate the components from the values of the runs.
 
         A setting (over all students), then a student (over all its settings), leaves the common pool where the F test
-        of its variance between runs against that of the rest is significant at 1%, Bonferroni over the candidates,
-        the largest first: one method that collapses with some seeds neither widens every other interval nor has its
-        own too narrow.
+        of its variance between runs against that of the rest is significant, at 1% for settings and 10% for students,
+        Bonferroni over the candidates, the largest first: one method that collapses with some seeds neither widens
+        every other interval nor has its own too narrow.
 
         Args:
             values: of the runs, shape [n].
@@ -198,31 +203,39 @@ class RunComponents:
         """Variance of one run of `CONTROL` or `OTHERS` without what left the pool, and its df; NaN, 0 if unknown."""
         return self.variances.get((group,), math.nan), self.dfs.get((group,), 0.0)
 
-    def knows(self, weights: ArrayLike) -> bool:
-        """Whether the variance of every group that a contrast weighs can be estimated."""
-        w = np.asarray(weights, dtype=np.float64)
-        return bool(np.all(self._known[np.unique(self._group_of[w != 0])]))
+    def _groups(self, weights: ArrayLike) -> NDArray[np.intp]:
+        return np.unique(self._group_of[np.asarray(weights, dtype=np.float64) != 0])
 
-    def unknown(self, weights: ArrayLike) -> list[str]:
+    def unknown(self, weights: ArrayLike, beside: Mapping[str, float] = _NONE) -> list[str]:
         """Names of the groups in a contrast that have no repetition."""
-        used = np.unique(self._group_of[np.asarray(weights, dtype=np.float64) != 0])
-        return [str(self._labels[group][0]) for group in used if not self._known[group]]
+        used = self._groups(weights)
+        return list(
+            dict.fromkeys(
+                [str(self._labels[group][0]) for group in used if not self._known[group]]
+                + [name for name, size in beside.items() if size > 0 and (name,) not in self.variances]
+            )
+        )
 
-    def largest_variance(self, weights: ArrayLike) -> float:
+    def largest_variance(self, weights: ArrayLike, beside: Mapping[str, float] = _NONE) -> float:
         """Variance of one run in the noisiest group of a contrast whose groups are all known."""
-        used = np.unique(self._group_of[np.asarray(weights, dtype=np.float64) != 0])
-        return max(float(self._values[group]) for group in used)
+        others = [self.variances[name,] for name, size in beside.items() if size > 0]
+        return max(*(float(self._values[group]) for group in self._groups(weights)), *others, 0.0)
 
-    def share(self, weights: ArrayLike) -> RunShare:
+    def share(self, weights: ArrayLike, beside: Mapping[str, float] = _NONE) -> RunShare:
         """The part of runs in the variance of ``weights . values``; NaN where a group has no repetition.
 
         Args:
             weights: of every run, shape [n]; 0 for those that have no part.
+            beside: sums of squared weights of runs outside of the design, by `CONTROL` and `OTHERS`; they have the
+                variance of that group and are paired with none.
         """
         w = np.asarray(weights, dtype=np.float64)
-        if not self.knows(w):
+        if self.unknown(w, beside):
             return RunShare(math.nan, math.nan, 0.0)
         c = np.array([term.coefficient(w) for term in self._terms])
+        for name, size in beside.items():
+            if size > 0:
+                c[self._labels.index((name,))] += size
         variance, spread = float(c @ self._values), float(c @ self._spread @ c)
         # What is left of equal differences after rounding is no variance.
         variance = variance if variance > 1e-12 * float(np.abs(c) @ np.abs(self._values)) else 0.0
@@ -290,6 +303,9 @@ def with_runs(items: Estimate, share: RunShare) -> Estimate:
     if math.isnan(share.variance):
         return t_estimate(items.value, math.nan, math.nan, items.n, items.confidence)
     own = max(items.stderr**2 - share.residual, 0.0) if items.stderr > 0 else 0.0
-    total = own + share.variance
-    df = combined_df([own, share.variance], [items.df, share.df])
-    return t_estimate(items.value, math.sqrt(total), df, items.n, items.confidence)
+    total, parts, dfs = own + share.variance, [own, share.variance], [items.df, share.df]
+    found = t_estimate(items.value, math.sqrt(total), combined_df(parts, dfs), items.n, items.confidence)
+    if not found.stderr > 0 or min(share.df, items.df) > _MANY:
+        return found
+    # Far in the tails a t distribution of these degrees of freedom is lighter than the parts together are.
+    return replace(found, p_value=combined_p(abs(items.value) / math.sqrt(total), parts, dfs))

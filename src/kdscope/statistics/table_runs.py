@@ -29,12 +29,14 @@ class KnownNoise:
     """What is known of noise from elsewhere (a pilot), where the table cannot tell.
 
     Attributes:
-        run_sd: standard deviation of one training run in points; None: as the table tells.
+        run_sd: standard deviation of one training run in points; it stands in where the table does not tell.
+        run_df: degrees of freedom of that; infinite for one that is known.
         discordance: share of items on which a distilled student and its control differ; with the column ``items`` it
             gives the error from items where there is no ``item_stderr``.
     """
 
     run_sd: float | None = None
+    run_df: float = math.inf
     discordance: float | None = None
 
 
@@ -76,14 +78,20 @@ class TableRuns:
         counts = int(first.sum()), int(second.sum())
         value = float(weights @ self.frame["value"].to_numpy(dtype=np.float64))
         error = self.item_error(student)
+        if family is not None:
+            # The mean over a student's families averages out what each of them has of its own; one of them does not.
+            settings = self.frame.loc[mine & ~self.frame["control"], ["teacher", "family"]].drop_duplicates()
+            error *= math.sqrt(2 / (1 + 1 / len(settings)))
         items = Estimate(value, error, math.inf, math.nan, math.nan, math.nan, sum(counts))
-        if self.known.run_sd is not None:
-            share = RunShare(float(np.sum(weights**2)) * self.known.run_sd**2, 0.0, math.inf)
-            return Contrast(with_runs(items, share), RUNS, items, *counts, self.known.run_sd, "", error)
+        run_sd, share = self.known.run_sd, RunShare(math.nan, math.nan, 0.0)
+        if self.several_seeds:
+            components = self.design.components(self.frame["value"].to_numpy(dtype=np.float64))
+            share = components.share(weights)
+        if math.isnan(share.variance) and run_sd is not None:
+            share = RunShare(float(np.sum(weights**2)) * run_sd**2, 0.0, self.known.run_df)
+            return Contrast(with_runs(items, share), RUNS, items, *counts, run_sd, "", error)
         if not self.several_seeds:
             return self._single(first, second, items, self.noise(family))
-        components = self.design.components(self.frame["value"].to_numpy(dtype=np.float64))
-        share = components.share(weights)
         found = with_runs(items, share)
         if math.isnan(share.variance):
             known = [variance for variance in components.variances.values() if variance > 0]

@@ -13,6 +13,7 @@ from kdscope.statistics.results import (
     EFFECT,
     EQUIVALENCE,
     FIDELITY,
+    FIDELITY_LEVEL,
     FIDELITY_METHOD,
     INHERITED,
     NONINFERIORITY,
@@ -109,19 +110,26 @@ def _gain(row: Mapping[str, Any]) -> str:
 
 
 def _untested(row: Mapping[str, Any]) -> str:
+    if row["hypothesis"] == FIDELITY_LEVEL:
+        return f"Agreement of {_method(str(row['group']))} with its teacher beyond accuracy{_place(row)}: " + (
+            f"{row['estimate']:+.1f} points, {_interval(row)}."
+        )
     if math.isnan(row["estimate"]) or row["hypothesis"] in CORRELATIONS:
         return f"{_subject(row)}: these results cannot tell."
     row = {**row, "scope": ""}
     interval = f", {_interval(row)}" if math.isfinite(row["low"]) else ""
     against = " against that of its SFT control" if row["hypothesis"] in _LIKENESS else _against(row)
+    if row["hypothesis"] in ("method", EQUIVALENCE, FIDELITY_METHOD, NONINFERIORITY):
+        against = f" against {_method(str(row['group']).partition(' - ')[2])}"
     return f"{_subject(row)}: {row['estimate']:+.1f} points{against}{_place(row)}{interval}, without a test."
 
 
 def _noninferiority(row: Mapping[str, Any]) -> str:
     first, _, second = str(row["group"]).partition(" - ")
     shown = "is" if row["p_adjusted"] <= 0.05 else "is not shown to be"
+    of = "the checkpoint of " if row.get("scope") == CHECKPOINTS else ""
     return (
-        f"{_method(first)} {shown} as faithful to its teacher as {_method(second)} within {row['margin']:g} points"
+        f"{of}{_method(first)} {shown} as faithful to its teacher as {_method(second)} within {row['margin']:g} points"
         f"{_place(row)}: {row['estimate']:+.1f}, {_interval(row)}, {_p(row)}."
     )
 
@@ -137,11 +145,13 @@ def _relation(row: Mapping[str, Any]) -> str:
 
 def _equivalence(row: Mapping[str, Any]) -> str:
     first, _, second = str(row["group"]).partition(" - ")
+    of = "the checkpoints of " if row.get("scope") == CHECKPOINTS else ""
     interval = (
         f"{_method(first)} minus {_method(second)} is {round(row['estimate'], 1) + 0.0:+.1f} points, {_interval(row)}"
     )
     if row["p_adjusted"] <= 0.05:
-        return f"{_method(first)} and {_method(second)} are equivalent within {row['margin']:g} points: {interval}."
+        said = f"{of}{_method(first)} and {_method(second)} are equivalent within {row['margin']:g} points"
+        return f"{said}{_place(row)}: {interval}, {_p(row)}."
     return f"Not shown to be equivalent within {row['margin']:g} points{_place(row)}: {interval}, {_p(row)}."
 
 
@@ -199,13 +209,16 @@ def _checkpoints(row: Mapping[str, Any]) -> str:
     """The subject of a statement about trained models and no method; {} is where the difference is put."""
     kind, group = row["hypothesis"], str(row["group"])
     if kind == "H1-student":
-        several = "checkpoints" if row.get("runs", 2) > 1 else "checkpoint"
+        several = "checkpoint" if row.get("runs", 2) == 1 else "checkpoints"
         return f"The distilled {several} of {group} scored {{}}"
     if kind in (FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG):
         return f"{_LIKENESS[kind]} of the checkpoint of {_method(group)} is {{}}"
     if kind in (FIDELITY_METHOD, NONINFERIORITY):
         return f"{_LIKENESS[FIDELITY]} of the checkpoints of {_method(group.partition(' - ')[0])} is {{}}"
     name = group.partition(" - ")[0] if kind in ("method", EQUIVALENCE) else group
+    if kind == "ablation":
+        what, _, cell = group.rpartition(": ")
+        return f'The checkpoints of the ablation "{what}" of {_method(cell)} scored {{}}'
     return f"The checkpoints of {_method(name)} scored {{}}"
 
 
