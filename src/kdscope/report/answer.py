@@ -143,8 +143,8 @@ def _of_methods(found: Sequence[StudentFindings], *, counted: bool) -> str:
 
     Significantly worse ones are named too, or only counted.
     """
-    better = {one.name: names for one in found if (names := _names(_significant(one, Verdict.HIGHER)))}
-    worse = {one.name: names for one in found if (names := _names(_significant(one, Verdict.LOWER)))}
+    better = {one.name: names for one in found if (names := _names(_significant(one, Verdict.HIGHER), one))}
+    worse = {one.name: names for one in found if (names := _names(_significant(one, Verdict.LOWER), one))}
     rest = [one.name for one in found if one.name not in better and _was_tested(one)]
     parts = []
     if better:
@@ -180,7 +180,10 @@ def _of_runs(found: StudentFindings, verdict: Verdict) -> list[Finding]:
     return [gain for gain in _of(found, verdict) if gain.scope == RUNS]
 
 
-def _names(gains: Sequence[Finding]) -> list[str]:
+def _names(gains: Sequence[Finding], found: StudentFindings) -> list[str]:
+    """The names of settings; all of a student's together where it has more than can be named."""
+    if len(gains) == len(found.gains) > _MOST_NAMED:
+        return [f"all {len(gains)} methods"]
     return [_name(gain) for gain in gains]
 
 
