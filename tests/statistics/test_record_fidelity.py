@@ -71,11 +71,11 @@ def test_a_copier_is_found_and_its_parts_add_up():
 
 
 def test_a_better_student_that_copies_nobody_is_not_more_faithful():
-    """Fifteen points better, difficulty shared: in 40 studies at most a few lie above 0."""
+    """Fifteen points better, difficulty shared: in 20 studies at most a few lie above 0."""
     above = [
-        (rows_of(asked(better=0.15, seed=seed, methods=("gkd",)), "fidelity")["low"] > 0).sum() for seed in range(40)
+        (rows_of(asked(better=0.15, seed=seed, methods=("gkd",)), "fidelity")["low"] > 0).sum() for seed in range(20)
     ]
-    assert sum(above) <= stats.binom.ppf(0.999, 40, 0.05)
+    assert sum(above) <= stats.binom.ppf(0.999, 20, 0.05)
 
 
 def test_two_methods_are_compared_in_fidelity():
@@ -86,7 +86,7 @@ def test_two_methods_are_compared_in_fidelity():
     shown = rows_of(found, "fidelity_noninferiority").set_index("method")
     assert shown.loc["gkd", "p_value"] < 0.01
     assert shown.loc["jsd", "p_value"] > 0.5
-    expected = stats.t.sf((row["estimate"] + 2) / row["stderr"], row["df"])
+    expected = stats.t.sf((row["estimate"] + 1) / row["stderr"], row["df"])
     assert shown.loc["gkd", "p_value"] == pytest.approx(expected)
 
 

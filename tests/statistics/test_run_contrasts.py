@@ -79,6 +79,18 @@ def test_a_run_that_was_not_measured_leaves_the_pool():
     assert math.isnan(found.mean_of([6, 7, 8]).sum())
 
 
+def test_a_noisier_student_is_told_beside_the_whole_study():
+    quiet, loud = (runs_of("sft", "a", "b", seeds=5, student=name) for name in ("quiet", "loud"))
+    runs, generator = pd.concat([quiet, loud], ignore_index=True), np.random.default_rng(3)
+    level = np.where(runs["student"] == "loud", generator.normal(0, 0.2, len(runs)), 0.0)
+    values = (generator.random((len(runs), len(TASKS))) < 0.5 + level[:, None]).astype(float)
+    found = spreads(RunContrasts(values, runs, TASKS, np.arange(len(TASKS))))
+    assert list(found)[:2] == ["SFT", "the other methods"]
+    own = [name for name in found if name.endswith(("loud", "quiet"))]
+    assert own
+    assert found["the other methods"][1] == pytest.approx(16)
+
+
 def test_a_known_run_variance_stands_in_where_runs_do_not_tell():
     single = contrasts(runs_of("sft", "a", seeds=1), run_sd=(0.03, math.inf)).difference([1], [0])
     assert single.scope == RUNS

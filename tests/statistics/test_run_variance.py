@@ -152,16 +152,16 @@ def test_few_degrees_of_freedom_dominate():
 
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_the_level_holds_with_few_seeds(seeds):
-    """No gain, runs vary by two points, 4,000 studies of one student: at most 6% are significant."""
+    """No gain, runs vary by two points, 2,000 studies of one student: at most 6% are significant."""
     design, rows = layout(students=1, methods=4, seeds=seeds)
     weights, generator = gain(rows, methods=4), np.random.default_rng(6)
     rejected = 0
-    for _ in range(4000):
+    for _ in range(2000):
         y = generator.normal(0, 2, len(rows))
         error = 1.5  # of items, in points
         items = t_estimate(float(weights @ y + generator.normal(0, error)), error, 599, 600)
         rejected += with_runs(items, design.components(y).share(weights)).p_value < 0.05
-    assert rejected / 4000 < 0.06 + 2 * math.sqrt(0.06 * 0.94 / 4000)
+    assert rejected / 2000 < 0.06 + 2 * math.sqrt(0.06 * 0.94 / 2000)
 
 
 def test_bad_input_is_refused():

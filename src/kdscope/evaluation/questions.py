@@ -58,7 +58,7 @@ class Questions:
     tasks: Mapping[str, TaskFacts]
     primary_temperature: float | None = None
     equivalence_margin: float = 1.0
-    fidelity_margin: float = 2.0
+    fidelity_margin: float = 1.0
     contaminated: Collection[str] = field(default_factory=frozenset)
     exclude_contaminated: bool = False
     controls: Mapping[str, str] = field(default_factory=dict)

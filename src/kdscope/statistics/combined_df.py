@@ -49,11 +49,13 @@ def combined_p(statistic: float, variances: ArrayLike, dfs: ArrayLike) -> float:
     v, d = _parts(variances, dfs)
     if v.size == 0:
         return math.nan
-    low, high = -300.0, math.log(0.5)  # of half the level
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if _critical(v, d, math.exp(middle)) < statistic else (middle, high)
-    return min(1.0, 2 * math.exp((low + high) / 2))
+    from scipy.optimize import brentq  # not at the top, where planning would wait for it
+
+    low, high = -650.0, math.log(0.5)  # of half the level
+    if statistic <= 0 or _critical(v, d, math.exp(low)) <= statistic:
+        return 1.0 if statistic <= 0 else 0.0
+    half = float(brentq(lambda tail: _critical(v, d, math.exp(tail)) - statistic, low, high, xtol=1e-7))
+    return min(1.0, 2 * math.exp(half))
 
 
 def _parts(variances: ArrayLike, dfs: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -32,7 +32,7 @@ def rigorous_records(
     margin: float = 1.0,
     options: Mapping[str, int] = OPTIONS,
     pairs: pd.DataFrame | None = None,
-    fidelity_margin: float = 2.0,
+    fidelity_margin: float = 1.0,
     run_sd: Mapping[str, tuple[float, float]] = _UNKNOWN,
     draws: int = 9999,
     seed: int = 0,

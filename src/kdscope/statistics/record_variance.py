@@ -15,8 +15,8 @@ from kdscope.statistics.run_contrasts import CHECKPOINTS, spreads
 def variance_components(study: RecordStudy) -> Iterator[RigorousResult]:
     """Standard deviations in points, with their degrees of freedom as ``n``.
 
-    - ``runs of SFT``, ``runs of the other methods``: of one training run, as intervals use it (`run_variance`); without
-      settings or students that vary significantly more.
+    - ``runs of SFT``, ``runs of the other methods``: of one training run, all of the study together; then of students
+      and settings that vary significantly more than the rest, which intervals take by themselves (`run_variance`).
     - ``items``: standard error that the choice of items alone leaves in a student's gain, root mean square.
     - ``students``, ``methods``, ``tasks``: of the gain between students, between the settings of a student, and between
       tasks, what items and runs explain taken off (method of moments; 0 where that is more than all).

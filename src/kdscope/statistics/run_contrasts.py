@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -218,12 +218,20 @@ def settings_of(models: pd.DataFrame, columns: Sequence[str]) -> list[Hashable]:
     return [tuple(row) for row in text.itertuples(index=False)]
 
 
-def spreads(contrasts: RunContrasts) -> Mapping[str, tuple[float, float]]:
-    """Standard deviation of one run and its degrees of freedom, of `CONTROL` and `OTHERS`; without those unknown."""
+def spreads(contrasts: RunContrasts) -> dict[str, tuple[float, float]]:
+    """Standard deviation of one run and its degrees of freedom: of `CONTROL` and `OTHERS`, all of the study together.
+
+    Then of every student or setting that varies significantly more or less than the rest and has a variance of its own
+    in the intervals. Groups that are not known are left out.
+    """
     if not contrasts.several_seeds:
         return {}
     components, _ = contrasts.components
-    found = {group: components.of_group(group) for group in (CONTROL, OTHERS)}
+    every = components.without_split()
+    found = {group: every.of_group(group) for group in (CONTROL, OTHERS)}
+    for (group, whose), variance in components.beside_the_pool().items():
+        name = " ".join(str(part) for part in whose if part) if isinstance(whose, tuple) else str(whose)
+        found[f"{group}, {name}"] = variance
     return {group: (math.sqrt(max(variance, 0.0)), df) for group, (variance, df) in found.items() if df > 0}
 
 

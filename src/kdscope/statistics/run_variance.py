@@ -76,6 +76,8 @@ class RunDesign:
         if not len(students) == len(arms) == len(seeds) == self.controls.size:
             raise StatisticsError("run variance needs a student, a setting, a seed and a role for every run")
         names: dict[Hashable, int] = {}
+        self.names: dict[str, list[Hashable]] = {"student": list(dict.fromkeys(students))}
+        self.names["setting"] = list(dict.fromkeys(arms))
         self.student_of = np.array([names.setdefault(name, len(names)) for name in students], dtype=np.intp)
         settings: dict[Hashable, int] = {}
         self.setting_of = np.array([settings.setdefault(name, len(settings)) for name in arms], dtype=np.intp)
@@ -184,7 +186,7 @@ class RunComponents:
     def __init__(self, design: RunDesign, y: Array, groups: Sequence[_Key], residuals: Mapping[int, Array]) -> None:
         labels = list(dict.fromkeys(groups))
         group_of = np.array([labels.index(group) for group in groups], dtype=np.intp)
-        self._design, self._group_of, self._labels = design, group_of, labels
+        self._design, self._group_of, self._labels, self._y = design, group_of, labels, y
         self._terms = design.terms(groups)
         divisors = np.array([term.divisor for term in self._terms])
         self._known = divisors > 1e-9
@@ -205,6 +207,20 @@ class RunComponents:
 
     def _groups(self, weights: ArrayLike) -> NDArray[np.intp]:
         return np.unique(self._group_of[np.asarray(weights, dtype=np.float64) != 0])
+
+    def without_split(self) -> RunComponents:
+        """The same runs with all of them in the common pool."""
+        return self._design.components(self._y, split=False)
+
+    def beside_the_pool(self) -> dict[tuple[str, Hashable], tuple[float, float]]:
+        """Variance of one run and its df in every group that left the pool: of `CONTROL` or `OTHERS`, and of whom."""
+        found = {}
+        for label in self._labels:
+            if len(label) > 1 and label in self.variances:
+                kind, number = str(label[-1]).split()
+                whose = self._design.names[kind][int(number)]
+                found[str(label[0]), whose] = self.variances[label], self.dfs[label]
+        return found
 
     def unknown(self, weights: ArrayLike, beside: Mapping[str, float] = _NONE) -> list[str]:
         """Names of the groups in a contrast that have no repetition."""

@@ -195,7 +195,7 @@ class Analysis(Settings):
     study has it, else its first. Other temperatures are explored."""
     equivalence_margin: Positive = 1.0
     """Methods that differ by less than this many percentage points count as equal."""
-    fidelity_margin: Positive = 2.0
+    fidelity_margin: Positive = 1.0
     """A method whose fidelity is lower than another's by less than this many percentage points counts as not less
     faithful."""
 
