@@ -51,9 +51,11 @@ def combined_p(statistic: float, variances: ArrayLike, dfs: ArrayLike) -> float:
         return math.nan
     from scipy.optimize import brentq  # not at the top, where planning would wait for it
 
-    low, high = -650.0, math.log(0.5)  # of half the level
-    if statistic <= 0 or _critical(v, d, math.exp(low)) <= statistic:
-        return 1.0 if statistic <= 0 else 0.0
+    low, high = -60.0, math.log(0.5)  # of half the level; below, quantiles are no numbers any more
+    if statistic <= 0:
+        return 1.0
+    if _critical(v, d, math.exp(low)) <= statistic:
+        return 2 * math.exp(low)
     half = float(brentq(lambda tail: _critical(v, d, math.exp(tail)) - statistic, low, high, xtol=1e-7))
     return min(1.0, 2 * math.exp(half))
 
