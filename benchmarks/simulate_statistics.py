@@ -47,7 +47,7 @@ SCENARIOS: dict[str, tuple[str, Simulate]] = {
         lambda generator: noise_outcomes(generator, Layout(seeds=3, run_sd=1.0)),
     ),
 }
-AT_MOST = {"noise_studies": 200, "noisy_runs": 600}
+AT_MOST = {"noise_studies": 200, "noisy_runs": 200}
 """Simulations of whole studies, which take a second each."""
 POWER = ("three_points",)
 ALSO_POWER = ("McNemar mid-p, 1300 items",)

@@ -65,7 +65,12 @@ def test_with_tasks_everything_is_evaluated_beside_it(
     options += ["--max-length", 160, "--device", "cpu", "--dtype", "float32", "--name", "mine"]
     code, out, err = call(monkeypatch, capsys, "distill", *options, "--quiet")
     assert (code, err) == (0, "")
-    for part in ("model.safetensors", "Accuracy ", "Against the same student", "report: runs/mine/report.html"):
+    for part in (
+        "model.safetensors",
+        "Accuracy ",
+        "Over items alone, this checkpoint minus that of the same student",
+        "report: runs/mine/report.html",
+    ):
         assert part in out
     exec(out[out.index("from transformers") : out.index("\nreport:")], {})
     assert capsys.readouterr().out.strip()
