@@ -15,10 +15,10 @@ def setting_sentences(tables: ReportTables, cell: str) -> list[str]:
         gain = setting.gain
         if gain is not None and gain.verdict is not Verdict.NO_CLAIM:
             significant = ("not " if gain.verdict is Verdict.OPEN else "") + "statistically significant"
-            whose = f"Over {plural(gain.runs, 'training run')} this setting differs"
-            whose = "These two checkpoints, this one and the control's, differ" if gain.scope == CHECKPOINTS else whose
+            whose = f"Over {plural(gain.runs, 'training run')} this setting differs from SFT"
+            whose = "This checkpoint differs from its SFT control's" if gain.scope == CHECKPOINTS else whose
             said.append(
-                f"{whose} from SFT{where} by {gain.text} points ({_kind(gain)} 95% interval), "
+                f"{whose}{where} by {gain.text} points ({_kind(gain)} 95% interval), "
                 f"adjusted p {p_value(gain.p_adjusted)}, {significant}."
             )
         elif gain is not None:
