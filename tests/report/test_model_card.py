@@ -158,7 +158,7 @@ def test_the_setting_is_told_with_its_fidelity_against_the_control(tables: Repor
 
 def test_one_run_is_told_as_two_checkpoints_and_no_run_variance_as_no_claim(tables: ReportTables) -> None:
     [*_, told, _] = card_results(about_cell(tables, scope="checkpoints"), build_facts(), CELL).headline
-    assert told.startswith("These two checkpoints, this one and the control's, differ from SFT by +5.0")
+    assert told.startswith("This checkpoint differs from its SFT control's by +5.0")
     known = about_cell(tables)
     unknown = replace(known, statistics=known.statistics.assign(p_value=float("nan"), p_adjusted=float("nan")))
     [*_, told, _] = card_results(unknown, build_facts(), CELL).headline
