@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -94,6 +95,23 @@ def test_a_control_far_below_its_student_is_warned_of():
     told = [rows_of(asked(better=better, seeds=2), "fidelity")["note"] for better in (0.05, 0.25)]
     assert not told[0].str.contains("agreement_beyond_matched_control").any()
     assert told[1].str.contains("agreement_beyond_matched_control").all()
+
+
+def test_the_items_that_would_find_a_copier_are_named():
+    """A fifth copied of a teacher at 81% is 6.9 points: with 800 items that is found, with 20 it is not."""
+    records, pairs = records_and_pairs(seeds=2, methods=("gkd",))
+    enough = rows_of(rigorous_records(records, pairs=pairs, draws=99), "fidelity")["note"].iloc[0]
+    assert "items to find that" not in enough
+    few = records["item"] < 20
+    some = rigorous_records(records[few], pairs=pairs[pairs["item"] < 20], draws=99)
+    [row] = rows_of(some, "fidelity").to_dict("records")
+    right = pairs.loc[(pairs["item"] < 20) & (pairs["model"] == "sft 0"), "teacher_right"].mean()
+    copier = 20 * (1 - right**2)
+    assert f"exceeds its control by {copier:.1f} points" in row["note"]
+    told = re.search(r"about ([\d,]+) items|more training runs", row["note"])
+    assert told
+    if told[1]:
+        assert 20 < int(told[1].replace(",", "")) < 2000
 
 
 def test_what_is_not_defined_has_a_row_that_says_so():

@@ -15,7 +15,7 @@ def combined_df(variances: ArrayLike, dfs: ArrayLike) -> float:
     With one or two degrees of freedom in one part, as of two seeds, Satterthwaite's approximation rejects 8 to 14% of
     true hypotheses at 5%; Cochran and Cox's critical value (1957, Experimental Designs, section 4.14), the mean of the
     parts' own quantiles weighted by their variances, rejects too few where the parts are alike. The critical value here
-    is their mean with weight ``2 / (1 + d)`` on the second, ``d`` the fewest degrees of freedom of a part: 1 for one
+    is their mean with weight ``3 / (1 + 2 d)`` on the second, ``d`` the fewest degrees of freedom of a part: 1 for one
     degree, where it is needed, and vanishing for many. That choice is a deviation from both, held to its level by
     simulation (docs/simulated_runs.md). The result is the t distribution with that 97.5% quantile.
 
@@ -69,7 +69,7 @@ def _critical(v: NDArray[np.float64], d: NDArray[np.float64], tail: float) -> fl
     """The value that an estimate in units of its error exceeds with probability ``tail``."""
     cochran_cox = float(v @ -special.stdtrit(d, tail) / v.sum())
     satterthwaite = min(float(v.sum() ** 2 / np.sum(v**2 / d)), _MOST)
-    weight = 2 / (1 + max(1.0, float(d.min())))
+    weight = 1.5 / (0.5 + max(1.0, float(d.min())))
     return weight * cochran_cox - (1 - weight) * float(special.stdtrit(satterthwaite, tail))
 
 

@@ -34,13 +34,16 @@ from kdscope.statistics.results import (
     SHARED_WRONG,
     RigorousResult,
     contrast_result,
+    noted,
     result_of,
 )
-from kdscope.statistics.run_contrasts import CHECKPOINTS, RunContrasts, contrast_in_points
+from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, RunContrasts, contrast_in_points
 from kdscope.statistics.run_noise import detectable_gain
 from kdscope.statistics.tidy import AVERAGE, SFT
 
 Array = NDArray[np.float64]
+_COPIED, _POWER_FACTOR = 0.2, 2.8
+"""A share of copied answers worth finding; standard errors that a difference needs to be found with 80% power at 5%."""
 _WEAK, _FAR = 50.0, 15.0
 """A control below this accuracy in percent, or this many points below its student, is warned of: simulated in
 docs/simulated_fidelity.md."""
@@ -59,8 +62,9 @@ def fidelity(study: RecordStudy, pairs: list[TeacherPairs], margin: float) -> It
         runs = study.runs.runs[study.runs.runs.index.isin(own.rows)]
         likeness = likenesses(study.matrix, study.options, own)
         measured = {name: _contrasts(study, own, runs, values) for name, values in likeness.items()}
+        copier = _copied_points(study, own)
         for name, contrasts in measured.items():
-            yield from _settings(study, contrasts, name)
+            yield from _settings(study, contrasts, name, copier)
         yield from _methods(study, measured[FIDELITY], margin)
 
 
@@ -111,7 +115,7 @@ def _contrasts(study: RecordStudy, pairs: TeacherPairs, runs: pd.DataFrame, valu
     return RunContrasts(every, runs, study.task_of, study.clusters)
 
 
-def _settings(study: RecordStudy, contrasts: RunContrasts, hypothesis: str) -> Iterator[RigorousResult]:
+def _settings(study: RecordStudy, contrasts: RunContrasts, hypothesis: str, copier: float) -> Iterator[RigorousResult]:
     models = study.models[study.models.index.isin(contrasts.runs.index)]
     is_control = contrasts.runs["control"].reindex(models.index).to_numpy(dtype=bool)
     controls, distilled = models[is_control], models[~is_control]
@@ -131,9 +135,33 @@ def _settings(study: RecordStudy, contrasts: RunContrasts, hypothesis: str) -> I
             *(found, study.name, hypothesis, name, study.task),
             detectable=detectable_gain(found.found.stderr, found.found.df),
             reference=SFT,
-            note=weak,
+            note=noted(weak, _items_needed(found, copier) if hypothesis == FIDELITY else ""),
             **setting_facts(rows),
         )
+
+
+def _copied_points(study: RecordStudy, pairs: TeacherPairs) -> float:
+    """Fidelity in points of a student that takes `_COPIED` of its answers from its teacher and is independent else.
+
+    ``c (A (1 - A) + (1 - A) (1 - w (1 - A)))`` of a task, ``A`` the teacher's accuracy, ``w`` the chance that two wrong
+    answers are the same; the mean over tasks.
+    """
+    right = study.matrix.by_task(np.nanmean(pairs.shares["teacher_right"], axis=0))
+    same = np.array([1 / (study.options[task] - 1) if task in study.options else 0.0 for task in study.matrix.tasks])
+    return 100 * _COPIED * float(np.nanmean((1 - right) * (right + 1 - same * (1 - right))))
+
+
+def _items_needed(found: Contrast, copier: float) -> str:
+    """How many items would find such a student in 80% of studies, where these are too few; or nothing."""
+    error, own = found.found.stderr, found.item_stderr
+    wanted = copier / _POWER_FACTOR
+    if not error > 0 or not own > 0 or error <= wanted:
+        return ""
+    runs = max(error**2 - own**2, 0.0)
+    told = f"A student that takes a fifth of its answers from this teacher exceeds its control by {copier:.1f} points; "
+    if runs >= wanted**2:
+        return f"{told}it takes more training runs to find that."
+    return f"{told}it takes about {found.found.n * own**2 / (wanted**2 - runs):,.0f} items to find that (80% power)."
 
 
 def _undefined(study: RecordStudy, hypothesis: str, name: str, facts: dict[str, Any]) -> RigorousResult:

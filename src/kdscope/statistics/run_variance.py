@@ -32,6 +32,8 @@ CONTROL, OTHERS = "SFT", "the other methods"
 """The groups of settings whose run variance is estimated apart."""
 _MANY = 200
 """Degrees of freedom beyond which a part of the error counts as known."""
+_LEAST_PAIRED = 0.25
+"""The part of the variance of unpaired runs that pairing leaves at least."""
 _SPLIT_LEVEL = {"setting": 0.01, "student": 0.1}
 """Level of the F test by which a setting or a student leaves the common pool, Bonferroni over candidates."""
 
@@ -135,6 +137,8 @@ class RunDesign:
             squares[block.rows] = (block.centring @ y[block.rows]) ** 2
             df[block.rows] = (block.sizes - 1) / block.sizes
         for kind, candidate_of in (("setting", self.setting_of), ("student", self.student_of)):
+            if kind == "student":
+                squares = _standardised(squares, df, groups)
             pool = np.array([group == (OTHERS,) or kind == "student" for group in groups])
             while (worst := _noisiest(squares, df, candidate_of, pool, _SPLIT_LEVEL[kind])) is not None:
                 pool &= candidate_of != worst
@@ -143,6 +147,16 @@ class RunDesign:
                     for group, c in zip(groups, candidate_of, strict=True)
                 ]
         return groups
+
+
+def _standardised(squares: Array, df: Array, groups: Sequence[_Key]) -> Array:
+    """Squared deviations over the variance of their group, so that students are compared whatever SFT varies by."""
+    scaled = squares.copy()
+    for group in dict.fromkeys(groups):
+        own = np.array([other == group for other in groups])
+        variance = squares[own].sum() / max(df[own].sum(), 1e-9)
+        scaled[own] = squares[own] / variance if variance > 0 else 0.0
+    return scaled
 
 
 def _noisiest(
@@ -188,7 +202,7 @@ class RunComponents:
         group_of = np.array([labels.index(group) for group in groups], dtype=np.intp)
         self._design, self._group_of, self._labels, self._y = design, group_of, labels, y
         self._terms = design.terms(groups)
-        divisors = np.array([term.divisor for term in self._terms])
+        divisors = self._divisors = np.array([term.divisor for term in self._terms])
         self._known = divisors > 1e-9
         scale = np.where(self._known, 1 / np.where(self._known, divisors, 1.0), 0.0)
         squares = {number: np.outer(y[block.rows], y[block.rows]) for number, block in enumerate(design.blocks)}
@@ -253,9 +267,16 @@ class RunComponents:
             if size > 0:
                 c[self._labels.index((name,))] += size
         variance, spread = float(c @ self._values), float(c @ self._spread @ c)
+        groups = range(len(self._labels))
+        alone = np.array([max(float(c[group] * self._values[group]), 0.0) for group in groups])
         # What is left of equal differences after rounding is no variance.
         variance = variance if variance > 1e-12 * float(np.abs(c) @ np.abs(self._values)) else 0.0
         df = max(variance**2 / spread, 1.0) if spread > 0 and variance > 0 else math.inf
+        if variance > 0:
+            # With few pairs their covariance may take nearly all of the variance away, by chance.
+            variance = max(variance, _LEAST_PAIRED * float(alone.sum()))
+            # Of groups with few degrees of freedom the noisier one decides (`combined_df`).
+            df = min(df, combined_df(alone, [max(self._divisors[group], 1.0) for group in groups]))
         return RunShare(variance, max(0.0, float(c @ self._residuals)), df)
 
     def _products(self) -> Array:
