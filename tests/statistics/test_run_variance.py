@@ -52,7 +52,7 @@ def test_seeds_that_are_not_shared_are_two_independent_samples():
     share = design.components(y, split=False).share(weights)
     expected = stats.ttest_ind(second[:4], first, equal_var=False)
     assert weights @ y / math.sqrt(share.variance) == pytest.approx(expected.statistic)
-    assert share.df == pytest.approx(expected.df)
+    assert 3 < share.df < expected.df, "Welch's are too many where the noisier sample is the smaller one"
 
 
 @pytest.mark.parametrize("control_seeds", [None, (3, 2), (1, 3)])

@@ -21,7 +21,7 @@ def combined_df(variances: ArrayLike, dfs: ArrayLike) -> float:
 
     Example:
         >>> round(combined_df([1.0, 1.0], [1, 599]), 2), round(combined_df([1.0, 1.0], [40, 600]), 1)
-        (1.32, 142.8)
+        (1.32, 144.5)
     """
     v, d = _parts(variances, dfs)
     if v.size == 0:

@@ -10,7 +10,8 @@ the components are one variance for each group of settings and one covariance fo
 
 All components are pooled over students and settings. A contrast of runs has the variance ``c . components``; its
 degrees of freedom are Satterthwaite's (1946, Biometrics Bull 2:110) for the quadratic form that estimates it,
-``tr(Q S)^2 / tr(Q S Q S)``. With the same seeds in every setting the estimate is that of the paired differences.
+``tr(Q S)^2 / tr(Q S Q S)``, and no more than `combined_df` gives for the groups apart. With the same seeds in every
+setting the estimate is that of the paired differences.
 """
 
 from __future__ import annotations
@@ -335,7 +336,7 @@ def with_runs(items: Estimate, share: RunShare) -> Estimate:
     Example:
         >>> found = with_runs(t_estimate(0.05, 0.02, 599, 600), RunShare(0.0002, 0.0001, 4))
         >>> round(found.stderr, 4), round(found.df, 1)
-        (0.0224, 13.5)
+        (0.0224, 14.6)
     """
     if math.isnan(share.variance):
         return t_estimate(items.value, math.nan, math.nan, items.n, items.confidence)
