@@ -203,6 +203,15 @@ def test_a_student_that_was_never_distilled_is_in_no_conclusion() -> None:
     assert set(pair_frame(rows, cells, questions)["model"]) == {"s/sft", "s/kd"}
 
 
+def test_where_nobody_was_distilled_nothing_is_concluded() -> None:
+    golds = [str(n) for n in range(40)]
+    rows = table({label: answered("gsm8k", golds, golds) for label in ("teacher/t", "s/sft", "s/kd")})
+    cells = CELLS.assign(distilled=CELLS["cell"].map({"s/kd": False}).astype(object))
+    found = draw_conclusions(rows, cells, replace(QUESTIONS, controls={"s/kd": "s/sft"}))
+    assert found.empty
+    assert {"role", "p_value", "sentence"} <= set(found.columns)
+
+
 def test_a_run_whose_control_failed_stands_beside_the_other_controls() -> None:
     golds = [str(n) for n in range(40)]
     rows = table({label: answered("gsm8k", golds, golds) for label in ("teacher/t", "s/sft", "s/kd", "s/kd-s1")})

@@ -24,6 +24,10 @@ from kdscope.statistics.table_runs import KnownNoise
 from kdscope.statistics.table_units import Unit
 from kdscope.statistics.tables import ResultsTable, read_results_table, results_table
 
+_NOTHING = (
+    "nothing is concluded: no student that was distilled has a control beside it (one whose kept step lies in its warm "
+    "start counts as not distilled)"
+)
 Protocol = Literal["published", "rigorous"]
 
 
@@ -158,11 +162,12 @@ def _of_run(
     statistics = draw_conclusions(
         read_run_records(folder / "records", NEEDED_COLUMNS, tasks=asked), tables.cells, questions, known
     )
+    nothing = () if len(statistics) else (_NOTHING,)
     try:
         read = _results_of_run(folder, tables, questions)
     except DataError:  # what has no accuracies, or no cells as the published study knows them, has no such claims
-        return Analysis(pd.DataFrame(), statistics, pd.DataFrame(columns=list(Claim.__slots__)), None, ())
-    return Analysis(read.table, statistics, published_claims(read.table), None, read.warnings)
+        return Analysis(pd.DataFrame(), statistics, pd.DataFrame(columns=list(Claim.__slots__)), None, nothing)
+    return Analysis(read.table, statistics, published_claims(read.table), None, (*nothing, *read.warnings))
 
 
 def _results_of_run(folder: Path, tables: ReportTables, questions: Questions) -> ResultsTable:

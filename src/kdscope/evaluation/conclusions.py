@@ -19,7 +19,7 @@ from kdscope.statistics.item_matrix import item_matrix
 from kdscope.statistics.likeness import PAIR_COLUMNS
 from kdscope.statistics.record_fidelity import fidelity_levels
 from kdscope.statistics.record_protocol import rigorous_records
-from kdscope.statistics.results import results_frame
+from kdscope.statistics.results import RigorousResult, results_frame
 from kdscope.statistics.table_runs import KnownNoise
 from kdscope.statistics.tidy import SFT
 from kdscope.statistics.words import sentence
@@ -84,7 +84,7 @@ def draw_conclusions(
         return _levels(records, cells, questions)
     frame = item_frame(records, cells, questions)
     if not {*frame["model"]} & {*questions.controls}:
-        return pd.DataFrame()  # all of their items are left out
+        return _with_sentences([])  # all of their items are left out, or all were left in their warm start
     found = rigorous_records(
         frame,
         temperature=primary_temperature(cells, questions.primary_temperature),
@@ -101,7 +101,7 @@ def _levels(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.
     """What can be said of a study without a control: how far its students agree with their teachers, and no test."""
     pairs = pair_frame(records, cells, questions)
     if pairs.empty:
-        return pd.DataFrame()
+        return _with_sentences([])
     frame = item_frame(records, cells, questions)
     options = {name: task.options for name, task in questions.tasks.items() if task.options}
     rows = [
@@ -109,6 +109,10 @@ def _levels(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.
         for domain, some in frame.groupby("domain", sort=False)
         for row in fidelity_levels(item_matrix(some), str(domain), options, pairs)
     ]
+    return _with_sentences(rows)
+
+
+def _with_sentences(rows: list[RigorousResult]) -> pd.DataFrame:
     found = results_frame(rows)
     return found.assign(sentence=[sentence(row) for row in rows_of(found)])
 
