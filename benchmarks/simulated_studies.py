@@ -34,7 +34,8 @@ FAMILIES = {
     **dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "mean gains and methods (Holm)"),
     **dict.fromkeys(("H2", "H3", "H3.2", "H4", "H5"), "relations (Benjamini-Yekutieli)"),
     "largest_gain": "largest gain (simultaneous)",
-    **dict.fromkeys(("fidelity", "fidelity_method"), "fidelity beyond the control's (Holm)"),
+    "fidelity": "fidelity beyond the control's (Holm)",
+    "fidelity_method": "fidelity of methods (Holm)",
     "inherited_errors": "inherited errors (Holm)",
     **dict.fromkeys(("shared_right", "shared_wrong"), "shared right and wrong (Holm)"),
 }
