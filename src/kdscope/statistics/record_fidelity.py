@@ -99,14 +99,19 @@ def fidelity_levels(
 def likenesses(matrix: ItemMatrix, options: Mapping[str, int], pairs: TeacherPairs) -> dict[str, Array]:
     """The four likenesses of every run that was compared with one teacher, item by item, shape [R, N]."""
     task_of = np.asarray(pd.factorize(matrix.items["task"])[0], dtype=np.intp)
-    same = np.array([1 / (options[task] - 1) if task in options else 0.0 for task in matrix.tasks])
-    right, wrong = shared_right(pairs, task_of), shared_wrong(pairs, task_of, same)
+    right = shared_right(pairs, task_of)
+    wrong = shared_wrong(pairs, task_of, _same_by_chance(matrix, options))
     return {
         FIDELITY: right + wrong,
         INHERITED: inherited_errors(pairs, task_of),
         SHARED_RIGHT: right,
         SHARED_WRONG: wrong,
     }
+
+
+def _same_by_chance(matrix: ItemMatrix, options: Mapping[str, int]) -> Array:
+    """The chance that two wrong answers to a task are the same, shape [T]; 0 where answers are free."""
+    return np.array([1 / (options[task] - 1) if task in options else 0.0 for task in matrix.tasks])
 
 
 def _contrasts(study: RecordStudy, pairs: TeacherPairs, runs: pd.DataFrame, values: Array) -> RunContrasts:
@@ -147,7 +152,7 @@ def _copied_points(study: RecordStudy, pairs: TeacherPairs) -> float:
     answers are the same; the mean over tasks.
     """
     right = study.matrix.by_task(np.nanmean(pairs.shares["teacher_right"], axis=0))
-    same = np.array([1 / (study.options[task] - 1) if task in study.options else 0.0 for task in study.matrix.tasks])
+    same = _same_by_chance(study.matrix, study.options)
     return 100 * _COPIED * float(np.nanmean((1 - right) * (right + 1 - same * (1 - right))))
 
 
@@ -190,10 +195,10 @@ def _weak_control(study: RecordStudy, rows: NDArray[np.intp], controls: NDArray[
 def _methods(study: RecordStudy, contrasts: RunContrasts, margin: float) -> Iterator[RigorousResult]:
     kd = study.kd.loc[study.kd.index.intersection(contrasts.runs.index)]
     for teacher, own in kd.groupby("teacher", sort=False):
-        for first, second in permutations(own["method"].unique(), 2):
-            students = set(own.loc[own["method"] == first, "student"]) & set(
-                own.loc[own["method"] == second, "student"]
-            )
+        students_of = own.groupby("method", sort=False)["student"].agg(set).to_dict()
+        order = list(students_of)
+        for first, second in permutations(order, 2):
+            students = students_of[first] & students_of[second]
             some = own[own["student"].isin(students)]
             sides = [some.index[some["method"] == method].to_numpy(dtype=np.intp) for method in (first, second)]
             if not students or _unmeasured(contrasts, *sides):
@@ -201,7 +206,7 @@ def _methods(study: RecordStudy, contrasts: RunContrasts, margin: float) -> Iter
             found = contrast_in_points(contrasts.difference(*sides))
             who: dict[str, Any] = {"method": str(first), "reference": str(second), "teacher": str(teacher)}
             row = contrast_result(found, study.name, FIDELITY_METHOD, f"{first} - {second}", study.task, **who)
-            if list(own["method"].unique()).index(first) < list(own["method"].unique()).index(second):
+            if order.index(first) < order.index(second):
                 yield row
             yield _noninferior(row, margin)
 

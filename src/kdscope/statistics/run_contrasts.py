@@ -32,7 +32,7 @@ class Contrast:
         items: the same with items alone random.
         runs: training runs of the first side.
         reference_runs: training runs of the other side.
-        run_sd: standard deviation of one run of the first side; of the noisiest group where it is not known.
+        run_sd: standard deviation of one run, of the group that varies most where runs of several have part in it.
         reason: why there is no error where there might have been one; empty where there is.
         item_stderr: standard error from items, without what runs vary by from item to item.
     """
@@ -142,10 +142,8 @@ class RunContrasts:
             return Contrast(_untested(items), RUNS, items, *counts, math.nan, reason, math.nan)
         share, run_sd, reason = self._share(weights)
         if reason and self.run_sd is not None:
-            share, run_sd = (
-                RunShare(float(np.sum(weights**2)) * self.run_sd[0] ** 2, 0.0, self.run_sd[1]),
-                self.run_sd[0],
-            )
+            run_sd, df = self.run_sd
+            share = RunShare(float(np.sum(weights**2)) * run_sd**2, 0.0, df)
         elif reason:
             return Contrast(_untested(items), RUNS, items, *counts, run_sd, reason, items.stderr)
         own = math.sqrt(max(items.stderr**2 - share.residual, 0.0)) if items.stderr > 0 else 0.0
