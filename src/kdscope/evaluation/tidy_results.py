@@ -9,7 +9,7 @@ import pandas as pd
 
 from kdscope.errors import DataError
 from kdscope.evaluation.conclusions import Questions, rows_of
-from kdscope.statistics.tidy import ADAPTED, SFT
+from kdscope.statistics.tidy import ADAPTED, ITEM_STDERR, SFT
 from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
 
 _FIDELITY = {"agreement": ("agreement", 100.0), "bleu": ("fidelity", 1.0)}
@@ -69,14 +69,15 @@ def tidy_results(
 
 def _with_item_errors(table: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataFrame:
     """The table with the error of items in each student's gain beside its controls, on the task of the conclusion."""
-    if "item_stderr" not in statistics:
+    if ITEM_STDERR not in statistics:
         return table
-    primary = statistics[(statistics["role"] == "confirmatory") & statistics["item_stderr"].notna()]
-    errors = primary.set_index(["domain", "student", "task"])["item_stderr"].to_dict()
+    primary = statistics[(statistics["role"] == "confirmatory") & statistics[ITEM_STDERR].notna()]
+    errors = primary.set_index(["domain", "student", "task"])[ITEM_STDERR].to_dict()
     keys = zip(table["domain"], table["student"], table["task"], strict=True)
     control = (table["method"] == SFT) & (table["metric"] == "accuracy")
     told = [errors.get(key) if own else None for key, own in zip(keys, control, strict=True)]
-    return table.assign(item_stderr=pd.array(told, dtype="Float64").to_numpy(dtype=float, na_value=float("nan")))
+    found = pd.array(told, dtype="Float64").to_numpy(dtype=float, na_value=float("nan"))
+    return table.assign(**{ITEM_STDERR: found})
 
 
 def _belongs(row: Mapping[str, Any], questions: Questions) -> bool:

@@ -16,7 +16,6 @@ from kdscope.report.facts import PageFacts
 from kdscope.report.formatting import plural
 from kdscope.report.published_cells import PAIR, find_cells
 from kdscope.report.published_results import (
-    ITEMS,
     UNPAIRED,
     accuracy_rows,
     fidelity_rows,
@@ -29,7 +28,7 @@ from kdscope.report.tables import ReportTables, records
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.published_gains import with_average
 from kdscope.statistics.rigorous import rigorous_protocol
-from kdscope.statistics.tidy import FAMILIES
+from kdscope.statistics.tidy import FAMILIES, ITEMS
 from kdscope.statistics.words import sentence
 from kdscope.tasks import default_registry
 

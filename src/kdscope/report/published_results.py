@@ -21,12 +21,10 @@ from kdscope.report.formatting import is_missing
 from kdscope.report.published_cells import Cells, Key, model_key
 from kdscope.report.schema import AVERAGE, POOLED
 from kdscope.report.tables import records
-from kdscope.statistics.tidy import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, SFT, UNADAPTED, is_distilled
+from kdscope.statistics.tidy import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, ITEMS, SFT, UNADAPTED, is_distilled
 from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
 from kdscope.tasks import default_registry
 
-ITEMS = "items"
-"""Optional column of a table: how many items the task's test set has."""
 UNPAIRED = "two shares taken as independent (Newcombe 1998, method 10), as the pairs are not known; no test"
 _NO_CEILING = "no second run of the teacher was published"
 

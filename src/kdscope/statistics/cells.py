@@ -11,7 +11,7 @@ import pandas as pd
 
 from kdscope.errors import StatisticsError
 from kdscope.statistics.published_gains import with_average
-from kdscope.statistics.tidy import ACCURACY, AVERAGE, COLUMNS, SFT, UNADAPTED, is_distilled
+from kdscope.statistics.tidy import ACCURACY, AVERAGE, COLUMNS, ITEM_STDERR, ITEMS, SFT, UNADAPTED, is_distilled
 
 PAIR = ["student", "teacher"]
 CELL = [*PAIR, "family"]
@@ -124,8 +124,8 @@ def _domain(name: str, rows: pd.DataFrame, temperature: float) -> DomainRuns:
         other=rows[rows["metric"] != ACCURACY],
         temperature=temperature,
         elsewhere=len(adapted.loc[~covered, CELL].drop_duplicates()),
-        items={task: int(count) for task, count in _told(accuracy, "items", ["task"]).items() if task != AVERAGE},
-        item_errors=_told(accuracy[accuracy["method"] == SFT], "item_stderr", ["student", "task"]),
+        items={task: int(count) for task, count in _told(accuracy, ITEMS, ["task"]).items() if task != AVERAGE},
+        item_errors=_told(accuracy[accuracy["method"] == SFT], ITEM_STDERR, ["student", "task"]),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,9 @@ from kdscope.statistics.cells import CELL, DomainRuns
 from kdscope.statistics.estimates import Estimate, t_estimate
 from kdscope.statistics.run_contrasts import CHECKPOINTS, RUNS, Contrast
 from kdscope.statistics.run_noise import RunNoise, gain_over_runs, run_noise
-from kdscope.statistics.run_variance import RunDesign, RunShare, with_runs
+from kdscope.statistics.run_variance import RunComponents, RunDesign, RunShare, with_runs
 from kdscope.statistics.tidy import SFT
 
-ITEM_STDERR = "item_stderr"
-"""Optional column of a table, at the task that conclusions are drawn on: standard error, in points, that the choice of
-items leaves in the student's mean gain."""
-ITEMS = "items"
-"""Optional column of a table: how many items a task has."""
 LUCK_UNKNOWN = "No test: with one run of each setting the luck of the SFT run is unknown."
 _WITHOUT_ITEMS = "The table does not tell how many items there are: their choice is not in the interval."
 
@@ -63,6 +59,11 @@ class TableRuns:
         """Whether any setting of any student has several runs."""
         return bool(self.frame.groupby(CELL, sort=False, dropna=False).size().gt(1).any())
 
+    @cached_property
+    def components(self) -> RunComponents:
+        """Components of the run variance of the domain, in points squared."""
+        return self.design.components(self.frame["value"].to_numpy(dtype=np.float64))
+
     def gain(self, student: str, family: str | None = None) -> Contrast | None:
         """Gain over the student's SFT runs, its settings counting the same; None without a control.
 
@@ -85,8 +86,7 @@ class TableRuns:
         items = Estimate(value, error, math.inf, math.nan, math.nan, math.nan, sum(counts))
         run_sd, share = self.known.run_sd, RunShare(math.nan, math.nan, 0.0)
         if self.several_seeds:
-            components = self.design.components(self.frame["value"].to_numpy(dtype=np.float64))
-            share = components.share(weights)
+            share = self.components.share(weights)
         if math.isnan(share.variance) and run_sd is not None:
             share = RunShare(float(np.sum(weights**2)) * run_sd**2, 0.0, self.known.run_df)
             return Contrast(with_runs(items, share), RUNS, items, *counts, run_sd, "", error)
@@ -94,11 +94,11 @@ class TableRuns:
             return self._single(first, second, items, self.noise(family))
         found = with_runs(items, share)
         if math.isnan(share.variance):
-            known = [variance for variance in components.variances.values() if variance > 0]
+            known = [variance for variance in self.components.variances.values() if variance > 0]
             spread = math.sqrt(max(known)) if known else math.nan
-            reason = f"{' and '.join(components.unknown(weights))} trained only once, so that its luck is unknown"
+            reason = f"{' and '.join(self.components.unknown(weights))} trained only once, so that its luck is unknown"
             return Contrast(found, RUNS, items, *counts, spread, reason, error)
-        return Contrast(found, RUNS, items, *counts, math.sqrt(components.largest_variance(weights)), "", error)
+        return Contrast(found, RUNS, items, *counts, math.sqrt(self.components.largest_variance(weights)), "", error)
 
     def item_error(self, student: str) -> float:
         """Standard error in points that the choice of items leaves in a student's gain; NaN where it is not told."""

@@ -13,6 +13,11 @@ MODEL = ("study", "domain", "teacher", "student", "method", "temperature", "teac
 """What tells one trained model from another."""
 CELL = (*MODEL, "task", "metric")
 """What tells one value of a table from another."""
+ITEMS = "items"
+"""Optional column of a table: how many items the task's test set has."""
+ITEM_STDERR = "item_stderr"
+"""Optional column of a table, at the task that conclusions are drawn on: standard error, in points, that the choice of
+items leaves in the student's mean gain."""
 SFT, BASE = "sft", "base"
 """The control and the untrained model, in the column ``method``."""
 TEACHER = "teacher"
