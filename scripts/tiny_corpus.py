@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-from kdscope.seeds import derive_seed
+from kdscope.core.seeds import derive_seed
 from kdscope.tasks import get_template
 from kdscope.tasks.mini.suite import MINI_MAKERS
 from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS

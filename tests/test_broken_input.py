@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.core.errors import DataError, KdscopeError, StudyError
 from kdscope.data.sources import read_examples, read_items
-from kdscope.errors import DataError, KdscopeError, StudyError
 from kdscope.study.files import check_files
 from kdscope.study.load import read_study
 from kdscope.tasks.catalogue import get_task

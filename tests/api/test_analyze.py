@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kdscope.api import analyze_table
-from kdscope.errors import DataError, StatisticsError
+from kdscope.core.errors import DataError, StatisticsError
 from tests.cli.command import call
 
 OWN = """student,method,temperature,task,value

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from kdscope.api import analyze_table
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.conclusions import Questions, TaskFacts, save_questions
 from kdscope.evaluation.records import write_records
 from kdscope.evaluation.run_records import write_run_records

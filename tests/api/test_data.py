@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kdscope.api import check_data, fetch_data, wanted_files
+from kdscope.core.errors import DataError
 from kdscope.data.lock import LockedFile
-from kdscope.errors import DataError
 
 OWN = """
 name: capitals

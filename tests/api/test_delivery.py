@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from kdscope.api import StudyResult, run_study
-from kdscope.errors import StoreError
+from kdscope.core.errors import StoreError
+from kdscope.core.files import replace_folder
 from kdscope.evaluation.records import write_records
-from kdscope.pipeline.files import replace_folder
 from kdscope.pipeline.stage import Stage
 from tests.builders import make_data, make_hollow_model, write_study
 

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 import kdscope
 from kdscope.api import distil_study, distil_yaml, load_study, read_run
 from kdscope.api.distil_study import Asked, checked_study, study_values
-from kdscope.errors import DataError, ModelError, StudyError
+from kdscope.core.errors import DataError, ModelError, StudyError
 from kdscope.study.paths import embedded_model
 from kdscope.tasks import mini_rows
 from tests.cli.command import call

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kdscope.api import compare_models, evaluate_model, rescore_answers
-from kdscope.errors import DataError, KdscopeError, ModelError, StudyError
+from kdscope.core.errors import DataError, KdscopeError, ModelError, StudyError
 from kdscope.evaluation.records import read_records, write_records
 from kdscope.study.paths import embedded_model
 

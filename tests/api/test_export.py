@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import kdscope.api.export as export_module
 from kdscope.api import Exported, export_models, load_study, read_run, run_study
-from kdscope.errors import DataError, KdscopeError, ModelError, StoreError
+from kdscope.core.errors import DataError, KdscopeError, ModelError, StoreError
 from kdscope.study.paths import embedded_model
 from tests.cli.command import call
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from kdscope.api import planning_noise
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.report.tables import ReportTables, save_tables
 from kdscope.statistics.planning import Noise, Runs, detectable_over_runs
 from kdscope.statistics.results import RigorousResult

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kdscope.api import export_tables, report_table, write_report
-from kdscope.errors import DataError, StatisticsError, StoreError
+from kdscope.core.errors import DataError, StatisticsError, StoreError
 from kdscope.report.facts import save_facts
 from kdscope.report.page import write_page
 from kdscope.report.tables import ReportTables, save_tables

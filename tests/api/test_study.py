@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kdscope.api import load_study, plan_study, run_study
-from kdscope.errors import DataError, StudyError
+from kdscope.core.errors import DataError, StudyError
 from kdscope.evaluation.records import write_records
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.study.embedded import embedded_study

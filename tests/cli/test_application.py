@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kdscope.cli.application import one_of
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 
 def test_an_option_of_few_values() -> None:

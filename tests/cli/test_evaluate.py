@@ -102,7 +102,7 @@ def test_data_check_tells_all_that_is_wrong(kdscope: Call, tmp_path: Path) -> No
 
 
 def test_what_cannot_be_fetched_is_exit_code_1(kdscope: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kdscope.errors import DataError
+    from kdscope.core.errors import DataError
 
     def bring(*_: object, **__: object) -> None:
         raise DataError("no network")

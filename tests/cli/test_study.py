@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kdscope.api import load_study
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.embedded import embedded_study
 from kdscope.tasks import mini_rows
 from tests.builders import make_data, make_hollow_model, study_values, write_study

@@ -7,10 +7,10 @@ from datetime import date
 
 import pytest
 
+from kdscope.core.errors import DataError
 from kdscope.data.bring import DatasetSource, bring, source_name
 from kdscope.data.lock import LOCK_NAME, LockedFile, read_lock
 from kdscope.data.rows import read_rows
-from kdscope.errors import DataError
 from tests.data.file_server import file_server
 from tests.data.hub_double import COMMIT, OLD_COMMIT, FolderHub
 

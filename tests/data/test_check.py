@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdscope.core.errors import DataError
 from kdscope.data.check import MAX_PROBLEMS, check_file, check_folder
 from kdscope.data.lock import LOCK_NAME
 from kdscope.data.rows import read_rows
 from kdscope.data.sources import as_examples, as_items
-from kdscope.errors import DataError
 
 
 @dataclass(frozen=True)

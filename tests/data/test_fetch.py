@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from kdscope.core.errors import DataError
 from kdscope.data.disk import git_blob_of, sha256_of, write_rows, write_text
 from kdscope.data.fetch import Download, fetch_file
-from kdscope.errors import DataError
 
 CONTENT = b'[{"instruction": "a", "output": "b"}]\n' * 20_000
 BLOB = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()

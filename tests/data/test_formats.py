@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.core.errors import DataError
 from kdscope.data.formats import form_of, prompt_texts, training_texts
 from kdscope.data.rows import Row
 from kdscope.data.sources import Example, as_examples, as_prompts, read_examples
-from kdscope.errors import DataError
 
 USER, ASSISTANT, SYSTEM = "What floats?", "Wood.", "Be brief."
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from kdscope.core.errors import DataError
 from kdscope.data.disk import sha256_of
 from kdscope.data.lock import LOCK_NAME, LockedFile, read_lock, record, verify_locked
-from kdscope.errors import DataError
 
 ENTRY = LockedFile("https://example.org/x.json", "a" * 40, "a" * 40, "0" * 64, 3, "2026-01-31")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdscope.core.errors import DataError
 from kdscope.data.rows import Row, foreign_content, kind_of, mapped_row, read_rows, scan_rows
-from kdscope.errors import DataError
 
 GOOD = '{"a": 1}'
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

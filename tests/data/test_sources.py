@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdscope.core.errors import DataError
 from kdscope.data.rows import read_rows
 from kdscope.data.sources import Example, as_items, as_prompts, read_examples, read_items, split_examples
-from kdscope.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.compare import compare_evaluated, differences_table, fidelity_table
 from kdscope.evaluation.pairs import POOLED, compare_records
 from kdscope.evaluation.records import Record

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.completion_rows import SavedCompletion
 from kdscope.evaluation.completions import read_completions
 from kdscope.evaluation.records import write_records

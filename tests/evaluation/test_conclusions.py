@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from kdscope.errors import DataError, StatisticsError
+from kdscope.core.errors import DataError, StatisticsError
 from kdscope.evaluation.conclusions import (
     Questions,
     TaskFacts,

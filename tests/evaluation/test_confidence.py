@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from kdscope.core.errors import DataError
 from kdscope.data.batches import TokenSequence
 from kdscope.data.sources import Item
-from kdscope.errors import DataError
 from kdscope.evaluation.confidence import LabelQuestion, confidence_rows, label_log_probabilities
 from kdscope.evaluation.distributions import DistributionRow
 from kdscope.evaluation.forced import ForcedModel, log_probabilities

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 import kdscope.evaluation.distributions as distributions
 import kdscope.evaluation.forced as forced
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.evaluation.distributions import (
     DistributionRow,
     ForcedPair,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.pairs import POOLED, FidelityRow, compare_records, fidelity_table, other_runs
 from kdscope.evaluation.records import Record
 from tests.evaluation.by_hand import answered

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.errors import DataError
 from kdscope.evaluation.generative import score_items
 from kdscope.models.generate import Completion
 from kdscope.tasks import get_task

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import sacrebleu
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.conclusions import (
     Questions,
     TaskFacts,

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.pairs import POOLED
 from kdscope.evaluation.tables import AVERAGE, accuracy_table, gains_table, published_tests_table
 from tests.evaluation.by_hand import essay_tasks, essays, marked, row, sampled

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.errors import DataError
 from kdscope.evaluation.probe_measures import PROBE_MEASURES, probe_measures
 from kdscope.evaluation.probes import ProbeRow, ProbeSettings, Subject, plan_probes, run_probes, subjects_of
 from kdscope.evaluation.records import Record

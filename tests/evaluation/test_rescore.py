@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.core.errors import DataError
 from kdscope.data.sources import Item, read_items
-from kdscope.errors import DataError
 from kdscope.evaluation.completions import read_completions
 from kdscope.evaluation.generative import score_items
 from kdscope.evaluation.records import Record, read_records, write_records

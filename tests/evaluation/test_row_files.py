@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.pair_reading import PairReading, kept_reading
 from kdscope.evaluation.row_files import read_row_file, write_row_file
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation import run_records
 from kdscope.evaluation.records import Record, write_records
 from kdscope.evaluation.run_records import read_run_records, write_run_records

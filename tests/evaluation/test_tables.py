@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.pairs import POOLED
 from kdscope.evaluation.records import Record
 from kdscope.evaluation.tables import AVERAGE, accuracy_table, gains_table, published_tests_table

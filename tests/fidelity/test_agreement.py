@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity import AnswerFidelity, answer_fidelity, encode_answers, pair_answers
 from kdscope.fidelity.measures import columns
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity import Estimate, ResampledSums, estimate, limits, resample
 from kdscope.fidelity.bootstrap import combine, select_columns
 from kdscope.fidelity.measures import mean_measure

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity import Estimate, answer_fidelity, compare_fidelity, estimate, pair_answers, resample
 from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import columns

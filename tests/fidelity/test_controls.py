@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity import encode_answers, floor, pair_answers, shuffled_orders
 from kdscope.fidelity.measures import Pairing, columns
 

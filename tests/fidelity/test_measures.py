@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity import BOTH_RIGHT, Pairing, encode_answers, joined, pair_answers, values_of, with_both_right
 from kdscope.fidelity.measures import columns, mean_measure, numbered_clusters, ratio
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity.controls import shuffled_orders
 from kdscope.fidelity.step_measures import StepScores, compare_steps, step_fidelity
 from kdscope.fidelity.steps import parse_trace

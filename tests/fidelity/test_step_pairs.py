@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity import pair_steps, parse_trace, step_fidelity, values_of
 from kdscope.fidelity.measures import columns
 

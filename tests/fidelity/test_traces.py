@@ -11,7 +11,7 @@ import sacrebleu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity import pair_traces, prepare_texts, trace_bleu
 from kdscope.fidelity.measures import columns
 from kdscope.fidelity.overlap_scores import bleu_score, chrf_score

@@ -11,7 +11,7 @@ import transformers
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models import cache as cache_module
 from kdscope.models import decode as decode_module
 from kdscope.models import linears

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedModel
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.forward import SelectedStates, apply_head, check_head, head_of
 from kdscope.models.load import load_model
 from kdscope.models.lora import add_lora

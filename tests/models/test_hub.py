@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.hub import resolve_revision
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdscope.errors import MachineError, ModelError
+from kdscope.core.errors import MachineError, ModelError
 from kdscope.models.load import check_device, load_model, load_tokenizer, save_model
 from kdscope.models.lora import add_lora
 from kdscope.models.source import ModelPlace

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.forward import SelectedStates, apply_head
 from kdscope.models.load import load_model, load_tokenizer, save_model
 from kdscope.models.lora import TrainableModel, add_lora, all_weights

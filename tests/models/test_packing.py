@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from kdscope.core.errors import ModelError
 from kdscope.data.batches import TokenSequence, collate
-from kdscope.errors import ModelError
 from kdscope.models.forward import SelectedStates
 from kdscope.models.lora import add_lora
 from kdscope.models.packing import PACKED_ATTENTION, can_pack, packed, packed_attention, padded

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.load import load_model, prune_depth
 from kdscope.models.source import ModelPlace, ModelShape, read_shape, spaced_layers
 from tests.builders import make_model

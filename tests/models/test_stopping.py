@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from kdscope.errors import MachineError, ModelError
+from kdscope.core.errors import MachineError, ModelError
 from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace

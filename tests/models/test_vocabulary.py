@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.vocabulary import VocabularyMatch, cut_student_logits, cut_teacher_logits, match_vocabularies
 
 WORDS = {f"word{index}": index for index in range(10)}

@@ -10,7 +10,7 @@ import torch
 from scipy.special import log_softmax
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.cross_entropy import cross_entropy
 
 Draw = Callable[..., tuple[Tensor, Tensor]]

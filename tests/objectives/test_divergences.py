@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import rel_entr, softmax
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.adaptive_kl import adaptive_kl
 from kdscope.objectives.forward_kl import forward_kl
 from kdscope.objectives.jsd import jsd

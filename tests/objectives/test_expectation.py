@@ -10,7 +10,7 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives import Expectation, FusedLoss, Objective, fused_loss
 from tests.objectives.students import Student, make_student
 

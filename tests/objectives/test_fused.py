@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives import Divergence, Head, Objective, fused_loss, per_token_loss
 from tests.objectives.students import GivenLogits, Student, make_student
 

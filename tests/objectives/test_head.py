@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives import Head
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives import Head, Objective, fused_loss, sequence_weights, token_weights
 from tests.objectives.students import GivenLogits
 

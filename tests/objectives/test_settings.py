@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.adaptive_kl import adaptive_kl
 from kdscope.objectives.cross_entropy import cross_entropy
 from kdscope.objectives.forward_kl import forward_kl

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.pipeline.events import NullEvents
 from kdscope.pipeline.run import RunResult, StageContext, run_plan
 from kdscope.pipeline.stage import Stage

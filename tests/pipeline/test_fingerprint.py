@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdscope.errors import IdentityError
+from kdscope.core.errors import IdentityError
 from kdscope.pipeline import fingerprint as module
 from kdscope.pipeline.fingerprint import HashCache, canonical_json, fingerprint, hash_file, hash_tree, plain
 

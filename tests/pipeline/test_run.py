@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import StoreError
+from kdscope.core.errors import StoreError
 from kdscope.pipeline.run import Resources, run_plan
 from kdscope.pipeline.store import Store
 
@@ -361,7 +361,7 @@ def expected_values(study):
 def test_any_graph_with_any_failures_comes_to_what_the_rules_say(
     study, keep, stage, toy, tmp_path_factory, monkeypatch
 ):
-    monkeypatch.setattr("kdscope.pipeline.files.os.fsync", lambda _: None)
+    monkeypatch.setattr("kdscope.core.files.os.fsync", lambda _: None)
     store = Store(tmp_path_factory.mktemp("store"))
     stages = []
     for i, (parents, tolerant, _) in enumerate(study):

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kdscope.pipeline
-from kdscope.errors import MachineError, StoreError
+from kdscope.core.errors import MachineError, StoreError
 from kdscope.pipeline.crew import Crew
 from kdscope.pipeline.run import run_plan
 from kdscope.pipeline.store import Store

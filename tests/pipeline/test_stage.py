@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from kdscope.errors import IdentityError
+from kdscope.core.errors import IdentityError
 from kdscope.pipeline.stage import Cost, Stage, in_order
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import IdentityError, StoreError
-from kdscope.pipeline import files
+from kdscope.core import files
+from kdscope.core.errors import IdentityError, StoreError
 from kdscope.pipeline.manifest import read_manifest, safe_name
 from kdscope.pipeline.store import Store
 

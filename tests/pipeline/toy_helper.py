@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.pipeline.crew import Crew
 from kdscope.pipeline.events import Events, NullEvents
 from kdscope.pipeline.run import StageContext, run_plan

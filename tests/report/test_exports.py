@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.report.exports import paper_tables, write_exports
 from kdscope.report.markdown import one_line
 from kdscope.report.paper import PaperTable, Value

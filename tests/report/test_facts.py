@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.report.facts import load_facts, save_facts
 
 from .builders import build_facts

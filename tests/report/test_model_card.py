@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.report import ReportTables
 from kdscope.report.card_results import card_results
 from kdscope.report.model_card import CardFacts, CardModel, loading_code, model_card

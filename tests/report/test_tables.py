@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.report import ReportTables, load_tables, save_tables
 from kdscope.report.schema import SCHEMAS
 from kdscope.report.tables import TABLE_NAMES

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from kdscope.api import explain_stage, plan_study, run_study
-from kdscope.errors import TrainingDivergedError
+from kdscope.core.errors import TrainingDivergedError
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.stage import Stage, in_order

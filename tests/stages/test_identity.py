@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import IdentityError, ModelError
+from kdscope.core.errors import IdentityError, ModelError
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.stages.identity import model_source_place, source_identity

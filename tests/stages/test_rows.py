@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.errors import DataError
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.stages.rows import (
     checked_prompts,

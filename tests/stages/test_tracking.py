@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kdscope.api import load_study, plan_study
-from kdscope.errors import MachineError
+from kdscope.core.errors import MachineError
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.training import trackers
 from tests.builders import make_data, make_hollow_model, write_study

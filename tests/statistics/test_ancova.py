@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.ancova import ancova_slope
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kdscope.errors import DataError, StatisticsError
+from kdscope.core.errors import DataError, StatisticsError
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.rigorous import rigorous_protocol
 from kdscope.statistics.tables import read_results_table

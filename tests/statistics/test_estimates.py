@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.estimates import mean_over_units, sign_flips, slope_over_units, t_estimate
 
 NUMBERS = st.lists(st.integers(-1000, 1000).map(lambda i: i / 7), min_size=3, max_size=9, unique=True)

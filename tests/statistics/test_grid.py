@@ -12,7 +12,7 @@ from statsmodels.formula.api import ols
 from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.anova import anova_lm
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.estimates import mean_over_units
 from kdscope.statistics.grid import bootstrap_mean, grid_effect, two_way_bootstrap
 

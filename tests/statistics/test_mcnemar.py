@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.mcnemar import detectable_difference, mcnemar_mid_p, mcnemar_power
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, multinomial, norm
 from statsmodels.stats.contingency_tables import mcnemar
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.clusters import cluster_sums, robust_standard_error, sign_flip_p_value
 from kdscope.statistics.paired import compare_paired, wilson_interval
 from kdscope.statistics.score_interval import tango_interval

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.estimates import t_estimate
 from kdscope.statistics.mcnemar import detectable_difference
 from kdscope.statistics.planning import Noise, Runs, detectable_by_normal, detectable_over_runs, plan_comparisons

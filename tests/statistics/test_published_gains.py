@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.published import load_published, published_gains
 from kdscope.statistics.published_gains import model_size, with_average
 from kdscope.statistics.tables import results_table

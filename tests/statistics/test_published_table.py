@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.published import load_published
 from kdscope.statistics.tables import read_results_table
 from kdscope.statistics.tidy import CELL, COLUMNS

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.grid import bootstrap_mean, grid_effect
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.record_protocol import rigorous_records

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.estimates import slope_over_units, slope_within
 from kdscope.statistics.item_matrix import item_matrix
 from kdscope.statistics.likeness import teacher_pairs

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from statsmodels.formula.api import ols
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.multiplicity import benjamini_yekutieli, holm
 from kdscope.statistics.published import load_published
 from kdscope.statistics.results import RigorousResult

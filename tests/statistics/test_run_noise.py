@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.power import TTestPower
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.run_noise import RunNoise, detectable_gain, gain_over_runs, largest_of, run_noise
 
 

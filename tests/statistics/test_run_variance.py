@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.combined_df import combined_df, combined_p
 from kdscope.statistics.estimates import t_estimate
 from kdscope.statistics.run_variance import CONTROL, OTHERS, RunDesign, RunShare, with_runs

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.tables import read_results_table, results_table
 from kdscope.statistics.tidy import COLUMNS

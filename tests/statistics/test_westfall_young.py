@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.clusters import sign_flip_p_value
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.westfall_young import max_t

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.dump import study_yaml
 from kdscope.study.load import load_study
 from kdscope.study.schema import Study

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.data import DataSource
 from kdscope.study.load import load_study
 from tests.builders import make_hollow_family

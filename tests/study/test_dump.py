@@ -9,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.dump import study_schema, study_yaml
 from kdscope.study.load import load_study
 from kdscope.study.schema import Study

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.embedded import QUICKSTART, embedded_studies, embedded_study
 from kdscope.study.files import check_files
 from kdscope.study.grid import expand_cells

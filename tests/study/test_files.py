@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import DataError, StudyError
+from kdscope.core.errors import DataError, StudyError
 from kdscope.study.files import check_files, count_layers
 from kdscope.study.load import read_study
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.load import load_study, read_study
 
 EXAMPLES = Path(__file__).parent / "examples"

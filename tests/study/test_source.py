@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.source import Problem, key_text, parse_document
 
 FILE = Path("study.yaml")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import DataError, StudyError
+from kdscope.core.errors import DataError, StudyError
 from kdscope.tasks import (
     Task,
     default_registry,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import FieldMapping
 from kdscope.tasks.patterns import filter_names, render_pattern
 

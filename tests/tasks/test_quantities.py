@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import numbers_match
 from kdscope.tasks.quantities import canonical_number, find_quantities, parse_number
 

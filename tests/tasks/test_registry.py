@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import Task, TaskRegistry, default_registry, find_task_file, get_task, list_tasks
 
 NAMES = [

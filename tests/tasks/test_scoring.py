@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import get_task, score_completion
 from kdscope.tasks.scoring import is_right
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import FieldMapping, HubDataset, RepositoryFile, list_tasks, list_training_sets
 
 ID = "0123456789abcdef0123456789abcdef01234567"

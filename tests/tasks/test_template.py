@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import PromptTemplate, get_template, list_templates
 
 INDENT = " " * 16

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import find_training_file, get_task, get_training_set, list_training_sets
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from kdscope.core.errors import ModelError, ObjectiveError
 from kdscope.data.batches import collate, count_targets
-from kdscope.errors import ModelError, ObjectiveError
 from kdscope.objectives import Objective
 from kdscope.objectives.fused import Expectation, fused_loss
 from kdscope.objectives.head import Head

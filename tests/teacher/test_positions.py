@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from kdscope.core.errors import DataError, ModelError, StoreError
 from kdscope.data.batches import TokenSequence, collate, count_targets
-from kdscope.errors import DataError, ModelError, StoreError
 from kdscope.teacher.layout import PartSize, PositionTensor, expectation_layout, fingerprint_tokens, hidden_layout
 from kdscope.teacher.positions import PositionReader
 from tests.teacher.recordings import (

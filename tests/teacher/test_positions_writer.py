@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdscope.core.errors import DataError, MachineError, StoreError
 from kdscope.data.batches import TokenSequence
-from kdscope.errors import DataError, MachineError, StoreError
 from kdscope.teacher.layout import PositionTensor, hidden_layout
 from kdscope.teacher.parts import count_rows
 from kdscope.teacher.positions_writer import PositionWriter

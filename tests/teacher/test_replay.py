@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kdscope.core.errors import DataError, MachineError, ModelError, StoreError
 from kdscope.data.batches import TokenSequence, collate
-from kdscope.errors import DataError, MachineError, ModelError, StoreError
 from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Objective, per_token_loss

@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
+from kdscope.core.errors import TrainingDivergedError
 from kdscope.data.batches import TokenSequence, plan_windows
 from kdscope.data.sources import Example
-from kdscope.errors import TrainingDivergedError
 from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model

@@ -12,7 +12,7 @@ import torch
 from accelerate import tracking as accelerate_tracking
 from accelerate.tracking import GeneralTracker
 
-from kdscope.errors import MachineError
+from kdscope.core.errors import MachineError
 from kdscope.training import trackers
 from kdscope.training.checkpoints import Checkpoints
 from kdscope.training.loop import Job, train

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.view.index import RunIndex
 from kdscope.view.run import open_run
 from tests.view.runs import CELLS, FRAME, KD, TEACHER, record, school, write_run

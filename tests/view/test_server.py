@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import DataError, MachineError
+from kdscope.core.errors import DataError, MachineError
 from kdscope.view import server as room
 from kdscope.view.respond import SECURITY_HEADERS
 from kdscope.view.server import ViewServer, make_server

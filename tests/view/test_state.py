@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.view.state import DIFFERENCES, LIKENESS, OUTCOMES, PLACES, Column, State, read_state
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.records import Record, answer_of, is_correct
 from kdscope.evaluation.run_records import run_record_schema
 from kdscope.view.selection import Selection, offered_likeness, offered_outcomes

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.view.texts import RecordTexts
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.errors import DataError
 from kdscope.evaluation.compare import DEFAULT_MARGIN, Comparison, compare_evaluated
 from kdscope.evaluation.completions import read_completions
 from kdscope.evaluation.pairs import fidelity_table

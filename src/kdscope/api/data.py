@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdscope.core.errors import DataError
 from kdscope.data.bring import bring
 from kdscope.data.check import FileCheck, FolderCheck, check_file, check_folder
 from kdscope.data.contamination import Tally, audit_contamination, tally_contamination
 from kdscope.data.lock import LockedFile
 from kdscope.data.rows import mapped_row, read_rows
 from kdscope.data.sources import Item, as_items, read_examples
-from kdscope.errors import DataError
 from kdscope.tasks import (
     Source,
     TaskRegistry,

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdscope.api.study import check_vocabularies
+from kdscope.core.errors import KdscopeError, StudyError
 from kdscope.data.rows import read_rows
-from kdscope.errors import KdscopeError, StudyError
 from kdscope.models.hub import resolve_revision
 from kdscope.study.files import check_files
 from kdscope.study.load import LoadedStudy

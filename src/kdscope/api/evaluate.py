@@ -15,14 +15,14 @@ from pydantic import ValidationError
 
 from kdscope.api.answers import task_items
 from kdscope.api.study import default_store
-from kdscope.errors import ModelError, StudyError
+from kdscope.core.errors import ModelError, StudyError
+from kdscope.core.files import explained
 from kdscope.evaluation.export import ExportFacts, write_lm_eval_files
 from kdscope.evaluation.leaderboard import leaderboard, write_leaderboard
 from kdscope.evaluation.records import Record, read_records, write_records
 from kdscope.evaluation.tables import accuracy_table
 from kdscope.models.hub import resolve_revision
 from kdscope.pipeline.events import Events
-from kdscope.pipeline.files import explained
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.store import Store

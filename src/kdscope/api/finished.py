@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kdscope.errors import DataError, ModelError, StoreError
+from kdscope.core.errors import DataError, ModelError, StoreError
 from kdscope.models.source import MODEL_FILES, ModelPlace
 from kdscope.pipeline.contents import first_problem
 from kdscope.pipeline.fingerprint import HashCache, fingerprint, hash_tree

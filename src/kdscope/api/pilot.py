@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.statistics.planning import Noise
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from kdscope.errors import DataError
-from kdscope.pipeline.files import explained
+from kdscope.core.errors import DataError
+from kdscope.core.files import explained
 from kdscope.report.exports import Format, write_exports
 from kdscope.report.facts import PageFacts, load_facts, save_facts
 from kdscope.report.page import write_page

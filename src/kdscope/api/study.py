@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
+from kdscope.core.files import explained
 from kdscope.models.source import read_vocabulary
 from kdscope.pipeline.crew import Crew
 from kdscope.pipeline.events import Events, NullEvents
 from kdscope.pipeline.explain import Explanation, explain
-from kdscope.pipeline.files import explained
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.plan import PlannedStage, plan_states

@@ -13,7 +13,7 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Entry point: errors meant for people become one message and exit code 2."""
-    from kdscope.errors import KdscopeError
+    from kdscope.core.errors import KdscopeError
 
     try:
         app()

@@ -104,7 +104,7 @@ def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
     Raises:
         DataError: It is not.
     """
-    from kdscope.errors import DataError
+    from kdscope.core.errors import DataError
 
     if value not in known:
         raise DataError(f"{option} is {', '.join(known[:-1])} or {known[-1]}, not {value!r}")

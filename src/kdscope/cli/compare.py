@@ -44,7 +44,7 @@ def compare(
     its floor, with --control what it is above the control's, with --ceiling also where it lies between the two.
     `compare A B --teacher T`: both, and whether A is as faithful as B. It is about these checkpoints, not methods.
     """
-    from kdscope.errors import DataError
+    from kdscope.core.errors import DataError
 
     if b is None and teacher is None:
         raise DataError("give a second model, or a --teacher to compare the first with")

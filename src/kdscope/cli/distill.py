@@ -156,7 +156,7 @@ def _print(found: Distilled, as_json: bool) -> None:
 def _options_named() -> Iterator[None]:
     """Errors about an argument name the option that it was given with."""
     from kdscope.api.distil_study import ARGUMENTS
-    from kdscope.errors import StudyError
+    from kdscope.core.errors import StudyError
 
     try:
         yield

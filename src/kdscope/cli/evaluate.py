@@ -143,7 +143,7 @@ def _names(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    from kdscope.errors import StudyError
+    from kdscope.core.errors import StudyError
 
     try:
         return tuple(int(part) for part in _names(text))

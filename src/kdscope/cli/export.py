@@ -38,7 +38,7 @@ def export(
     Exit code: 0 done, 2 bad input.
     """
     from kdscope import api
-    from kdscope.errors import DataError
+    from kdscope.core.errors import DataError
 
     if cell is None and not every:
         cells = ", ".join(name for name, place in api.read_run(run).models.items() if place is not None)

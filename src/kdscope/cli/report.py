@@ -45,7 +45,7 @@ def report(
     paper's own numbers on the same page.
     """
     from kdscope import api
-    from kdscope.errors import DataError
+    from kdscope.core.errors import DataError
 
     if sum(given is not None for given in (run, published, table)) != 1:
         raise DataError("give the folder of a run, --published NAME or --table FILE: one of them")

@@ -141,7 +141,7 @@ def schema() -> None:
 
 
 def _chosen_study(study: Path | None, preset: str | None) -> Path:
-    from kdscope.errors import StudyError
+    from kdscope.core.errors import StudyError
     from kdscope.study.embedded import QUICKSTART, embedded_study
 
     if study is not None and preset is not None:

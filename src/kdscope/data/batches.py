@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdscope.seeds import derive_seed
+from kdscope.core.seeds import derive_seed
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
+from kdscope.core.errors import DataError
 from kdscope.data.disk import write_rows, writing
 from kdscope.data.fetch import Download, Progress, fetch_file
 from kdscope.data.hub import HubApi, fetch_hub
 from kdscope.data.lock import LOCK_NAME, LockedFile, read_lock, record, verify_locked
 from kdscope.data.rows import Row, mapped_row, read_rows
-from kdscope.errors import DataError
 
 
 class Fields(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdscope.core.errors import DataError
 from kdscope.data.check_rows import (
     CheckedTask,
     Kind,
@@ -19,7 +20,6 @@ from kdscope.data.check_rows import (
 )
 from kdscope.data.lock import LOCK_NAME
 from kdscope.data.rows import Row, mapped_row, scan_rows
-from kdscope.errors import DataError
 
 MAX_PROBLEMS = 20
 """Problems of one file that are told; of the rest, their number."""

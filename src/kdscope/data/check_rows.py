@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from kdscope.core.errors import DataError
 from kdscope.data.formats import form_of, training_texts
 from kdscope.data.rows import Row
 from kdscope.data.sources import EvaluationTask, read_gold
-from kdscope.errors import DataError
 
 Kind = Literal["items", "training"]
 """Evaluation items, or examples to train on."""

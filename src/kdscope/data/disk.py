@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 _CHUNK = 1 << 18
 

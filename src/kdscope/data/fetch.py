@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from kdscope.core.errors import DataError
 from kdscope.data.disk import git_blob_of, settle, sha256_of, writing
 from kdscope.data.rows import foreign_content
-from kdscope.errors import DataError
 
 MAX_BYTES = 2 * 10**9
 """No data file is larger; a download that is stops."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from kdscope.core.errors import DataError
 from kdscope.data.disk import write_rows
 from kdscope.data.hub_files import choose_files
 from kdscope.data.rows import Row, mapped_row, read_rows
-from kdscope.errors import DataError
 
 CONVERTED = "refs/convert/parquet"
 """Where the hub keeps its own Parquet files of datasets that have none."""

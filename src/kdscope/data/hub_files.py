@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 _ENDINGS = (".parquet", ".jsonl", ".json")
 _ALIASES = (

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
 
+from kdscope.core.errors import DataError
 from kdscope.data.disk import sha256_of, write_text, writing
-from kdscope.errors import DataError
 
 LOCK_NAME = "kdscope-data.lock.json"
 _VERSION = 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from kdscope.core.errors import DataError
 from kdscope.data.formats import prompt_texts, training_texts
 from kdscope.data.rows import Row, read_rows
-from kdscope.errors import DataError
 
 _FRACTION = re.compile(r"[-+]?\d+/0*[1-9]\d*")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.fidelity_items import SECOND, STUDENT, TaskFidelity
 from kdscope.evaluation.items import POOLED, POOLS, metric_of, values_by_task
 from kdscope.evaluation.pairs import fidelity_rows, matched_estimate, measure_estimate, measure_records

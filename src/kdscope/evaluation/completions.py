@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdscope.core.errors import DataError
 from kdscope.data.rows import Row, read_rows
-from kdscope.errors import DataError
 from kdscope.evaluation.completion_rows import SavedCompletion, saved_completions, tells_finish_reason
 from kdscope.evaluation.records import Record, read_records
 from kdscope.tasks import Task, TaskRegistry, default_registry

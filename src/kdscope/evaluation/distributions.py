@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kdscope.core.errors import ModelError
 from kdscope.data.batches import Batch, TokenSequence
-from kdscope.errors import ModelError
 from kdscope.evaluation.forced import ForcedModel, chunk_rows, forced_batches, pieces
 from kdscope.evaluation.prefixes import Continuation
 from kdscope.models.vocabulary import VocabularyMatch, cut_student_logits, cut_teacher_logits

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
+from kdscope.core.seeds import derive_seed
 from kdscope.evaluation.items import by_item, check_same_items
 from kdscope.evaluation.records import Record, answer_of, is_correct
 from kdscope.fidelity import (
@@ -34,7 +35,6 @@ from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import Values, columns
 from kdscope.fidelity.steps import Trace
 from kdscope.fidelity.traces import PreparedTexts
-from kdscope.seeds import derive_seed
 from kdscope.tasks import Task
 from kdscope.tasks.quantities import number_key
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from kdscope.core.seeds import derive_seed
 from kdscope.evaluation.prefixes import ANSWER_CUE
-from kdscope.seeds import derive_seed
 from kdscope.tasks.quantities import Quantity, find_quantities
 from kdscope.tasks.readers import sentences
 from kdscope.tasks.segments import first_answer

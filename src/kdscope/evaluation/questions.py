@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.fidelity_items import ITEM_MEASURE
 from kdscope.evaluation.run_records import CELL
 from kdscope.tasks import TaskRegistry

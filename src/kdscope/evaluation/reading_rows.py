@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from kdscope.core.seeds import derive_seed
 from kdscope.evaluation.confidence import ConfidenceRow
 from kdscope.evaluation.fidelity_items import CONTROL, STUDENT, Sampling
 from kdscope.evaluation.items import POOLED
@@ -18,7 +19,6 @@ from kdscope.evaluation.prefixes import PREFIXES
 from kdscope.fidelity import Estimate, Measure, ResampledSums, estimate, pair_confidences, resample
 from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import Values, columns, mean_measure
-from kdscope.seeds import derive_seed
 
 _PERFECT: Mapping[str, float] = {
     "forward_kl": 0.0,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 SCORINGS = ("robust", "published")
 """The two ways of reading an answer that every record holds."""

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.errors import DataError
 from kdscope.evaluation.asked import question_in
 from kdscope.evaluation.completions import Saved, SavedCompletion
 from kdscope.evaluation.items import item_index

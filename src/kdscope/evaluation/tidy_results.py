@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.conclusions import Questions, rows_of
 from kdscope.statistics.tidy import ADAPTED, ITEM_STDERR, SFT
 from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE

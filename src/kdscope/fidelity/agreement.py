@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity.measures import Measure, Order, Pairing, Values, checked_correct, mean_measure, ratio, values_of
 
 Answers = Sequence[Hashable | None]

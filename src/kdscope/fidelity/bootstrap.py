@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity.measures import Measure, Values, numbered_clusters
 
 _DRAWS_AT_ONCE = 250

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 Values = NDArray[np.float64]
 Order = NDArray[np.intp]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 
 def rouge_l(prediction: str, references: Sequence[str]) -> float:

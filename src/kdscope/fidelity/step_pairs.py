@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity.measures import Measure, Order, Pairing, Values, mean_measure, ratio
 from kdscope.fidelity.step_measures import StepScores, compare_steps
 from kdscope.fidelity.steps import Trace

@@ -9,7 +9,7 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.fidelity.common_words import rouge_words, shared_in_order, word_order
 from kdscope.fidelity.measures import Measure, Order, Pairing, Values, mean_measure, values_of
 from kdscope.fidelity.ngrams import NgramCounts, TokenTexts, count_ngrams, shared_ngrams

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.cache import keeps_everything, new_cache
 
 # A run of its own for what all prompts begin with costs as much as reading about so many positions.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.batch import Batch
 from kdscope.models.forward import head_of
 from kdscope.models.linears import prepared_linears, prepared_product

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
+from kdscope.core.seeds import derive_seed
 from kdscope.models.decode import Choose, can_decode, decode
 from kdscope.models.sampling import draw, largest, uniform_numbers
 from kdscope.models.stopping import StopRows, StopTexts
-from kdscope.seeds import derive_seed
 
 # By itself, by the token limit, or because it went on with one of the stop texts.
 FinishReason = Literal["stop", "length", "run_on"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Protocol
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 

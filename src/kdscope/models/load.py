@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from kdscope.errors import MachineError, ModelError
+from kdscope.core.errors import MachineError, ModelError
 from kdscope.models.source import ModelPlace, spaced_layers
 
 # Entries of a configuration that are lists for another reason than having one value a layer.

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.load import quiet_peft
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.short_attention import LONGEST, short_causal_attention
 
 PACKED_ATTENTION = "kdscope_packed"

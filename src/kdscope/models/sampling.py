@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from kdscope.seeds import derive_seed
+from kdscope.core.seeds import derive_seed
 
 # Nearly every nucleus lies within so many tokens; finding these costs a tenth of sorting a vocabulary.
 _LIKELIEST = 1024

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py")
 _IN_LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.\d+\.")

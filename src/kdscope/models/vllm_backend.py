@@ -15,12 +15,12 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from kdscope.errors import MachineError, ModelError
+from kdscope.core.errors import MachineError, ModelError
+from kdscope.core.seeds import derive_seed
 from kdscope.models.generate import Completion, Decoding, make_completion, stop_texts
 from kdscope.models.load import load_tokenizer
 from kdscope.models.source import ModelPlace
 from kdscope.models.stopping import StopTexts
-from kdscope.seeds import derive_seed
 
 # vLLM sets memory aside for adapters of one of these ranks.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)

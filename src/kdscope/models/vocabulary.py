@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 
 
 @dataclass(frozen=True)

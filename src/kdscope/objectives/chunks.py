@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.blocks import block_loss
 from kdscope.objectives.head import Head, multiply
 from kdscope.objectives.settings import Objective

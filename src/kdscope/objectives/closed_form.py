@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.probabilities import Distribution, at_least_float32, check_temperature
 
 Kernel = Callable[[Distribution, Distribution], tuple[Tensor, Tensor]]

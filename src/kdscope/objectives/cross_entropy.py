@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.probabilities import at_least_float32
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.chunks import Gradients, Job, run_chunks
 from kdscope.objectives.cross_entropy import check_targets
 from kdscope.objectives.head import Head

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.adaptive_kl import adaptive_kl_rows, check_head_mass
 from kdscope.objectives.closed_form import Kernel, differentiable
 from kdscope.objectives.cross_entropy import cross_entropy

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.head import Head
 from kdscope.objectives.settings import Objective
 

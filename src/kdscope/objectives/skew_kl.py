@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.closed_form import differentiable
 from kdscope.objectives.forward_kl import forward_kl_rows
 from kdscope.objectives.probabilities import Distribution, mixture, zero_where_impossible_

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from kdscope.errors import KdscopeError, StoreError
+from kdscope.core.errors import KdscopeError, StoreError
 from kdscope.pipeline.events import Events, Progress
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.memory import include_older_garbage

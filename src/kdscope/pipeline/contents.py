@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from kdscope.errors import StoreError
-from kdscope.pipeline.files import regular_files, sync
+from kdscope.core.errors import StoreError
+from kdscope.core.files import regular_files, sync
 from kdscope.pipeline.fingerprint import hash_file
 from kdscope.pipeline.manifest import MANIFEST, FileFacts, Manifest
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from kdscope.errors import MachineError, StoreError
+from kdscope.core.errors import MachineError, StoreError
 from kdscope.pipeline.attempt import Outcome
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.helper import Helper, News

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from kdscope.errors import IdentityError
-from kdscope.pipeline.files import write_atomically
+from kdscope.core.errors import IdentityError
+from kdscope.core.files import write_atomically
 
 JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | bool | None
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kdscope.pipeline.files import explained
+from kdscope.core.files import explained
 
 
 class Locks:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kdscope.errors import IdentityError
+from kdscope.core.errors import IdentityError
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.stage import identify
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from kdscope.errors import StoreError
+from kdscope.core.errors import StoreError
 from kdscope.pipeline.attempt import Execute, Outcome, Resources, StageContext, record_failure
 from kdscope.pipeline.crew import Crew
 from kdscope.pipeline.events import Events, NullEvents

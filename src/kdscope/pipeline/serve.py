@@ -16,7 +16,7 @@ from dataclasses import asdict
 from queue import SimpleQueue
 from typing import NoReturn, TextIO
 
-from kdscope.errors import StoreError
+from kdscope.core.errors import StoreError
 from kdscope.pipeline.attempt import Execute, Resources, attempt
 from kdscope.pipeline.events import NullEvents
 from kdscope.pipeline.stage import Stage

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kdscope.errors import IdentityError
+from kdscope.core.errors import IdentityError
 from kdscope.pipeline.fingerprint import JSON, fingerprint, plain
 
 KIND = re.compile(r"[a-z][a-z_]*")

@@ -22,9 +22,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from kdscope.errors import StoreError
-from kdscope.pipeline.contents import first_problem, sync_and_hash
-from kdscope.pipeline.files import (
+from kdscope.core.errors import StoreError
+from kdscope.core.files import (
     DISK_TROUBLE,
     explained,
     store_error,
@@ -33,6 +32,7 @@ from kdscope.pipeline.files import (
     write_atomically,
     write_synced,
 )
+from kdscope.pipeline.contents import first_problem, sync_and_hash
 from kdscope.pipeline.fingerprint import JSON, plain
 from kdscope.pipeline.locks import Locks
 from kdscope.pipeline.manifest import MANIFEST, Manifest, read_manifest, software_versions

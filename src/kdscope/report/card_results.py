@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.report.card_settings import setting_sentences
 from kdscope.report.cautions import cautions
 from kdscope.report.contamination import contamination_caution

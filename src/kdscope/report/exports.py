@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.report.findings import distilled_only
 from kdscope.report.latex import latex_document, latex_table
 from kdscope.report.paper import PaperTable

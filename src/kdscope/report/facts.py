@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 
 @dataclass(frozen=True)

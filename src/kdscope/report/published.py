@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.report.facts import PageFacts
 from kdscope.report.formatting import plural
 from kdscope.report.published_cells import PAIR, find_cells

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.report.schema import SCHEMAS, SHARE_MEASURES, Column, Schema
 
 _DTYPES: Mapping[str, Any] = MappingProxyType(

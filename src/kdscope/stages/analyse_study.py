@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.evaluation.clean import clean_table, without_items
 from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, save_questions, task_facts
 from kdscope.evaluation.probe_table import probe_table

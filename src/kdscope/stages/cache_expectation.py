@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from kdscope.core.seeds import derive_seed
 from kdscope.data.batches import collate, count_targets, plan_micro_batches
 from kdscope.models.forward import head_of
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.pipeline.run import StageContext
-from kdscope.seeds import derive_seed
 from kdscope.stages.files import model_place
 from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording, publish, replay
 from kdscope.stages.training_data import training_sequences

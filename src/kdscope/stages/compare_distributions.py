@@ -9,8 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from kdscope.core.errors import ModelError
 from kdscope.data.sources import Item
-from kdscope.errors import ModelError
 from kdscope.evaluation.distributions import ForcedPair
 from kdscope.evaluation.forced import ForcedModel
 from kdscope.evaluation.pair_reading import PairReading, kept_reading, read_pair

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from kdscope.core.seeds import derive_seed
 from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.packing import can_pack
 from kdscope.objectives import Objective
 from kdscope.pipeline.run import StageContext
-from kdscope.seeds import derive_seed
 from kdscope.stages.files import model_place
 from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording, replay
 from kdscope.stages.training_setup import Prepared, generator_of, load_frozen, prepare, run_training

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kdscope.errors import KdscopeError
+from kdscope.core.errors import KdscopeError
 from kdscope.models.source import ModelShape, read_shape
 from kdscope.pipeline.plan import PlannedStage
 from kdscope.pipeline.stage import Cost

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from kdscope.errors import ModelError
+from kdscope.core.errors import ModelError
 from kdscope.models.source import MODEL_FILES, ModelPlace
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint, hash_tree
 from kdscope.study.schema import ModelSource

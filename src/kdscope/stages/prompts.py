@@ -7,8 +7,8 @@ from typing import Protocol
 
 from transformers import PreTrainedTokenizerBase
 
+from kdscope.core.errors import ModelError
 from kdscope.data.encode import encode_prompt
-from kdscope.errors import ModelError
 from kdscope.tasks import get_template
 
 

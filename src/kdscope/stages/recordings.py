@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from kdscope.core.errors import ModelError
 from kdscope.data.batches import TokenSequence
-from kdscope.errors import ModelError
 from kdscope.models.load import load_tokenizer
 from kdscope.models.vocabulary import VocabularyMatch, match_vocabularies
 from kdscope.pipeline.run import StageContext

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kdscope.core.errors import DataError
 from kdscope.data.rows import Row, mapped_row, read_rows
 from kdscope.data.sources import Example, Item, Split, as_examples, as_items, as_prompts, split_examples
-from kdscope.errors import DataError
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
 from kdscope.study.data import DataSource, LabelledData, UnlabelledPrompts
 from kdscope.study.schema import Tasks

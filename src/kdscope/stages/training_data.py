@@ -9,10 +9,10 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from kdscope.core.errors import DataError
 from kdscope.data.batches import TokenSequence
 from kdscope.data.encode import encode_recorded, encode_response, join
 from kdscope.data.sources import Example
-from kdscope.errors import DataError
 from kdscope.models.load import load_tokenizer
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.files import model_place, read_prepared_examples, read_rows

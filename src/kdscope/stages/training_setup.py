@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kdscope.core.seeds import derive_seed
 from kdscope.data.batches import TokenSequence
 from kdscope.data.sources import Example
 from kdscope.models.forward import check_head
@@ -22,7 +23,6 @@ from kdscope.models.packing import can_pack
 from kdscope.models.source import ModelPlace
 from kdscope.objectives import Objective
 from kdscope.pipeline.run import StageContext
-from kdscope.seeds import derive_seed
 from kdscope.stages.choose_rate import read_choice
 from kdscope.stages.files import read_prepared_examples
 from kdscope.stages.prompts import prompts_of

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 
 def blocked_permutation(values: ArrayLike, draws: int = 9999, seed: int = 0) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.optimize import brentq
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.estimates import Estimate, mean_over_units, t_estimate
 from kdscope.statistics.score_interval import tango_interval, tango_statistic
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 MODEL_COLUMNS = ("model", "student", "teacher", "method", "temperature", "seed")
 RECORD_COLUMNS = (*MODEL_COLUMNS, "task", "item", "correct")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
 from statsmodels.stats.proportion import proportion_confint
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 
 @dataclass(frozen=True, slots=True)

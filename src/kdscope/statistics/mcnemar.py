@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 
 def mcnemar_mid_p(only_first: int, only_second: int) -> float:

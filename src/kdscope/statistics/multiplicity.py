@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm
 from statsmodels.stats.proportion import proportion_confint
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.clusters import cluster_sums, robust_standard_error, sign_flip_p_value
 from kdscope.statistics.score_interval import tango_interval
 

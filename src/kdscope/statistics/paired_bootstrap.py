@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 _AT_ONCE = 2**22
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 
 DISCORDANCE = 0.2
 """Share of items on which a distilled student and its control differ, if nothing better is known."""

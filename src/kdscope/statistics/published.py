@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 
 import pandas as pd
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.published_gains import published_gains
 from kdscope.statistics.published_tests import (
     TestResult,

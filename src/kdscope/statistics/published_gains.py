@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.tidy import (
     ACCURACY,
     AGREEMENT,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from kdscope.errors import StatisticsError
+from kdscope.core.errors import StatisticsError
 from kdscope.statistics.item_matrix import item_matrix
 from kdscope.statistics.likeness import teacher_pairs
 from kdscope.statistics.record_cells import cells, changed_settings

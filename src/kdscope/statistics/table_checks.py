@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.statistics.tidy import ACCURACY, ADAPTED, CELL, COLUMNS, REQUIRED, SFT, UNADAPTED, is_distilled
 
 

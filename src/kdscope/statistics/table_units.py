@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.statistics.tidy import ACCURACY, AGREEMENT, FIDELITY, MODEL
 
 Unit = Literal["auto", "percent", "fraction"]

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.statistics.table_checks import check_cells, check_controls, check_fields
 from kdscope.statistics.table_units import Unit, in_percent
 from kdscope.statistics.table_warnings import table_warnings

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from kdscope.errors import KdscopeError
+from kdscope.core.errors import KdscopeError
 from kdscope.study.data import DataSource
 from kdscope.study.load import LoadedStudy
 from kdscope.study.schema import Student, Study, Teacher

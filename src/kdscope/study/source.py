@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.yaml_text import YAML_TAG, compose, deep_nesting_refused, read_text
 
 Location = tuple[str | int, ...]

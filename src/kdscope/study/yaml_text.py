@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 
 MAX_FILE_BYTES = 2**20
 YAML_TAG = "tag:yaml.org,2002:"

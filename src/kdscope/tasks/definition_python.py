@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.tasks.registry import Task
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 
-from kdscope.errors import DataError, StudyError
+from kdscope.core.errors import DataError, StudyError
 from kdscope.study.problems import closest
 from kdscope.study.source import Document, Problem, parse_document
 from kdscope.study.yaml_text import compose, deep_nesting_refused, read_text

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdscope.errors import DataError, StudyError
+from kdscope.core.errors import DataError, StudyError
 from kdscope.tasks.catalogue import default_registry
 from kdscope.tasks.registry import Task, TaskRegistry
 from kdscope.tasks.task_json import task_from_json, task_to_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks.registry import Split, Task
 from kdscope.tasks.training_sets import TrainingSet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks.patterns import as_text, look_up, only_column, parse_pattern, render_pattern
 
 _OF_OPTIONS = frozenset({"@options", "@labels"})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from string import Formatter
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 _CALCULATOR_MARK = re.compile(r"<<[^<>]*>>")
 

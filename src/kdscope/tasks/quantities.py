@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{2,3}){0,20},\d{3}(?!\d)|(?<=[$£€])\d{1,3}(?: \d{3}){1,6}(?!\d)|\d++)"
 _PLAIN = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks.options import parse_options
 from kdscope.tasks.registry import AnswerKind, Task
 from kdscope.tasks.robust import extract_robust

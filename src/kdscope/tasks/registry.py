@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks.mapping import FieldMapping
 from kdscope.tasks.sources import Source
 

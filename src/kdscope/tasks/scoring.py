@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks.extraction import Rules, Status, extract_published
 from kdscope.tasks.quantities import numbers_match, parse_number
 from kdscope.tasks.registry import Task

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks.mapping import FieldMapping
 
 _SHA1 = re.compile(r"[0-9a-f]{40}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks.mapping import FieldMapping
 from kdscope.tasks.registry import Task
 from kdscope.tasks.sources import HubDataset, RepositoryFile, Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)

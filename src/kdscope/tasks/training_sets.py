@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks.catalogue_files import training_files
 from kdscope.tasks.catalogue_math import gsm8k_train_sources
 from kdscope.tasks.mapping import FieldMapping

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kdscope.core.errors import ModelError, ObjectiveError
 from kdscope.data.batches import Batch, TokenSequence
-from kdscope.errors import ModelError, ObjectiveError
 from kdscope.objectives.fused import Expectation, TeacherRows
 from kdscope.objectives.head import Head
 from kdscope.objectives.probabilities import check_temperature

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from kdscope.errors import ObjectiveError
+from kdscope.core.errors import ObjectiveError
 
 _ELEMENTS_PER_CHUNK = 1 << 17  # of [rows, vocabulary / 2]: the few 1 MB temporaries stay in a processor's cache
 _LOW_32_BITS = 0xFFFFFFFF

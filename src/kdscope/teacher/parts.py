@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kdscope.core.errors import StoreError
 from kdscope.data.batches import TokenSequence
-from kdscope.errors import StoreError
 from kdscope.teacher.layout import PartSize, PositionLayout
 from kdscope.teacher.tensor_file import Entry, read_header
 

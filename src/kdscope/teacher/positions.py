@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdscope.core.errors import DataError, ModelError, StoreError
 from kdscope.data.batches import TokenSequence
-from kdscope.errors import DataError, ModelError, StoreError
 from kdscope.teacher.layout import DESCRIPTION, FORMAT_VERSION, PartSize, PositionLayout, PositionTensor
 from kdscope.teacher.parts import Part, StoredExample, count_rows, open_part, part_name
 

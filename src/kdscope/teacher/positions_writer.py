@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdscope.core.errors import DataError, StoreError
 from kdscope.data.batches import TokenSequence
-from kdscope.errors import DataError, StoreError
 from kdscope.teacher.layout import DESCRIPTION, FORMAT_VERSION, PART_BYTES, PartSize, PositionLayout, PositionTensor
 from kdscope.teacher.parts import Part, count_rows, open_part, part_name, raw_bytes
 from kdscope.teacher.tensor_file import check_room, write_file

@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from kdscope.core.errors import ModelError, StoreError
 from kdscope.data.batches import Batch, TokenSequence
-from kdscope.errors import ModelError, StoreError
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives.head import Head
 from kdscope.teacher.parts import raw_bytes

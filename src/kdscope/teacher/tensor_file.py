@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdscope.errors import MachineError, StoreError
+from kdscope.core.errors import MachineError, StoreError
 
 VALUE_BYTES: Mapping[str, int] = {"I64": 8, "F32": 4, "I32": 4, "BF16": 2, "F16": 2}
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -17,6 +17,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
+from kdscope.core.errors import MachineError, TrainingDivergedError
+from kdscope.core.seeds import derive_seed
 from kdscope.data.batches import (
     Batch,
     TokenSequence,
@@ -26,12 +28,10 @@ from kdscope.data.batches import (
     plan_micro_batches,
     plan_windows,
 )
-from kdscope.errors import MachineError, TrainingDivergedError
 from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.lora import TrainableModel
 from kdscope.models.packing import packed, padded
 from kdscope.objectives import FusedLoss, Head, Objective, fused_loss, sequence_weights, token_weights
-from kdscope.seeds import derive_seed
 from kdscope.teacher import Teacher
 from kdscope.training.answers import ValidationAnswers
 from kdscope.training.checkpoints import Checkpoints, Position

@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from kdscope.core.seeds import derive_seed
 from kdscope.data.batches import TokenSequence
 from kdscope.models.generate import Decoding, Generator
-from kdscope.seeds import derive_seed
 
 
 @dataclass(frozen=True)

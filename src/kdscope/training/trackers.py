@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kdscope.errors import MachineError
+from kdscope.core.errors import MachineError
 
 Track = Callable[[Mapping[str, Any]], None]
 """Called with a row of the training log."""

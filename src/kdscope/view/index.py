@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.view.run import Model, RunFolder, open_run
 from kdscope.view.task_index import NONE, TaskIndex, read_task_index
 from kdscope.view.texts import RecordTexts

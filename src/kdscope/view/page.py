@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.view.choose import default_cells, reference_of
 from kdscope.view.controls import model_controls, pattern_links, seed_options
 from kdscope.view.index import RunIndex, TaskRecords, with_records

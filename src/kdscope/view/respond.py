@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kdscope.errors import KdscopeError
+from kdscope.core.errors import KdscopeError
 from kdscope.view.index import RunIndex
 from kdscope.view.page import Pages
 from kdscope.view.state import read_state

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.evaluation.records import SCORINGS
 from kdscope.evaluation.run_records import run_record_schema
 from kdscope.report.formatting import is_missing

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from kdscope.errors import MachineError
+from kdscope.core.errors import MachineError
 from kdscope.view.respond import Response, Viewer
 
 ADDRESS = "127.0.0.1"

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 
 _KEPT_BYTES = 96 * 2**20
 _KEPT_SEARCHES = 64

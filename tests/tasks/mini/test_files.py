@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import mini_rows
 from kdscope.tasks.mini import MINI_MAKERS
 from kdscope.tasks.mini.files import write_mini_files

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.errors import DataError
+from kdscope.core.errors import DataError
 from kdscope.tasks import Task, get_task, mini_rows, score_completion
 from kdscope.tasks.mini import MINI_MAKERS, MiniSplit, mini_problems, mini_tasks, row_of
 from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from kdscope.errors import StudyError
+from kdscope.core.errors import StudyError
 from kdscope.study.source import read_document
 
 QUICKSTART = "quickstart"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from kdscope.seeds import derive_seed
+from kdscope.core.seeds import derive_seed
 
 MiniSplit = Literal["train", "test"]
 _TEST_SHARE_PERCENT = 20

@@ -10,8 +10,8 @@ from itertools import count, islice
 from types import MappingProxyType
 from typing import get_args
 
-from kdscope.errors import DataError
-from kdscope.seeds import derive_seed
+from kdscope.core.errors import DataError
+from kdscope.core.seeds import derive_seed
 from kdscope.tasks.mini.arithmetic import one_step, three_steps, two_steps, with_distractor
 from kdscope.tasks.mini.choices import choose, compare
 from kdscope.tasks.mini.problem import Maker, MiniProblem, MiniSplit
