@@ -12,7 +12,7 @@ import pytest
 
 from kdscope.core.errors import DataError, MachineError
 from kdscope.view import server as room
-from kdscope.view.respond import SECURITY_HEADERS
+from kdscope.view.routes import SECURITY_HEADERS
 from kdscope.view.server import ViewServer, make_server
 from tests.view.runs import school
 

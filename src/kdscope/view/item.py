@@ -8,14 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kdscope.view.diff import Piece, word_diff
+from kdscope.view.escape import one_line
+from kdscope.view.highlight import Piece, folded, length_of, painted, word_diff
 from kdscope.view.index import TaskRecords
-from kdscope.view.paint import folded, length_of, painted
 from kdscope.view.run import Model
-from kdscope.view.state import State
+from kdscope.view.state import FINISH_WORDS, State, how_found
 from kdscope.view.task_index import NONE
-from kdscope.view.visible import one_line
-from kdscope.view.words import FINISH_WORDS, how_found
 
 FOLDED_LENGTH = 6000
 """Characters of a text that are shown unless all are asked for."""

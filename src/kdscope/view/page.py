@@ -10,17 +10,14 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kdscope.core.errors import DataError
-from kdscope.view.choose import default_cells, reference_of
-from kdscope.view.controls import model_controls, pattern_links, seed_options
+from kdscope.view.controls import PAGE_ITEMS, entries, model_controls, pattern_links, seed_options
+from kdscope.view.escape import one_line, plain, visible
 from kdscope.view.index import RunIndex, TaskRecords, with_records
 from kdscope.view.item import item_view
-from kdscope.view.listing import PAGE_ITEMS, entries
-from kdscope.view.run import Model, RunFolder
+from kdscope.view.run import Model, RunFolder, default_cells, reference_of
 from kdscope.view.selection import Selection
-from kdscope.view.state import DIFFERENCES, PLACES, Column, State
+from kdscope.view.state import DIFFERENCE_WORDS, DIFFERENCES, PLACES, Column, State
 from kdscope.view.task_index import NONE, Flags
-from kdscope.view.visible import one_line, plain, visible
-from kdscope.view.words import DIFFERENCE_WORDS
 
 LETTERS = "ABCD"
 

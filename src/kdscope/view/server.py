@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdscope.core.errors import MachineError
-from kdscope.view.respond import Response, Viewer
+from kdscope.view.routes import Response, Viewer
 
 ADDRESS = "127.0.0.1"
 USUAL_PORT = 8471

@@ -1,4 +1,4 @@
-"""A request becomes a response: no socket is needed to know what a browser will get."""
+"""Requests and responses of the trace browser, without a socket."""
 
 from __future__ import annotations
 

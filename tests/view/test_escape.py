@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.view.diff import Piece, word_diff
-from kdscope.view.paint import folded, painted
-from kdscope.view.visible import one_line, plain, visible
+from kdscope.view.escape import one_line, plain, visible
+from kdscope.view.highlight import Piece, folded, painted, word_diff
 from tests.view.runs import EVIL
 
 JOINERS = "\u200c\u200d"

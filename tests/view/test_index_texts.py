@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.view.texts import RecordTexts
+from kdscope.view.index import RecordTexts
 
 
 def _file(folder: Path, texts: list[str | None], group: int) -> Path:

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdscope.view.choose import default_cells, reference_of
-from kdscope.view.run import Model, open_run
+from kdscope.view.run import Model, default_cells, open_run, reference_of
 from tests.view.runs import KD, LATER, SFT, TEACHER, record, write_run
 
 OTHER_TEACHER = "teacher/huge"

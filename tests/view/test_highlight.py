@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.view.diff import word_diff
+from kdscope.view.highlight import word_diff
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "12", "1.5", "=", "+", "\n", "é", " ", "\x00", "."]), max_size=40).map(
     " ".join
