@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from results import Run
 from settings import Settings
 
 from kdscope.tasks import get_task, get_template, score_completion
+from results import Run
 
 # What an arm wrote for an item: text, finish_reason, tokens.
 Answer = Mapping[str, Any]

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from kdscope.evaluation.fidelity_items import ITEM_MEASURE
 from kdscope.evaluation.questions import Questions, TaskFacts, save_questions
 from kdscope.evaluation.run_records import run_record_schema
-from kdscope.report.tables import ReportTables, save_tables
+from kdscope.results.tables import ReportTables, save_tables
 
 TASKS = {f"task-{number:02}": TaskFacts("math" if number < 6 else "commonsense") for number in range(14)}
 _TEACHERS, _METHODS = ("t-1", "t-2", "t-3"), ("forward_kl", "reverse_kl", "gkd")

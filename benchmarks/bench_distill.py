@@ -27,6 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from common import Arm, Outcome, Task, run_arm, run_rounds
+from settings import make_parser, select, settings_of
+from tables import number, show_ratios, show_table
+
 from results import (
     Run,
     describe_machine,
@@ -40,8 +43,6 @@ from results import (
     tokens_per_second,
     write_results,
 )
-from settings import make_parser, select, settings_of
-from tables import number, show_ratios, show_table
 
 _EPOCHS = 3
 _DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")

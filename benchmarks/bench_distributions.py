@@ -22,6 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from common import Arm, Outcome, Task, run_arm, run_rounds
+from settings import Settings, make_parser, select, settings_of
+from tables import number, show_ratios, show_table
+
 from results import (
     Run,
     describe_machine,
@@ -35,8 +38,6 @@ from results import (
     tokens_per_second,
     write_results,
 )
-from settings import Settings, make_parser, select, settings_of
-from tables import number, show_ratios, show_table
 
 _LEFT_OUT = {"learning_rate", "lora_rank", "lora_alpha", "target_modules"}
 _OPTIONS = {setting.name for setting in fields(Settings)} - {"extra"} - _LEFT_OUT

@@ -32,6 +32,10 @@ from typing import Any
 
 from answers import Answer, accuracy, agree, prompts_of, read_items, scores, spread
 from common import Arm, Outcome, Task, run_arm, run_rounds
+from settings import Settings, make_parser, select, settings_of
+from tables import number, show_ratios, show_table
+
+from kdscope.tasks import get_task
 from results import (
     Run,
     describe_machine,
@@ -44,10 +48,6 @@ from results import (
     ratios,
     write_results,
 )
-from settings import Settings, make_parser, select, settings_of
-from tables import number, show_ratios, show_table
-
-from kdscope.tasks import get_task
 
 _LENGTHS = "lengths.json"
 

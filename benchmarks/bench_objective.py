@@ -29,9 +29,10 @@ from statistics import median
 from typing import Any
 
 from common import Outcome, Task, run_arm, run_rounds
-from results import Run, describe_machine, middle, of_arm, one_line, ratios, write_results
 from settings import Settings, make_parser, select, settings_of
 from tables import number, show_table
+
+from results import Run, describe_machine, middle, of_arm, one_line, ratios, write_results
 
 _WAYS = (
     "kdscope_cross_entropy",

@@ -21,6 +21,9 @@ from functools import partial
 from pathlib import Path
 
 from common import Arm, Outcome, Task, run_arm, run_rounds
+from settings import make_parser, select, settings_of
+from tables import number, show_ratios, show_table
+
 from results import (
     Run,
     describe_machine,
@@ -31,8 +34,6 @@ from results import (
     ratios,
     write_results,
 )
-from settings import make_parser, select, settings_of
-from tables import number, show_ratios, show_table
 
 _BETA = 0.5
 

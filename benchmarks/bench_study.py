@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from common import Arm, Clock, Outcome, Task, run_arm, run_rounds
-from results import Run, describe_machine, middle, of_arm, one_line, peak_memory_gib, ratios, write_results
 from settings import Settings, make_parser, select, settings_of
 from tables import number, show_ratios, show_table
 from workload import make_examples
+
+from results import Run, describe_machine, middle, of_arm, one_line, peak_memory_gib, ratios, write_results
 
 _DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")
 _TEMPERATURES = (1.0, 2.0)

@@ -17,11 +17,11 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pandas as pd
-from results import describe_machine, one_line
 from scipy.stats import t
 
 from kdscope.api import load_study, run_study
 from kdscope.study.schema import Study
+from results import describe_machine, one_line
 
 STUDY = Path(__file__).with_suffix(".yaml")
 RULES = ("last", "best_loss")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from results import Ratio
 from rich.console import Console
 from rich.table import Table
+
+from results import Ratio
 
 _COLUMNS = {
     "examples_per_second": "speed",

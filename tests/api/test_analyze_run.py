@@ -17,7 +17,7 @@ from kdscope.evaluation.conclusions import Questions, TaskFacts, save_questions
 from kdscope.evaluation.records import write_records
 from kdscope.evaluation.run_records import write_run_records
 from kdscope.evaluation.tables import accuracy_table
-from kdscope.report.tables import ReportTables, save_tables
+from kdscope.results.tables import ReportTables, save_tables
 from tests.cli.command import call
 from tests.evaluation.by_hand import marked
 

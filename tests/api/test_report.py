@@ -13,7 +13,7 @@ from kdscope.api import export_tables, report_table, write_report
 from kdscope.core.errors import DataError, StatisticsError, StoreError
 from kdscope.report.facts import save_facts
 from kdscope.report.page import write_page
-from kdscope.report.tables import ReportTables, save_tables
+from kdscope.results.tables import ReportTables, save_tables
 from tests.report.builders import build_facts, designed_tables
 
 OWN = """student,method,teacher,temperature,task,value,items

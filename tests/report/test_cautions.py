@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.report.cautions import cautions, never_distilled
-from kdscope.report.tables import ReportTables
+from kdscope.results.tables import ReportTables
 from tests.report.builders import empty_tables, taught_row
 
 MISSING = np.nan

@@ -8,7 +8,7 @@ import pandas as pd
 
 from kdscope.report.contamination import clean_view, contamination_caution, contamination_view
 from kdscope.report.page import render_page
-from kdscope.report.tables import ReportTables
+from kdscope.results.tables import ReportTables
 from tests.report.builders import build_facts, build_tables
 
 FOUND = pd.DataFrame(

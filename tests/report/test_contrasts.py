@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from kdscope.report.contrasts import contrast_sentences
 from kdscope.report.gains import pooled_gains
-from kdscope.report.labels import name_cells
 from kdscope.report.summary import summary_sentences
 
 from .builders import cell_row, designed_tables, empty_tables, pooled_gains_rows, taught_row
@@ -26,7 +25,7 @@ def told(*cells):
         cells=pd.DataFrame([CONTROL, *(row for row, _ in cells)]),
         gains=pooled_gains_rows({row["cell"]: gain for row, gain in cells if gain is not None}),
     )
-    return contrast_sentences(tables.cells, pooled_gains(tables, "robust", name_cells(tables.cells)))
+    return contrast_sentences(tables.cells, pooled_gains(tables, "robust", tables.names))
 
 
 def seqkd(condition, seed=0, **values):

@@ -13,7 +13,7 @@ from kdscope.core.errors import DataError
 from kdscope.report.exports import paper_tables, write_exports
 from kdscope.report.markdown import one_line
 from kdscope.report.paper import PaperTable, Value
-from kdscope.report.tables import ReportTables
+from kdscope.results.tables import ReportTables
 from tests.report.builders import build_tables, cell_row, designed_tables, empty_tables
 from tests.report.latex_reader import read_tabulars
 from tests.report.markdown_reader import read_table

@@ -16,7 +16,7 @@ from kdscope.core.errors import DataError
 from kdscope.report import ReportTables
 from kdscope.report.card_results import card_results
 from kdscope.report.model_card import CardFacts, CardModel, loading_code, model_card
-from kdscope.report.tables import TABLE_NAMES
+from kdscope.results.tables import TABLE_NAMES
 from tests.report.builders import BELOW_CHANCE, FAILED, TEACHER, build_facts, build_tables, cell_row, empty_tables
 from tests.report.statistics_builders import about_setting, interval
 from tests.report.statistics_builders import result as result_row
@@ -255,7 +255,7 @@ def test_what_the_study_could_not_see_is_told(tables: ReportTables) -> None:
 
 
 def _statistics_columns() -> list[str]:
-    from kdscope.report.schema import SCHEMAS
+    from kdscope.results.schema import SCHEMAS
 
     return [column.name for column in SCHEMAS["statistics"].columns]
 

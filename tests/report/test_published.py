@@ -14,13 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from kdscope.report.labels import name_cells
 from kdscope.report.page import paragraphs
 from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes
 from kdscope.report.published_index import write_index
 from kdscope.report.published_results import decimals_of, newcombe, share_of
 from kdscope.report.style import method_styles
-from kdscope.report.tables import load_tables, save_tables
+from kdscope.results.tables import load_tables, save_tables
 from kdscope.statistics.published import load_published
 from kdscope.statistics.tables import read_results_table, results_table
 
@@ -185,7 +184,7 @@ def test_what_is_told_of_pairs_is_a_cell_of_its_own() -> None:
     accuracy = tables.accuracy.set_index(["cell", "task"])["accuracy"]
     methods = [f"Qwen2.5-0.5B/{method}-T1/Qwen2.5-7B" for method in ("SeqKD", "RevKD", "GKD")]
     assert accuracy[cell, "gsm8k"] == pytest.approx(np.mean([accuracy[method, "gsm8k"] for method in methods]))
-    names = name_cells(tables.cells)
+    names = tables.names
     assert len({(name.model, name.short) for name in names.values()}) == len(names)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kdscope.report.answer import answer
 from kdscope.report.run_summary import HEADINGS, run_answers, run_numbers, run_rows
-from kdscope.report.tables import ReportTables
+from kdscope.results.tables import ReportTables
 from tests.report.builders import FAILED, build_tables, empty_tables
 from tests.report.statistics_builders import about_setting, student_cells
 

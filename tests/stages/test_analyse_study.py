@@ -13,7 +13,7 @@ import pytest
 
 from kdscope.evaluation.records import write_records
 from kdscope.pipeline.stage import identify
-from kdscope.report.tables import ReportTables, load_tables
+from kdscope.results.tables import ReportTables, load_tables
 from kdscope.stages.analyse_study import run
 from tests.evaluation.by_hand import marked
 

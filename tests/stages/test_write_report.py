@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kdscope.report.tables import save_tables
+from kdscope.results.tables import save_tables
 from kdscope.stages.write_report import run
 from kdscope.study.load import load_study
 from tests.builders import make_data, make_hollow_model, write_study

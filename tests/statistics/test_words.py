@@ -11,7 +11,7 @@ import pytest
 from kdscope.statistics.published import load_published, published_protocol
 from kdscope.statistics.results import RigorousResult
 from kdscope.statistics.rigorous import rigorous_protocol
-from kdscope.statistics.words import format_p, sentence
+from kdscope.statistics.words import sentence
 
 RESULT = RigorousResult(
     "rigorous", "math", "H1-student", "Qwen2.5-0.5B", "gsm8k", "t over items", 3.2, 0.002, 500, 4.1, 1.2, 7.0, 0.01,
@@ -127,13 +127,6 @@ def test_every_result_of_the_published_study_has_a_sentence():
         assert re.match(r"^[A-Z]", said)
         assert said.endswith(".")
         assert "nan" not in said.lower()
-
-
-@pytest.mark.parametrize(
-    ("p", "written"), [(0.05, ".05"), (0.0503, ".0503"), (0.0009, "< .001"), (1.0, "1"), (0.9999, "1"), (0.123, ".12")]
-)
-def test_p_values_are_written_as_in_papers(p, written):
-    assert format_p(p) == written
 
 
 def test_a_row_of_a_frame_is_a_result():

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kdscope.evaluation.records import Record, write_records
 from kdscope.evaluation.run_records import write_run_records
-from kdscope.report.tables import ReportTables, save_tables
+from kdscope.results.tables import ReportTables, save_tables
 
 TEACHER, SFT, KD, LATER = "teacher/big", "small/sft/s0", "small/forward_kl/big/s0", "small/gkd/big/s0"
 CELLS = (TEACHER, SFT, KD, LATER)

@@ -15,7 +15,7 @@ from kdscope.core.files import explained
 from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, load_questions
 from kdscope.evaluation.run_records import read_run_records
 from kdscope.evaluation.tidy_results import tidy_results
-from kdscope.report.tables import ReportTables, load_tables
+from kdscope.results.tables import ReportTables, load_tables
 from kdscope.statistics.published import PUBLISHED_STUDIES, load_published, published_protocol
 from kdscope.statistics.published_claims import Claim, compare_with_abstract, published_claims
 from kdscope.statistics.reanalysis import reanalyse

@@ -10,7 +10,7 @@ from kdscope.core.errors import DataError
 from kdscope.statistics.planning import Noise
 
 if TYPE_CHECKING:
-    from kdscope.report.tables import ReportTables
+    from kdscope.results.tables import ReportTables
 
 
 def planning_noise(
@@ -45,7 +45,7 @@ def noise_of_run(folder: Path, *, needs_runs: bool = True) -> Noise:
         DataError: As `planning_noise`.
     """
     # They read parquet, which planning without a pilot need not wait for.
-    from kdscope.report.tables import load_tables
+    from kdscope.results.tables import load_tables
     from kdscope.statistics.results import VARIANCE
     from kdscope.statistics.run_variance import CONTROL, OTHERS
 

@@ -14,7 +14,7 @@ from kdscope.report.facts import PageFacts, load_facts, save_facts
 from kdscope.report.page import write_page
 from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes
 from kdscope.report.published_index import write_index
-from kdscope.report.tables import ReportTables, load_tables, save_tables
+from kdscope.results.tables import ReportTables, load_tables, save_tables
 from kdscope.statistics.published import PUBLISHED_STUDIES, load_published
 from kdscope.statistics.table_units import Unit
 from kdscope.statistics.tables import read_results_table

@@ -36,7 +36,7 @@ from kdscope.study.source import Problem
 from kdscope.tasks import TaskRegistry, registry_with
 
 if TYPE_CHECKING:
-    from kdscope.report.tables import ReportTables
+    from kdscope.results.tables import ReportTables
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StudyResult:
 
     def load_tables(self) -> ReportTables | None:
         """The tables as pandas frames; None if there are none."""
-        from kdscope.report.tables import load_tables  # pandas, which a run itself needs not
+        from kdscope.results.tables import load_tables  # pandas, which a run itself needs not
 
         return None if self.tables is None else load_tables(self.tables)
 

@@ -128,7 +128,7 @@ def _print_abstract(abstract: Any) -> None:
 
 
 def _print_tests(statistics: Any) -> None:
-    from kdscope.statistics.words import format_p
+    from kdscope.results.formatting import format_p
 
     print("\nThe published tests on the average over tasks (all tasks with --out or --json):")
     average = statistics[statistics["task"] == "Average"]

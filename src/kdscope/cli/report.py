@@ -65,7 +65,7 @@ def report(
 
 
 def _warn_of_missing(tables: Path) -> None:
-    from kdscope.report.tables import WRITTEN_AGAIN, missing_tables
+    from kdscope.results.tables import WRITTEN_AGAIN, missing_tables
 
     for file in missing_tables(tables):
         print(f"warning: {file} is missing, and with it the primary question; {WRITTEN_AGAIN}", file=sys.stderr)

@@ -2,6 +2,6 @@
 
 from kdscope.report.facts import PageFacts
 from kdscope.report.page import write_page
-from kdscope.report.tables import ReportTables, load_tables, save_tables
+from kdscope.results.tables import ReportTables, load_tables, save_tables
 
 __all__ = ["PageFacts", "ReportTables", "load_tables", "save_tables", "write_page"]

@@ -16,10 +16,9 @@ from kdscope.report.findings import (
     Verdict,
     student_findings,
 )
-from kdscope.report.formatting import fixed, plural, points
-from kdscope.report.labels import name_cells
 from kdscope.report.setting_names import not_distilled
-from kdscope.report.tables import ReportTables
+from kdscope.results.formatting import fixed, plural, points
+from kdscope.results.tables import ReportTables
 
 MOST_WORDS = 120
 """Of the answer with its heading."""
@@ -248,7 +247,7 @@ def _detectable(found: Sequence[StudentFindings]) -> Iterator[str]:
 
 def _left_in_warm_start(tables: ReportTables) -> Iterator[str]:
     """The students whose runs were left in their warm start, those of one method and step together."""
-    names = name_cells(tables.cells)
+    names = tables.names
     settings: dict[tuple[str, int | None], list[str]] = {}
     for cell, step in not_distilled(tables).items():
         settings.setdefault((names[cell].setting, step), []).append(names[cell].model)

@@ -14,7 +14,9 @@ from kdscope.report.cautions import cautions
 from kdscope.report.contamination import contamination_caution
 from kdscope.report.facts import PageFacts
 from kdscope.report.findings import distilled_only
-from kdscope.report.formatting import (
+from kdscope.report.setting_names import not_distilled
+from kdscope.report.training_rules import training_rules
+from kdscope.results.formatting import (
     MISSING,
     count,
     fixed,
@@ -24,11 +26,8 @@ from kdscope.report.formatting import (
     points,
     with_interval,
 )
-from kdscope.report.panels import pooled, select
-from kdscope.report.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
-from kdscope.report.setting_names import not_distilled
-from kdscope.report.tables import TABLE_NAMES, ReportTables, records
-from kdscope.report.training_rules import training_rules
+from kdscope.results.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
+from kdscope.results.tables import TABLE_NAMES, ReportTables, pooled, records, select
 
 _FIDELITY = {
     "agreement": "same answer as the teacher",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kdscope.report.findings import CHECKPOINTS, Finding, Setting, Verdict, settings_of_cells
-from kdscope.report.formatting import p_value, plural
-from kdscope.report.tables import ReportTables
+from kdscope.results.formatting import p_value, plural
+from kdscope.results.tables import ReportTables
 
 
 def setting_sentences(tables: ReportTables, cell: str) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from kdscope.report.findings import RUNS, student_findings
-from kdscope.report.formatting import is_missing, percent, plural, points
-from kdscope.report.labels import CellName, name_cells
-from kdscope.report.panels import averages, select
 from kdscope.report.run_figures import UNPARSED_LIMIT, answer_rates
-from kdscope.report.schema import AVERAGES, POOLS
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import is_missing, percent, plural, points
+from kdscope.results.labels import CellName, name_cells
+from kdscope.results.schema import AVERAGES, POOLS
+from kdscope.results.tables import ReportTables, averages, records, select
 
 _SHOWN = 5
 _SHOWN_STUDENTS = 3
@@ -64,7 +63,7 @@ def never_distilled(tables: ReportTables) -> dict[str, int]:
 def _never_distilled(tables: ReportTables) -> str:
     if tables.cells["distilled"].notna().any():
         return ""  # told with the answer
-    names = name_cells(tables.cells)
+    names = tables.names
     where = [
         f"{names[cell].model}, {names[cell].short} (step {step})" for cell, step in never_distilled(tables).items()
     ]

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kdscope.report.figures import task_names
-from kdscope.report.labels import CellName, name_cells, students
 from kdscope.report.marks import CONTROLS
-from kdscope.report.schema import AVERAGES, POOLS
-from kdscope.report.tables import ReportTables
 from kdscope.report.views import View
+from kdscope.results.labels import CellName, students
+from kdscope.results.schema import AVERAGES, POOLS
+from kdscope.results.tables import ReportTables
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Choices:
 
 def choices(tables: ReportTables) -> Choices:
     """What there is to choose between."""
-    names = name_cells(tables.cells)
+    names = tables.names
     methods = dict.fromkeys(name.method for name in names.values() if name.role == "student")
     return Choices(
         students=tuple(students(names)),

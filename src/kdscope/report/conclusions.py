@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdscope.report.formatting import is_missing
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import is_missing
+from kdscope.results.tables import ReportTables, records
 
 _GROUPS = (
     (

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kdscope.report.formatting import MISSING, is_missing, percent, plural, points, with_interval
-from kdscope.report.panels import named, select
-from kdscope.report.schema import POOLS
-from kdscope.report.tables import ReportTables, records
 from kdscope.report.views import Entry, View
+from kdscope.results.formatting import MISSING, is_missing, percent, plural, points, with_interval
+from kdscope.results.schema import POOLS
+from kdscope.results.tables import ReportTables, records, select
 
 
 def contamination_view(tables: ReportTables) -> View:
@@ -39,7 +38,7 @@ def contamination_view(tables: ReportTables) -> View:
 
 def clean_view(tables: ReportTables, scoring: str) -> View:
     """One row for every model and contaminated task: results on all items, and on the clean ones."""
-    rows = named(tables, select(tables.clean, scoring=scoring))
+    rows = tables.named(select(tables.clean, scoring=scoring))
     body = [
         (
             Entry(row["cell"]),

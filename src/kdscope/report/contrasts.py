@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.report.formatting import is_missing, percent, plural, points
 from kdscope.report.gains import Gain
-from kdscope.report.labels import differing, setting_words
-from kdscope.report.tables import records
+from kdscope.results.formatting import is_missing, percent, plural, points
+from kdscope.results.labels import differing, setting_words
+from kdscope.results.tables import records
 
 _SETTINGS = ("method", "variant", "teacher", "teacher_condition", "kd_temperature", "kd_weight", "teacher_noise_std")
 _NO_TEST = (

@@ -8,11 +8,11 @@ from functools import partial
 import altair as alt
 import pandas as pd
 
-from kdscope.report.formatting import fixed, short_count
 from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, by_rows, named, own_panels, with_method_style
+from kdscope.report.panels import Figure, by_rows, own_panels, with_method_style
 from kdscope.report.style import HALF, INK, STEP, TEXT, chart, finish, hover, row_axis
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import fixed, short_count
+from kdscope.results.tables import ReportTables, records
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ _MINUTES, _HOURS = 3_000.0, 180_000.0
 def cost_figure(tables: ReportTables) -> Figure:
     """One bar per trained cell and cost."""
     trained = tables.cells[tables.cells["method"] != "base"]
-    rows = with_method_style(named(tables, trained[["cell", *(cost.column for cost in _COSTS)]]))
+    rows = with_method_style(tables.named(trained[["cell", *(cost.column for cost in _COSTS)]]))
     panels: dict[str, alt.LayerChart] = {}
     students: dict[str, str] = {}
     for cost in map(partial(_with_unit, trained), _COSTS):

@@ -16,7 +16,7 @@ from kdscope.report.paper_facts import contamination_tables, statistics_tables, 
 from kdscope.report.paper_fidelity import fidelity_table, probes_table
 from kdscope.report.paper_markdown import markdown_table
 from kdscope.report.paper_results import result_tables
-from kdscope.report.tables import ReportTables
+from kdscope.results.tables import ReportTables
 
 Format = Literal["latex", "markdown", "csv"]
 FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv")

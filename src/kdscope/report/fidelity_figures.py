@@ -5,10 +5,8 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from kdscope.report.formatting import percent
 from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, by_rows, named, pooled
-from kdscope.report.schema import DECOMPOSITION
+from kdscope.report.panels import Figure, by_rows
 from kdscope.report.style import (
     GREEN,
     GRID,
@@ -25,7 +23,9 @@ from kdscope.report.style import (
     panel_width,
     row_axis,
 )
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import percent
+from kdscope.results.schema import DECOMPOSITION
+from kdscope.results.tables import ReportTables, pooled, records
 
 _PARTS = (
     LegendEntry("both right", GREEN, "square"),
@@ -39,7 +39,7 @@ _PARTS = (
 def decomposition_figure(tables: ReportTables) -> Figure:
     """Every item in one of five parts, by who was right and whether student and teacher said the same."""
     rows = pooled(tables.fidelity)
-    rows = named(tables, rows[rows["measure"].isin(DECOMPOSITION) & rows["value"].notna()])
+    rows = tables.named(rows[rows["measure"].isin(DECOMPOSITION) & rows["value"].notna()])
     parts = [DECOMPOSITION.index(measure) for measure in rows["measure"]]
     rows = rows.assign(
         part=parts,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kdscope.report import formatting
-from kdscope.report.formatting import MISSING, is_missing, percent, with_interval
-from kdscope.report.panels import named, pooled
-from kdscope.report.schema import SCORE_MEASURES, SHARE_MEASURES
-from kdscope.report.tables import ReportTables, records
 from kdscope.report.views import Entry, View
+from kdscope.results import formatting
+from kdscope.results.formatting import MISSING, is_missing, percent, with_interval
+from kdscope.results.schema import SCORE_MEASURES, SHARE_MEASURES
+from kdscope.results.tables import ReportTables, pooled, records
 
 SHOWN = (
     "agreement",
@@ -33,7 +32,7 @@ SHOWN = (
 
 def fidelity_view(tables: ReportTables) -> View:
     """One row per student, teacher and measure, over all items."""
-    rows = named(tables, pooled(tables.fidelity))
+    rows = tables.named(pooled(tables.fidelity))
     rows = rows[rows["measure"].isin(SHOWN) & rows["value"].notna()]
     return View(
         key="fidelity-table",
@@ -52,7 +51,7 @@ def fidelity_view(tables: ReportTables) -> View:
 
 def probes_view(tables: ReportTables) -> View:
     """One row per model, one column per probe, over all items."""
-    rows = named(tables, pooled(tables.probes))
+    rows = tables.named(pooled(tables.probes))
     measures = list(dict.fromkeys(rows["measure"]))
     body = []
     for cell, part in rows.groupby("cell", sort=False):

@@ -11,12 +11,10 @@ import pandas as pd
 
 from kdscope.report.cost_figure import cost_figure
 from kdscope.report.fidelity_figures import decomposition_figure
-from kdscope.report.formatting import is_missing, p_value, percent, points, with_interval
 from kdscope.report.marks import tagged
 from kdscope.report.method_figures import method_figure, plane_figure
-from kdscope.report.panels import Figure, by_rows, named, own_panels, padded, pooled, reference_line, select
+from kdscope.report.panels import Figure, by_rows, own_panels, padded, reference_line
 from kdscope.report.run_figures import rates_figure, training_figure
-from kdscope.report.schema import AVERAGES, POOLS
 from kdscope.report.settings_figures import noise_figure, size_figure, teacher_figure, temperature_figure
 from kdscope.report.style import (
     BLUE,
@@ -35,7 +33,9 @@ from kdscope.report.style import (
     row_axis,
     shape,
 )
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import is_missing, p_value, percent, points, with_interval
+from kdscope.results.schema import AVERAGES, POOLS
+from kdscope.results.tables import ReportTables, pooled, records, select
 
 _MOST_VARIANTS = 48
 _GAIN_COLUMNS = ("control", "task", "items", "gain", "low", "high", "p_value", "p_holm")
@@ -103,7 +103,7 @@ def gain_figure(tables: ReportTables, scoring: str) -> Figure:
 
 
 def _gain_rows(tables: ReportTables, rows: pd.DataFrame) -> pd.DataFrame:
-    rows = named(tables, rows[rows["gain"].notna()])
+    rows = tables.named(rows[rows["gain"].notna()])
     unknown = rows["low"].isna() | rows["high"].isna()
     verdict = np.select([unknown, rows["low"] > 0, rows["high"] < 0], [3, 0, 1], 2)
     looks = [_VERDICTS[place] for place in verdict]
@@ -128,7 +128,7 @@ def _single_tasks(tables: ReportTables, scoring: str) -> pd.DataFrame:
     """The gains on every task alone; none where there is one task only, or where that would be very many panels."""
     rows = select(tables.gains, scoring=scoring)
     rows = rows[~rows["task"].isin((*POOLS, *AVERAGES))]
-    tasks, students = rows["task"].unique(), named(tables, rows)["model"].nunique()
+    tasks, students = rows["task"].unique(), tables.named(rows)["model"].nunique()
     left_out = len(tasks) < 2 or len(tasks) * students > _MOST_VARIANTS
     return _gain_rows(tables, rows.iloc[:0] if left_out else rows)
 
@@ -166,7 +166,7 @@ def _gain_hover(row: Mapping[str, Any]) -> str:
 def accuracy_figure(tables: ReportTables, scoring: str) -> Figure:
     """Accuracy of every model on every task as a heat map with the values printed."""
     rows = select(tables.accuracy, scoring=scoring)
-    rows = named(tables, rows[rows["accuracy"].notna()])
+    rows = tables.named(rows[rows["accuracy"].notna()])
     top = float(rows["accuracy"].max()) if len(rows) else 1.0
     flags = rows["below_chance"].fillna(False).astype(bool)
     rows = rows.assign(

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from kdscope.report.formatting import is_missing, points, with_interval
-from kdscope.report.labels import name_cells
 from kdscope.report.setting_names import Key, SettingNames, not_distilled, plain_text, temperature_text
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import is_missing, points, with_interval
+from kdscope.results.tables import ReportTables, records
 
 LEVEL = 0.05
 """The level of adjusted p-values at which a difference counts as significant."""
@@ -179,7 +178,7 @@ def settings_of_cells(tables: ReportTables) -> dict[str, list[tuple[str, Setting
     for found in student_findings(tables):
         for setting in (*found.settings, *found.others):
             told.setdefault((found.student, setting.name), []).append((found.domain, setting))
-    names = name_cells(tables.cells)
+    names = tables.names
     return {cell: told.get((name.model, name.setting), []) for cell, name in names.items() if name.role == "student"}
 
 

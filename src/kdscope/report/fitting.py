@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kdscope.report.bounds import BOUNDS, WIDEST, Bounds
 from kdscope.report.drawing import ShownFigure
-from kdscope.report.formatting import plural
+from kdscope.results.formatting import plural
 
 LIMIT = 6_000_000
 """Bytes of a page."""

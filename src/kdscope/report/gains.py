@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from kdscope.report.formatting import is_missing, points
-from kdscope.report.labels import CellName
-from kdscope.report.panels import pooled, select
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import is_missing, points
+from kdscope.results.labels import CellName
+from kdscope.results.tables import ReportTables, pooled, records, select
 
 LEVEL = 0.05
 """The level of Holm's adjusted p-values at which a gain counts as established."""

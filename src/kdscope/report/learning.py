@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdscope.report.formatting import MISSING, is_missing, span
-from kdscope.report.tables import ReportTables, known_counts, records
 from kdscope.report.training_rules import training_rules
 from kdscope.report.views import Entry, View
+from kdscope.results.formatting import MISSING, is_missing, span
+from kdscope.results.tables import ReportTables, known_counts, records
 from kdscope.study.schema import DIVERGENCE_METHODS, Method
 
 Row = Mapping[str, Any]

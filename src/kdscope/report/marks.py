@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.report.formatting import is_missing
-from kdscope.report.tables import records
+from kdscope.results.formatting import is_missing
+from kdscope.results.tables import records
 
 SEPARATOR = "\u241f"
 CONTROLS = frozenset({"sft", "base", "adapt"})

@@ -17,7 +17,6 @@ from kdscope.report.findings import (
     Verdict,
     student_findings,
 )
-from kdscope.report.formatting import is_missing, p_value
 from kdscope.report.marks import tagged
 from kdscope.report.panels import Figure, marks_legend, padded, reference_line, with_method_style
 from kdscope.report.style import (
@@ -34,7 +33,8 @@ from kdscope.report.style import (
     row_axis,
     shape,
 )
-from kdscope.report.tables import ReportTables
+from kdscope.results.formatting import is_missing, p_value
+from kdscope.results.tables import ReportTables
 
 _LOOKS: Mapping[Verdict, LegendEntry] = {
     Verdict.HIGHER: LegendEntry("significantly above SFT", BLUE),

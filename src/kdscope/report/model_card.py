@@ -10,8 +10,8 @@ from typing import Any
 from kdscope.report.card_results import CardResults, card_results
 from kdscope.report.facts import PageFacts
 from kdscope.report.markdown import code, fenced, literal, one_line, plain
-from kdscope.report.tables import ReportTables
 from kdscope.report.templating import templates
+from kdscope.results.tables import ReportTables
 from kdscope.study.arms import DIVERGENCE_METHODS, applicable_settings
 
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -27,7 +27,6 @@ from kdscope.report.fitting import LIMIT, Parts, fitted
 from kdscope.report.learning import learning_view
 from kdscope.report.statistics_views import fidelity_parts_view, variance_view
 from kdscope.report.summary import summary_sentences
-from kdscope.report.tables import ReportTables
 from kdscope.report.templating import templates
 from kdscope.report.training_rules import training_rules
 from kdscope.report.verdicts import other_settings, student_tables
@@ -39,6 +38,7 @@ from kdscope.report.views import (
     grid_tests_view,
     models_view,
 )
+from kdscope.results.tables import ReportTables
 
 _VIEWS = ("models", "learning", "cells", "contamination", "clean", "variance")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")

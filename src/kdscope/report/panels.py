@@ -9,10 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from kdscope.report.labels import name_cells
-from kdscope.report.schema import AVERAGE, AVERAGES, POOLS
 from kdscope.report.style import MUTED, OPEN, LegendEntry, chart, method_legend, method_styles
-from kdscope.report.tables import ReportTables
 
 _HOLLOW = LegendEntry("hollow: teacher not adapted", MUTED, filled=False)
 _MOST_ROWS = 40
@@ -36,59 +33,6 @@ class Figure:
     variants: Mapping[str, Mapping[str, alt.LayerChart]] = field(default_factory=dict)
     students: Mapping[str, str] = field(default_factory=dict)
     data: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-
-def select(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
-    """The rows in which every named column has the given value."""
-    chosen = pd.Series(True, index=frame.index)
-    for column, value in equal.items():
-        chosen &= frame[column] == value
-    return frame[chosen]
-
-
-def pooled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows over all items together, or means over tasks where nothing else is known.
-
-    A study with one task of each metric needs no row beside the tasks' own: the first task's then stand for all.
-    """
-    tasks = list(frame["task"].unique())
-    if len(tasks) <= 1:
-        return frame
-    return frame[frame["task"] == next((pool for pool in (*POOLS, *AVERAGES) if pool in tasks), tasks[0])]
-
-
-def averages(tables: ReportTables, scoring: str) -> pd.DataFrame:
-    """The mean over tasks of every cell: of tasks with a right answer, or failing that of those of free text."""
-    rows = select(tables.accuracy, scoring=scoring)
-    tasks = set(rows["task"])
-    return rows[rows["task"] == next((name for name in AVERAGES if name in tasks), AVERAGE)]
-
-
-def named(tables: ReportTables, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with what their cells are: names, method, role, place and whether the teacher was left unadapted.
-
-    They come in the order of the cells.
-    """
-    names = name_cells(tables.cells)
-    hollow = _unadapted(tables.cells)
-    place = {cell: number for number, cell in enumerate(names)}
-    own = [names[cell] for cell in rows["cell"]]
-    return rows.assign(
-        model=[name.model for name in own],
-        short=[name.short for name in own],
-        method=[name.method for name in own],
-        role=[name.role for name in own],
-        place=[place[name.cell] for name in own],
-        unadapted=[name.cell in hollow for name in own],
-    ).sort_values("place", kind="stable")
-
-
-def _unadapted(cells: pd.DataFrame) -> set[str]:
-    """Students of a teacher as it came, where others had one that was adapted: where all are alike, none stands out."""
-    taught = select(cells, role="student")
-    if not (taught["teacher_condition"] == "adapted").any():
-        return set()
-    return set(select(taught, teacher_condition="base")["cell"])
 
 
 def by_model(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from kdscope.report import formatting
-from kdscope.report.formatting import MISSING, fixed, is_missing, percent, points
+from kdscope.results import formatting
+from kdscope.results.formatting import MISSING, fixed, is_missing, percent, points
 
 BETTER, WORSE = "*", "†"
 """Marks of a gain or loss that is established; captions say how."""

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.report.formatting import MISSING, is_missing, percent, points
-from kdscope.report.labels import name_cells, setting_words
-from kdscope.report.panels import averages, pooled, select
 from kdscope.report.paper import PaperTable, Value, gain, number, numbers, text, texts
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import MISSING, is_missing, percent, points
+from kdscope.results.labels import setting_words
+from kdscope.results.tables import ReportTables, averages, pooled, records, select
 
 _SETTINGS = (
     *("student", "method", "variant", "teacher", "teacher_condition"),
@@ -71,7 +70,7 @@ _DATA = ("cell", "control", *_SETTINGS, "items", *_GAIN, "p_value", "p_holm")
 
 def seeds_table(tables: ReportTables, scoring: str) -> PaperTable:
     """Students that were trained with two or more seeds: mean and standard deviation over them."""
-    names = name_cells(tables.cells)
+    names = tables.names
     mean = {row["cell"]: row["accuracy"] for row in records(averages(tables, scoring))}
     gains = {row["cell"]: row["gain"] for row in records(pooled(select(tables.gains, scoring=scoring)))}
     trained = records(tables.cells[tables.cells["role"] == "student"])

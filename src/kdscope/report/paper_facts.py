@@ -8,13 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.report.formatting import MISSING, fixed, is_missing, short_count
-from kdscope.report.labels import name_cells
-from kdscope.report.panels import select
 from kdscope.report.paper import Column, PaperTable, Value, estimate, gain, number, numbers, p_value, share, text, texts
 from kdscope.report.paper_results import of_cells
-from kdscope.report.schema import POOLS
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import MISSING, fixed, is_missing, short_count
+from kdscope.results.schema import POOLS
+from kdscope.results.tables import ReportTables, records, select
 
 _QUESTIONS = MappingProxyType(
     {
@@ -153,7 +151,7 @@ def published_tests_table(tables: ReportTables) -> PaperTable:
 
 def training_table(tables: ReportTables) -> PaperTable:
     """One row per trained cell: its size, and what training took."""
-    names = name_cells(tables.cells)
+    names = tables.names
     rows = tables.cells[tables.cells["method"] != "base"]
     rows = rows[rows[list(_MEASURED)].notna().any(axis=1)]
     data = of_cells(rows, names)
@@ -210,7 +208,7 @@ def contamination_tables(tables: ReportTables, scoring: str) -> Iterator[PaperTa
 
 
 def _clean(tables: ReportTables, scoring: str) -> PaperTable:
-    data = of_cells(select(tables.clean, scoring=scoring), name_cells(tables.cells))
+    data = of_cells(select(tables.clean, scoring=scoring), tables.names)
     return PaperTable(
         key="clean",
         title="Results with and without the items that training sets hold",

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from kdscope.report.formatting import fixed, is_missing, percent
-from kdscope.report.labels import name_cells
-from kdscope.report.panels import pooled
 from kdscope.report.paper import Column, PaperTable, Value, estimate, numbers, share, text, texts
 from kdscope.report.paper_results import of_cells
-from kdscope.report.schema import SHARE_MEASURES
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import fixed, is_missing, percent
+from kdscope.results.schema import SHARE_MEASURES
+from kdscope.results.tables import ReportTables, pooled, records
 
 MEASURES: Mapping[str, str] = MappingProxyType(
     {
@@ -33,7 +31,7 @@ _THREE_DECIMALS = frozenset({"forward_kl_teacher"})
 
 def fidelity_table(tables: ReportTables) -> PaperTable:
     """One row per distilled student and measure, over all items together; without controls every student's."""
-    names = name_cells(tables.cells)
+    names = tables.names
     data = of_cells(pooled(tables.fidelity), names)
     data = data[data["value"].notna()].reset_index(drop=True)
     # A measure without a family comes from a table that knows nothing of families: then it is one of few.
@@ -93,7 +91,7 @@ def _row(row: dict[str, Any]) -> tuple[Value, ...]:
 
 def probes_table(tables: ReportTables) -> PaperTable:
     """What models answer from other traces: one row per model, task and probe."""
-    data = of_cells(tables.probes, name_cells(tables.cells))
+    data = of_cells(tables.probes, tables.names)
     body = tuple(
         (
             *(text(value) for value in (row["model"], row["trained_with"], row["task"])),

@@ -16,12 +16,12 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.report.formatting import is_missing
 from kdscope.report.gains import Verdict, verdict_of
-from kdscope.report.labels import CellName
 from kdscope.report.paper import BETTER, WORSE
-from kdscope.report.schema import POOLS
-from kdscope.report.tables import records
+from kdscope.results.formatting import is_missing
+from kdscope.results.labels import CellName
+from kdscope.results.schema import POOLS
+from kdscope.results.tables import records
 from kdscope.statistics.multiplicity import holm
 
 EXPLAINED = (

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kdscope.report.formatting import MISSING, is_missing, percent, plural, span
-from kdscope.report.labels import CellName, name_cells
-from kdscope.report.panels import named, pooled, select
 from kdscope.report.paper import PaperTable, Value, estimate, gain, number, numbers, p_value, text, texts
 from kdscope.report.paper_marks import EXPLAINED, Mark, adjusted, gain_marks
-from kdscope.report.schema import AVERAGES, POOLS
-from kdscope.report.tables import ReportTables, known_counts, records
+from kdscope.results.formatting import MISSING, is_missing, percent, plural, span
+from kdscope.results.labels import CellName
+from kdscope.results.schema import AVERAGES, POOLS
+from kdscope.results.tables import ReportTables, known_counts, pooled, records, select
 
 _GAIN = ("gain", "low", "high")
 _WHO = ("model", "trained with")
@@ -24,8 +23,8 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def result_tables(tables: ReportTables, scoring: str) -> Iterator[PaperTable]:
     """Accuracy with the pooled gain, the pooled gains with their tests, gains by task, and repeats over seeds."""
-    names = name_cells(tables.cells)
-    gains = adjusted(named(tables, select(tables.gains, scoring=scoring)))
+    names = tables.names
+    gains = adjusted(tables.named(select(tables.gains, scoring=scoring)))
     marks = gain_marks(gains, names)
     yield accuracy_table(tables, scoring, gains, marks)
     yield gains_table(gains, marks)
@@ -36,7 +35,7 @@ def accuracy_table(
     tables: ReportTables, scoring: str, gains: pd.DataFrame, marks: Mapping[tuple[str, str], Mark]
 ) -> PaperTable:
     """Models by tasks, then the mean over tasks and the gain over SFT over all items together."""
-    rows = with_average_limits(named(tables, select(tables.accuracy, scoring=scoring)))
+    rows = with_average_limits(tables.named(select(tables.accuracy, scoring=scoring)))
     tasks = tasks_of(rows)
     cells: dict[str, dict[str, Any]] = {}
     for row in records(rows):

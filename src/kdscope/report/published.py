@@ -13,7 +13,6 @@ import pandas as pd
 
 from kdscope.core.errors import StatisticsError
 from kdscope.report.facts import PageFacts
-from kdscope.report.formatting import plural
 from kdscope.report.published_cells import PAIR, find_cells
 from kdscope.report.published_results import (
     UNPAIRED,
@@ -23,8 +22,9 @@ from kdscope.report.published_results import (
     shares,
     shares_of_pairs,
 )
-from kdscope.report.schema import AVERAGE, SCHEMAS
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import plural
+from kdscope.results.schema import AVERAGE, SCHEMAS
+from kdscope.results.tables import ReportTables, records
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.published_gains import with_average
 from kdscope.statistics.rigorous import rigorous_protocol

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kdscope.report.formatting import is_missing
-from kdscope.report.tables import records
+from kdscope.results.formatting import is_missing
+from kdscope.results.tables import records
 from kdscope.statistics.published_gains import model_size
 from kdscope.statistics.tidy import ADAPTED, ANY_FAMILY, BASE, SFT, UNADAPTED, is_distilled
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from kdscope.report.formatting import plural
 from kdscope.report.page import paragraphs
 from kdscope.report.published import About, TableReport
 from kdscope.report.templating import templates
+from kdscope.results.formatting import plural
 
 
 @dataclass(frozen=True)

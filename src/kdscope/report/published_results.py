@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
-from kdscope.report.formatting import is_missing
 from kdscope.report.published_cells import Cells, Key, model_key
-from kdscope.report.schema import AVERAGE, POOLED
-from kdscope.report.tables import records
+from kdscope.results.formatting import is_missing
+from kdscope.results.schema import AVERAGE, POOLED
+from kdscope.results.tables import records
 from kdscope.statistics.tidy import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, ITEMS, SFT, UNADAPTED, is_distilled
 from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
 from kdscope.tasks import default_registry

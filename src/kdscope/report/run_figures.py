@@ -6,21 +6,17 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from kdscope.report.formatting import fixed, percent
 from kdscope.report.marks import tagged
 from kdscope.report.panels import (
     Figure,
     by_model,
     by_rows,
     marks_legend,
-    named,
     own_panels,
     padded,
     reference_line,
-    select,
     with_method_style,
 )
-from kdscope.report.schema import AVERAGES
 from kdscope.report.style import (
     BLUE,
     STEP,
@@ -34,7 +30,9 @@ from kdscope.report.style import (
     row_axis,
     shape,
 )
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import fixed, percent
+from kdscope.results.schema import AVERAGES
+from kdscope.results.tables import ReportTables, records, select
 
 UNPARSED_LIMIT = 0.2
 """Above this share of unreadable answers, an accuracy says as much about format as about ability."""
@@ -49,7 +47,7 @@ _RATES = (
 
 def rates_figure(tables: ReportTables, scoring: str) -> Figure:
     """Share of answers that could not be read, and share cut off, over all items of a model."""
-    rows = named(tables, answer_rates(tables, scoring))
+    rows = tables.named(answer_rates(tables, scoring))
     long = rows.melt(["cell", "model", "short", "method", "role", "place"], ["unparsed", "truncated"], "rate", "share")
     long = long[long["share"].notna()].sort_values("place", kind="stable")
     unparsed = long["rate"] == "unparsed"
@@ -108,7 +106,7 @@ def _weighted(rows: pd.DataFrame, column: str) -> float:
 
 def training_figure(tables: ReportTables) -> Figure:
     """Validation loss against optimiser steps."""
-    rows = with_method_style(named(tables, tables.training[tables.training["validation_loss"].notna()]))
+    rows = with_method_style(tables.named(tables.training[tables.training["validation_loss"].notna()]))
     rows = rows.assign(
         hover=[
             f"{row['short']}, step {row['step']}: {fixed(row['validation_loss'], 3)} ({row['cell']})"

@@ -9,11 +9,10 @@ import numpy as np
 
 from kdscope.report.answer import answer
 from kdscope.report.findings import Finding, Setting, Verdict, settings_of_cells
-from kdscope.report.formatting import MISSING, p_value, percent
-from kdscope.report.labels import CellName, name_cells
-from kdscope.report.panels import averages
 from kdscope.report.setting_names import not_distilled
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import MISSING, p_value, percent
+from kdscope.results.labels import CellName
+from kdscope.results.tables import ReportTables, averages, records
 
 HEADINGS = (
     *("model", "how", "runs", "accuracy %", "vs SFT, points", "adjusted p"),
@@ -63,7 +62,7 @@ def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
             "accuracy": known.get(cell),
             "settings": [_numbers(setting) for _, setting in told.get(cell, [])],
         }
-        for cell, name in name_cells(tables.cells).items()
+        for cell, name in tables.names.items()
     ]
 
 
@@ -76,7 +75,7 @@ def run_answers(tables: ReportTables) -> list[str]:
 def _runs_of_settings(tables: ReportTables) -> list[tuple[CellName, list[str]]]:
     """Every setting of a model, by the name of its first run, with the cells that are its runs."""
     rows: dict[tuple[str, str, str], tuple[CellName, list[str]]] = {}
-    for cell, name in name_cells(tables.cells).items():
+    for cell, name in tables.names.items():
         rows.setdefault((name.role, name.model, name.setting), (name, []))[1].append(cell)
     return list(rows.values())
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kdscope.report.formatting import is_missing
-from kdscope.report.labels import CellName, name_cells
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import is_missing
+from kdscope.results.labels import CellName
+from kdscope.results.tables import ReportTables, records
 
 _USUAL: Mapping[str, Any] = {"teacher_condition": "adapted", "kd_weight": 1.0, "teacher_noise_std": 0.0}
 
@@ -36,7 +36,7 @@ class SettingNames:
         self.students = set(tables.cells["student"].dropna())
         self._names: dict[tuple[str, str, str, frozenset[str]], list[CellName]] = {}
         self._left_out = set(not_distilled(tables))
-        names = name_cells(tables.cells)
+        names = tables.names
         for row in records(tables.cells[tables.cells["role"] == "student"]):
             teacher, temperature = plain_text(row["teacher"]), temperature_text(row["kd_temperature"])
             key = (str(row["student"]), teacher, temperature, _words_of(row))

@@ -10,22 +10,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from kdscope.report.formatting import percent, points, short_count, with_interval
 from kdscope.report.marks import tagged
-from kdscope.report.panels import (
-    Figure,
-    averages,
-    by_model,
-    marks_legend,
-    named,
-    padded,
-    pooled,
-    reference_line,
-    select,
-    with_method_style,
-)
+from kdscope.report.panels import Figure, by_model, marks_legend, padded, reference_line, with_method_style
 from kdscope.report.style import FULL, MUTED, chart, colour, finish, hover, panel_width, shape
-from kdscope.report.tables import ReportTables, records
+from kdscope.results.formatting import percent, points, short_count, with_interval
+from kdscope.results.tables import ReportTables, averages, pooled, records, select
 
 _SETTINGS = ("kd_temperature", "teacher_noise_std", "kd_weight", "teacher", "teacher_condition", "seed", "variant")
 _COLUMNS = ("gain", "low", "high")
@@ -166,7 +155,7 @@ def _teacher_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart
 def _gains(tables: ReportTables, scoring: str) -> pd.DataFrame:
     """Pooled gains in points with the settings, names and looks of their cells."""
     rows = pooled(select(tables.gains, scoring=scoring))
-    rows = named(tables, rows[rows["gain"].notna()])
+    rows = tables.named(rows[rows["gain"].notna()])
     rows = rows.merge(tables.cells[["cell", "parameters", *_SETTINGS]], on="cell")
     rows = with_method_style(rows.assign(hover=[_words(row) for row in records(rows)]))
     for name in _COLUMNS:

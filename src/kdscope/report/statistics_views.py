@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from kdscope.report.findings import Finding, findings_of
-from kdscope.report.formatting import MISSING, fixed, is_missing, p_value
-from kdscope.report.panels import select
-from kdscope.report.tables import ReportTables, records
 from kdscope.report.views import Entry, View
+from kdscope.results.formatting import MISSING, fixed, is_missing, p_value
+from kdscope.results.tables import ReportTables, records, select
 
 _PARTS = (
     ("fidelity", "beyond accuracy"),

@@ -6,17 +6,16 @@ import pandas as pd
 
 from kdscope.report.contrasts import contrast_sentences
 from kdscope.report.design import design_sentence
-from kdscope.report.formatting import percent, plural
 from kdscope.report.gains import pooled_gains
-from kdscope.report.labels import CellName, name_cells, students
-from kdscope.report.panels import averages, select
-from kdscope.report.schema import AVERAGES
-from kdscope.report.tables import ReportTables
+from kdscope.results.formatting import percent, plural
+from kdscope.results.labels import CellName, students
+from kdscope.results.schema import AVERAGES
+from kdscope.results.tables import ReportTables, averages, select
 
 
 def summary_sentences(tables: ReportTables, scoring: str) -> list[str]:
     """What was done, why a student has no gain, what ablations of single checkpoints show, and accuracy levels."""
-    names = name_cells(tables.cells)
+    names = tables.names
     gains = pooled_gains(tables, scoring, names)
     sentences = [_opening(tables, scoring, names), design_sentence(tables.cells)]
     trained = tables.cells[tables.cells["role"] == "student"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.report.formatting import is_missing, plural
-from kdscope.report.tables import known_counts, records
+from kdscope.results.formatting import is_missing, plural
+from kdscope.results.tables import known_counts, records
 
 _RULES = {
     "last": "Last checkpoint of every run.",

@@ -20,9 +20,9 @@ from kdscope.report.findings import (
     Verdict,
     student_findings,
 )
-from kdscope.report.formatting import MISSING, is_missing, p_value, plural, points, short_count, with_interval
 from kdscope.report.panels import padded
-from kdscope.report.tables import ReportTables
+from kdscope.results.formatting import MISSING, is_missing, p_value, plural, points, short_count, with_interval
+from kdscope.results.tables import ReportTables
 
 _WIDTH, _HEIGHT, _MARGIN = 150, 22, 5
 _BADGES = {

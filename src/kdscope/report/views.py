@@ -9,13 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.report import formatting
 from kdscope.report.figures import ITEM_LEVEL, task_names
-from kdscope.report.formatting import MISSING, is_missing, percent, points, with_interval
-from kdscope.report.labels import name_cells
-from kdscope.report.panels import named, pooled, select
-from kdscope.report.schema import AVERAGES, POOLS
-from kdscope.report.tables import ReportTables, records
+from kdscope.results import formatting
+from kdscope.results.formatting import MISSING, is_missing, percent, points, with_interval
+from kdscope.results.schema import AVERAGES, POOLS
+from kdscope.results.tables import ReportTables, pooled, records, select
 
 _GAIN = ("gain", "low", "high")
 
@@ -51,7 +49,7 @@ class View:
 
 def models_view(tables: ReportTables) -> View:
     """One row per model: its size, and what was done with it."""
-    names = name_cells(tables.cells)
+    names = tables.names
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in records(tables.cells):
         group = "teacher" if row["role"] == "teacher" else "student"
@@ -132,7 +130,7 @@ def _kept(row: Mapping[str, Any]) -> Entry:
 
 def accuracy_view(tables: ReportTables, scoring: str) -> View:
     """One row per cell, one column per task, with 95% intervals; chance in the last row."""
-    rows = named(tables, select(tables.accuracy, scoring=scoring))
+    rows = tables.named(select(tables.accuracy, scoring=scoring))
     tasks = [task for task in task_names(tables) if task in set(rows["task"])]
     by_cell = {str(cell): _by(part, "task") for cell, part in rows.groupby("cell", sort=False)}
     body = [
@@ -171,7 +169,7 @@ def _accuracy_entry(row: Mapping[str, Any]) -> Entry:
 
 def gains_view(tables: ReportTables, scoring: str) -> View:
     """One row per comparison with SFT: pooled gain, its test, and the gain on every task."""
-    rows = named(tables, select(tables.gains, scoring=scoring))
+    rows = tables.named(select(tables.gains, scoring=scoring))
     tasks = [task for task in dict.fromkeys(rows["task"]) if task not in (*POOLS, *AVERAGES)]
     body = []
     for (cell, control), part in rows.groupby(["cell", "control"], sort=False):

@@ -21,7 +21,7 @@ from kdscope.evaluation.run_records import CELL
 from kdscope.evaluation.tables import accuracy_table, gains_table, published_tests_table
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
-from kdscope.report.tables import ReportTables, save_tables
+from kdscope.results.tables import ReportTables, save_tables
 from kdscope.stages.audit_contamination import read_audit
 from kdscope.stages.controls import controls_of
 from kdscope.stages.notes import collect_notes

@@ -12,7 +12,7 @@ from kdscope.models.hardware import describe_hardware
 from kdscope.pipeline.run import StageContext
 from kdscope.report.facts import PageFacts, save_facts
 from kdscope.report.page import write_page
-from kdscope.report.tables import load_tables
+from kdscope.results.tables import load_tables
 from kdscope.study.dump import study_yaml
 from kdscope.study.grid import expand_cells
 from kdscope.study.schema import DataSource, LabelledData, Study, Tasks

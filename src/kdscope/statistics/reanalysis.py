@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.statistics.words import format_p
+from kdscope.results.formatting import format_p
 
 HOLDS, BEFORE = "holds", "only before adjustment"
 CONTRADICTED, OPEN = "contradicted", "cannot be told"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from kdscope.results.formatting import format_p
 from kdscope.statistics.results import (
     CONFIRMATORY,
     CORRELATIONS,
@@ -82,20 +83,6 @@ def sentence(result: RigorousResult | Mapping[str, Any]) -> str:
         said = kinds.get(row["hypothesis"], _gain)(row)
     warnings = " ".join(part for part in (_question(row), str(row.get("note", ""))) if part)
     return f"{said[:1].upper()}{said[1:]} {warnings}".strip()
-
-
-def format_p(p_value: float) -> str:
-    """A p-value as papers print it.
-
-    Example:
-        >>> format_p(0.0312), format_p(0.00004), format_p(1.0)
-        ('.031', '< .001', '1')
-    """
-    if p_value < 0.001:
-        return "< .001"
-    # What is above .05 is not to look like it.
-    digits = 3 if 0.05 < p_value < 0.0505 else 2
-    return f"{p_value:.{digits}g}".removeprefix("0") if p_value < 0.9995 else "1"
 
 
 def _gain(row: Mapping[str, Any]) -> str:

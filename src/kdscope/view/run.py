@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from kdscope.core.errors import DataError
 from kdscope.evaluation.records import SCORINGS
 from kdscope.evaluation.run_records import run_record_schema
-from kdscope.report.formatting import is_missing
-from kdscope.report.labels import CellName, name_cells
+from kdscope.results.formatting import is_missing
+from kdscope.results.labels import CellName, name_cells
 
 _CELL_COLUMNS = (
     *("cell", "role", "student", "teacher", "teacher_condition", "method", "kd_temperature", "kd_weight"),

@@ -39,7 +39,7 @@ SCORE_MEASURES = ("bleu", "chrf")
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSchema:
     """One column: its name, what its values are, and what they may be.
 
     `required` values are never missing; an `optional` column may be missing as a whole, as it is in tables that were
@@ -56,40 +56,40 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Schema:
+class TableSchema:
     """The columns of one table, in order, and the names of those that together name a row (none: rows may repeat)."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnSchema, ...]
     key: tuple[str, ...] = ()
 
 
-def _text(name: str, *, required: bool = False, choices: tuple[str, ...] = ()) -> Column:
-    return Column(name, "text", required=required, choices=choices)
+def _text(name: str, *, required: bool = False, choices: tuple[str, ...] = ()) -> ColumnSchema:
+    return ColumnSchema(name, "text", required=required, choices=choices)
 
 
-def _count(name: str, *, required: bool = False, optional: bool = False) -> Column:
-    return Column(name, "integer", required=required, lowest=0, optional=optional)
+def _count(name: str, *, required: bool = False, optional: bool = False) -> ColumnSchema:
+    return ColumnSchema(name, "integer", required=required, lowest=0, optional=optional)
 
 
-def _number(name: str) -> Column:
-    return Column(name, "number")
+def _number(name: str) -> ColumnSchema:
+    return ColumnSchema(name, "number")
 
 
-def _share(name: str) -> Column:
-    return Column(name, "number", lowest=0.0, highest=1.0)
+def _share(name: str) -> ColumnSchema:
+    return ColumnSchema(name, "number", lowest=0.0, highest=1.0)
 
 
-def _difference(name: str) -> Column:
-    return Column(name, "number", lowest=-1.0, highest=1.0)
+def _difference(name: str) -> ColumnSchema:
+    return ColumnSchema(name, "number", lowest=-1.0, highest=1.0)
 
 
 _CELL = _text("cell", required=True)
 _TASK = _text("task", required=True)
 _SCORING = _text("scoring", required=True, choices=("robust", "published"))
 
-SCHEMAS: Mapping[str, Schema] = MappingProxyType(
+SCHEMAS: Mapping[str, TableSchema] = MappingProxyType(
     {
-        "cells": Schema(
+        "cells": TableSchema(
             (
                 _CELL,
                 _text("role", required=True, choices=("teacher", "student", "base")),
@@ -101,7 +101,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _number("kd_temperature"),
                 _number("kd_weight"),
                 _number("teacher_noise_std"),
-                Column("seed", "integer"),
+                ColumnSchema("seed", "integer"),
                 _text("state", required=True, choices=("done", "failed")),
                 _text("cause"),
                 _count("parameters"),
@@ -111,40 +111,40 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _number("validation_loss"),
                 _count("labelled_examples", optional=True),
                 _count("unlabelled_prompts", optional=True),
-                Column("training_seconds", "number", lowest=0.0, optional=True),
-                Column("peak_memory_bytes", "integer", lowest=0, optional=True),
+                ColumnSchema("training_seconds", "number", lowest=0.0, optional=True),
+                ColumnSchema("peak_memory_bytes", "integer", lowest=0, optional=True),
                 _count("kept_step", optional=True),
-                Column("keep", "text", choices=("last", "best_accuracy", "best_loss"), optional=True),
+                ColumnSchema("keep", "text", choices=("last", "best_accuracy", "best_loss"), optional=True),
                 _count("warm_start_steps", optional=True),
-                Column("distilled", "flag", optional=True),
-                Column("learning_rate", "number", lowest=0.0, optional=True),
+                ColumnSchema("distilled", "flag", optional=True),
+                ColumnSchema("learning_rate", "number", lowest=0.0, optional=True),
                 _count("tuning_runs", optional=True),
-                Column("rates_tried", "text", optional=True),
-                Column("validation_accuracy", "number", lowest=0.0, highest=1.0, optional=True),
+                ColumnSchema("rates_tried", "text", optional=True),
+                ColumnSchema("validation_accuracy", "number", lowest=0.0, highest=1.0, optional=True),
                 _count("other_rule_step", optional=True),
             ),
             key=("cell",),
         ),
-        "accuracy": Schema(
+        "accuracy": TableSchema(
             (
                 _CELL,
                 _TASK,
                 _SCORING,
-                Column("metric", "text", choices=("accuracy", "rouge_l"), optional=True),
+                ColumnSchema("metric", "text", choices=("accuracy", "rouge_l"), optional=True),
                 _count("items"),
                 _count("correct"),
                 _share("accuracy"),
-                Column("stderr", "number", lowest=0.0, optional=True),
+                ColumnSchema("stderr", "number", lowest=0.0, optional=True),
                 _share("low"),
                 _share("high"),
                 _share("unparsed_rate"),
                 _share("truncated_rate"),
                 _share("chance"),
-                Column("below_chance", "flag"),
+                ColumnSchema("below_chance", "flag"),
             ),
             key=("cell", "task", "scoring"),
         ),
-        "gains": Schema(
+        "gains": TableSchema(
             (
                 _CELL,
                 _text("control", required=True),
@@ -162,19 +162,19 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             ),
             key=("cell", "control", "task", "scoring"),
         ),
-        "fidelity": Schema(
+        "fidelity": TableSchema(
             (
                 _CELL,
                 _text("teacher_cell", required=True),
                 _TASK,
-                Column("family", "text", optional=True),
+                ColumnSchema("family", "text", optional=True),
                 _text("measure", required=True),
                 _number("value"),
-                *(Column(name, "number", optional=True) for name in ("low", "high")),
+                *(ColumnSchema(name, "number", optional=True) for name in ("low", "high")),
                 _count("items"),
                 _number("floor"),
                 *(
-                    Column(name, "number", optional=True)
+                    ColumnSchema(name, "number", optional=True)
                     for name in (
                         "floor_spread",
                         "control",
@@ -187,11 +187,11 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                         "normalised_high",
                     )
                 ),
-                Column("reason", "text", optional=True),
+                ColumnSchema("reason", "text", optional=True),
             ),
             key=("cell", "teacher_cell", "task", "measure"),
         ),
-        "tests": Schema(
+        "tests": TableSchema(
             (
                 _text("protocol", required=True),
                 _text("hypothesis", required=True),
@@ -203,7 +203,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _count("n"),
             )
         ),
-        "statistics": Schema(
+        "statistics": TableSchema(
             (
                 _text("protocol", required=True),
                 _text("domain"),
@@ -220,13 +220,13 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _text("role", choices=("confirmatory", "exploratory", "sensitivity", "detail")),
                 *(_number(name) for name in ("detectable", "margin")),
                 _text("sentence"),
-                Column("scope", "text", choices=("runs", "checkpoints", ""), optional=True),
+                ColumnSchema("scope", "text", choices=("runs", "checkpoints", ""), optional=True),
                 *(
-                    Column(name, "text", optional=True)
+                    ColumnSchema(name, "text", optional=True)
                     for name in ("student", "teacher", "method", "ablation", "reference")
                 ),
                 *(
-                    Column(name, "number", optional=True)
+                    ColumnSchema(name, "number", optional=True)
                     for name in (
                         *("temperature", "low_simultaneous", "high_simultaneous", "run_sd"),
                         *("item_stderr", "p_exact", "stderr", "df"),
@@ -235,7 +235,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 *(_count(name, optional=True) for name in ("runs", "control_runs")),
             )
         ),
-        "training": Schema(
+        "training": TableSchema(
             (
                 _CELL,
                 _count("step", required=True),
@@ -246,11 +246,11 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
                 _number("learning_rate"),
                 _number("gradient_norm"),
                 _number("validation_loss"),
-                Column("validation_accuracy", "number", lowest=0.0, highest=1.0, optional=True),
+                ColumnSchema("validation_accuracy", "number", lowest=0.0, highest=1.0, optional=True),
             ),
             key=("cell", "step"),
         ),
-        "probes": Schema(
+        "probes": TableSchema(
             (
                 _CELL,
                 _TASK,
@@ -262,7 +262,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             ),
             key=("cell", "task", "measure"),
         ),
-        "contamination": Schema(
+        "contamination": TableSchema(
             (
                 _text("training_set", required=True),
                 _TASK,
@@ -274,7 +274,7 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             ),
             key=("training_set", "task"),
         ),
-        "clean": Schema(
+        "clean": TableSchema(
             (
                 _CELL,
                 _TASK,

@@ -9,10 +9,10 @@ import pytest
 
 from kdscope.core.errors import DataError
 from kdscope.report import ReportTables, load_tables, save_tables
-from kdscope.report.schema import SCHEMAS
-from kdscope.report.tables import TABLE_NAMES
+from kdscope.results.schema import SCHEMAS
+from kdscope.results.tables import TABLE_NAMES
 
-from .builders import build_tables, cell_row, empty_tables
+from tests.report.builders import build_tables, cell_row, empty_tables
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from kdscope.core.errors import DataError
-from kdscope.report.schema import SCHEMAS, SHARE_MEASURES, Column, Schema
+from kdscope.results.labels import CellName, name_cells
+from kdscope.results.schema import AVERAGE, AVERAGES, POOLS, SCHEMAS, SHARE_MEASURES, ColumnSchema, TableSchema
 
 _DTYPES: Mapping[str, Any] = MappingProxyType(
     {
@@ -65,6 +67,33 @@ class ReportTables:
                 order = frame["cell"].map(position).astype("int64").sort_values(kind="stable").index
                 object.__setattr__(self, name, frame.loc[order].reset_index(drop=True))
 
+    @cached_property
+    def names(self) -> dict[str, CellName]:
+        """How every cell is called, in the order of `cells`."""
+        return name_cells(self.cells)
+
+    def named(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with what their cells are (names, method, role, place, unadapted teacher), in the cells' order."""
+        place = {cell: number for number, cell in enumerate(self.names)}
+        hollow = self._of_unadapted_teachers
+        own = [self.names[cell] for cell in rows["cell"]]
+        return rows.assign(
+            model=[name.model for name in own],
+            short=[name.short for name in own],
+            method=[name.method for name in own],
+            role=[name.role for name in own],
+            place=[place[name.cell] for name in own],
+            unadapted=[name.cell in hollow for name in own],
+        ).sort_values("place", kind="stable")
+
+    @cached_property
+    def _of_unadapted_teachers(self) -> frozenset[str]:
+        """Students of an unadapted teacher where others had an adapted one: where all are alike, none stands out."""
+        taught = select(self.cells, role="student")
+        if not (taught["teacher_condition"] == "adapted").any():
+            return frozenset()
+        return frozenset(select(taught, teacher_condition="base")["cell"])
+
 
 TABLE_NAMES = tuple(table.name for table in fields(ReportTables))
 """The tables' names, which are also their file names."""
@@ -108,6 +137,32 @@ def known_counts(rows: Iterable[Mapping[str, Any]], column: str) -> list[int]:
     return sorted({int(row[column]) for row in rows if not pd.isna(row[column])})
 
 
+def select(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
+    """The rows in which every named column has the given value."""
+    chosen = pd.Series(True, index=frame.index)
+    for column, value in equal.items():
+        chosen &= frame[column] == value
+    return frame[chosen]
+
+
+def pooled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows over all items together, or means over tasks where nothing else is known.
+
+    A study with one task of each metric needs no row beside the tasks' own: the first task's then stand for all.
+    """
+    tasks = list(frame["task"].unique())
+    if len(tasks) <= 1:
+        return frame
+    return frame[frame["task"] == next((pool for pool in (*POOLS, *AVERAGES) if pool in tasks), tasks[0])]
+
+
+def averages(tables: ReportTables, scoring: str) -> pd.DataFrame:
+    """The mean over tasks of every cell: of tasks with a right answer, or failing that of those of free text."""
+    rows = select(tables.accuracy, scoring=scoring)
+    tasks = set(rows["task"])
+    return rows[rows["task"] == next((name for name in AVERAGES if name in tasks), AVERAGE)]
+
+
 def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, engine="pyarrow")
@@ -137,7 +192,7 @@ def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return checked
 
 
-def _coerced(series: pd.Series, column: Column, table: str) -> pd.Series:
+def _coerced(series: pd.Series, column: ColumnSchema, table: str) -> pd.Series:
     try:
         if column.kind == "number":
             series = pd.to_numeric(series.astype(object).where(series.notna(), np.nan))
@@ -150,7 +205,7 @@ def _coerced(series: pd.Series, column: Column, table: str) -> pd.Series:
     return series
 
 
-def _check_values(series: pd.Series, column: Column, table: str) -> None:
+def _check_values(series: pd.Series, column: ColumnSchema, table: str) -> None:
     wrong = pd.Series(False, index=series.index)
     if column.required:
         wrong |= series.isna()
@@ -165,7 +220,7 @@ def _check_values(series: pd.Series, column: Column, table: str) -> None:
         raise DataError(_complaint(series[row], column), file=_place(table), row=row + 1, key=column.name)
 
 
-def _complaint(value: Any, column: Column) -> str:
+def _complaint(value: Any, column: ColumnSchema) -> str:
     if pd.isna(value):
         return "a value is missing"
     if column.choices:
@@ -175,7 +230,7 @@ def _complaint(value: Any, column: Column) -> str:
     return f"{value} is below 0"
 
 
-def _check_key(frame: pd.DataFrame, schema: Schema, table: str) -> None:
+def _check_key(frame: pd.DataFrame, schema: TableSchema, table: str) -> None:
     repeated = frame.duplicated(subset=list(schema.key)) if schema.key else pd.Series(dtype=bool)
     if repeated.any():
         row = int(np.argmax(repeated.to_numpy()))

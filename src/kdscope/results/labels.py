@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
-from kdscope.report.formatting import is_missing
-from kdscope.report.tables import records
+from kdscope.results.formatting import is_missing
 
 _SETTINGS: tuple[tuple[str, Callable[[object], str]], ...] = (
     ("kd_temperature", lambda value: f"T={value:g}"),
@@ -44,7 +44,7 @@ def name_cells(cells: pd.DataFrame) -> dict[str, CellName]:
     for is_teacher in (False, True):
         part = cells[(cells["role"] == "teacher") == is_teacher]
         told = differing(part[part["role"] != "base"])
-        for record in records(part):
+        for record in part.to_dict("records"):
             names[record["cell"]] = _name(record, told - {"teacher"} if is_teacher else told)
     _make_unique(names)
     return {cell: names[cell] for cell in cells["cell"]}
@@ -60,7 +60,7 @@ def differing(cells: pd.DataFrame) -> set[str]:
     return {column for column, _ in _SETTINGS if cells[column].nunique(dropna=True) > 1}
 
 
-def setting_words(record: Mapping[str, object], told: Set[str]) -> list[str]:
+def setting_words(record: Mapping[Any, Any], told: Set[str]) -> list[str]:
     """Those of a cell's settings that are to be told and that it has, as names show them.
 
     What is usual goes without saying: an adapted teacher, full weight, no noise.
@@ -69,7 +69,7 @@ def setting_words(record: Mapping[str, object], told: Set[str]) -> list[str]:
     return [word for word in words if word]
 
 
-def _name(record: dict[str, object], told: set[str]) -> CellName:
+def _name(record: Mapping[Any, Any], told: set[str]) -> CellName:
     role, method = str(record["role"]), str(record["method"])
     model = record["teacher"] if role == "teacher" else record["student"]
     variant = record.get("variant")

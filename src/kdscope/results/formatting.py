@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from kdscope.statistics.words import format_p
-
 MISSING = "–"
 _MINUS = "\u2212"
 
@@ -65,6 +63,20 @@ def p_value(value: float | None) -> str:
     ('.031', '< .001', '1', '–')
     """
     return MISSING if value is None or is_missing(value) else format_p(float(value))
+
+
+def format_p(p_value: float) -> str:
+    """A p-value as papers print it.
+
+    Example:
+        >>> format_p(0.0312), format_p(0.00004), format_p(1.0)
+        ('.031', '< .001', '1')
+    """
+    if p_value < 0.001:
+        return "< .001"
+    # What is above .05 is not to look like it.
+    digits = 3 if 0.05 < p_value < 0.0505 else 2
+    return f"{p_value:.{digits}g}".removeprefix("0") if p_value < 0.9995 else "1"
 
 
 def count(value: int | None) -> str:
