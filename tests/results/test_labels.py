@@ -3,7 +3,6 @@ from __future__ import annotations
 import pandas as pd
 
 from kdscope.results.labels import name_cells, students
-
 from tests.report.builders import build_cells, cell_row
 
 KD = {"student": "s", "teacher": "t", "teacher_condition": "adapted", "kd_temperature": 1.0, "teacher_noise_std": 0.0}

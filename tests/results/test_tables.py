@@ -11,7 +11,6 @@ from kdscope.core.errors import DataError
 from kdscope.report import ReportTables, load_tables, save_tables
 from kdscope.results.schema import SCHEMAS
 from kdscope.results.tables import TABLE_NAMES
-
 from tests.report.builders import build_tables, cell_row, empty_tables
 
 
