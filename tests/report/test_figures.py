@@ -8,8 +8,9 @@ import pytest
 from kdscope.report.fidelity_figures import decomposition_figure
 from kdscope.report.figures import accuracy_figure, appendix_figures, gain_figure, main_figures, task_names
 from kdscope.report.run_figures import answer_rates, rates_figure
-from kdscope.report.style import MUTED, STEP, method_legend, method_styles
+from kdscope.report.style import STEP, method_legend, method_styles
 from kdscope.report.svg import render_svg
+from kdscope.results.palette import MUTED
 
 from .builders import BELOW_CHANCE, build_tables, empty_tables, only
 

@@ -16,6 +16,7 @@ from kdscope.api.study import check_vocabularies
 from kdscope.core.errors import KdscopeError, StudyError
 from kdscope.data.rows import read_rows
 from kdscope.models.hub import resolve_revision
+from kdscope.results.methods import SFT
 from kdscope.study.files import check_files
 from kdscope.study.load import LoadedStudy
 from kdscope.study.paths import EMBEDDED, resolve_paths
@@ -137,7 +138,7 @@ def study_values(asked: Asked) -> dict[str, Any]:
         StudyError: A model is not there, or the method has no teacher; names the argument.
         DataError: The data cannot be read.
     """
-    if asked.method == "sft":
+    if asked.method == SFT:
         message = "sft is fine-tuning without a teacher: the control, which comes along where there are tasks"
         raise StudyError(message, key="method")
     teacher, student = _model("teacher", asked.teacher), _model("student", asked.student)
@@ -155,7 +156,7 @@ def study_values(asked: Asked) -> dict[str, Any]:
         },
         "teachers": [{**teacher, "condition": asked.teacher_condition}],
         "students": [{**student, "tuning": {"kind": asked.tuning, "learning_rate": rate}}],
-        "methods": [*(["sft"] if asked.control and names else []), method],
+        "methods": [*([SFT] if asked.control and names else []), method],
         "seeds": [asked.seed],
         "training": {"epochs": asked.epochs, "max_steps": asked.max_steps, "max_length_tokens": asked.max_length},
         "evaluation": {"max_new_tokens": asked.max_new_tokens, "base_models": bool(names) or None},

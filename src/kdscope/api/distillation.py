@@ -11,6 +11,7 @@ from kdscope.api.distil_study import Asked, checked_study, study_values
 from kdscope.api.export import Exported, check_free, export_models
 from kdscope.api.study import StudyResult, run_study
 from kdscope.pipeline.events import Events
+from kdscope.results.methods import SFT
 from kdscope.study.dump import values_yaml
 from kdscope.study.grid import expand_cells
 from kdscope.study.schema import Study
@@ -75,7 +76,7 @@ def distill(
     folder = Path(out) if out is not None else run / "student"
     check_free(folder)
     result = run_study(study, store=store, out=run, events=events)
-    cell = next(cell.label for cell in expand_cells(study) if cell.method.name != "sft")
+    cell = next(cell.label for cell in expand_cells(study) if cell.method.name != SFT)
     made = json.loads((run / "run.json").read_text(encoding="utf-8"))["models"].get(cell)
     if made is None or result.tables is None or result.report is None:
         return Distilled(None, None, None, study, result, run)

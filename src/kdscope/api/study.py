@@ -24,6 +24,7 @@ from kdscope.pipeline.plan import PlannedStage, plan_states
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
+from kdscope.results.methods import SFT, has_divergence
 from kdscope.stages.estimate import Sizes, estimate_seconds, measure_sizes
 from kdscope.stages.execute import execute
 from kdscope.stages.graph import StudyPlan, build_plan
@@ -31,7 +32,7 @@ from kdscope.stages.rows import checked_prompts, checked_split, read_task_items,
 from kdscope.statistics.planning import Noise
 from kdscope.study.files import check_files
 from kdscope.study.load import LoadedStudy, read_study
-from kdscope.study.schema import DIVERGENCE_METHODS, Study
+from kdscope.study.schema import Study
 from kdscope.study.source import Problem
 from kdscope.tasks import TaskRegistry, registry_with
 
@@ -136,9 +137,9 @@ def run_study(
     seconds = {item.stage.identity: item.stage for item in planned}
     listener = events or NullEvents()
     listener.plan([seconds[item.stage.identity] for item in planned if item.state in ("will run", "damaged")])
-    if all(method.name != "sft" for method in study.methods):
-        listener.warning("no 'sft' among the methods: without that control no gain can be computed")
-    if study.data.unlabelled is not None and all(method.name == "sft" for method in study.methods):
+    if all(method.name != SFT for method in study.methods):
+        listener.warning(f"no '{SFT}' among the methods: without that control no gain can be computed")
+    if study.data.unlabelled is not None and all(method.name == SFT for method in study.methods):
         listener.warning("'data.unlabelled' is not used: the only method is sft, which has no teacher to answer it")
     for sentence in _known_contamination(plan.audit, Store(root)):
         listener.warning(sentence)
@@ -190,7 +191,7 @@ def check_vocabularies(loaded: LoadedStudy) -> None:
         StudyError: A student's vocabulary is not that of a teacher it is compared with.
     """
     study = loaded.study
-    needing = [method.name for method in study.methods if method.name in DIVERGENCE_METHODS]
+    needing = [method.name for method in study.methods if has_divergence(method.name)]
     teachers = {t.name: read_vocabulary(t.path) for t in study.teachers if t.path is not None and needing}
     problems = []
     for index, student in enumerate(study.students):

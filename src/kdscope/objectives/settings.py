@@ -46,7 +46,7 @@ class Objective:
         ObjectiveError: a setting lies outside its range, or has no meaning for this divergence.
     """
 
-    divergence: Divergence
+    divergence: str
     kd_weight: float
     temperature: float = 1.0
     beta: float = 0.5

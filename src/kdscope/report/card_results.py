@@ -26,6 +26,7 @@ from kdscope.results.formatting import (
     points,
     with_interval,
 )
+from kdscope.results.methods import SFT
 from kdscope.results.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
 from kdscope.results.tables import TABLE_NAMES, ReportTables, pooled, records, select
 
@@ -265,7 +266,7 @@ def _headline(
             f"teacher: "
             f"{_gain(together)[0]} points {where}{adjusted}.{_range(gains, tasks)}"
         )
-    elif own["role"] == "student" and own["method"] != "sft" and compared:
+    elif own["role"] == "student" and own["method"] != SFT and compared:
         said.append("No fine-tuned control was evaluated beside it: whether the teacher helped is not known.")
     return said
 

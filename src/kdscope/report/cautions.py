@@ -8,6 +8,7 @@ from kdscope.report.findings import RUNS, student_findings
 from kdscope.report.run_figures import UNPARSED_LIMIT, answer_rates
 from kdscope.results.formatting import is_missing, percent, plural, points
 from kdscope.results.labels import CellName, name_cells
+from kdscope.results.methods import SFT
 from kdscope.results.schema import AVERAGES, POOLS
 from kdscope.results.tables import ReportTables, averages, records, select
 
@@ -116,7 +117,7 @@ def _below_untrained(tables: ReportTables, scoring: str) -> str:
 
 def _distilled(cells: pd.DataFrame) -> dict[str, CellName]:
     """The names of the students that were trained with a method other than the control's."""
-    return {cell: name for cell, name in name_cells(cells).items() if name.role == "student" and name.method != "sft"}
+    return {cell: name for cell, name in name_cells(cells).items() if name.role == "student" and name.method != SFT}
 
 
 def _means(tables: ReportTables, scoring: str) -> dict[str, float]:

@@ -10,8 +10,10 @@ import pandas as pd
 
 from kdscope.report.marks import tagged
 from kdscope.report.panels import Figure, by_rows, own_panels, with_method_style
-from kdscope.report.style import HALF, INK, STEP, TEXT, chart, finish, hover, row_axis
+from kdscope.report.style import HALF, STEP, TEXT, chart, finish, hover, row_axis
 from kdscope.results.formatting import fixed, short_count
+from kdscope.results.methods import BASE
+from kdscope.results.palette import INK
 from kdscope.results.tables import ReportTables, records
 
 
@@ -37,7 +39,7 @@ _MINUTES, _HOURS = 3_000.0, 180_000.0
 
 def cost_figure(tables: ReportTables) -> Figure:
     """One bar per trained cell and cost."""
-    trained = tables.cells[tables.cells["method"] != "base"]
+    trained = tables.cells[tables.cells["method"] != BASE]
     rows = with_method_style(tables.named(trained[["cell", *(cost.column for cost in _COSTS)]]))
     panels: dict[str, alt.LayerChart] = {}
     students: dict[str, str] = {}

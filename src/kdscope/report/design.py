@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kdscope.results.formatting import is_missing, span
+from kdscope.results.methods import SFT
 from kdscope.results.tables import known_counts, records
 
 Row = Mapping[str, Any]
@@ -21,12 +22,12 @@ def design_sentence(cells: pd.DataFrame) -> str:
     special = len(known_counts(known, "labelled_examples")) > 1 or any(known_counts(trained, "unlabelled_prompts"))
     if not trained or not special:
         return ""
-    distilled = [row for row in trained if row["method"] != "sft"]
+    distilled = [row for row in trained if row["method"] != SFT]
     clauses = [
         _about_teachers(teachers),
         _about_students(trained, as_many=known_counts(teachers, "labelled_examples")),
         _about_prompts(distilled),
-        _about_controls([row for row in trained if row["method"] == "sft"], distilled),
+        _about_controls([row for row in trained if row["method"] == SFT], distilled),
     ]
     return f"Who saw what: {'; '.join(clause for clause in clauses if clause)}."
 

@@ -12,7 +12,8 @@ import vl_convert
 from markupsafe import escape
 
 from kdscope.report.panels import Figure
-from kdscope.report.style import FONT, INK, SYMBOLS, LegendEntry
+from kdscope.report.style import FONT, SYMBOLS, LegendEntry
+from kdscope.results.palette import INK
 
 _ROOT = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"[^>]*>(.*)</svg>', re.DOTALL)
 _PAGE_ONLY = re.compile(r' (?:class|data-[a-z]+)="[^"]*"')

@@ -17,13 +17,10 @@ from kdscope.report.panels import Figure, by_rows, own_panels, padded, reference
 from kdscope.report.run_figures import rates_figure, training_figure
 from kdscope.report.settings_figures import noise_figure, size_figure, teacher_figure, temperature_figure
 from kdscope.report.style import (
-    BLUE,
     FULL,
     HALF,
-    MUTED,
     STEP,
     TEXT,
-    VERMILION,
     LegendEntry,
     chart,
     colour,
@@ -34,6 +31,7 @@ from kdscope.report.style import (
     shape,
 )
 from kdscope.results.formatting import is_missing, p_value, percent, points, with_interval
+from kdscope.results.palette import BLUE, MUTED, VERMILION
 from kdscope.results.schema import AVERAGES, POOLS
 from kdscope.results.tables import ReportTables, pooled, records, select
 

@@ -10,8 +10,9 @@ from typing import Any
 from kdscope.report.training_rules import training_rules
 from kdscope.report.views import Entry, View
 from kdscope.results.formatting import MISSING, is_missing, span
+from kdscope.results.methods import BASE, SEQKD, SFT, has_divergence, samples_student
 from kdscope.results.tables import ReportTables, known_counts, records
-from kdscope.study.schema import DIVERGENCE_METHODS, Method
+from kdscope.study.schema import Method
 
 Row = Mapping[str, Any]
 
@@ -65,7 +66,7 @@ def _sort_of_model(row: Row) -> str:
     """What rows of one group share, unique to the group."""
     if row["role"] == "teacher":
         return f"teacher {row['teacher']} {row['method']}"
-    if row["method"] in DIVERGENCE_METHODS:
+    if has_divergence(row["method"]):
         return f"divergence, {'on' if _own_share(row) else 'off'} policy"
     return f"student {row['method']}"
 
@@ -95,19 +96,19 @@ def _rates(rows: Sequence[Row]) -> Entry:
 def _name(rows: Sequence[Row]) -> str:
     first = rows[0]
     if first["role"] == "teacher":
-        state = "as it came" if first["method"] == "base" else "adapted"
+        state = "as it came" if first["method"] == BASE else "adapted"
         return f"teacher {MISSING if is_missing(first['teacher']) else first['teacher']}, {state}"
     methods = ", ".join(dict.fromkeys(row["method"] for row in rows))
-    return f"students: {methods}" + (" (the control)" if first["method"] == "sft" else "")
+    return f"students: {methods}" + (" (the control)" if first["method"] == SFT else "")
 
 
 def _lesson(row: Row) -> Lesson:
     method = row["method"]
-    if row["role"] == "teacher" or method == "sft":
+    if row["role"] == "teacher" or method == SFT:
         return Lesson(_REFERENCES)
-    if method == "seqkd":
+    if method == SEQKD:
         return Lesson("the teacher's own words")
-    if method not in DIVERGENCE_METHODS:
+    if not has_divergence(method):
         return Lesson("", probabilities=None)
     share = _own_share(row)
     part = "" if share == 1 else f" in about {100 * share:g}% of the steps after any warm start"
@@ -118,7 +119,7 @@ def _lesson(row: Row) -> Lesson:
 
 def _own_share(row: Row) -> float:
     """The probability that a step of gkd trains on the student's own samples; told where it is not the default."""
-    if row["method"] != "gkd":
+    if not samples_student(row["method"]):
         return 0.0
     told = None if is_missing(row["variant"]) else _OWN_SHARE.search(row["variant"])
     return float(told[1]) if told else float(Method.model_fields["on_policy_probability"].default)

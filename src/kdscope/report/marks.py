@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from kdscope.results.formatting import is_missing
+from kdscope.results.methods import ADAPT, BASE, SFT
 from kdscope.results.tables import records
 
 SEPARATOR = "\u241f"
-CONTROLS = frozenset({"sft", "base", "adapt"})
+CONTROLS = frozenset({SFT, BASE, ADAPT})
 """Methods that a choice of methods never hides, because everything is compared with them."""
 
 
@@ -43,8 +44,8 @@ def described(
 def taken_apart(description: str) -> tuple[str, dict[str, str]]:
     """The words, and what the mark is about.
 
-    >>> taken_apart(described("3 points", {"method": "gkd"}, at_row=2))
-    ('3 points', {'method': 'gkd', 'row': '2'})
+    >>> taken_apart(described("3 points", {"method": "kd"}, at_row=2))
+    ('3 points', {'method': 'kd', 'row': '2'})
     """
     words, _, about = description.partition(SEPARATOR)
     return words, {name: str(value) for name, value in json.loads(about or "{}").items()}

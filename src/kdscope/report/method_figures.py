@@ -19,21 +19,9 @@ from kdscope.report.findings import (
 )
 from kdscope.report.marks import tagged
 from kdscope.report.panels import Figure, marks_legend, padded, reference_line, with_method_style
-from kdscope.report.style import (
-    BLUE,
-    MUTED,
-    STEP,
-    VERMILION,
-    LegendEntry,
-    chart,
-    colour,
-    finish,
-    hover,
-    panel_width,
-    row_axis,
-    shape,
-)
+from kdscope.report.style import STEP, LegendEntry, chart, colour, finish, hover, panel_width, row_axis, shape
 from kdscope.results.formatting import is_missing, p_value
+from kdscope.results.palette import BLUE, MUTED, VERMILION
 from kdscope.results.tables import ReportTables
 
 _LOOKS: Mapping[Verdict, LegendEntry] = {

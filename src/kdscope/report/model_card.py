@@ -11,8 +11,9 @@ from kdscope.report.card_results import CardResults, card_results
 from kdscope.report.facts import PageFacts
 from kdscope.report.markdown import code, fenced, literal, one_line, plain
 from kdscope.report.templating import templates
+from kdscope.results.methods import has_divergence
 from kdscope.results.tables import ReportTables
-from kdscope.study.arms import DIVERGENCE_METHODS, applicable_settings
+from kdscope.study.arms import applicable_settings
 
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")
 _LICENCE = re.compile(r"^[a-z0-9][a-z0-9.-]*$")
@@ -201,7 +202,7 @@ def _applicable(parameters: Mapping[str, Any], method: str) -> dict[str, Any]:
     found = dict(parameters)
     own, training, tuning = (parameters.get(name) for name in ("method", "training", "tuning"))
     if isinstance(own, Mapping):
-        known = applicable_settings(method) | ({"divergence", "temperature"} if method in DIVERGENCE_METHODS else set())
+        known = applicable_settings(method) | ({"divergence", "temperature"} if has_divergence(method) else set())
         found["method"] = {key: value for key, value in own.items() if key in known}
     if isinstance(training, Mapping) and isinstance(tuning, Mapping) and tuning.get("learning_rate"):
         found["training"] = {key: value for key, value in training.items() if key != "learning_rate"}

@@ -9,7 +9,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from kdscope.report.style import MUTED, OPEN, LegendEntry, chart, method_legend, method_styles
+from kdscope.report.style import LegendEntry, chart, method_legend, method_styles
+from kdscope.results.methods import has_open_marks
+from kdscope.results.palette import MUTED
 
 _HOLLOW = LegendEntry("hollow: teacher not adapted", MUTED, filled=False)
 _MOST_ROWS = 40
@@ -64,7 +66,7 @@ def with_method_style(rows: pd.DataFrame) -> pd.DataFrame:
     """
     styles = method_styles(list(rows["method"]))
     colours = [styles[method][0] for method in rows["method"]]
-    is_open = rows["method"].isin(OPEN) | rows["unadapted"].astype(bool)
+    is_open = rows["method"].map(has_open_marks) | rows["unadapted"].astype(bool)
     return rows.assign(
         colour=colours,
         shape=[styles[method][1] for method in rows["method"]],

@@ -11,6 +11,7 @@ import pandas as pd
 from kdscope.report.paper import Column, PaperTable, Value, estimate, gain, number, numbers, p_value, share, text, texts
 from kdscope.report.paper_results import of_cells
 from kdscope.results.formatting import MISSING, fixed, is_missing, short_count
+from kdscope.results.methods import BASE
 from kdscope.results.schema import POOLS
 from kdscope.results.tables import ReportTables, records, select
 
@@ -152,7 +153,7 @@ def published_tests_table(tables: ReportTables) -> PaperTable:
 def training_table(tables: ReportTables) -> PaperTable:
     """One row per trained cell: its size, and what training took."""
     names = tables.names
-    rows = tables.cells[tables.cells["method"] != "base"]
+    rows = tables.cells[tables.cells["method"] != BASE]
     rows = rows[rows[list(_MEASURED)].notna().any(axis=1)]
     data = of_cells(rows, names)
     return PaperTable(

@@ -23,12 +23,13 @@ from kdscope.report.published_results import (
     shares_of_pairs,
 )
 from kdscope.results.formatting import plural
+from kdscope.results.methods import published_names
 from kdscope.results.schema import AVERAGE, SCHEMAS
 from kdscope.results.tables import ReportTables, records
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.published_gains import with_average
 from kdscope.statistics.rigorous import rigorous_protocol
-from kdscope.statistics.tidy import FAMILIES, ITEMS
+from kdscope.statistics.tidy import ITEMS
 from kdscope.statistics.words import sentence
 from kdscope.tasks import default_registry
 
@@ -77,7 +78,7 @@ PUBLISHED: Mapping[str, About] = MappingProxyType(
                 "math: by its authors' own word, the training set math_10k overlaps with MultiArith, AddSub and "
                 "SingleEq.",
             ),
-            FAMILIES,
+            published_names(),
         )
     }
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.results.formatting import is_missing
+from kdscope.results.methods import ADAPT
 from kdscope.results.tables import records
 from kdscope.statistics.published_gains import model_size
 from kdscope.statistics.tidy import ADAPTED, ANY_FAMILY, BASE, SFT, UNADAPTED, is_distilled
@@ -49,7 +50,7 @@ def find_cells(table: pd.DataFrame) -> Cells:
     for name, condition in _teachers(table):
         label = names.new(f"teacher/{name}" if condition == ADAPTED else f"teacher/{name}@{condition}")
         teachers[name, condition] = label
-        method = "adapt" if condition == ADAPTED else "base"
+        method = ADAPT if condition == ADAPTED else BASE
         rows.append(_row(label, "teacher", method, name, teacher=name, teacher_condition=condition))
     labels: dict[Key, str] = {}
     for row in _models(table, {name for name, _ in teachers}):

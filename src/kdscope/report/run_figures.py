@@ -17,20 +17,9 @@ from kdscope.report.panels import (
     reference_line,
     with_method_style,
 )
-from kdscope.report.style import (
-    BLUE,
-    STEP,
-    VERMILION,
-    LegendEntry,
-    chart,
-    colour,
-    finish,
-    hover,
-    panel_width,
-    row_axis,
-    shape,
-)
+from kdscope.report.style import STEP, LegendEntry, chart, colour, finish, hover, panel_width, row_axis, shape
 from kdscope.results.formatting import fixed, percent
+from kdscope.results.palette import BLUE, VERMILION
 from kdscope.results.schema import AVERAGES
 from kdscope.results.tables import ReportTables, records, select
 

@@ -12,6 +12,7 @@ from kdscope.report.findings import Finding, Setting, Verdict, settings_of_cells
 from kdscope.report.setting_names import not_distilled
 from kdscope.results.formatting import MISSING, p_value, percent
 from kdscope.results.labels import CellName
+from kdscope.results.methods import SFT
 from kdscope.results.tables import ReportTables, averages, records
 
 HEADINGS = (
@@ -58,7 +59,7 @@ def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
             "model": name.model,
             "how": name.short,
             "state": states[cell],
-            "distilled": cell not in left_out if name.role == "student" and name.method != "sft" else None,
+            "distilled": cell not in left_out if name.role == "student" and name.method != SFT else None,
             "accuracy": known.get(cell),
             "settings": [_numbers(setting) for _, setting in told.get(cell, [])],
         }

@@ -12,8 +12,9 @@ import pandas as pd
 
 from kdscope.report.marks import tagged
 from kdscope.report.panels import Figure, by_model, marks_legend, padded, reference_line, with_method_style
-from kdscope.report.style import FULL, MUTED, chart, colour, finish, hover, panel_width, shape
+from kdscope.report.style import FULL, chart, colour, finish, hover, panel_width, shape
 from kdscope.results.formatting import percent, points, short_count, with_interval
+from kdscope.results.palette import MUTED
 from kdscope.results.tables import ReportTables, averages, pooled, records, select
 
 _SETTINGS = ("kd_temperature", "teacher_noise_std", "kd_weight", "teacher", "teacher_condition", "seed", "variant")

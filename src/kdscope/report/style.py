@@ -1,9 +1,4 @@
-"""How figures look: one palette for every method, marks that also differ in shape, and colours the page can switch.
-
-The hues are those of Okabe and Ito (2008, "Color Universal Design"), told apart with any kind of colour vision; yellow
-is left out because it vanishes on white. `INK`, `MUTED` and `GRID` are names as much as colours: the page's style
-sheet replaces them in dark mode.
-"""
+"""The look of all figures: colour and shape of each method's marks (from `results.methods`), text, widths, axes."""
 
 from __future__ import annotations
 
@@ -16,10 +11,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from kdscope.statistics.tidy import FAMILIES
+from kdscope.results.methods import METHODS, has_open_marks, published_names
+from kdscope.results.palette import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, SKY
 
-INK, MUTED, GRID = "#1b1b1f", "#6b6b76", "#dcdce2"
-BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
 TEXT = 13
 """Size of text in figures, in pixels of the page, which shows panels at their own size on a wide screen."""
 FULL, HALF = 1116, 548
@@ -28,25 +22,7 @@ STEP = 26
 """Height of a row of panels with a named row per cell."""
 FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 
-_STYLES: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "sft": (INK, "diamond"),
-        "base": (MUTED, "diamond"),
-        "adapt": (INK, "triangle-up"),
-        "seqkd": (GREEN, "circle"),
-        "forward_kl": (BLUE, "square"),
-        "reverse_kl": (VERMILION, "triangle-up"),
-        "jsd": (ORANGE, "cross"),
-        "gkd": (PURPLE, "triangle-down"),
-        "skew_kl": (SKY, "triangle-right"),
-        "skew_reverse_kl": (VERMILION, "triangle-left"),
-        "total_variation": (MUTED, "square"),
-    }
-)
 _SPARE = ((SKY, "circle"), (GREEN, "square"), (BLUE, "triangle-up"), (PURPLE, "cross"), (ORANGE, "triangle-down"))
-
-OPEN = ("sft", "base")
-"""Methods whose marks are always open."""
 
 SYMBOLS: Mapping[str, str] = MappingProxyType(
     {
@@ -74,8 +50,9 @@ class LegendEntry:
 
 
 def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and shape of every method, by either name; one this module does not know gets a spare pair, in order."""
-    known = dict(_STYLES) | {name: _STYLES[method] for method, name in FAMILIES.items()}
+    """Colour and shape of every method, by either name; one not in the catalogue gets a spare pair, in order."""
+    known = {name: (method.colour, method.shape) for name, method in METHODS.items()}
+    known |= {published: known[name] for name, published in published_names().items()}
     unknown = [method for method in dict.fromkeys(methods) if method not in known]
     spare = {method: _SPARE[place % len(_SPARE)] for place, method in enumerate(unknown)}
     return {method: known.get(method) or spare[method] for method in dict.fromkeys(methods)}
@@ -84,7 +61,7 @@ def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
 def method_legend(methods: Sequence[str]) -> tuple[LegendEntry, ...]:
     """The legend of `method_styles`; the SFT control and untrained models have open marks."""
     styles = method_styles(methods)
-    return tuple(LegendEntry(name, *style, filled=name not in OPEN) for name, style in styles.items())
+    return tuple(LegendEntry(name, *style, filled=not has_open_marks(name)) for name, style in styles.items())
 
 
 def chart(frame: pd.DataFrame) -> alt.Chart:

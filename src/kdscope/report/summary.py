@@ -9,6 +9,7 @@ from kdscope.report.design import design_sentence
 from kdscope.report.gains import pooled_gains
 from kdscope.results.formatting import percent, plural
 from kdscope.results.labels import CellName, students
+from kdscope.results.methods import SFT
 from kdscope.results.schema import AVERAGES
 from kdscope.results.tables import ReportTables, averages, select
 
@@ -47,12 +48,12 @@ def _opening(tables: ReportTables, scoring: str, names: dict[str, CellName]) -> 
 
 
 def _why_no_gain(cells: pd.DataFrame) -> str:
-    control = cells[cells["method"] == "sft"]
+    control = cells[cells["method"] == SFT]
     if control.empty:
         return "no gain can be computed, because the study trains no SFT control."
     if not (control["state"] == "done").any():
         return "no gain can be computed, because its SFT control failed."
-    distilled = cells[cells["method"] != "sft"]
+    distilled = cells[cells["method"] != SFT]
     if distilled.empty:
         return "only the SFT control was trained, so there is no gain to report."
     if not (distilled["state"] == "done").any():

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kdscope.results.formatting import is_missing, plural
+from kdscope.results.methods import SFT
 from kdscope.results.tables import known_counts, records
 
 _RULES = {
@@ -67,5 +68,5 @@ def _budget(rows: Sequence[dict[str, Any]], budgets: Sequence[int]) -> str:
         spread = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0])
         also = f", {plural(len(untuned), 'model')} not tuned" if untuned else ""
         return f"an unequal budget of {spread} runs{also}"
-    control = ", the control included" if any(row["method"] == "sft" for row in rows) else ""
+    control = ", the control included" if any(row["method"] == SFT for row in rows) else ""
     return f"{plural(budgets[0], 'run')} each{control}"

@@ -12,6 +12,7 @@ import pandas as pd
 from kdscope.report.figures import ITEM_LEVEL, task_names
 from kdscope.results import formatting
 from kdscope.results.formatting import MISSING, is_missing, percent, points, with_interval
+from kdscope.results.methods import BASE
 from kdscope.results.schema import AVERAGES, POOLS
 from kdscope.results.tables import ReportTables, pooled, records, select
 
@@ -70,7 +71,7 @@ def _model_row(role: str, model: str, rows: Sequence[Mapping[str, Any]]) -> tupl
     methods = dict.fromkeys(row["method"] for row in rows)
     done = sum(row["state"] == "done" for row in rows)
     seeds = {int(row["seed"]) for row in rows if not is_missing(row["seed"])}
-    trained = [row for row in rows if row["method"] != "base"]
+    trained = [row for row in rows if row["method"] != BASE]
     return (
         Entry(model),
         Entry(role),

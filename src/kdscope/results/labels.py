@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kdscope.results.formatting import is_missing
+from kdscope.results.methods import BASE
 
 _SETTINGS: tuple[tuple[str, Callable[[object], str]], ...] = (
     ("kd_temperature", lambda value: f"T={value:g}"),
@@ -74,7 +75,7 @@ def _name(record: Mapping[Any, Any], told: set[str]) -> CellName:
     model = record["teacher"] if role == "teacher" else record["student"]
     variant = record.get("variant")
     first = method if is_missing(variant) or not variant else f"{method} {variant}"
-    if role == "base" or (role == "teacher" and method == "base"):
+    if role == "base" or (role == "teacher" and method == BASE):
         first = "untrained"
     elif role == "teacher":
         first = "adapted"

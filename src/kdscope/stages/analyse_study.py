@@ -21,6 +21,7 @@ from kdscope.evaluation.run_records import CELL
 from kdscope.evaluation.tables import accuracy_table, gains_table, published_tests_table
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
+from kdscope.results.methods import BASE, SFT
 from kdscope.results.tables import ReportTables, save_tables
 from kdscope.stages.audit_contamination import read_audit
 from kdscope.stages.controls import controls_of
@@ -84,7 +85,7 @@ def _records(context: StageContext, number: int, tasks: list[str]) -> dict[str, 
 
 def _untrained(context: StageContext, number: int, arm: dict[str, Any]) -> bool:
     """Whether a model that should have been trained is not there: without tasks no missing answer tells so."""
-    return arm["method"] != "base" and f"trained/{number}" not in context.inputs
+    return arm["method"] != BASE and f"trained/{number}" not in context.inputs
 
 
 def _conclusions(
@@ -152,7 +153,7 @@ def _learned(arm: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
 
     One whose kept step lies in its warm start was not: its method never came to bear on these weights.
     """
-    taught = arm["role"] == "student" and arm["method"] != "sft" and "kept_step" in facts
+    taught = arm["role"] == "student" and arm["method"] != SFT and "kept_step" in facts
     rates = facts.get("rates_tried")
     return {
         "distilled": facts["kept_step"] > facts.get("warm_start_steps", 0) if taught else None,

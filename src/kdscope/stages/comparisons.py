@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kdscope.results.methods import SFT
 from kdscope.statistics.planning import Noise, PlannedComparison, Runs, plan_comparisons
 from kdscope.study.schema import Study
 from kdscope.tasks import TaskRegistry
@@ -29,7 +30,7 @@ def planned_comparisons(
         registry: The tasks.
         noise: What numbers are expected to vary with.
     """
-    if len({method.name == "sft" for method in study.methods}) < 2:
+    if len({method.name == SFT for method in study.methods}) < 2:
         return []
     domains: dict[str, list[str]] = {}
     free: set[str] = set()
@@ -53,5 +54,5 @@ def planned_comparisons(
 def _main_settings(study: Study) -> int:
     """Distilled settings of one student that the primary question is a mean over: teachers times methods."""
     ablated = {"kd_temperature", "teacher_noise_std", "kd_weight", "teacher_condition"}
-    methods = {method.model_dump_json(exclude=ablated) for method in study.methods if method.name != "sft"}
+    methods = {method.model_dump_json(exclude=ablated) for method in study.methods if method.name != SFT}
     return max(1, len(methods) * max(1, len(study.teachers)))

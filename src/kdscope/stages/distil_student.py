@@ -13,6 +13,7 @@ from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.packing import can_pack
 from kdscope.objectives import Objective
 from kdscope.pipeline.run import StageContext
+from kdscope.results.methods import FORWARD_KL
 from kdscope.stages.files import model_place
 from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording, replay
 from kdscope.stages.training_setup import Prepared, generator_of, load_frozen, prepare, run_training
@@ -43,10 +44,10 @@ def _objective(method: dict[str, Any]) -> Objective:
 
 def _warm_start(method: dict[str, Any]) -> Objective | None:
     """What the first steps minimise in place of cross-entropy: forward KL alone, at the method's temperature."""
-    if method.get("warm_start") != "forward_kl":
+    if method.get("warm_start") != FORWARD_KL:
         return None
     same = {name: method[name] for name in ("temperature", "t2_scale", "reduction")}
-    return Objective("forward_kl", kd_weight=1.0, **same)
+    return Objective(FORWARD_KL, kd_weight=1.0, **same)
 
 
 def _signal(context: StageContext, prepared: Prepared) -> dict[str, Any]:

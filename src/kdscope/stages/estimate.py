@@ -17,6 +17,7 @@ from kdscope.models.source import ModelShape, read_shape
 from kdscope.pipeline.plan import PlannedStage
 from kdscope.pipeline.stage import Cost
 from kdscope.pipeline.store import Store
+from kdscope.results.methods import samples_student
 from kdscope.study.grid import Cell
 from kdscope.study.schema import ModelSource, Student, Training, Tuning
 
@@ -104,7 +105,7 @@ class Sizes:
         head = Shape(teacher.width * teacher.vocabulary, teacher.known, teacher.width, teacher.vocabulary)
         heard = teacher if "live" in signal else head if signal == "replay" else None
         cost = self.training(student, cell.student.tuning, training, heard)
-        if cell.method.name != "gkd":
+        if not samples_student(cell.method.name):
             return cost
         room = max(0.0, training.max_length_tokens - self.prompt_tokens)
         sampled = self._seen(training) * cell.method.on_policy_probability * (self.prompt_tokens + room)

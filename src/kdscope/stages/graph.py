@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kdscope.pipeline.fingerprint import JSON, HashCache
 from kdscope.pipeline.stage import Stage, in_order
+from kdscope.results.methods import ADAPT, BASE
 from kdscope.stages import make_stage
 from kdscope.stages.comparisons import planned_comparisons
 from kdscope.stages.controls import controls_of
@@ -119,7 +120,7 @@ def _teacher_arms(factory: StageFactory, cells: Sequence[Cell]) -> list[Arm]:
 def _teacher_arm(factory: StageFactory, teacher: Teacher, condition: str) -> Arm:
     label = teacher_label(teacher, condition)
     adapted = factory.adapted(teacher) if condition == "adapted" else None
-    method = "adapt" if adapted is not None else "base"
+    method = ADAPT if adapted is not None else BASE
     facts: dict[str, JSON] = {"teacher": teacher.name, "teacher_condition": condition, "method": method}
     return Arm(label, "teacher", facts, _model(factory, label, teacher, adapted))
 
@@ -127,7 +128,7 @@ def _teacher_arm(factory: StageFactory, teacher: Teacher, condition: str) -> Arm
 def _base_arms(factory: StageFactory) -> list[Arm]:
     """The untrained students, where the study asks for them."""
     students = factory.study.students if factory.study.evaluation.base_models else ()
-    facts: list[dict[str, JSON]] = [{"student": student.name, "method": "base"} for student in students]
+    facts: list[dict[str, JSON]] = [{"student": student.name, "method": BASE} for student in students]
     models = [_model(factory, f"{student.name}/base", student, None) for student in students]
     return [Arm(model.label, "base", own, model) for model, own in zip(models, facts, strict=True)]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 
 from kdscope.pipeline.fingerprint import JSON
+from kdscope.results.methods import METHODS, SFT, samples_student
 from kdscope.study.grid import Cell
 from kdscope.study.schema import Evaluation, Runtime, Study, Teacher, Training, Tuning
-
-_DIVERGENCES = {"sft": "none", "seqkd": "none", "gkd": "jsd"}
 
 
 def threads_of(runtime: Runtime) -> int | None:
@@ -33,16 +32,16 @@ def expectation_label(cell: Cell) -> str:
 def method_parameters(cell: Cell) -> dict[str, JSON]:
     """What a cell's method comes down to; settings that do not apply are left at neutral values."""
     method = cell.method
-    sampled = method.name == "gkd"
+    sampled = samples_student(method.name)
     warm: dict[str, JSON] = {"warm_start_steps": method.warm_start_steps} if method.warm_start_steps else {}
-    if method.warm_start != "sft":
+    if method.warm_start != SFT:
         warm["warm_start"] = method.warm_start
-    adaptive: dict[str, JSON] = {"head_mass": method.head_mass} if method.name == "adaptive_kl" else {}
+    adaptive: dict[str, JSON] = {"head_mass": method.head_mass} if "head_mass" in METHODS[method.name].settings else {}
     return (
         warm
         | adaptive
         | {
-            "divergence": _DIVERGENCES.get(method.name, method.name),
+            "divergence": METHODS[method.name].divergence or "none",
             "kd_weight": cell.kd_weight if cell.kd_weight is not None else 0.0,
             "temperature": cell.kd_temperature if cell.kd_temperature is not None else 1.0,
             "teacher_noise_std": cell.teacher_noise_std or 0.0,

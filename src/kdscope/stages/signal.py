@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from kdscope.models.source import read_config
+from kdscope.results.methods import FORWARD_KL, has_divergence, samples_student
 from kdscope.study.grid import Cell
-from kdscope.study.schema import DIVERGENCE_METHODS, Student
+from kdscope.study.schema import Student
 
 Path = Literal["none", "words", "live", "replay", "replay + live", "expectation"]
 
@@ -27,14 +28,14 @@ def signal_of(cell: Cell, asked: str) -> Path:
     It depends on the cell and on `asked` only: another cell in the study never changes how this one is trained.
     """
     method = cell.method
-    if method.name not in DIVERGENCE_METHODS:
+    if not has_divergence(method.name):
         return "none" if cell.teacher is None else "words"
-    sampled = method.name == "gkd" and method.on_policy_probability > 0
+    sampled = samples_student(method.name) and method.on_policy_probability > 0
     if asked == "live" or (sampled and method.on_policy_probability == 1):
         return "live"
     if sampled:
         return "replay + live"
-    condensed = method.name == "forward_kl" and method.probability_epsilon == 0 and has_frozen_linear_head(cell.student)
+    condensed = method.name == FORWARD_KL and method.probability_epsilon == 0 and has_frozen_linear_head(cell.student)
     return "expectation" if condensed and asked == "auto" else "replay"
 
 

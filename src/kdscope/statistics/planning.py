@@ -110,7 +110,7 @@ def plan_comparisons(
         StatisticsError: A value is out of range.
 
     Example:
-        >>> [round(found.detectable, 1) for found in plan_comparisons({"forward_kl": 500, "gkd": 1319})]
+        >>> [round(found.detectable, 1) for found in plan_comparisons({"mini": 500, "gsm8k": 1319})]
         [6.2, 3.8]
     """
     family = set(items) if confirmatory is None else set(confirmatory)

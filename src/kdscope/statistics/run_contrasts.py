@@ -61,7 +61,7 @@ class RunContrasts:
             its degrees of freedom. It stands in where the runs themselves do not tell.
 
     Example:
-        >>> runs = pd.DataFrame({"student": "s", "arm": ["sft", "gkd"], "control": [True, False], "seed": 0})
+        >>> runs = pd.DataFrame({"student": "s", "arm": ["control", "kd"], "control": [True, False], "seed": 0})
         >>> values = np.array([[0.0, 0, 1, 1], [1, 0, 1, 1]])
         >>> found = RunContrasts(values, runs, np.zeros(4), np.arange(4)).difference([1], [0])
         >>> found.scope, found.found.value

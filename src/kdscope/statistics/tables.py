@@ -25,10 +25,11 @@ import numpy as np
 import pandas as pd
 
 from kdscope.core.errors import DataError
+from kdscope.results.methods import published_names
 from kdscope.statistics.table_checks import check_cells, check_controls, check_fields
 from kdscope.statistics.table_units import Unit, in_percent
 from kdscope.statistics.table_warnings import table_warnings
-from kdscope.statistics.tidy import ACCURACY, ADAPTED, AVERAGE, BASE, COLUMNS, FAMILIES, REQUIRED, SFT, is_distilled
+from kdscope.statistics.tidy import ACCURACY, ADAPTED, AVERAGE, BASE, COLUMNS, REQUIRED, SFT, is_distilled
 
 _MISSING = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
 
@@ -158,7 +159,8 @@ def _filled(text: pd.DataFrame, study: str, file: Path | str) -> pd.DataFrame:
 def _of_their_methods(table: pd.DataFrame) -> pd.DataFrame:
     """The same with family and teacher's condition of every distilled student, and of no control."""
     distilled, with_teacher = is_distilled(table), table["metric"] != ACCURACY
-    own_name = table["method"].map(lambda method: FAMILIES.get(method, method))
+    published = published_names()
+    own_name = table["method"].map(lambda method: published.get(method, method))
     family = table["family"].mask(table["family"] == "", own_name)
     condition = table["teacher_condition"].mask(table["teacher_condition"] == "", ADAPTED)
     return table.assign(
@@ -172,7 +174,7 @@ def _of_their_methods(table: pd.DataFrame) -> pd.DataFrame:
 
 def _method(written: str) -> str:
     lower = written.lower()
-    return SFT if lower == "sft" else BASE if lower in ("base", "basemodel") else written
+    return SFT if lower == SFT else BASE if lower in (BASE, "basemodel") else written
 
 
 def _number(field: str, column: str, row: Any, file: Path | str) -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from kdscope.results.methods import BASE as BASE
+from kdscope.results.methods import SFT as SFT
+
 REQUIRED = ("student", "method", "task", "value")
 COLUMNS = (
     *("study", "domain", "teacher", "student", "method", "family"),
@@ -18,8 +21,6 @@ ITEMS = "items"
 ITEM_STDERR = "item_stderr"
 """Optional column of a table, at the task that conclusions are drawn on: standard error, in points, that the choice of
 items leaves in the student's mean gain."""
-SFT, BASE = "sft", "base"
-"""The control and the untrained model, in the column ``method``."""
 TEACHER = "teacher"
 """A teacher itself among item records, in the column ``method``."""
 ACCURACY, AGREEMENT, FIDELITY = "accuracy", "agreement", "fidelity"
@@ -30,8 +31,6 @@ ADAPTED, UNADAPTED = "adapted", "base"
 """Whether the teacher was trained on the students' task, in the column ``teacher_condition``."""
 ANY_FAMILY = "any"
 """The family of a value that stands for every way of distilling this student from this teacher."""
-FAMILIES = {"forward_kl": "SeqKD", "reverse_kl": "RevKD", "gkd": "GKD"}
-"""The published study's names for methods of this project: what it calls SeqKD is token-level forward KL."""
 
 
 def is_distilled(table: pd.DataFrame) -> pd.Series[bool]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kdscope.results.formatting import format_p
+from kdscope.results.methods import method_sentence
 from kdscope.statistics.results import (
     CONFIRMATORY,
     CORRELATIONS,
@@ -27,13 +28,6 @@ from kdscope.statistics.results import (
 )
 from kdscope.statistics.run_contrasts import CHECKPOINTS
 
-_NAMES = {
-    "forward_kl": "forward KL",
-    "reverse_kl": "reverse KL",
-    "gkd": "GKD",
-    "seqkd": "sequence-level KD",
-    "jsd": "JSD",
-}
 _LIKENESS = {
     FIDELITY: "Agreement with the teacher beyond accuracy",
     INHERITED: "The share of inherited errors",
@@ -272,4 +266,4 @@ def _is_clear(row: Mapping[str, Any]) -> bool:
 def _method(name: str) -> str:
     first, separator, rest = name.partition(" ")
     bare = first.rstrip(",")
-    return _NAMES.get(bare, bare) + first[len(bare) :] + separator + rest
+    return method_sentence(bare) + first[len(bare) :] + separator + rest

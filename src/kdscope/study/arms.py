@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from kdscope.results.methods import FORWARD_KL, METHODS, SFT, method_names
 from kdscope.study.data import LabelledData
 from kdscope.study.fields import (
     Fraction,
     FractionList,
     Name,
     NonNegativeList,
+    OneOf,
     PathField,
     Positive,
     PositiveList,
@@ -25,21 +27,9 @@ from kdscope.study.fields import (
     tuning_kind_only,
 )
 
-MethodName = Literal[
-    "sft",
-    "seqkd",
-    "forward_kl",
-    "reverse_kl",
-    "jsd",
-    "gkd",
-    "skew_kl",
-    "skew_reverse_kl",
-    "total_variation",
-    "adaptive_kl",
-]
-DIVERGENCE_METHODS: tuple[str, ...] = tuple(name for name in get_args(MethodName) if name not in ("sft", "seqkd"))
 Condition = Literal["adapted", "base"]
-WarmStart = Literal["sft", "forward_kl"]
+MethodName = Annotated[str, OneOf(method_names)]
+WarmStart = Annotated[str, OneOf(lambda: (SFT, FORWARD_KL))]
 LearningRates = Annotated[
     Positive | Annotated[tuple[Positive, ...], Field(min_length=2, json_schema_extra={"uniqueItems": True})],
     BeforeValidator(one_or_several),
@@ -185,7 +175,7 @@ class Method(Settings):
     warm_start_steps: Annotated[int, Field(ge=0)] = 0
     """The first steps train another way on the same sequences: from a student that has not met the format yet, reverse
     KL and samples of its own teach little."""
-    warm_start: WarmStart = "sft"
+    warm_start: WarmStart = SFT
     """How the first steps train. sft: with cross-entropy; forward_kl: with forward KL to the teacher, at the same
     temperature."""
     t2_scale: bool = False
@@ -199,7 +189,7 @@ class Method(Settings):
 
     @model_validator(mode="after")
     def _settings_apply(self) -> Self:
-        if self.warm_start != "sft" and not self.warm_start_steps and "warm_start" in applicable_settings(self.name):
+        if self.warm_start != SFT and not self.warm_start_steps and "warm_start" in applicable_settings(self.name):
             raise ValueError("'warm_start' says how the first steps train: give 'warm_start_steps', or leave it out")
         self.refuse_idle(f"method '{self.name}'")
         return self
@@ -212,21 +202,4 @@ class Method(Settings):
 
 def applicable_settings(method: str) -> frozenset[str]:
     """The keys of `Method` that change what the method does."""
-    keys = {"prompt_in_loss"} | ({"teacher_condition"} if method != "sft" else set())
-    if method in DIVERGENCE_METHODS:
-        keys |= {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction", "warm_start_steps"}
-        # Before forward KL, forward KL would be no other way to start.
-        keys |= {"warm_start"} if method != "forward_kl" else set()
-    extra = {
-        "jsd": {"beta"},
-        "gkd": {"beta", "on_policy_probability", "sampling_temperature"},
-        "adaptive_kl": {"head_mass"},
-        "skew_kl": {"skew"},
-        "skew_reverse_kl": {"skew"},
-        "forward_kl": {"probability_epsilon"},
-        "reverse_kl": {"probability_epsilon"},
-    }
-    if method == "gkd":
-        # On its own samples, cross-entropy would only teach a student to repeat itself.
-        keys -= {"kd_weight"}
-    return frozenset(keys | extra.get(method, set()))
+    return METHODS[method].settings

@@ -10,8 +10,9 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from kdscope.results.methods import method_names
 from kdscope.study.fields import Settings, as_list, list_or_none, name_only, one_or_several, tuning_kind_only
-from kdscope.study.schema import MethodName, Study, Tuning
+from kdscope.study.schema import Study, Tuning
 from kdscope.study.yaml_text import FLOAT_PATTERN, INT_PATTERN
 
 _EITHER = frozenset(
@@ -105,7 +106,7 @@ def _shorthand(validator: Callable[..., Any], full: JsonSchemaValue) -> JsonSche
     if validator is one_or_several:
         return {"type": "array", "items": dict(full["anyOf"][0]), "minItems": 1, "maxItems": 1}
     if validator is name_only:
-        return {"enum": list(get_args(MethodName))}
+        return {"enum": list(method_names())}
     if validator is tuning_kind_only:
         return {"enum": list(get_args(Tuning.model_fields["kind"].annotation))}
     return None

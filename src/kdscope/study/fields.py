@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import PydanticKnownError, core_schema
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
@@ -39,6 +42,27 @@ def name_only(value: Any) -> Any:
 def tuning_kind_only(value: Any) -> Any:
     """A tuning by its bare kind."""
     return {"kind": value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Text out of a list that is known when a study is read: as `Literal`, in its error and in the JSON schema too."""
+
+    choices: Callable[[], Sequence[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """The check."""
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The choices of this moment."""
+        return {"enum": list(self.choices()), "type": "string"}
+
+    def _check(self, value: Any) -> str:
+        choices = self.choices()
+        if not isinstance(value, str) or value not in choices:
+            raise PydanticKnownError("literal_error", {"expected": ", ".join(f"'{choice}'" for choice in choices)})
+        return value
 
 
 def check_name(value: str) -> str:

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kdscope.study.schema import DIVERGENCE_METHODS, Method, Student, Study, Teacher, applicable_settings
+from kdscope.results.methods import SFT, has_divergence
+from kdscope.study.schema import Method, Student, Study, Teacher, applicable_settings
 
 _GRID_KEYS = ("kd_temperature", "kd_weight", "teacher_noise_std", "teacher_condition")
 _NAMED = ("beta", "skew", "on_policy_probability", "sampling_temperature")
@@ -40,7 +41,7 @@ def expand_cells(study: Study) -> list[Cell]:
     """All cells, controls (sft) first within each student and seed; identical cells appear once."""
     cells: dict[str, Cell] = {}
     for student, seed in itertools.product(study.students, study.seeds):
-        for method in sorted(study.methods, key=lambda m: m.name != "sft"):
+        for method in sorted(study.methods, key=lambda m: m.name != SFT):
             for cell in _cells_of(study, student, method, seed):
                 cells.setdefault(cell.label, cell)
     return list(cells.values())
@@ -48,12 +49,12 @@ def expand_cells(study: Study) -> list[Cell]:
 
 def _cells_of(study: Study, student: Student, method: Method, seed: int) -> Iterator[Cell]:
     variant = _variant(study, method)
-    if method.name == "sft":
+    if method.name == SFT:
         yield Cell(_label(student.name, f"sft{variant}", seed), student, method, seed, variant=variant[1:])
         return
     for teacher in study.teachers:
         for condition in dict.fromkeys(method.teacher_condition or teacher.condition):
-            if method.name not in DIVERGENCE_METHODS:
+            if not has_divergence(method.name):
                 label = _label(student.name, f"{method.name}{variant}", seed, teacher.name, condition)
                 yield Cell(label, student, method, seed, teacher, condition, variant=variant[1:])
                 continue

@@ -137,8 +137,8 @@ def _advice(given: Any, choices: Iterable[str], expected: str) -> str:
 def closest(word: str, choices: Iterable[str]) -> str | None:
     """The choice most like a word, ignoring case and the signs between words.
 
-    >>> closest("ReverseKL", ["forward_kl", "reverse_kl"])
-    'reverse_kl'
+    >>> closest("MaxSteps", ["epochs", "max_steps"])
+    'max_steps'
     """
     plain = {_plain(choice): choice for choice in choices}
     match = difflib.get_close_matches(_plain(word)[:100], plain, n=1, cutoff=0.6)

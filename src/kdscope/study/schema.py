@@ -10,10 +10,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from kdscope.results.methods import SFT
 from kdscope.study.arms import (
-    DIVERGENCE_METHODS,
     Method,
-    MethodName,
     ModelSource,
     Student,
     Teacher,
@@ -34,14 +33,12 @@ from kdscope.study.fields import (
 )
 
 __all__ = [
-    "DIVERGENCE_METHODS",
     "DataSource",
     "Evaluation",
     "Fidelity",
     "KeepRule",
     "LabelledData",
     "Method",
-    "MethodName",
     "MiniProblems",
     "ModelSource",
     "Runtime",
@@ -304,7 +301,7 @@ class Study(Settings):
     @field_validator("methods")
     @classmethod
     def _teachers_exist(cls, methods: tuple[Method, ...], info: ValidationInfo) -> tuple[Method, ...]:
-        needing = [method.name for method in methods if method.name != "sft"]
+        needing = [method.name for method in methods if method.name != SFT]
         if needing and info.data.get("teachers") == ():
             raise ValueError(f"method '{needing[0]}' needs at least one teacher")
         return methods

@@ -16,6 +16,7 @@ from kdscope.evaluation.records import SCORINGS
 from kdscope.evaluation.run_records import run_record_schema
 from kdscope.results.formatting import is_missing
 from kdscope.results.labels import CellName, name_cells
+from kdscope.results.methods import SFT
 
 _CELL_COLUMNS = (
     *("cell", "role", "student", "teacher", "teacher_condition", "method", "kd_temperature", "kd_weight"),
@@ -180,10 +181,10 @@ def default_cells(models: Sequence[Model]) -> list[str]:
         models: Those that have records, in the study's order.
     """
     students = [model for model in models if model.name.role == "student"]
-    distilled = next((model for model in students if model.name.method != "sft"), None)
+    distilled = next((model for model in students if model.name.method != SFT), None)
     kind = distilled or next(iter(students), None)
     plain = next(
-        (m for m in students if m.name.method == "sft" and kind is not None and m.name.model == kind.name.model), None
+        (m for m in students if m.name.method == SFT and kind is not None and m.name.model == kind.name.model), None
     )
     chosen = [_teacher(models, distilled), plain, distilled]
     found = [model.cell for model in chosen if model is not None]

@@ -1,0 +1,72 @@
+"""Named entries of one kind, such as methods or measures: the built-in ones, then what extensions of a user add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Generic, Protocol, TypeVar
+
+
+class Named(Protocol):
+    """Anything with a name."""
+
+    @property
+    def name(self) -> str:
+        """Unique within its catalogue."""
+        ...
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+class Catalogue(Mapping[str, Entry], Generic[Entry]):
+    """Entries by name, in the order in which they are shown.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> shapes = Catalogue("shape", [SimpleNamespace(name="circle"), SimpleNamespace(name="square")])
+        >>> shapes.add(SimpleNamespace(name="star"), origin="5a1f")
+        >>> list(shapes), shapes.origin("star"), shapes.origin("circle")
+        (['circle', 'square', 'star'], '5a1f', None)
+        >>> shapes.add(SimpleNamespace(name="circle"))
+        Traceback (most recent call last):
+        ValueError: there is already a shape named 'circle'
+    """
+
+    def __init__(self, kind: str, entries: Iterable[Entry] = ()) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+        self._origins: dict[str, str | None] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: Entry, *, origin: str | None = None) -> None:
+        """Append an entry.
+
+        Args:
+            entry: With a name of its own.
+            origin: SHA-256 of the extension it comes from; None for one that comes with kdscope.
+
+        Raises:
+            ValueError: The name is taken.
+        """
+        if entry.name in self._entries:
+            raise ValueError(f"there is already a {self.kind} named '{entry.name}'")
+        self._entries[entry.name] = entry
+        self._origins[entry.name] = origin
+
+    def remove(self, name: str) -> None:
+        """Take out an entry that was added."""
+        del self._entries[name], self._origins[name]
+
+    def origin(self, name: str) -> str | None:
+        """SHA-256 of the extension that an entry comes from; None for what comes with kdscope."""
+        return self._origins.get(name)

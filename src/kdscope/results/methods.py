@@ -1,0 +1,142 @@
+"""The catalogue of methods: everything that is known of a way to train a student by its name alone.
+
+A method trains on a text (the reference, what the teacher wrote, or partly what the student samples), and either on
+that text alone or on a divergence from the teacher's distribution over every next token of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from kdscope.core.catalogue import Catalogue
+from kdscope.results.palette import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
+
+Text = Literal["reference", "teacher", "student"]
+Value = float | int | bool | str
+
+SFT, SEQKD, GKD, FORWARD_KL, REVERSE_KL = "sft", "seqkd", "gkd", "forward_kl", "reverse_kl"
+"""Methods that code must single out."""
+BASE, ADAPT = "base", "adapt"
+"""What tables have in place of a method: of a model as it came, and of a teacher that was fine-tuned."""
+
+_ANY_TEACHER = frozenset({"prompt_in_loss", "teacher_condition"})
+_ANY_DIVERGENCE = _ANY_TEACHER | frozenset(
+    {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction", "warm_start_steps", "warm_start"}
+)
+_ON_POLICY = frozenset({"on_policy_probability", "sampling_temperature"})
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """One method.
+
+    Attributes:
+        name: As a study and tables have it.
+        sentence: Its name in a sentence.
+        colour: Of its marks in figures.
+        shape: Of its marks in figures, one of `report.style.SYMBOLS`.
+        divergence: From the teacher's distribution, a name of `kdscope.objectives`; None where there is none.
+        text: What it trains on: reference answers, what the teacher wrote in their place, or partly the student's
+            samples.
+        settings: Keys of a study's method that change what it does.
+        own_settings: Settings that only this method has, and their defaults; given under `settings` in a study.
+        published: What Ramesh et al. 2025 (arXiv 2505.15442) call it; their SeqKD is token-level forward KL.
+        trained: Whether a study can name it; the others tell how a model of a table came to be.
+        open_marks: Whether its marks are always open.
+    """
+
+    name: str
+    sentence: str
+    colour: str
+    shape: str
+    divergence: str | None = None
+    text: Text = "reference"
+    settings: frozenset[str] = _ANY_DIVERGENCE
+    own_settings: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    published: str | None = None
+    trained: bool = True
+    open_marks: bool = False
+
+
+def divergence_method(name: str, sentence: str, colour: str, shape: str, *settings: str) -> MethodEntry:
+    """A method of the divergence of the same name, which takes these settings beside those of every divergence."""
+    return MethodEntry(name, sentence, colour, shape, name, settings=_ANY_DIVERGENCE | set(settings))
+
+
+METHODS: Catalogue[MethodEntry] = Catalogue(
+    "method",
+    (
+        MethodEntry(SFT, SFT, INK, "diamond", settings=frozenset({"prompt_in_loss"}), open_marks=True),
+        MethodEntry(SEQKD, "sequence-level KD", GREEN, "circle", text="teacher", settings=_ANY_TEACHER),
+        MethodEntry(
+            FORWARD_KL,
+            "forward KL",
+            BLUE,
+            "square",
+            FORWARD_KL,
+            # Before forward KL, forward KL would be no other way to start.
+            settings=_ANY_DIVERGENCE - {"warm_start"} | {"probability_epsilon"},
+            published="SeqKD",
+        ),
+        MethodEntry(
+            REVERSE_KL,
+            "reverse KL",
+            VERMILION,
+            "triangle-up",
+            REVERSE_KL,
+            settings=_ANY_DIVERGENCE | {"probability_epsilon"},
+            published="RevKD",
+        ),
+        divergence_method("jsd", "JSD", ORANGE, "cross", "beta"),
+        MethodEntry(
+            GKD,
+            "GKD",
+            PURPLE,
+            "triangle-down",
+            "jsd",
+            text="student",
+            # On its own samples, cross-entropy would only teach a student to repeat itself.
+            settings=_ANY_DIVERGENCE - {"kd_weight"} | _ON_POLICY | {"beta"},
+            published="GKD",
+        ),
+        divergence_method("skew_kl", "skew KL", SKY, "triangle-right", "skew"),
+        divergence_method("skew_reverse_kl", "skew reverse KL", VERMILION, "triangle-left", "skew"),
+        divergence_method("total_variation", "total variation", MUTED, "square"),
+        divergence_method("adaptive_kl", "adaptive KL", GREEN, "triangle-down", "head_mass"),
+        MethodEntry(BASE, BASE, MUTED, "diamond", settings=frozenset(), trained=False, open_marks=True),
+        MethodEntry(ADAPT, ADAPT, INK, "triangle-up", settings=frozenset(), trained=False),
+    ),
+)
+
+
+def method_names() -> tuple[str, ...]:
+    """The methods that a study can name."""
+    return tuple(name for name, method in METHODS.items() if method.trained)
+
+
+def has_divergence(name: str) -> bool:
+    """Whether a method compares the student's distribution with the teacher's; False for an unknown name."""
+    return name in METHODS and METHODS[name].divergence is not None
+
+
+def has_open_marks(name: str) -> bool:
+    """Whether a method's marks are always open, as those of the control and of untrained models."""
+    return name in METHODS and METHODS[name].open_marks
+
+
+def samples_student(name: str) -> bool:
+    """Whether a method trains on texts that the student samples."""
+    return name in METHODS and METHODS[name].text == "student"
+
+
+def method_sentence(name: str) -> str:
+    """The name of a method in a sentence; of one that is not in the catalogue, what it is called."""
+    return METHODS[name].sentence if name in METHODS else name
+
+
+def published_names() -> dict[str, str]:
+    """The published study's names, by method."""
+    return {name: method.published for name, method in METHODS.items() if method.published is not None}
