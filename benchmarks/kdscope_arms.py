@@ -16,8 +16,9 @@ from settings import Settings
 from students import make_student, make_teacher, make_tokenizer
 
 from kdscope.data.batches import TokenSequence, collate, count_targets, plan_full_windows, plan_micro_batches
+from kdscope.generation.base import Completion, Decoding, Generator
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.forward import SelectedStates, head_of
-from kdscope.models.generate import Completion, Decoding, Generator, HuggingFaceGenerator
 from kdscope.models.packing import can_pack, packed
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Head, Objective

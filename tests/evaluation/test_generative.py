@@ -7,7 +7,7 @@ import pytest
 from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
 from kdscope.evaluation.generative import score_items
-from kdscope.models.generate import Completion
+from kdscope.generation.base import Completion
 from kdscope.tasks import get_task
 from tests.evaluation.by_hand import essay_tasks
 

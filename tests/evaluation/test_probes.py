@@ -14,7 +14,8 @@ from kdscope.data.sources import Item
 from kdscope.evaluation.probe_measures import PROBE_MEASURES, probe_measures
 from kdscope.evaluation.probes import ProbeRow, ProbeSettings, Subject, plan_probes, run_probes, subjects_of
 from kdscope.evaluation.records import Record
-from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
+from kdscope.generation.base import Completion, Decoding
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.tasks import get_task

@@ -14,7 +14,7 @@ from kdscope.evaluation.completions import read_completions
 from kdscope.evaluation.generative import score_items
 from kdscope.evaluation.records import Record, read_records, write_records
 from kdscope.evaluation.rescore import changes_table, group_by_task, rescore, summarise_changes
-from kdscope.models.generate import Completion
+from kdscope.generation.base import Completion
 from kdscope.tasks import get_task, get_template
 from tests.evaluation.by_hand import essay_tasks, essays, marked, record
 

@@ -12,10 +12,10 @@ from kdscope.evaluation.probe_measures import probe_measures
 from kdscope.evaluation.probes import ProbeRow
 from kdscope.evaluation.records import read_records
 from kdscope.evaluation.row_files import read_row_file
-from kdscope.models.generate import HuggingFaceGenerator
+from kdscope.generation import huggingface
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
-from kdscope.stages import generators
 from tests.stages.pairs_world import TASKS, World, make_pair_world
 
 
@@ -71,13 +71,13 @@ def test_a_killed_run_ends_with_the_same_rows(world: World, monkeypatch: pytest.
 
 
 def test_the_model_of_the_last_evaluation_is_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded, load = [], generators.load_model
+    loaded, load = [], huggingface.load_model
 
     def counted(*places: Any) -> Any:
         loaded.append(places)
         return load(*places)
 
-    monkeypatch.setattr(generators, "load_model", counted)
+    monkeypatch.setattr(huggingface, "load_model", counted)
     copy = replace(world, store=Store(world.folder / "third"))
     assert rows_of(copy, world.probe("teacher", teacher=False))
     assert len(loaded) == 1, "once for two tasks and the probes"

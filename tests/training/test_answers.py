@@ -8,7 +8,7 @@ import pytest
 
 from kdscope.data.sources import Example
 from kdscope.fidelity.rouge import rouge_l
-from kdscope.models.generate import Completion, Decoding
+from kdscope.generation.base import Completion, Decoding
 from kdscope.tasks import get_task, mini_rows
 from kdscope.training.answers import ReferenceScore, ValidationAnswers
 

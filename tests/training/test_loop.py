@@ -14,8 +14,9 @@ from transformers import Trainer, TrainingArguments
 from kdscope.core.errors import TrainingDivergedError
 from kdscope.data.batches import TokenSequence, plan_windows
 from kdscope.data.sources import Example
+from kdscope.generation.base import Completion, Decoding
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.forward import SelectedStates, head_of
-from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.models.vocabulary import VocabularyMatch

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from kdscope.data.batches import TokenSequence, collate, plan_micro_batches
-from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
+from kdscope.generation.base import Completion, Decoding
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
 from kdscope.training.on_policy import OnPolicySampling

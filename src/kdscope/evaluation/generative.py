@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kdscope.data.sources import Item
 from kdscope.evaluation.records import Record
 from kdscope.fidelity.rouge import rouge_l
-from kdscope.models.generate import Completion
+from kdscope.generation.base import Completion
 from kdscope.tasks import Task, score_completion
 
 

@@ -17,8 +17,8 @@ from kdscope.data.sources import Item
 from kdscope.evaluation.prefixes import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.probe_texts import add_mistake, reasoning_in, split_trace, trace_of, truncate, with_cue
 from kdscope.evaluation.records import Record
-from kdscope.models.batched import generate_all
-from kdscope.models.generate import Completion, Decoding, Generator
+from kdscope.generation.base import Completion, Decoding, Generator
+from kdscope.generation.resumable import generate_all
 from kdscope.tasks import Task
 
 ProbeName = Literal["early_answer", "mistake", "no_mistake", "finish_own", "finish_teacher"]

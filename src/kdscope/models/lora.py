@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from kdscope.core.errors import ModelError
@@ -65,25 +64,3 @@ def all_weights(model: PreTrainedModel) -> TrainableModel:
     """Train every weight, kept in float32 whatever precision the forward pass runs in."""
     network = model.float().requires_grad_(True)
     return TrainableModel(network, network, is_adapter=False)
-
-
-def adapter_product(layer: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """What a plain LoRA layer computes, x -> W x + s B A x, without what training needs; None for any other adapter.
-
-    The base layer is called as it is; A and s B multiply in their own precision.
-    """
-    from peft.tuners.lora import Linear
-
-    if not isinstance(layer, Linear) or layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
-        return None
-    name = layer.active_adapters[0]
-    if name not in layer.lora_A or name in layer.lora_variant or layer.lora_bias[name] or layer.training:
-        return None
-    down, up = layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name]
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = layer.base_layer(x)
-        update = linear(linear(x.to(down.dtype), down), up)
-        return (result + update).to(result.dtype)
-
-    return product

@@ -6,8 +6,8 @@ from typing import Any
 
 from kdscope.evaluation.generative import score_items
 from kdscope.evaluation.records import Record, write_records
-from kdscope.models.batched import generate_all
-from kdscope.models.generate import Completion, Decoding, Generator
+from kdscope.generation.base import Completion, Decoding, Generator
+from kdscope.generation.resumable import generate_all
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.files import read_prepared_items
 from kdscope.stages.generators import open_generator

@@ -8,10 +8,10 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from kdscope.models.generate import Generator, HuggingFaceGenerator
-from kdscope.models.load import load_model, load_tokenizer
-from kdscope.models.vllm_backend import load_vllm
+from kdscope.generation.base import Generator
+from kdscope.models.load import load_tokenizer
 from kdscope.pipeline.run import StageContext
+from kdscope.results.backends import backend_loader
 from kdscope.stages.files import model_place
 
 
@@ -23,8 +23,7 @@ def open_generator(context: StageContext) -> tuple[Generator, PreTrainedTokenize
 
     def load() -> tuple[Generator, PreTrainedTokenizerBase]:
         tokenizer = load_tokenizer(place)
-        if backend == "vllm":
-            return load_vllm(place, settings["dtype"]), tokenizer
-        return HuggingFaceGenerator(load_model(place, settings["dtype"], device), tokenizer), tokenizer
+        generator: Generator = backend_loader(backend)(place, tokenizer, dtype=settings["dtype"], device=device)
+        return generator, tokenizer
 
     return context.resources.get(json.dumps([asdict(place), settings["dtype"], device, backend]), load)

@@ -10,7 +10,7 @@ from kdscope.evaluation.prefixes import choose_items
 from kdscope.evaluation.probes import ProbeRow, ProbeSettings, Subject, run_probes, subjects_of
 from kdscope.evaluation.records import read_records
 from kdscope.evaluation.row_files import write_row_file
-from kdscope.models.generate import Decoding
+from kdscope.generation.base import Decoding
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.audit_contamination import read_audit
 from kdscope.stages.files import read_prepared_items

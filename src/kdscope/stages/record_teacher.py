@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kdscope.data.sources import Example
-from kdscope.models.batched import generate_all
-from kdscope.models.generate import Decoding, HuggingFaceGenerator
+from kdscope.generation.base import Decoding
+from kdscope.generation.huggingface import HuggingFaceGenerator
+from kdscope.generation.resumable import generate_all
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.files import model_place, read_prepared_examples, write_rows

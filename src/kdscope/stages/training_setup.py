@@ -15,8 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kdscope.core.seeds import derive_seed
 from kdscope.data.batches import TokenSequence
 from kdscope.data.sources import Example
+from kdscope.generation.base import Decoding
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.forward import check_head
-from kdscope.models.generate import Decoding, HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer, save_model, torch_dtype
 from kdscope.models.lora import TrainableModel, add_lora, all_weights
 from kdscope.models.packing import can_pack

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kdscope.fidelity.rouge import rouge_l
-from kdscope.models.generate import Completion, Decoding, Generator, plan_batches
+from kdscope.generation.base import Completion, Decoding, Generator, plan_batches
 from kdscope.tasks import ReferenceAnswer, extract_robust, read_reference
 
 

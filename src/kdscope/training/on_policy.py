@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from kdscope.core.seeds import derive_seed
 from kdscope.data.batches import TokenSequence
-from kdscope.models.generate import Decoding, Generator
+from kdscope.generation.base import Decoding, Generator
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.models.batched import generate_all
-from kdscope.models.generate import Completion, Decoding, Generator, HuggingFaceGenerator, plan_batches
+from kdscope.generation.base import Completion, Decoding, Generator, plan_batches
+from kdscope.generation.huggingface import HuggingFaceGenerator
+from kdscope.generation.resumable import generate_all
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
 

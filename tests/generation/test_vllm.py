@@ -18,10 +18,11 @@ import pytest
 import torch
 
 from kdscope.core.errors import MachineError, ModelError
-from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
+from kdscope.generation.base import Completion, Decoding
+from kdscope.generation.huggingface import HuggingFaceGenerator
+from kdscope.generation.vllm import VllmGenerator, load_vllm
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
-from kdscope.models.vllm_backend import VllmGenerator, load_vllm
 
 PLACE = ModelPlace(str(files("kdscope") / "models" / "tiny" / "tiny-s"))
 QUESTIONS = ["Ann has 3 pens and gets 4 more.", "What is 7 times 8?", "Tom eats 5 of 12 apples."]
@@ -113,7 +114,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def generator(vllm: None) -> VllmGenerator:
-    return load_vllm(PLACE, "float32", max_length_tokens=500)
+    return load_vllm(PLACE, load_tokenizer(PLACE), dtype="float32", max_length_tokens=500)
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_an_adapter_goes_beside_the_weights(
     vllm: None, tmp_path: Path, prompts: list[list[int]], rank: int, room: int
 ) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": rank}))
-    made = load_vllm(replace(PLACE, adapter=str(tmp_path)), "bfloat16")
+    made = load_vllm(replace(PLACE, adapter=str(tmp_path)), load_tokenizer(PLACE), dtype="bfloat16")
     assert made.engine.settings == {"dtype": "bfloat16", "max_model_len": None, "lora": room}
     made.generate(prompts, GREEDY)
     assert made.engine.calls[-1][2] == LoRARequest("adapter", 1, str(tmp_path))
@@ -188,12 +189,12 @@ def test_an_adapter_goes_beside_the_weights(
 
 def test_errors_say_what_to_do(vllm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="rank"):
-        load_vllm(replace(PLACE, adapter=str(tmp_path)), "float32")
+        load_vllm(replace(PLACE, adapter=str(tmp_path)), load_tokenizer(PLACE), dtype="float32")
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 1000}))
     with pytest.raises(ModelError, match="up to 512"):
-        load_vllm(replace(PLACE, adapter=str(tmp_path)), "float32")
+        load_vllm(replace(PLACE, adapter=str(tmp_path)), load_tokenizer(PLACE), dtype="float32")
     with pytest.raises(MachineError, match=r"Engine core initialization failed$"):
-        load_vllm(ModelPlace("nowhere"), "float32")
+        load_vllm(ModelPlace("nowhere"), load_tokenizer(PLACE), dtype="float32")
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(MachineError, match=r"pip install 'kdscope\[vllm\]'"):
-        load_vllm(PLACE, "float32")
+        load_vllm(PLACE, load_tokenizer(PLACE), dtype="float32")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kdscope.models import batch as batch_module
-from kdscope.models.batch import Batch
+from kdscope.generation import batch as batch_module
+from kdscope.generation.batch import Batch
 from tests.models.architectures import some_ids, tiny
 
 BEGINNING = some_ids(9, seed=1).tolist()

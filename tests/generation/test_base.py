@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import ModelError
-from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator
+from kdscope.generation.base import Completion, Decoding, StopTexts, first_stop
+from kdscope.generation.huggingface import HuggingFaceGenerator, StopRows
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
-from kdscope.models.stopping import StopRows, StopTexts, first_stop
 
 QUESTIONS = [
     "Ann has 3 pens and gets 4 more. How many pens does Ann have?",

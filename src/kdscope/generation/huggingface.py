@@ -1,92 +1,32 @@
-"""Generation behind one protocol: token ids in, completions out, the same batch plan for every model."""
+"""Generation by a transformers model: by kdscope's own loop where it gives the model's logits, else by `generate`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, Literal, Protocol
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
-from kdscope.core.errors import ModelError
 from kdscope.core.seeds import derive_seed
-from kdscope.models.decode import Choose, can_decode, decode
-from kdscope.models.sampling import draw, largest, uniform_numbers
-from kdscope.models.stopping import StopRows, StopTexts
-
-# By itself, by the token limit, or because it went on with one of the stop texts.
-FinishReason = Literal["stop", "length", "run_on"]
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How tokens are chosen.
-
-    Attributes:
-        max_new_tokens: Most tokens a completion may have, end token included.
-        temperature: 0 is greedy; otherwise logits are divided by it and sampled.
-        top_p: Nucleus; 1 keeps the whole distribution.
-        seed: Seed of the sampling; greedy decoding ignores it.
-        max_length_tokens: Most tokens of prompt and completion together; None for no such limit.
-        stop_texts: A completion ends before the first of these in its text.
-
-    Raises:
-        ModelError: A stop text is empty, or a single text was given in place of several.
-    """
-
-    max_new_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    max_length_tokens: int | None = None
-    stop_texts: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """See the class."""
-        if isinstance(self.stop_texts, str) or not all(self.stop_texts):
-            raise ModelError(f"stop_texts is a tuple of texts of at least one character, not {self.stop_texts!r}")
-
-    def room(self, prompt_length: int) -> int:
-        """Most tokens that may follow a prompt of this length."""
-        if self.max_length_tokens is None:
-            return self.max_new_tokens
-        return max(0, min(self.max_new_tokens, self.max_length_tokens - prompt_length))
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a model wrote.
-
-    Attributes:
-        token_ids: All of it: with the end token, or up to the token that completed a stop text.
-        text: Without the end token, and up to the stop text.
-        finish_reason: stop (an end token), run_on (a stop text) or length.
-    """
-
-    token_ids: tuple[int, ...]
-    text: str
-    finish_reason: FinishReason
-
-
-class Generator(Protocol):
-    """Anything that continues prompts."""
-
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, call: int) -> list[Completion]:
-        """Continue each prompt; `call` numbers the batch, so that sampling does not depend on what ran before."""
-        ...
+from kdscope.generation.base import Completion, Decoding, StopTexts, make_completion, stop_texts
+from kdscope.generation.decode import Choose, can_decode, decode
+from kdscope.generation.sampling import draw, largest, uniform_numbers
+from kdscope.models.load import load_model
+from kdscope.models.source import ModelPlace
 
 
 @dataclass(frozen=True)
 class HuggingFaceGenerator:
     """A transformers model, in evaluation mode, that continues prompts in batches.
 
-    Decoding is `kdscope.models.decode`'s where that gives the model's own logits, and transformers' `generate` for any
-    other model: the same greedy tokens, sampled ones from other random numbers. A sampled token depends on
-    the seed, the call, its row and its step, and on no other row.
+    Decoding is `kdscope.generation.decode`'s where that gives the model's own logits, and transformers' `generate` for
+    any other model: the same greedy tokens, sampled ones from other random numbers. A sampled token depends on the
+    seed, the call, its row and its step, and on no other row.
     """
 
     model: PreTrainedModel
@@ -160,46 +100,30 @@ class HuggingFaceGenerator:
         return make_completion(row if end is None else row[: end + 1], texts, ended=end is not None)
 
 
-def plan_batches(
-    lengths: Sequence[int], batch_size: int, *, batch_tokens: int | None = None, max_new_tokens: int = 0
-) -> list[list[int]]:
-    """Indices in batches of similar length, longest first: too little memory shows at once, and padding is small.
+class StopRows(StoppingCriteria):  # type: ignore[misc]
+    """Stop texts for transformers' `generate`: rows that reached one are finished.
 
     Args:
-        lengths: Of the prompts, in tokens.
-        batch_size: Most rows of a batch.
-        batch_tokens: Most places in a batch, rows x (longest prompt + `max_new_tokens`); None for no such limit. A
-            prompt that has more than that by itself is a batch of its own.
-        max_new_tokens: What each prompt may be continued with.
-
-    >>> plan_batches([3, 9, 5], 2), plan_batches([3, 9, 5, 3], 3, batch_tokens=22, max_new_tokens=2)
-    ([[1, 2], [0]], [[1, 2], [0, 3]])
+        stop_texts: Of the generation.
+        width: Tokens of the padded prompts, which are not looked at.
     """
-    batches: list[list[int]] = []
-    most = 0
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if not batches or len(batches[-1]) == most:
-            batches.append([])
-            most = batch_size
-            if batch_tokens is not None:
-                most = max(1, min(most, batch_tokens // max(1, lengths[index] + max_new_tokens)))
-        batches[-1].append(index)
-    return batches
+
+    def __init__(self, stop_texts: StopTexts, width: int) -> None:
+        self._stop_texts, self._width = stop_texts, width
+        self._finished: set[int] = set()
+
+    def __call__(self, input_ids: Tensor, scores: Any, **more: Any) -> Tensor:
+        """Whether each row is finished, [B]."""
+        rows = input_ids[:, self._width :].tolist()
+        self._finished |= {n for n, row in enumerate(rows) if n not in self._finished and self._stop_texts.reached(row)}
+        return torch.tensor([n in self._finished for n in range(len(rows))], device=input_ids.device)
 
 
-def stop_texts(decoding: Decoding, tokenizer: PreTrainedTokenizerBase) -> StopTexts:
-    """The stop texts of a generation, with what makes texts of tokens."""
-    return StopTexts(decoding.stop_texts, partial(tokenizer.decode, skip_special_tokens=True))
-
-
-def make_completion(row: Sequence[int], texts: StopTexts, *, ended: bool) -> Completion:
-    """The completion of the tokens of a row, of which the last is an end token if it `ended`."""
-    written = row[:-1] if ended else row
-    text = texts.decode(written)
-    cut = texts.cut(written, text)
-    if cut is not None:
-        return Completion(tuple(cut[0]), cut[1], "run_on")
-    return Completion(tuple(row), text, "stop" if ended else "length")
+def load_transformers(
+    place: ModelPlace, tokenizer: PreTrainedTokenizerBase, *, dtype: str, device: str
+) -> HuggingFaceGenerator:
+    """The generator of a model's folder or hub repository, its adapter (if any) merged; see `load_model`."""
+    return HuggingFaceGenerator(load_model(place, dtype, device), tokenizer)
 
 
 def _chooser(decoding: Decoding, call: int, rows: int, steps: int, device: torch.device) -> Choose:

@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kdscope.core.errors import ModelError
-from kdscope.models.batch import Batch
+from kdscope.generation.batch import Batch
+from kdscope.generation.linears import prepared_linears, prepared_product
 from kdscope.models.forward import head_of
-from kdscope.models.linears import prepared_linears, prepared_product
 
 # A token for each row of the batch: (logits [B, V], the prompt each row continues [B], step) -> token ids [B].
 Choose = Callable[[Tensor, Tensor, int], Tensor]

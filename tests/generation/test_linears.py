@@ -11,10 +11,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kdscope.models import linears
-from kdscope.models.linears import prepared_linears, prepared_product
+from kdscope.generation import linears
+from kdscope.generation.linears import adapter_product, prepared_linears, prepared_product
 from kdscope.models.load import quiet_peft
-from kdscope.models.lora import adapter_product, add_lora
+from kdscope.models.lora import add_lora
 from tests.models.architectures import some_ids, tiny
 
 SIZES = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2}

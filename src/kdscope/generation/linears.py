@@ -12,8 +12,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-
-from kdscope.models.lora import adapter_product
+from torch.nn.functional import linear
 
 Product = Callable[[Tensor], Tensor]
 
@@ -49,9 +48,31 @@ def prepared_linears(decoder: torch.nn.Module, dtype: torch.dtype | None) -> Ite
 def prepared_product(weight: Tensor, bias: Tensor | None = None) -> Product:
     """The function x -> x Wᵀ + b of a weight [out, in], in the weight's precision."""
     if not _pays(weight, weight.dtype):
-        return lambda x: torch.nn.functional.linear(x.to(weight.dtype), weight, bias)
+        return lambda x: linear(x.to(weight.dtype), weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
     return lambda x: torch.ops.mkldnn._linear_pointwise(x.to(weight.dtype), packed, bias, "none", [], "")
+
+
+def adapter_product(layer: torch.nn.Module) -> Product | None:
+    """What a plain LoRA layer computes, x -> W x + s B A x, without what training needs; None for any other adapter.
+
+    The base layer is called as it is; A and s B multiply in their own precision.
+    """
+    from peft.tuners.lora import Linear
+
+    if not isinstance(layer, Linear) or layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+        return None
+    name = layer.active_adapters[0]
+    if name not in layer.lora_A or name in layer.lora_variant or layer.lora_bias[name] or layer.training:
+        return None
+    down, up = layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name]
+
+    def product(x: Tensor) -> Tensor:
+        result: Tensor = layer.base_layer(x)
+        update = linear(linear(x.to(down.dtype), down), up)
+        return (result + update).to(result.dtype)
+
+    return product
 
 
 def _linears(decoder: torch.nn.Module, dtype: torch.dtype | None) -> list[tuple[torch.nn.Module, Product]]:

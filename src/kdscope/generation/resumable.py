@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kdscope.models.generate import Completion, Decoding, Generator, plan_batches
+from kdscope.generation.base import Completion, Decoding, Generator, plan_batches
 
 
 def generate_all(

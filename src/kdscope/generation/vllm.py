@@ -17,10 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from kdscope.core.errors import MachineError, ModelError
 from kdscope.core.seeds import derive_seed
-from kdscope.models.generate import Completion, Decoding, make_completion, stop_texts
-from kdscope.models.load import load_tokenizer
+from kdscope.generation.base import Completion, Decoding, StopTexts, make_completion, stop_texts
 from kdscope.models.source import ModelPlace
-from kdscope.models.stopping import StopTexts
 
 # vLLM sets memory aside for adapters of one of these ranks.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -28,7 +26,7 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 @dataclass(frozen=True)
 class VllmGenerator:
-    """A model in vLLM's engine that continues prompts; see `kdscope.models.generate.Generator`.
+    """A model in vLLM's engine that continues prompts; see `kdscope.generation.base.Generator`.
 
     vLLM forms its batches itself, so large calls are fast ones. A sampled token depends on the seed, the call and its
     row.
@@ -66,13 +64,21 @@ class VllmGenerator:
 
 
 def load_vllm(
-    place: ModelPlace, dtype: str, *, max_length_tokens: int | None = None, memory_share: float = 0.9
+    place: ModelPlace,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    dtype: str,
+    device: str = "cuda",
+    max_length_tokens: int | None = None,
+    memory_share: float = 0.9,
 ) -> VllmGenerator:
     """Start vLLM's engine on a model, its adapter (if any) beside the weights.
 
     Args:
         place: The model.
+        tokenizer: Of the model.
         dtype: bfloat16 or float32.
+        device: Not used: the engine takes the GPU it was built for.
         max_length_tokens: Most tokens of prompt and completion together; the model's own limit where None.
         memory_share: Of the GPU's memory, for weights and cache.
 
@@ -96,7 +102,7 @@ def load_vllm(
         adapter = _vllm("vllm.lora.request").LoRARequest("adapter", 1, place.adapter)
     engine = _vllm("vllm").LLM
     try:
-        return VllmGenerator(engine(**settings), load_tokenizer(place), adapter)
+        return VllmGenerator(engine(**settings), tokenizer, adapter)
     except (RuntimeError, ValueError, OSError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise MachineError(f"vLLM does not start on {place.location}: {first}") from error

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from kdscope.models.generate import Completion, Decoding, HuggingFaceGenerator, plan_batches, stop_texts
+from kdscope.generation.base import Completion, Decoding, plan_batches, stop_texts
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.lora import add_lora
 from kdscope.models.source import ModelPlace

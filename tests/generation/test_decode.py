@@ -12,13 +12,13 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from kdscope.core.errors import ModelError
-from kdscope.models import cache as cache_module
-from kdscope.models import decode as decode_module
-from kdscope.models import linears
-from kdscope.models.cache import GrowingLayer, new_cache
-from kdscope.models.decode import can_decode, decode
+from kdscope.generation import batch as batch_module
+from kdscope.generation import decode as decode_module
+from kdscope.generation import linears
+from kdscope.generation.batch import GrowingLayer, new_cache
+from kdscope.generation.decode import can_decode, decode
+from kdscope.generation.sampling import largest
 from kdscope.models.lora import add_lora
-from kdscope.models.sampling import largest
 from tests.models.architectures import some_ids, tiny
 
 KINDS = ["llama", "gemma2", "granite", "cohere", "qwen2", "smollm3", "opt", "gpt2"]
@@ -52,7 +52,7 @@ def theirs(model: PreTrainedModel, prompts: list[list[int]], stops: set[int]) ->
 @pytest.mark.parametrize("block", [3, 64])
 def test_greedy_tokens_are_those_of_transformers(kind: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows end at different steps, contexts outgrow the sliding windows of 4, and buffers grow meanwhile."""
-    monkeypatch.setattr(cache_module, "_BLOCK", block)
+    monkeypatch.setattr(batch_module, "_BLOCK", block)
     model = tiny(kind)
     assert can_decode(model)
     free = ours(model, PROMPTS, set())
@@ -260,7 +260,7 @@ class TestCache:
     """The growing layers against transformers' own."""
 
     def test_it_holds_what_was_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cache_module, "_BLOCK", 4)
+        monkeypatch.setattr(batch_module, "_BLOCK", 4)
         mine, reference = GrowingLayer(), transformers.cache_utils.DynamicLayer()
         for length, kept in ((5, [0, 1, 2]), (1, [2, 0]), (1, [1]), (3, [0]), (1, [0])):
             keys, values = torch.randn(rows_of(mine), 2, length, 4), torch.randn(rows_of(mine), 2, length, 6)
@@ -273,7 +273,7 @@ class TestCache:
 
     def test_rows_of_parts_stand_after_what_they_share(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two parts with 2 shared positions, and 3 and 1 of their own, in a layer of 5 positions."""
-        monkeypatch.setattr(cache_module, "_BLOCK", 4)
+        monkeypatch.setattr(batch_module, "_BLOCK", 4)
         shared, whole, parts = torch.randn(1, 2, 2, 4), GrowingLayer(), []
         for rows, own in (([2, 0], 3), ([1], 1)):
             parts.append(torch.cat([shared.expand(len(rows), -1, -1, -1), torch.randn(len(rows), 2, own, 4)], 2))
