@@ -10,8 +10,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 import kdscope
-from kdscope.api import distil_study, distil_yaml, load_study, read_run
-from kdscope.api.distil_study import Asked, checked_study, study_values
+from kdscope.api import distil_yaml, load_study, read_run
+from kdscope.api.distillation import FULL_LEARNING_RATE, checked_study, study_values
 from kdscope.core.errors import DataError, ModelError, StudyError
 from kdscope.study.paths import embedded_model
 from kdscope.tasks import mini_rows
@@ -33,8 +33,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def asked(data: Path, **given: Any) -> Asked:
-    return Asked(**{"teacher": T, "student": S, "method": "forward_kl", "data": data, **given})
+def values(data: Path, **given: Any) -> dict[str, Any]:
+    return study_values(**{"teacher": T, "student": S, "method": "forward_kl", "data": data, **given})
 
 
 def test_a_student_without_evaluation(data: Path) -> None:
@@ -110,20 +110,20 @@ def test_the_yaml_is_the_study_that_runs(data: Path, given: dict[str, Any]) -> N
     file = data.parent / "grown.yaml"
     settings = {"method": "forward_kl", **given}
     file.write_text(distil_yaml(T, S, data=data, **settings))
-    assert load_study(file) == checked_study(study_values(asked(data, **given)))
+    assert load_study(file) == checked_study(values(data, **given))
 
 
 def test_what_is_asked_reaches_the_study(data: Path) -> None:
-    study = checked_study(study_values(asked(data, tasks=["mini-choose"], temperature=2.0, kd_weight=0.5, seed=3)))
+    study = checked_study(values(data, tasks=["mini-choose"], temperature=2.0, kd_weight=0.5, seed=3))
     assert [method.name for method in study.methods] == ["sft", "forward_kl"]
     assert (study.methods[1].kd_temperature, study.methods[1].kd_weight) == ((2.0,), (0.5,))
     assert (study.seeds, study.students[0].tuning.kind, study.evaluation.base_models) == ((3,), "lora", True)
     assert study.data.validation_items == 4, "a tenth of a small training set"
     assert study.teachers[0].condition == ("adapted",)
-    full = checked_study(study_values(asked(data, tuning="full")))
-    assert full.students[0].tuning.learning_rate == distil_study.FULL_LEARNING_RATE
+    full = checked_study(values(data, tuning="full"))
+    assert full.students[0].tuning.learning_rate == FULL_LEARNING_RATE
     assert full.tasks.names == ()
-    own = checked_study(study_values(asked(data, tuning="full", learning_rate=1e-4)))
+    own = checked_study(values(data, tuning="full", learning_rate=1e-4))
     assert own.students[0].tuning.learning_rate == 1e-4
 
 
@@ -134,20 +134,20 @@ def test_hub_models_are_pinned_and_folders_stay_folders(data: Path, monkeypatch:
         looked_up.append((repository, revision))
         return COMMIT
 
-    monkeypatch.setattr(distil_study, "resolve_revision", resolve)
-    values = study_values(asked(data, teacher="Qwen/Qwen2.5-1.5B", student="org/own model@v1"))
+    monkeypatch.setattr("kdscope.api.distillation.resolve_revision", resolve)
+    study = values(data, teacher="Qwen/Qwen2.5-1.5B", student="org/own model@v1")
     assert looked_up == [("Qwen/Qwen2.5-1.5B", None), ("org/own model", "v1")]
-    assert values["teachers"][0] | {"condition": None} == {
+    assert study["teachers"][0] | {"condition": None} == {
         **{"name": "Qwen2.5-1.5B", "hub": "Qwen/Qwen2.5-1.5B", "revision": COMMIT, "condition": None}
     }
-    assert values["students"][0]["name"] == "own-model"
-    folder = study_values(asked(data, teacher=embedded_model("tiny-l")))
+    assert study["students"][0]["name"] == "own-model"
+    folder = values(data, teacher=embedded_model("tiny-l"))
     assert folder["teachers"][0]["path"] == str(embedded_model("tiny-l"))
 
 
 def test_a_dollar_in_a_path_is_a_dollar(data: Path) -> None:
     odd = data.rename(data.parent / "${HOME} rows.jsonl")
-    assert checked_study(study_values(asked(odd))).data.path == odd
+    assert checked_study(values(odd)).data.path == odd
 
 
 BAD: dict[str, tuple[list[str], str]] = {
@@ -194,9 +194,9 @@ def test_a_hub_that_does_not_answer_is_an_error_of_the_option(data: Path, monkey
     def unknown(repository: str, revision: str | None) -> str:
         raise ModelError(f"{repository} is no folder here, and the hub does not give its commit: offline")
 
-    monkeypatch.setattr(distil_study, "resolve_revision", unknown)
+    monkeypatch.setattr("kdscope.api.distillation.resolve_revision", unknown)
     with pytest.raises(StudyError, match=r"^student: org/x is no folder here") as error:
-        study_values(asked(data, student="org/x"))
+        values(data, student="org/x")
     assert error.value.key == "student"
 
 
@@ -209,5 +209,5 @@ def test_vocabularies_that_differ_are_refused(data: Path) -> None:
     tokenizer["added_tokens"].append({"id": 9999, "content": "<new>"})
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(StudyError, match=r"^student: its vocabulary is not that of teacher 'tiny-m'"):
-        checked_study(study_values(asked(data, student=folder)))
-    checked_study(study_values(asked(data, student=folder, method="seqkd")))
+        checked_study(values(data, student=folder))
+    checked_study(values(data, student=folder, method="seqkd"))

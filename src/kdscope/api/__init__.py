@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from kdscope.api.pilot import planning_noise
     from kdscope.api.report import WrittenReport, export_tables, report_table, write_report
     from kdscope.api.study import StudyResult, default_store, explain_stage, load_study, plan_study, run_study
-    from kdscope.api.view import view_run
+    from kdscope.view.server import view_run
 
 _PLACES = MappingProxyType(
     {
-        **dict.fromkeys(("Analysis", "analyze_table"), "analyze"),
-        **dict.fromkeys(("Brought", "DataCheck", "check_data", "fetch_data", "wanted_files"), "data"),
-        **dict.fromkeys(("Rescored", "compare_models", "measure_fidelity", "rescore_answers"), "answers"),
-        **dict.fromkeys(("Distilled", "distil_yaml", "distill"), "distillation"),
-        **dict.fromkeys(("EvaluationResult", "evaluate_model"), "evaluate"),
-        **dict.fromkeys(("Exported", "export_models"), "export"),
-        **dict.fromkeys(("FinishedRun", "read_run"), "finished"),
-        **dict.fromkeys(("WrittenReport", "export_tables", "report_table", "write_report"), "report"),
-        **dict.fromkeys(("StudyResult", "default_store", "explain_stage", "load_study"), "study"),
-        **dict.fromkeys(("plan_study", "run_study"), "study"),
-        "planning_noise": "pilot",
-        "view_run": "view",
+        **dict.fromkeys(("Analysis", "analyze_table"), "kdscope.api.analyze"),
+        **dict.fromkeys(("Brought", "DataCheck", "check_data", "fetch_data", "wanted_files"), "kdscope.api.data"),
+        **dict.fromkeys(("Rescored", "compare_models", "measure_fidelity", "rescore_answers"), "kdscope.api.answers"),
+        **dict.fromkeys(("Distilled", "distil_yaml", "distill"), "kdscope.api.distillation"),
+        **dict.fromkeys(("EvaluationResult", "evaluate_model"), "kdscope.api.evaluate"),
+        **dict.fromkeys(("Exported", "export_models"), "kdscope.api.export"),
+        **dict.fromkeys(("FinishedRun", "read_run"), "kdscope.api.finished"),
+        **dict.fromkeys(("WrittenReport", "export_tables", "report_table", "write_report"), "kdscope.api.report"),
+        **dict.fromkeys(("StudyResult", "default_store", "explain_stage", "load_study"), "kdscope.api.study"),
+        **dict.fromkeys(("plan_study", "run_study"), "kdscope.api.study"),
+        "planning_noise": "kdscope.api.pilot",
+        "view_run": "kdscope.view.server",
     }
 )
 __all__ = [
@@ -76,5 +76,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(import_module(f"kdscope.api.{_PLACES[name]}"), name)
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'kdscope.api' has no attribute {name!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 # Importing them registers their commands.
-from kdscope.cli import analyze, compare, data, distill, evaluate, export, report, study, view  # noqa: F401
+from kdscope.cli import analyze, data, distill, models, outputs, study  # noqa: F401
 from kdscope.cli.application import app
 
 __all__ = ["app", "main"]
