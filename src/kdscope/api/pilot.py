@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdscope.core.errors import DataError
+from kdscope.results.hypotheses import CELL, VARIANCE
 from kdscope.statistics.planning import Noise
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ def noise_of_run(folder: Path, *, needs_runs: bool = True) -> Noise:
     """
     # They read parquet, which planning without a pilot need not wait for.
     from kdscope.results.tables import load_tables
-    from kdscope.statistics.results import VARIANCE
     from kdscope.statistics.run_variance import CONTROL, OTHERS
 
     tables = load_tables(folder / "tables")
@@ -83,7 +83,7 @@ def _discordance(tables: ReportTables, folder: Path) -> float:
 
 def _repeated(tables: ReportTables, discordance: float) -> float:
     """The part of the discordance that two runs of one setting show as well; the default where seeds are single."""
-    rows = tables.statistics[(tables.statistics["hypothesis"] == "cell") & (tables.statistics["scope"] == "runs")]
+    rows = tables.statistics[(tables.statistics["hypothesis"] == CELL) & (tables.statistics["scope"] == "runs")]
     rows = rows[rows["item_stderr"].notna()]
     if rows.empty:
         return Noise().repeated

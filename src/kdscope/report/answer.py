@@ -18,6 +18,7 @@ from kdscope.report.findings import (
 )
 from kdscope.report.setting_names import not_distilled
 from kdscope.results.formatting import fixed, plural, points
+from kdscope.results.hypotheses import METHOD
 from kdscope.results.tables import ReportTables
 
 MOST_WORDS = 120
@@ -262,7 +263,7 @@ def _left_in_warm_start(tables: ReportTables) -> Iterator[str]:
 def _between_methods(tables: ReportTables) -> Iterator[str]:
     """Whether methods differ from each other, where that was tested with runs as random."""
     rows = tables.statistics
-    rows = rows[(rows["hypothesis"] == "method") & (rows["scope"] == RUNS) & rows["p_adjusted"].notna()]
+    rows = rows[(rows["hypothesis"] == METHOD) & (rows["scope"] == RUNS) & rows["p_adjusted"].notna()]
     if rows.empty:
         return
     differ = rows[rows["p_adjusted"] < LEVEL]

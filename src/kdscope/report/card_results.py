@@ -26,6 +26,7 @@ from kdscope.results.formatting import (
     points,
     with_interval,
 )
+from kdscope.results.hypotheses import CONFIRMATORY, H1_STUDENT
 from kdscope.results.methods import SFT
 from kdscope.results.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
 from kdscope.results.tables import TABLE_NAMES, ReportTables, pooled, records, select
@@ -289,7 +290,7 @@ def _unseen(statistics: pd.DataFrame, own: Mapping[str, Any]) -> list[str]:
     """The primary question about this student, and the smallest gain that would have been found."""
     if own["role"] != "student":
         return []
-    rows = select(statistics, hypothesis="H1-student", role="confirmatory", group=str(own["student"]))
+    rows = select(statistics, hypothesis=H1_STUDENT, role=CONFIRMATORY, group=str(own["student"]))
     return [str(row["sentence"]) for row in records(rows) if not is_missing(row["sentence"])]
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from kdscope.report.setting_names import Key, SettingNames, not_distilled, plain_text, temperature_text
+from kdscope.results import hypotheses
 from kdscope.results.formatting import is_missing, points, with_interval
+from kdscope.results.hypotheses import CELL, CONFIRMATORY, DETAIL, FIDELITY, FIDELITY_LEVEL, H1_STUDENT, INHERITED
 from kdscope.results.tables import ReportTables, records
 
 LEVEL = 0.05
@@ -24,8 +26,6 @@ RUNS, CHECKPOINTS, UNKNOWN = "runs", "checkpoints", "unknown"
 """Scopes: items and training runs are random; items only; statistics of before runs were part of intervals."""
 MEAN_OF_METHODS = "mean over methods"
 """The name of a student's row on all of its methods."""
-_FURTHEST = dict.fromkeys(("fidelity", "shared_right", "shared_wrong"), 200.0)
-"""Points that a difference of differences can reach; others reach 100."""
 
 
 class Verdict(Enum):
@@ -148,7 +148,7 @@ def student_findings(tables: ReportTables) -> list[StudentFindings]:
     names = SettingNames(tables)
     means = {
         (found.key.domain, found.key.student): found
-        for found in _read(tables, "H1-student", names)
+        for found in _read(tables, H1_STUDENT, names)
         if found.setting == MEAN_OF_METHODS
     }
     settings = _settings(tables, names)
@@ -193,8 +193,8 @@ def distilled_only(tables: ReportTables) -> ReportTables:
 
 def _read(tables: ReportTables, hypothesis: str, names: SettingNames) -> list[Finding]:
     rows = tables.statistics[tables.statistics["hypothesis"] == hypothesis]
-    if hypothesis == "H1-student":
-        rows = rows[rows["role"].isin(("confirmatory", "detail"))]
+    if hypothesis == H1_STUDENT:
+        rows = rows[rows["role"].isin((CONFIRMATORY, DETAIL))]
     found = []
     for row in records(rows):
         key = _key(row, names)
@@ -215,8 +215,8 @@ def _finding(row: Mapping[str, Any], key: Key, names: SettingNames) -> Finding:
     simultaneous = bool(np.isfinite([low, high]).all())
     if not simultaneous:
         low, high = _number(row["low"]), _number(row["high"])
-    furthest = _FURTHEST.get(row["hypothesis"], 100.0)
-    about_all = row["hypothesis"] == "H1-student" and row["role"] == "confirmatory"
+    furthest = hypotheses.hypothesis(row["hypothesis"]).furthest
+    about_all = row["hypothesis"] == H1_STUDENT and row["role"] == CONFIRMATORY
     setting, family = (MEAN_OF_METHODS, "") if about_all or not key.method else names.of(key)
     return Finding(
         key=key,
@@ -247,23 +247,23 @@ def _settings(tables: ReportTables, names: SettingNames) -> dict[Key, Setting]:
 
     Tables of results have no single settings: there a student's rows by method stand for them.
     """
-    gains = {found.key: found for found in _read(tables, "cell", names)}
+    gains = {found.key: found for found in _read(tables, CELL, names)}
     if not gains:
-        of_methods = _read(tables, "H1-student", names)
+        of_methods = _read(tables, H1_STUDENT, names)
         gains = {found.key: found for found in of_methods if found.setting != MEAN_OF_METHODS}
     parts = {
         hypothesis: {found.key: found for found in _read(tables, hypothesis, names)}
-        for hypothesis in ("fidelity", "inherited_errors", "fidelity_level")
+        for hypothesis in (FIDELITY, INHERITED, FIDELITY_LEVEL)
     }
-    keys = dict.fromkeys([*gains, *parts["fidelity_level"]])
+    keys = dict.fromkeys([*gains, *parts[FIDELITY_LEVEL]])
     return {
         key: Setting(
             key=key,
             name=names.of(key)[0],
             gain=gains.get(key),
-            fidelity=parts["fidelity"].get(key),
-            inherited=parts["inherited_errors"].get(key),
-            level=parts["fidelity_level"].get(key),
+            fidelity=parts[FIDELITY].get(key),
+            inherited=parts[INHERITED].get(key),
+            level=parts[FIDELITY_LEVEL].get(key),
         )
         for key in keys
         if key.method

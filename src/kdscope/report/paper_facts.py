@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -11,46 +10,19 @@ import pandas as pd
 from kdscope.report.paper import Column, PaperTable, Value, estimate, gain, number, numbers, p_value, share, text, texts
 from kdscope.report.paper_results import of_cells
 from kdscope.results.formatting import MISSING, fixed, is_missing, short_count
+from kdscope.results.hypotheses import CONFIRMATORY, DETAIL, EXPLORATORY, SENSITIVITY, hypothesis
 from kdscope.results.methods import BASE
 from kdscope.results.schema import POOLS
 from kdscope.results.tables import ReportTables, records, select
 
-_QUESTIONS = MappingProxyType(
-    {
-        "H1-student": "gain of this student",
-        "H1": "mean gain",
-        "H1-grid": "mean gain, students and tasks like these",
-        "H1-anova": "methods differ",
-        "H2": "gain by the teacher's accuracy",
-        "H3": "gain by the student's size",
-        "H3.2": "gain by the student's SFT accuracy",
-        "H4": "gain by agreement",
-        "H5": "gain by fidelity of reasoning",
-        "cell": "gain of this cell",
-        "ablation": "one setting changed",
-        "method": "difference of two methods",
-        "equivalence": "two methods alike",
-        "temperature": "temperature",
-        "unadapted_teacher": "unadapted against adapted teacher",
-        "largest_gain": "largest gain",
-        "best_temperature": "gain of the best temperature",
-        "fidelity": "fidelity minus the control's",
-        "shared_right": "of which both right",
-        "shared_wrong": "of which wrong alike",
-        "inherited_errors": "inherited errors minus the control's",
-        "fidelity_level": "fidelity, no control",
-        "fidelity_method": "difference of two methods' fidelity",
-        "fidelity_noninferiority": "not less faithful",
-    }
-)
 _ROLES = (
-    ("statistics", "The primary question", ("confirmatory",)),
+    ("statistics", "The primary question", (CONFIRMATORY,)),
     (
         "statistics_exploratory",
         "Exploratory questions, and the same with other choices",
-        ("exploratory", "sensitivity"),
+        (EXPLORATORY, SENSITIVITY),
     ),
-    ("statistics_detail", "The same by method or task: detail", ("detail",)),
+    ("statistics_detail", "The same by method or task: detail", (DETAIL,)),
 )
 _MEASURED = ("trained_parameters", "steps", "target_tokens", "training_seconds", "peak_memory_bytes")
 
@@ -87,7 +59,7 @@ def _statistics(rows: pd.DataFrame, key: str, title: str) -> PaperTable:
 
 def _statistics_row(row: Mapping[str, Any]) -> tuple[Value, ...]:
     per = "" if is_missing(row["per"]) or not row["per"] else f" per {row['per']}"
-    question = _QUESTIONS.get(row["hypothesis"], row["hypothesis"]) + per
+    question = hypothesis(row["hypothesis"]).title + per
     decimals = 2 if per else 1
 
     def show(value: Any) -> str:
@@ -112,7 +84,7 @@ def _limits(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _sentences(statistics: pd.DataFrame) -> PaperTable:
     told = select(statistics[statistics["sentence"].notna()])
-    rows = told[told["role"].isin(("confirmatory", "exploratory"))]
+    rows = told[told["role"].isin((CONFIRMATORY, EXPLORATORY))]
     return PaperTable(
         key="conclusions",
         title="What the statistics say, in sentences",

@@ -5,19 +5,20 @@ from __future__ import annotations
 from kdscope.report.findings import Finding, findings_of
 from kdscope.report.views import Entry, View
 from kdscope.results.formatting import MISSING, fixed, is_missing, p_value
+from kdscope.results.hypotheses import FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG, VARIANCE
 from kdscope.results.tables import ReportTables, records, select
 
 _PARTS = (
-    ("fidelity", "beyond accuracy"),
-    ("shared_right", "of which both right"),
-    ("shared_wrong", "of which wrong alike"),
-    ("inherited_errors", "inherited errors"),
+    (FIDELITY, "beyond accuracy"),
+    (SHARED_RIGHT, "of which both right"),
+    (SHARED_WRONG, "of which wrong alike"),
+    (INHERITED, "inherited errors"),
 )
 
 
 def variance_view(tables: ReportTables) -> View:
     """One row per component of variance: items, training runs of the control and of the others, tasks, methods."""
-    rows = records(select(tables.statistics, hypothesis="variance"))
+    rows = records(select(tables.statistics, hypothesis=VARIANCE))
     several = len({row["domain"] for row in rows}) > 1
     body = [
         (

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kdscope.results.hypotheses import DETAIL, EFFECT
 from kdscope.statistics.effects import EffectSize, cliffs_delta, hedges_g, matched_odds_ratio
-from kdscope.statistics.results import DETAIL, EFFECT, RigorousResult
+from kdscope.statistics.results import RigorousResult
 
 
 def effects_over_students(domain: str, task: str, distilled: ArrayLike, control: ArrayLike) -> Iterator[RigorousResult]:

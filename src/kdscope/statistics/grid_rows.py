@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kdscope.results.hypotheses import H1_GRID, SENSITIVITY
 from kdscope.statistics.grid import bootstrap_mean
-from kdscope.statistics.results import SENSITIVITY, TWO_WAY, RigorousResult, result_of
+from kdscope.statistics.results import TWO_WAY, RigorousResult, result_of
 from kdscope.statistics.run_noise import detectable_gain
 
 
@@ -24,7 +25,7 @@ def resampled_mean(
     """
     found = bootstrap_mean(grid, draws, seed)
     return result_of(
-        *(found, domain, "H1-grid", "all", task, TWO_WAY),
+        *(found, domain, H1_GRID, "all", task, TWO_WAY),
         role=SENSITIVITY,
         detectable=detectable_gain(found.stderr, found.df),
         note="Students and tasks drawn again, without a model of what varies: too wide an interval where single "

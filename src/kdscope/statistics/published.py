@@ -13,6 +13,7 @@ from importlib.resources import as_file, files
 import pandas as pd
 
 from kdscope.core.errors import StatisticsError
+from kdscope.results.hypotheses import RELATIONS, hypothesis
 from kdscope.statistics.published_gains import published_gains
 from kdscope.statistics.published_tests import (
     TestResult,
@@ -38,13 +39,7 @@ __all__ = [
 ]
 
 PUBLISHED_STUDIES = ("ramesh2025",)
-PREDICTORS = {
-    "H2": "teacher_accuracy",
-    "H3": "student_size",
-    "H3.2": "sft_accuracy",
-    "H4": "agreement",
-    "H5": "fidelity",
-}
+PREDICTORS = {name: hypothesis(name).predictor for name in RELATIONS}
 """What each hypothesis relates the gain to: a column of `published_gains`."""
 
 
@@ -95,9 +90,9 @@ def published_protocol(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _correlations(cells: pd.DataFrame) -> Iterator[TestResult]:
-    for hypothesis, column in PREDICTORS.items():
+    for name, column in PREDICTORS.items():
         known = cells[cells[column].notna()]
         for group, some in groups_of(known):
             for task in known["task"].unique():
                 on_task = some[some["task"] == task]
-                yield rank_correlation(on_task["gain"], on_task[column], hypothesis, group=group, task=task)
+                yield rank_correlation(on_task["gain"], on_task[column], name, group=group, task=task)

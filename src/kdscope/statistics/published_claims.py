@@ -9,9 +9,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from kdscope.results.hypotheses import LARGEST_GAIN, TEMPERATURE, UNADAPTED_TEACHER
 from kdscope.statistics.published_gains import model_size, over_seeds, published_gains, with_average
 from kdscope.statistics.tidy import ACCURACY, ADAPTED, AVERAGE, SFT, UNADAPTED, is_distilled
 
+GAIN_BY_STUDENT = "gain_by_student"
+"""A claim of the paper that no hypothesis stands for."""
 _PAIR = ["domain", "teacher", "student", "family"]
 
 
@@ -139,7 +142,7 @@ def _by_student(domain: str, cells: pd.DataFrame) -> Iterator[Claim]:
     for student in sorted(measured["student"].unique(), key=_by_size):
         gains = measured.loc[measured["student"] == student, "gain"]
         definition = "mean over cells (teacher, family) of the student's gain"
-        yield _summary(domain, "gain_by_student", student, AVERAGE, gains, definition)
+        yield _summary(domain, GAIN_BY_STUDENT, student, AVERAGE, gains, definition)
 
 
 def _by_size(name: str) -> tuple[float, str]:
@@ -155,7 +158,7 @@ def _largest(domain: str, cells: pd.DataFrame) -> Iterator[Claim]:
         cell = measured.iloc[int(measured["gain"].argmax())]
         subject = f"{cell['family']}, {cell['teacher']} to {cell['student']}"
         definition = f"largest gain of any cell on {what}"
-        where = (domain, "largest_gain", subject, str(cell["task"]))
+        where = (domain, LARGEST_GAIN, subject, str(cell["task"]))
         yield Claim(*where, float(cell["gain"]), math.nan, math.nan, len(measured), definition)
 
 
@@ -166,7 +169,7 @@ def _temperatures(domain: str, runs: pd.DataFrame) -> Iterator[Claim]:
             continue
         definition = "mean gain of the same pairs of teacher and student at each temperature"
         for temperature, gains in wide.items():
-            yield _summary(domain, "temperature", f"{family} at {temperature:g}", AVERAGE, gains, definition)
+            yield _summary(domain, TEMPERATURE, f"{family} at {temperature:g}", AVERAGE, gains, definition)
 
 
 def _unadapted(domain: str, runs: pd.DataFrame) -> Iterator[Claim]:
@@ -176,7 +179,7 @@ def _unadapted(domain: str, runs: pd.DataFrame) -> Iterator[Claim]:
     for (family, temperature), some in both.groupby(["family", "temperature"], dropna=False):
         definition = "accuracy under the unadapted teacher minus that under the adapted one"
         subject = f"{family} at {temperature:g}"
-        yield _summary(domain, "unadapted_teacher", subject, AVERAGE, some["value"] - some["value_adapted"], definition)
+        yield _summary(domain, UNADAPTED_TEACHER, subject, AVERAGE, some["value"] - some["value_adapted"], definition)
 
 
 def _summary(domain: str, claim: str, subject: str, task: str, values: pd.Series[float], definition: str) -> Claim:
@@ -203,8 +206,8 @@ def _statements() -> tuple[Statement, ...]:
 
 
 def _students(claims: pd.DataFrame) -> pd.DataFrame:
-    return claims[claims["claim"] == "gain_by_student"]
+    return claims[claims["claim"] == GAIN_BY_STUDENT]
 
 
 def _peak(claims: pd.DataFrame) -> float:
-    return float(claims.loc[(claims["claim"] == "largest_gain") & (claims["task"] != AVERAGE), "value"].iloc[0])
+    return float(claims.loc[(claims["claim"] == LARGEST_GAIN) & (claims["task"] != AVERAGE), "value"].iloc[0])

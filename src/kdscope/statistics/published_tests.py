@@ -18,8 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from kdscope.core.errors import StatisticsError
-
-H1, H1_ANOVA = "H1", "H1-anova"
+from kdscope.results.hypotheses import H1, H1_ANOVA
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def rank_correlation(
         task: label of the result.
 
     Example:
-        >>> round(rank_correlation([5.0, 3.0, 4.0, 1.0], [0.5, 1.5, 3.0, 7.0], "H3").statistic, 6)
+        >>> round(rank_correlation([5.0, 3.0, 4.0, 1.0], [0.5, 1.5, 3.0, 7.0], "gain by size").statistic, 6)
         -0.8
     """
     x, y = np.asarray(gains, dtype=np.float64), np.asarray(values, dtype=np.float64)

@@ -9,6 +9,21 @@ from typing import Any
 import pandas as pd
 
 from kdscope.results.formatting import format_p
+from kdscope.results.hypotheses import (
+    CONFIRMATORY,
+    EXPLORATORY,
+    H1,
+    H1_ANOVA,
+    H1_STUDENT,
+    H2,
+    H3,
+    H3_2,
+    H4,
+    H5,
+    LARGEST_GAIN,
+    TEMPERATURE,
+    UNADAPTED_TEACHER,
+)
 
 HOLDS, BEFORE = "holds", "only before adjustment"
 CONTRADICTED, OPEN = "contradicted", "cannot be told"
@@ -51,24 +66,24 @@ class Verdict:
 
 EITHER, ANY = None, ""
 _CLAIMS: tuple[tuple[str, str, str, int | None], ...] = (
-    ("Distillation improves students over fine-tuning", "H1", "all", 1),
-    ("The smallest student gains (the abstract: up to 10% on average)", "H1-student", "Qwen2.5-0.5B", 1),
-    ("The largest student gains little (the abstract: about 1.3%)", "H1-student", "Qwen2.5-7B", 1),
-    ("On one task some student gains much (the abstract: 22%)", "largest_gain", ANY, 1),
-    ("SeqKD (forward KL) improves students", "H1", "SeqKD", 1),
-    ("RevKD (reverse KL) improves students", "H1", "RevKD", 1),
-    ("GKD improves students", "H1", "GKD", 1),
-    ("Methods do not differ", "H1-anova", "all", 0),
-    ("The teacher's performance has minimal impact on the gain", "H2", "all", 0),
-    ("Task expertise matters: a teacher that was not trained on it teaches worse", "unadapted_teacher", "SeqKD", -1),
-    ("Smaller students gain more, larger ones less", "H3", "all", -1),
-    ("Students that are worse under SFT gain more", "H3.2", "all", -1),
-    ("Agreement with the teacher goes with the gain", "H4", "all", 1),
-    ("Gains are not aligned with fidelity to the teacher's reasoning", "H5", "all", 0),
-    ("Smoothing the logits matters: SeqKD at temperature 2", "temperature", "SeqKD at 2 instead of 1", EITHER),
-    ("Smoothing the logits matters: SeqKD at temperature 5", "temperature", "SeqKD at 5 instead of 1", EITHER),
-    ("Smoothing the logits matters: RevKD at temperature 2", "temperature", "RevKD at 2 instead of 1", EITHER),
-    ("Smoothing the logits matters: RevKD at temperature 5", "temperature", "RevKD at 5 instead of 1", EITHER),
+    ("Distillation improves students over fine-tuning", H1, "all", 1),
+    ("The smallest student gains (the abstract: up to 10% on average)", H1_STUDENT, "Qwen2.5-0.5B", 1),
+    ("The largest student gains little (the abstract: about 1.3%)", H1_STUDENT, "Qwen2.5-7B", 1),
+    ("On one task some student gains much (the abstract: 22%)", LARGEST_GAIN, ANY, 1),
+    ("SeqKD (forward KL) improves students", H1, "SeqKD", 1),
+    ("RevKD (reverse KL) improves students", H1, "RevKD", 1),
+    ("GKD improves students", H1, "GKD", 1),
+    ("Methods do not differ", H1_ANOVA, "all", 0),
+    ("The teacher's performance has minimal impact on the gain", H2, "all", 0),
+    ("Task expertise matters: a teacher that was not trained on it teaches worse", UNADAPTED_TEACHER, "SeqKD", -1),
+    ("Smaller students gain more, larger ones less", H3, "all", -1),
+    ("Students that are worse under SFT gain more", H3_2, "all", -1),
+    ("Agreement with the teacher goes with the gain", H4, "all", 1),
+    ("Gains are not aligned with fidelity to the teacher's reasoning", H5, "all", 0),
+    ("Smoothing the logits matters: SeqKD at temperature 2", TEMPERATURE, "SeqKD at 2 instead of 1", EITHER),
+    ("Smoothing the logits matters: SeqKD at temperature 5", TEMPERATURE, "SeqKD at 5 instead of 1", EITHER),
+    ("Smoothing the logits matters: RevKD at temperature 2", TEMPERATURE, "RevKD at 2 instead of 1", EITHER),
+    ("Smoothing the logits matters: RevKD at temperature 5", TEMPERATURE, "RevKD at 5 instead of 1", EITHER),
 )
 """What is claimed, by which test, of whom, and in which direction (0: that there is no effect; EITHER: some effect)."""
 
@@ -94,7 +109,7 @@ def reanalyse(published: pd.DataFrame, rigorous: pd.DataFrame) -> pd.DataFrame:
 
 
 def _verdicts(published: pd.DataFrame, rigorous: pd.DataFrame) -> Iterator[Verdict]:
-    main = rigorous[rigorous["role"].isin(["confirmatory", "exploratory"])]
+    main = rigorous[rigorous["role"].isin([CONFIRMATORY, EXPLORATORY])]
     for claim, hypothesis, group, direction in _CLAIMS:
         rows = main[(main["hypothesis"] == hypothesis) & ((main["group"] == group) | (group == ANY))]
         for row in rows.to_dict("records"):

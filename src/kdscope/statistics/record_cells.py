@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kdscope.results import hypotheses
 from kdscope.statistics.effect_rows import effect_of_pair
 from kdscope.statistics.item_matrix import ABLATION
 from kdscope.statistics.record_study import RecordStudy
@@ -41,7 +42,7 @@ def cells(study: RecordStudy, draws: int, seed: int) -> Iterator[RigorousResult]
     for cell, p_adjusted in zip(found, adjusted, strict=True):
         error = cell.gain.found
         row = contrast_result(
-            *(cell.gain, study.name, "cell", cell.name, study.task),
+            *(cell.gain, study.name, hypotheses.CELL, cell.name, study.task),
             p_adjusted=p_adjusted,
             detectable=detectable_gain(error.stderr, error.df, 0.05 / len(found)),
             **cell.facts,
@@ -107,7 +108,7 @@ def _temperatures(study: RecordStudy) -> Iterator[_Change]:
         for other, some in rows.groupby("temperature"):
             if other != study.temperature and _both_measured(study, some, chosen):
                 group = f"{method} at {other:g} instead of {study.temperature:g}, {teacher} to {student}"
-                yield "temperature", group, some, chosen
+                yield hypotheses.TEMPERATURE, group, some, chosen
 
 
 def _ablations(study: RecordStudy) -> Iterator[_Change]:
@@ -117,7 +118,7 @@ def _ablations(study: RecordStudy) -> Iterator[_Change]:
         for column, value in zip(CELL, key, strict=True):
             same &= (main[column].isna() if value != value else main[column] == value).to_numpy()
         if _both_measured(study, rows, main[same]):
-            yield "ablation", f"{ablation}: {setting_name(tuple(key), '')}", rows, main[same]
+            yield hypotheses.ABLATION, f"{ablation}: {setting_name(tuple(key), '')}", rows, main[same]
 
 
 def _both_measured(study: RecordStudy, first: pd.DataFrame, second: pd.DataFrame) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kdscope.results.hypotheses import BEST_TEMPERATURE
 from kdscope.statistics.record_study import RecordStudy
 from kdscope.statistics.results import RigorousResult, contrast_result
 from kdscope.statistics.run_contrasts import Contrast, contrast_in_points
@@ -37,7 +38,7 @@ def best_temperatures(study: RecordStudy, seed: int) -> Iterator[RigorousResult]
         found = _judged(study, best, control, judging, judged_on)
         largest = max(study.score(gains) for gains in values[:-1] - values[-1])
         yield contrast_result(
-            *(found, study.name, "best_temperature", f"{method}, {teacher} to {student}", study.task),
+            *(found, study.name, BEST_TEMPERATURE, f"{method}, {teacher} to {student}", study.task),
             note=f"Judged on items and runs that the choice did not see. The best of {len(settings)} temperatures; its "
             f"maximum over all items is {largest:+.1f}.",
             student=str(student),

@@ -17,13 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from kdscope.statistics.estimates import in_points, t_estimate
-from kdscope.statistics.item_matrix import ABLATION, ItemMatrix
-from kdscope.statistics.likeness import TeacherPairs, inherited_errors, shared_right, shared_wrong, teacher_pairs
-from kdscope.statistics.macro import macro_mean
-from kdscope.statistics.record_cells import CELL, setting_facts, setting_name
-from kdscope.statistics.record_study import RecordStudy
-from kdscope.statistics.results import (
+from kdscope.results.hypotheses import (
     DETAIL,
     FIDELITY,
     FIDELITY_LEVEL,
@@ -32,11 +26,14 @@ from kdscope.statistics.results import (
     NONINFERIORITY,
     SHARED_RIGHT,
     SHARED_WRONG,
-    RigorousResult,
-    contrast_result,
-    noted,
-    result_of,
 )
+from kdscope.statistics.estimates import in_points, t_estimate
+from kdscope.statistics.item_matrix import ABLATION, ItemMatrix
+from kdscope.statistics.likeness import TeacherPairs, inherited_errors, shared_right, shared_wrong, teacher_pairs
+from kdscope.statistics.macro import macro_mean
+from kdscope.statistics.record_cells import CELL, setting_facts, setting_name
+from kdscope.statistics.record_study import RecordStudy
+from kdscope.statistics.results import RigorousResult, contrast_result, noted, result_of
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, RunContrasts, contrast_in_points
 from kdscope.statistics.run_noise import detectable_gain
 from kdscope.statistics.tidy import AVERAGE, SFT

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kdscope.results.hypotheses import CONFIRMATORY, EQUIVALENCE, EXPLORATORY, H1_GRID, H1_STUDENT, METHOD, SENSITIVITY
 from kdscope.statistics.effect_rows import effects_over_students
 from kdscope.statistics.equivalence import tost_of_estimate
 from kdscope.statistics.estimates import Estimate, mean_over_units
@@ -19,17 +20,7 @@ from kdscope.statistics.grid import grid_effect
 from kdscope.statistics.grid_rows import resampled_mean
 from kdscope.statistics.paired_bootstrap import paired_bca
 from kdscope.statistics.record_study import RecordStudy
-from kdscope.statistics.results import (
-    CONFIRMATORY,
-    EQUIVALENCE,
-    EXPLORATORY,
-    SENSITIVITY,
-    RigorousResult,
-    contrast_result,
-    few,
-    noted,
-    result_of,
-)
+from kdscope.statistics.results import RigorousResult, contrast_result, few, noted, result_of
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast
 from kdscope.statistics.run_noise import detectable_gain
 from kdscope.statistics.tidy import SFT
@@ -42,7 +33,7 @@ def student_gains(study: RecordStudy, tests: int) -> Iterator[RigorousResult]:
     for student in study.students:
         gain = study.gain_of(student)
         yield contrast_result(
-            *(gain, study.name, "H1-student", student, study.task),
+            *(gain, study.name, H1_STUDENT, student, study.task),
             role=CONFIRMATORY,
             detectable=detectable_gain(gain.found.stderr, gain.found.df, 0.05 / tests),
             note=noted(study.guessing(student), shared),
@@ -67,7 +58,7 @@ def resampled_gains(study: RecordStudy, draws: int, seed: int) -> Iterator[Rigor
         weighted = gains[:, None] / np.bincount(study.task_of)[study.task_of, None]
         p_value = float(max_t(weighted, study.clusters.tolist(), draws=draws, seed=seed)[0])
         yield RigorousResult(
-            *("rigorous", study.name, "H1-student", student, study.task, "BCa bootstrap; sign flips of items"),
+            *("rigorous", study.name, H1_STUDENT, student, study.task, "BCa bootstrap; sign flips of items"),
             *(math.nan, p_value, int((~np.isnan(gains)).sum()), study.mean(gains).value, low, high),
             unit="items",
             role=SENSITIVITY,
@@ -84,7 +75,7 @@ def mean_gain(study: RecordStudy, draws: int, seed: int) -> Iterator[RigorousRes
     if len(study.students) < 2:
         return
     distilled, control = (np.stack([of(s) for s in study.students]) for of in (study.distilled_of, study.control_of))
-    yield from _across(study, "H1-grid", "all", distilled - control)
+    yield from _across(study, H1_GRID, "all", distilled - control)
     if min((grid := _grid(study, distilled - control)).shape) > 1:
         yield resampled_mean(study.name, study.task, grid, draws, seed)
     means = [study.matrix.by_task(values).mean(axis=1) for values in (distilled, control)]
@@ -105,11 +96,11 @@ def method_contrasts(study: RecordStudy, margin: float) -> Iterator[RigorousResu
         who: dict[str, Any] = {"method": first, "reference": second}
         where = (study.name, f"{first} - {second}", study.task)
         found = study.difference(*sides)
-        yield contrast_result(found, study.name, "method", *where[1:], detectable=_power(found.found), **who)
+        yield contrast_result(found, study.name, METHOD, *where[1:], detectable=_power(found.found), **who)
         yield _equivalence(study, found, f"{first} - {second}", margin, who)
         values = _by_student(study, *sides)
         if len(values) > 1:
-            yield from _across(study, "method", f"{first} - {second}", values, SENSITIVITY, **who)
+            yield from _across(study, METHOD, f"{first} - {second}", values, SENSITIVITY, **who)
 
 
 def _common(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from kdscope.results.hypotheses import H3, H3_2
 from kdscope.statistics.coupling import instrument_slope
 from kdscope.statistics.estimates import Estimate, slope_over_units
 from kdscope.statistics.item_matrix import SIZE
@@ -21,14 +22,14 @@ def relations(study: RecordStudy, seed: int) -> Iterator[RigorousResult]:
         return
     gains = [study.gain_of(student).found.value for student in study.students]
     found = slope_over_units(_sizes(study), gains)
-    where = (study.name, "H3", "all", study.task, "slope over students")
+    where = (study.name, H3, "all", study.task, "slope over students")
     told = "" if found.n == len(gains) else f"The size of {len(gains) - found.n} of {len(gains)} students is not known."
     yield result_of(found, *where, per="doubling of size", note=noted(told, few(len(gains), "students", slope=True)))
     first = study.halves(seed)
     slopes = [_half(study, half) for half in (first, ~first)]
     both = slopes[0] if slopes[0].p_value >= slopes[1].p_value else slopes[1]
     note = noted("The less significant of the two ways to halve the items.", few(both.n, "students", slope=True))
-    where = (study.name, "H3.2", "all", study.task, "slope on the other half's SFT accuracy")
+    where = (study.name, H3_2, "all", study.task, "slope on the other half's SFT accuracy")
     yield result_of(both, *where, per="point of SFT accuracy", note=note)
 
 

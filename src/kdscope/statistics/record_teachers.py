@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kdscope.results.hypotheses import H2, H4, H5
 from kdscope.statistics.blocks import teacher_effects
 from kdscope.statistics.estimates import Estimate, slope_over_units, slope_within
 from kdscope.statistics.item_matrix import ABLATION
@@ -42,9 +43,9 @@ def teacher_relations(study: RecordStudy, pairs: list[TeacherPairs], seed: int) 
     halves = study.halves(seed)
     if pairs:
         per = "point of agreement beyond accuracy"
-        yield from _of_likeness(study, "H4", per, halves, lambda half: _agreement(study, cells, pairs, half))
+        yield from _of_likeness(study, H4, per, halves, lambda half: _agreement(study, cells, pairs, half))
     if FIDELITY in study.matrix.told:
-        yield from _of_likeness(study, "H5", "point of fidelity", halves, lambda half: _fidelity(study, cells, half))
+        yield from _of_likeness(study, H5, "point of fidelity", halves, lambda half: _fidelity(study, cells, half))
 
 
 def _teachers(study: RecordStudy) -> dict[str, NDArray[np.float64]]:
@@ -66,7 +67,7 @@ def _of_accuracy(study: RecordStudy, cells: pd.DataFrame, teachers: dict[str, ND
     names = [str(name) for name in effects if str(name) in teachers]
     found = slope_over_units([study.score(teachers[name]) for name in names], [effects[name] for name in names])
     return result_of(
-        *(found, study.name, "H2", "all", study.task, "slope over teachers"),
+        *(found, study.name, H2, "all", study.task, "slope over teachers"),
         unit="teachers",
         per="point of the teacher's accuracy",
         note=few(len(names), "teachers with common students", slope=True),
@@ -92,7 +93,7 @@ def _of_likeness(
     for group, found, unit in (("all", _weaker(over_students), "students"), (WITHIN, _weaker(within), "cells")):
         confounded = "Students differ in size as well, and so few cannot tell the two apart." * (unit == "students")
         where = (study.name, hypothesis, group, study.task, f"slope over {unit}, other half")
-        uncorrected = _UNCORRECTED * (hypothesis == "H5")
+        uncorrected = _UNCORRECTED * (hypothesis == H5)
         note = noted(_HALVES, few(found.n, unit, slope=True), confounded, uncorrected)
         yield result_of(found, *where, unit=unit, per=per, note=note)
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kdscope.results.hypotheses import DETAIL, VARIANCE
 from kdscope.statistics.record_study import RecordStudy
-from kdscope.statistics.results import DETAIL, VARIANCE, RigorousResult
+from kdscope.statistics.results import RigorousResult
 from kdscope.statistics.run_contrasts import CHECKPOINTS, spreads
 
 

@@ -10,22 +10,23 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from kdscope.results.hypotheses import (
+    BENJAMINI_YEKUTIELI,
+    CONFIRMATORY,
+    EQUIVALENCE,
+    EXPLORATORY,
+    LARGEST_GAIN,
+    NONINFERIORITY,
+    hypothesis,
+)
 from kdscope.statistics.estimates import Estimate
 from kdscope.statistics.multiplicity import benjamini_yekutieli, holm
 from kdscope.statistics.run_contrasts import CHECKPOINTS, RUNS, Contrast
 
-CONFIRMATORY, EXPLORATORY, DETAIL, SENSITIVITY = "confirmatory", "exploratory", "detail", "sensitivity"
-"""Roles: the one primary question; other questions asked of a study; the same by method or task; other choices."""
-EQUIVALENCE, EFFECT, VARIANCE = "equivalence", "effect_size", "variance"
-FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG = "fidelity", "inherited_errors", "shared_right", "shared_wrong"
-"""Differences to the control in likeness to the teacher (`record_fidelity`)."""
-FIDELITY_LEVEL, FIDELITY_METHOD = "fidelity_level", "fidelity_method"
-NONINFERIORITY = "fidelity_noninferiority"
 WITHIN = "within students"
 """The group of a relation over cells, each student's own level taken out."""
 TWO_WAY = "two-way bootstrap"
 """The test that answers ``H1-grid`` once more."""
-CORRELATIONS = ("H2", "H3", "H3.2", "H4", "H5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +173,11 @@ def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
     """
     frame = pd.DataFrame([asdict(result) for result in results], columns=list(RigorousResult.__slots__))
     frame.loc[frame["p_value"].isna(), "p_adjusted"] = float("nan")
-    own = frame["p_adjusted"].notna() & (frame["hypothesis"] == "largest_gain")
+    own = frame["p_adjusted"].notna() & (frame["hypothesis"] == LARGEST_GAIN)
     for rows in _families(frame):
         asked = rows[rows["p_value"].notna()]
         open_rows = asked[asked["p_adjusted"].isna()]
-        screen = rows["hypothesis"].iloc[0] in CORRELATIONS
+        screen = hypothesis(rows["hypothesis"].iloc[0]).adjustment == BENJAMINI_YEKUTIELI
         if len(open_rows):
             adjust = benjamini_yekutieli if screen else holm
             frame.loc[open_rows.index, "p_adjusted"] = adjust(open_rows["p_value"].to_numpy())
@@ -205,11 +206,10 @@ def _simultaneous(row: pd.Series[Any], tests: int) -> tuple[float, float]:
 
 def _families(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     domain = frame["domain"].where(frame["role"] != CONFIRMATORY, "")
-    families = dict.fromkeys(CORRELATIONS, "screen") | dict.fromkeys(("H1", "H1-grid", "H1-anova", "method"), "gain")
-    families |= dict.fromkeys(("temperature", "unadapted_teacher", "ablation"), "ablation")
-    families |= dict.fromkeys((SHARED_RIGHT, SHARED_WRONG), "shared")
-    kind = frame["hypothesis"].map(lambda name: families.get(name, name)).mask(frame["test"] == TWO_WAY, TWO_WAY)
-    for _, rows in frame.groupby([domain, frame["role"], kind], sort=False):
+    family = (
+        frame["hypothesis"].map(lambda name: hypothesis(name).family or name).mask(frame["test"] == TWO_WAY, TWO_WAY)
+    )
+    for _, rows in frame.groupby([domain, frame["role"], family], sort=False):
         yield rows
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pandas as pd
 
+from kdscope.results.hypotheses import EXPLORATORY, LARGEST_GAIN, TEMPERATURE, UNADAPTED_TEACHER
 from kdscope.statistics.cells import CELL, DomainRuns
 from kdscope.statistics.estimates import mean_over_units, sign_flips
-from kdscope.statistics.results import EXPLORATORY, RigorousResult, few, noted, result_of
+from kdscope.statistics.results import RigorousResult, few, noted, result_of
 from kdscope.statistics.rigorous_gains import headline
 from kdscope.statistics.run_noise import largest_of
 from kdscope.statistics.table_runs import LUCK_UNKNOWN, TableRuns
@@ -25,10 +26,10 @@ def ablations(domain: DomainRuns) -> Iterator[RigorousResult]:
     for (family, temperature), some in adapted.groupby(["family", "temperature"]):
         if temperature != domain.temperature:
             group = f"{family!s} at {temperature:g} instead of {domain.temperature:g}"
-            yield from _contrast(domain, "temperature", group, some, chosen, CELL)
+            yield from _contrast(domain, TEMPERATURE, group, some, chosen, CELL)
     keys = [*CELL, "temperature"]
     for family, some in cells[cells["teacher_condition"] == UNADAPTED].groupby("family"):
-        yield from _contrast(domain, "unadapted_teacher", str(family), some, adapted, keys)
+        yield from _contrast(domain, UNADAPTED_TEACHER, str(family), some, adapted, keys)
 
 
 def largest_gain(domain: DomainRuns) -> Iterator[RigorousResult]:
@@ -44,7 +45,7 @@ def largest_gain(domain: DomainRuns) -> Iterator[RigorousResult]:
     single = "" if runs.several_seeds else LUCK_UNKNOWN
     found = replace(found, p_value=math.nan) if single else found
     yield result_of(
-        *(found, domain.name, "largest_gain", f"{best['family']}, {best['teacher']} to {best['student']}", task),
+        *(found, domain.name, LARGEST_GAIN, f"{best['family']}, {best['teacher']} to {best['student']}", task),
         "simultaneous t over run noise",
         unit="gains",
         role=EXPLORATORY,

@@ -9,6 +9,17 @@ from typing import Any
 
 import pandas as pd
 
+from kdscope.results.hypotheses import (
+    CONFIRMATORY,
+    DETAIL,
+    EQUIVALENCE,
+    EXPLORATORY,
+    H1,
+    H1_ANOVA,
+    H1_GRID,
+    H1_STUDENT,
+    SENSITIVITY,
+)
 from kdscope.statistics.blocks import blocked_permutation
 from kdscope.statistics.cells import PAIR, DomainRuns, below_chance, over, over_temperatures
 from kdscope.statistics.effect_rows import effects_over_students
@@ -16,18 +27,7 @@ from kdscope.statistics.equivalence import Equivalence, tost_of_units
 from kdscope.statistics.estimates import mean_over_units, sign_flips
 from kdscope.statistics.grid import grid_effect
 from kdscope.statistics.grid_rows import resampled_mean
-from kdscope.statistics.results import (
-    CONFIRMATORY,
-    DETAIL,
-    EQUIVALENCE,
-    EXPLORATORY,
-    SENSITIVITY,
-    RigorousResult,
-    contrast_result,
-    few,
-    noted,
-    result_of,
-)
+from kdscope.statistics.results import RigorousResult, contrast_result, few, noted, result_of
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast
 from kdscope.statistics.run_noise import detectable_gain
 from kdscope.statistics.table_runs import LUCK_UNKNOWN, KnownNoise, TableRuns
@@ -77,7 +77,7 @@ def _student_gain(
     if gain.scope == CHECKPOINTS:
         single = f"{LUCK_UNKNOWN} The interval takes it to vary as the distilled runs do."
     row = contrast_result(
-        *(gain, domain.name, "H1-student", group, headline(domain)),
+        *(gain, domain.name, H1_STUDENT, group, headline(domain)),
         note=noted(single, runs.without_items(student), warning),
         student=student,
         reference=SFT,
@@ -113,7 +113,7 @@ def _pooled(
     found = mean_over_units(gains.to_numpy())
     power = detectable_gain(found.stderr, found.df)
     notes = noted(few(found.n, "students"), warning)
-    where = (domain.name, "H1", group, task, "t over students")
+    where = (domain.name, H1, group, task, "t over students")
     return result_of(found, *where, role=role, detectable=power, note=notes, p_exact=sign_flips(gains.to_numpy()))
 
 
@@ -130,7 +130,7 @@ def gains_of_grid(domain: DomainRuns) -> Iterator[RigorousResult]:
         f"{found.mean.df:.1f} degrees of freedom.",
     )
     yield result_of(
-        *(found.mean, domain.name, "H1-grid", "all", headline(domain), "two-way random effects"),
+        *(found.mean, domain.name, H1_GRID, "all", headline(domain), "two-way random effects"),
         role=SENSITIVITY,
         detectable=detectable_gain(found.mean.stderr, found.mean.df),
         note=note,
@@ -146,7 +146,7 @@ def methods_differ(domain: DomainRuns) -> Iterator[RigorousResult]:
         blocks = int(wide.notna().all(axis=1).sum())
         nan = float("nan")
         yield RigorousResult(
-            *("rigorous", domain.name, "H1-anova", "all", task, "F permuted within students"),
+            *("rigorous", domain.name, H1_ANOVA, "all", task, "F permuted within students"),
             *(f, p_value, blocks, nan, nan, nan),
             role=EXPLORATORY if task == headline(domain) else DETAIL,
             note=few(blocks, "students"),

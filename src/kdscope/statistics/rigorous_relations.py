@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from kdscope.results.hypotheses import DETAIL, EXPLORATORY, H2, H3, H3_2, H4, H5, SENSITIVITY
 from kdscope.statistics.ancova import ancova_slope
 from kdscope.statistics.blocks import teacher_effects
 from kdscope.statistics.cells import PAIR, DomainRuns, over
 from kdscope.statistics.coupling import chance_corrected, corrected_slope
 from kdscope.statistics.estimates import Estimate, slope_over_units
 from kdscope.statistics.published_gains import model_size
-from kdscope.statistics.results import DETAIL, EXPLORATORY, SENSITIVITY, RigorousResult, few, noted, result_of
+from kdscope.statistics.results import RigorousResult, few, noted, result_of
 from kdscope.statistics.rigorous_gains import headline
 from kdscope.statistics.run_noise import RunNoise
 from kdscope.statistics.table_runs import TableRuns
@@ -39,11 +40,11 @@ def relations(domain: DomainRuns, options: Mapping[str, int]) -> Iterator[Rigoro
     size = np.log2([model_size(str(name)) for name in gains.index])
     for task in map(str, gains):
         found = slope_over_units(size, gains[task].to_numpy())
-        yield _result(domain, "H3", task, "slope over students", found, "doubling of size")
+        yield _result(domain, H3, task, "slope over students", found, "doubling of size")
     yield from _at_equal_baseline(domain)
     for task in map(str, gains):
         yield _of_baseline(domain, task)
-    for hypothesis, metric in (("H4", AGREEMENT), ("H5", FIDELITY)):
+    for hypothesis, metric in ((H4, AGREEMENT), (H5, FIDELITY)):
         yield from _of_pairs(domain, gains, hypothesis, metric, options)
 
 
@@ -54,9 +55,7 @@ def _of_teachers(domain: DomainRuns, task: str) -> RigorousResult:
     names = [str(name) for name in effects if name in own.index]
     found = slope_over_units([float(own[name]) for name in names], [effects[name] for name in names])
     note = few(found.n, "teachers with common students", slope=True)
-    return _result(
-        domain, "H2", task, "slope over teachers", found, "point of the teacher's accuracy", note, "teachers"
-    )
+    return _result(domain, H2, task, "slope over teachers", found, "point of the teacher's accuracy", note, "teachers")
 
 
 def _of_baseline(domain: DomainRuns, task: str) -> RigorousResult:
@@ -67,7 +66,7 @@ def _of_baseline(domain: DomainRuns, task: str) -> RigorousResult:
     note = note if noise.df > 0 else "Uncorrected: no repetition tells the noise."
     if np.isnan(found.value):
         note = noted(note, "The students' SFT accuracies differ too little beside the noise of single runs.")
-    return _result(domain, "H3.2", task, "Blomqvist's slope over students", found, "point of SFT accuracy", note)
+    return _result(domain, H3_2, task, "Blomqvist's slope over students", found, "point of SFT accuracy", note)
 
 
 def _at_equal_baseline(domain: DomainRuns) -> Iterator[RigorousResult]:
@@ -78,7 +77,7 @@ def _at_equal_baseline(domain: DomainRuns) -> Iterator[RigorousResult]:
         found = ancova_slope(size, cells["control"], cells["value"], error)
         if np.isnan(found.p_value):
             return
-        where = (domain.name, "H3", "all", headline(domain), "analysis of covariance over students")
+        where = (domain.name, H3, "all", headline(domain), "analysis of covariance over students")
         note = noted("At equal accuracy under SFT.", few(found.n, "students"))
         yield result_of(found, *where, role=SENSITIVITY, per="doubling of size", note=note)
 

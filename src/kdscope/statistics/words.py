@@ -8,42 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from kdscope.results.formatting import format_p
+from kdscope.results.hypotheses import CONFIRMATORY, Hypothesis, hypothesis
 from kdscope.results.methods import method_sentence
-from kdscope.statistics.results import (
-    CONFIRMATORY,
-    CORRELATIONS,
-    EFFECT,
-    EQUIVALENCE,
-    FIDELITY,
-    FIDELITY_LEVEL,
-    FIDELITY_METHOD,
-    INHERITED,
-    NONINFERIORITY,
-    SHARED_RIGHT,
-    SHARED_WRONG,
-    TWO_WAY,
-    VARIANCE,
-    WITHIN,
-    RigorousResult,
-)
+from kdscope.statistics.results import TWO_WAY, WITHIN, RigorousResult
 from kdscope.statistics.run_contrasts import CHECKPOINTS
 
-_LIKENESS = {
-    FIDELITY: "Agreement with the teacher beyond accuracy",
-    INHERITED: "The share of inherited errors",
-    SHARED_RIGHT: "What both have right beyond accuracy",
-    SHARED_WRONG: "What both have wrong alike beyond chance",
-}
-_VERBS = dict.fromkeys((*_LIKENESS, FIDELITY_METHOD), ("is higher by", "is lower by"))
 _LARGEST = 100
 """Accuracies differ by no more points than this."""
-_RELATED = {
-    "H2": "the teacher's accuracy",
-    "H3": "the student's size",
-    "H3.2": "the student's accuracy under SFT",
-    "H4": "agreement with the teacher",
-    "H5": "likeness to the teacher's texts",
-}
 
 
 def sentence(result: RigorousResult | Mapping[str, Any]) -> str:
@@ -65,44 +36,39 @@ def sentence(result: RigorousResult | Mapping[str, Any]) -> str:
     row = asdict(result) if isinstance(result, RigorousResult) else dict(result)
     if row.get("protocol") == "published":
         return _published(row)
-    if row["hypothesis"] == EFFECT:
+    form = hypothesis(row["hypothesis"]).form
+    if form == "effect":
         return _effect(row)
-    if row["hypothesis"] == VARIANCE:
+    if form == "variance":
         return f"Standard deviation of {row['group']}: {row['estimate']:.1f} points. {row['note']}".strip()
-    if math.isnan(row["p_value"]):
-        said = _untested(row)
-    else:
-        kinds = {EQUIVALENCE: _equivalence, NONINFERIORITY: _noninferiority, "H1-anova": _methods}
-        kinds |= dict.fromkeys(CORRELATIONS, _relation)
-        said = kinds.get(row["hypothesis"], _gain)(row)
-    warnings = " ".join(part for part in (_question(row), str(row.get("note", ""))) if part)
+    said = _untested(row) if math.isnan(row["p_value"]) else _TESTED.get(form, _gain)(row)
+    exploratory = "" if row.get("role", CONFIRMATORY) == CONFIRMATORY else "Exploratory."
+    warnings = " ".join(part for part in (exploratory, str(row.get("note", ""))) if part)
     return f"{said[:1].upper()}{said[1:]} {warnings}".strip()
 
 
 def _gain(row: Mapping[str, Any]) -> str:
-    value, doubt = row["estimate"], "" if _is_clear(row) else ", not statistically significant"
+    asked, value = hypothesis(row["hypothesis"]), row["estimate"]
+    size = f"{abs(value):.1f} points"
     if row.get("scope") == CHECKPOINTS:
-        said = f"{_subject(row)} {'above' if value > -0.05 else 'below'}{_against(row)}"
-        said = said.replace(" {}", f" {abs(value):.1f} points")
+        direction = "above" if value > -0.05 else "below"
+        said = f"{_filled(asked.checkpoint, row)} {size} {direction}{_filled(asked.checkpoint_against, row)}"
     else:
-        verb = _VERBS.get(row["hypothesis"], ("gained", "lost"))[int(value <= -0.05)]
-        said = f"{_subject(row)} {verb} {abs(value):.1f} points{_against(row)}"
+        verb = asked.verbs[int(value <= -0.05)]
+        said = f"{_subject(asked, row)} {verb} {size}{_filled(asked.against, row)}"
+    doubt = "" if _is_clear(row) else ", not statistically significant"
     return f"{said}{_place(row)}, {_interval(row)}, {_p(row)}{doubt}{_detectable(row)}."
 
 
 def _untested(row: Mapping[str, Any]) -> str:
-    if row["hypothesis"] == FIDELITY_LEVEL:
-        return f"Agreement of {_method(str(row['group']))} with its teacher beyond accuracy{_place(row)}: " + (
-            f"{row['estimate']:+.1f} points, {_interval(row)}."
-        )
-    if math.isnan(row["estimate"]) or row["hypothesis"] in CORRELATIONS:
-        return f"{_subject(row)}: these results cannot tell."
-    row = {**row, "scope": ""}
+    asked = hypothesis(row["hypothesis"])
+    if asked.form == "level":
+        return f"{_subject(asked, row)}{_place(row)}: {row['estimate']:+.1f} points, {_interval(row)}."
+    if math.isnan(row["estimate"]) or asked.form == "relation":
+        return f"{_subject(asked, row)}: these results cannot tell."
     interval = f", {_interval(row)}" if math.isfinite(row["low"]) else ""
-    against = " against that of its SFT control" if row["hypothesis"] in _LIKENESS else _against(row)
-    if row["hypothesis"] in ("method", EQUIVALENCE, FIDELITY_METHOD, NONINFERIORITY):
-        against = f" against {_method(str(row['group']).partition(' - ')[2])}"
-    return f"{_subject(row)}: {row['estimate']:+.1f} points{against}{_place(row)}{interval}, without a test."
+    against = _filled(asked.untested_against or asked.against, row)
+    return f"{_subject(asked, row)}: {row['estimate']:+.1f} points{against}{_place(row)}{interval}, without a test."
 
 
 def _noninferiority(row: Mapping[str, Any]) -> str:
@@ -118,7 +84,7 @@ def _noninferiority(row: Mapping[str, Any]) -> str:
 def _relation(row: Mapping[str, Any]) -> str:
     direction = "more" if row["estimate"] > 0 else "less"
     found = f"{abs(row['estimate']):.2g} points {direction} per {row['per']}, {_interval(row, 2)}, {_p(row)}"
-    what = _RELATED[row["hypothesis"]] + (f" {row['group']}" if row["group"] == WITHIN else "")
+    what = hypothesis(row["hypothesis"]).related_to + (f" {row['group']}" if row["group"] == WITHIN else "")
     if _is_clear(row):
         return f"The gain goes with {what}{_place(row)}: {found}."
     return f"No relation of the gain with {what} is shown{_place(row)}: {found}."
@@ -163,62 +129,25 @@ def _published(row: Mapping[str, Any]) -> str:
     )
 
 
-def _subject(row: Mapping[str, Any]) -> str:
-    kind, group = row["hypothesis"], str(row["group"])
-    if kind in CORRELATIONS:
-        return f"Whether the gain goes with {_RELATED[kind]}"
-    if row.get("scope") == CHECKPOINTS:
-        return f"{_checkpoints(row)}"
-    if kind in (FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG):
-        return f"{_LIKENESS[kind]} of {_method(group)}"
-    if kind in (FIDELITY_METHOD, NONINFERIORITY):
-        return f"{_LIKENESS[FIDELITY]} of {_method(group.partition(' - ')[0])}"
-    if kind in ("method", EQUIVALENCE):
-        return _method(group.partition(" - ")[0])
-    if kind in ("cell", "largest_gain", "temperature") or (kind == "H1" and group != "all"):
-        return _method(group)
+def _subject(asked: Hypothesis, row: Mapping[str, Any]) -> str:
+    """Who gains; where a row is about all methods together, distillation."""
+    return "Distillation" if row["group"] == "all" and asked.subject == "{group}" else _filled(asked.subject, row)
+
+
+def _filled(template: str, row: Mapping[str, Any]) -> str:
+    """A fragment of the catalogue with the row's group in it."""
+    group = str(row["group"])
+    first, _, second = group.partition(" - ")
     what, _, cell = group.rpartition(": ")
-    told = {
-        "unadapted_teacher": f"An unadapted teacher ({_method(group)})",
-        "best_temperature": f"The best temperature of {_method(group)}",
-        "ablation": f'The ablation "{what}" of {_method(cell)}',
-    }
-    return told.get(kind, "Distillation")
-
-
-def _checkpoints(row: Mapping[str, Any]) -> str:
-    """The subject of a statement about trained models and no method; {} is where the difference is put."""
-    kind, group = row["hypothesis"], str(row["group"])
-    if kind == "H1-student":
-        several = "checkpoint" if row.get("runs", 2) == 1 else "checkpoints"
-        return f"The distilled {several} of {group} scored {{}}"
-    if kind in (FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG):
-        return f"{_LIKENESS[kind]} of the checkpoint of {_method(group)} is {{}}"
-    if kind in (FIDELITY_METHOD, NONINFERIORITY):
-        return f"{_LIKENESS[FIDELITY]} of the checkpoints of {_method(group.partition(' - ')[0])} is {{}}"
-    name = group.partition(" - ")[0] if kind in ("method", EQUIVALENCE) else group
-    if kind == "ablation":
-        what, _, cell = group.rpartition(": ")
-        return f'The checkpoints of the ablation "{what}" of {_method(cell)} scored {{}}'
-    return f"The checkpoints of {_method(name)} scored {{}}"
-
-
-def _against(row: Mapping[str, Any]) -> str:
-    kind, group = row["hypothesis"], str(row["group"])
-    if row.get("scope") == CHECKPOINTS:
-        other = group.partition(" - ")[2]
-        told = {"temperature": " that of the temperature chosen beforehand", "ablation": " the same without it"}
-        told |= dict.fromkeys(("method", FIDELITY_METHOD), f" those of {_method(other)}")
-        told |= dict.fromkeys(_LIKENESS, " that of its SFT checkpoint")
-        return told.get(kind, " its SFT checkpoint")
-    if kind == "H1-student":
-        return f" over SFT on {group}"
-    if kind in ("method", FIDELITY_METHOD):
-        return f" {'over' if kind == 'method' else 'than that of'} {_method(group.partition(' - ')[2])}"
-    if kind in (FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG):
-        return " than that of its SFT control"
-    instead = {"temperature": "", "unadapted_teacher": " over an adapted one", "ablation": " over the same without it"}
-    return instead.get(kind, " over SFT")
+    return template.format(
+        group=_method(group),
+        student=group,
+        first=_method(first),
+        second=_method(second),
+        what=what,
+        cell=_method(cell),
+        checkpoints="checkpoint" if row.get("runs", 2) == 1 else "checkpoints",
+    )
 
 
 def _place(row: Mapping[str, Any]) -> str:
@@ -228,7 +157,7 @@ def _place(row: Mapping[str, Any]) -> str:
 
 
 def _interval(row: Mapping[str, Any], digits: int = 1) -> str:
-    level = 90 if row["hypothesis"] in (EQUIVALENCE, NONINFERIORITY) else 95
+    level = hypothesis(row["hypothesis"]).confidence
     limits = [float(row.get(name, math.nan)) for name in ("low_simultaneous", "high_simultaneous")]
     together = all(math.isfinite(limit) for limit in limits) and row["p_adjusted"] > row["p_value"]
     limits = limits if together else [float(row["low"]), float(row["high"])]
@@ -240,9 +169,7 @@ def _interval(row: Mapping[str, Any], digits: int = 1) -> str:
 def _p(row: Mapping[str, Any]) -> str:
     if row.get("test") == TWO_WAY:
         return f"p {format_p(row['p_value'])}"  # a family of its own: nothing is adjusted
-    by = "Benjamini-Yekutieli" if row["hypothesis"] in CORRELATIONS else "Holm"
-    by = "Bonferroni" if row["hypothesis"] == "largest_gain" else by
-    by = "Max-T" if "max-T" in str(row.get("test", "")) else by
+    by = "Max-T" if "max-T" in str(row.get("test", "")) else hypothesis(row["hypothesis"]).adjustment
     return f"{by}-adjusted p {format_p(row['p_adjusted'])}"
 
 
@@ -255,10 +182,6 @@ def _detectable(row: Mapping[str, Any]) -> str:
     return f"; minimum detectable difference {least:.1f} points (80% power)"
 
 
-def _question(row: Mapping[str, Any]) -> str:
-    return "" if row.get("role", CONFIRMATORY) == CONFIRMATORY else "Exploratory."
-
-
 def _is_clear(row: Mapping[str, Any]) -> bool:
     return bool(row["p_adjusted"] <= 0.05)
 
@@ -267,3 +190,12 @@ def _method(name: str) -> str:
     first, separator, rest = name.partition(" ")
     bare = first.rstrip(",")
     return method_sentence(bare) + first[len(bare) :] + separator + rest
+
+
+_TESTED = {
+    "equivalence": _equivalence,
+    "noninferiority": _noninferiority,
+    "methods": _methods,
+    "relation": _relation,
+}
+"""Sentences on tested rows, by the form of their hypothesis; others are gains."""
