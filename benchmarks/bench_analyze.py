@@ -25,9 +25,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdscope.evaluation.fidelity_items import ITEM_MEASURE
 from kdscope.evaluation.questions import Questions, TaskFacts, save_questions
 from kdscope.evaluation.run_records import run_record_schema
+from kdscope.results.measures import ITEM_MEASURE
 from kdscope.results.tables import ReportTables, save_tables
 
 TASKS = {f"task-{number:02}": TaskFacts("math" if number < 6 else "commonsense") for number in range(14)}

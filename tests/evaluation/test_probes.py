@@ -11,13 +11,14 @@ import pytest
 
 from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.evaluation.probe_measures import PROBE_MEASURES, probe_measures
+from kdscope.evaluation.probe_measures import probe_measures
 from kdscope.evaluation.probes import ProbeRow, ProbeSettings, Subject, plan_probes, run_probes, subjects_of
 from kdscope.evaluation.records import Record
 from kdscope.generation.base import Completion, Decoding
 from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
+from kdscope.results.measures import PROBE_MEASURES
 from kdscope.tasks import get_task
 from tests.builders import make_model, make_tokenizer
 from tests.evaluation.test_prefixes import record

@@ -15,7 +15,7 @@ from kdscope.fidelity import Estimate, ResampledSums, estimate, limits, resample
 from kdscope.fidelity.bootstrap import combine, select_columns
 from kdscope.fidelity.measures import mean_measure
 
-MEAN = mean_measure("mean", "traces")
+MEAN = mean_measure("mean")
 
 
 def rows(values: np.ndarray) -> np.ndarray:

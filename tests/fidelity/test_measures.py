@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import BOTH_RIGHT, Pairing, encode_answers, joined, pair_answers, values_of, with_both_right
+from kdscope.fidelity import Pairing, encode_answers, joined, pair_answers, values_of, with_both_right
 from kdscope.fidelity.measures import columns, mean_measure, numbered_clusters, ratio
+from kdscope.results.measures import BOTH_RIGHT
 
 
 def constant(values: list[float], name: str = "mean") -> Pairing:
     """A pairing whose only measure is the mean of these values, whatever the order."""
     rows = np.stack([np.ones(len(values)), values], axis=1)
-    return Pairing(len(values), (mean_measure(name, "traces"),), lambda order: rows[order])
+    return Pairing(len(values), (mean_measure(name),), lambda order: rows[order])
 
 
 def test_joined_measures_stand_side_by_side() -> None:

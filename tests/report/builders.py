@@ -10,7 +10,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.report import PageFacts, ReportTables
-from kdscope.results.schema import DECOMPOSITION
+from kdscope.results.measures import DECOMPOSITION
 
 ITEMS = {"gsm8k": 400, "SVAMP": 300, "ARC-Easy": 500}
 CHANCE = {"gsm8k": 0.0, "SVAMP": 0.0, "ARC-Easy": 0.25}

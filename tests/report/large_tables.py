@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.report import ReportTables
-from kdscope.results.schema import DECOMPOSITION
+from kdscope.results.measures import DECOMPOSITION
 
 from .builders import cell_row
 

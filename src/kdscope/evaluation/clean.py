@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from kdscope.evaluation.items import POOLS
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.tables import AVERAGES, ModelRecords, accuracy_table, gains_table
+from kdscope.evaluation.tables import ModelRecords, accuracy_table, gains_table
+from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.tasks import TaskRegistry
 
 _KEY = ["cell", "task", "scoring"]
@@ -54,7 +54,7 @@ def clean_table(
     parts = {"all": records, "clean": without_items(records, contaminated)}
     frames = [_results(part, controls, registry).add_suffix(f"_{name}") for name, part in parts.items()]
     both = frames[0].join(frames[1]).reset_index()
-    return both[both["task"].isin([*concerned, *POOLS.values()])].reset_index(drop=True)
+    return both[both["task"].isin([*concerned, *POOLS])].reset_index(drop=True)
 
 
 def _results(
@@ -65,7 +65,7 @@ def _results(
     known = {cell: control for cell, control in controls.items() if {cell, control} <= {*answered}}
     rows = accuracy_table(answered, registry=registry).to_dict("records") if answered else []
     accuracy = pd.DataFrame(rows, columns=[*_KEY, "items", "accuracy"])
-    accuracy = accuracy[~accuracy["task"].isin([*AVERAGES.values()])].set_index(_KEY)
+    accuracy = accuracy[~accuracy["task"].isin(AVERAGES)].set_index(_KEY)
     gained = gains_table(answered, known, registry=registry).to_dict("records") if known else []
     gains = pd.DataFrame(gained, columns=[*_KEY, "items", *_GAIN]).set_index(_KEY)
     joined = accuracy.join(gains[list(_GAIN)], how="outer")

@@ -10,25 +10,17 @@ import pandas as pd
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.fidelity_items import SECOND, STUDENT, TaskFidelity
-from kdscope.evaluation.items import POOLED, POOLS, metric_of, values_by_task
+from kdscope.evaluation.items import metric_of, values_by_task
 from kdscope.evaluation.pairs import fidelity_rows, matched_estimate, measure_estimate, measure_records
 from kdscope.evaluation.tables import ModelRecords, gains_table
 from kdscope.evaluation.text_table import TextTable, decimals, interval, probability
 from kdscope.fidelity import FidelityComparison, compare_fidelity
-from kdscope.fidelity.matched_control import MATCHED
+from kdscope.results.measures import HEADLINE, MATCHED_CONTROL, POOLED, POOLED_OF, POOLS, describe_measure
 from kdscope.statistics.multiplicity import holm
 from kdscope.tasks import TaskRegistry, default_registry
 
 DEFAULT_MARGIN = 1.0
 """Percentage points, as `analysis.equivalence_margin` of a study."""
-MARGIN_MEASURES = (
-    "agreement_beyond_accuracy",
-    "shared_right_beyond_accuracy",
-    "shared_wrong_beyond_accuracy",
-    "same_wrong_given_both_wrong",
-    "agreement_beyond_matched_control",
-)
-"""Where a margin in points makes sense; of raw agreement a student has more if it is merely better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +33,8 @@ class Comparison:
             none for all items together, which is one question), method_of_test.
         fidelity: Fidelity of each to the teacher: task, measure, items, a, b, over_control_a, over_control_b (each
             minus the control's), difference (A minus B), low, high, p_value, margin, p_noninferiority (of A being less
-            faithful than B by the margin; the measures in `MARGIN_MEASURES` only), floor_a, floor_b. Of these
-            checkpoints: items are random, training runs are not. None without a teacher.
+            faithful than B by the margin; only of measures that have one, `MeasureEntry.has_margin`), floor_a, floor_b.
+            Of these checkpoints: items are random, training runs are not. None without a teacher.
         left_out: Tasks that only one of the two has answered.
     """
 
@@ -138,8 +130,8 @@ def fidelity_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) 
 def _differences(sides: Mapping[str, ModelRecords], scoring: str, tasks: TaskRegistry) -> pd.DataFrame:
     gains = gains_table(sides, {"a": "b"}, registry=tasks, scorings=(scoring,))
     values = {side: values_by_task(records, scoring, tasks) for side, records in sides.items()}
-    metrics = {pool: metric for metric, pool in POOLS.items()} | {t: metric_of(tasks.get(t)) for t in sides["a"]}
-    single = ~gains["task"].isin(list(POOLS.values()))
+    metrics = {pool: metric for metric, pool in POOLED_OF.items()} | {t: metric_of(tasks.get(t)) for t in sides["a"]}
+    single = ~gains["task"].isin(POOLS)
     return pd.DataFrame(
         {
             "task": gains["task"],
@@ -196,8 +188,8 @@ def _compared(
 ) -> FidelityComparison:
     """The two students' difference in one row of the table; a control of both cancels."""
     pooled = [own for name, own in measured.items() if tasks.get(name).answer_kind != "text"]
-    matched = measure == MATCHED.name
-    needed = "agreement_beyond_accuracy" if matched else measure
+    matched = measure == MATCHED_CONTROL
+    needed = HEADLINE if matched else measure
     having = [own for own in (pooled if task == POOLED else [measured[task]]) if needed in own.measures]
     first, second = (
         matched_estimate(role, having) if matched else measure_estimate(role, measure, having)
@@ -205,7 +197,7 @@ def _compared(
     )
     if first is None or second is None:
         raise DataError(f"{task}: the two students were not measured together")
-    direction = 1 if measure in MARGIN_MEASURES else 0
+    direction = 1 if describe_measure(measure).has_margin else 0
     return compare_fidelity(first, second, margin=margin, direction=direction)
 
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as compute
 from numpy.typing import NDArray
 
-from kdscope.evaluation.fidelity_items import ITEM_MEASURE
 from kdscope.evaluation.questions import Questions, TaskFacts, load_questions, save_questions, task_facts
 from kdscope.evaluation.run_records import CELL
+from kdscope.results.measures import ITEM_MEASURE
 from kdscope.statistics.item_matrix import item_matrix
 from kdscope.statistics.likeness import PAIR_COLUMNS
 from kdscope.statistics.record_fidelity import fidelity_levels

@@ -70,6 +70,11 @@ class DistributionRow:
     teacher_cut_mass: float
     student_cut_mass: float
 
+    @property
+    def nll_gap(self) -> float:
+        """By how much the text is less likely under the student, in nats a token."""
+        return self.student_nll - self.teacher_nll
+
 
 @dataclass(frozen=True)
 class ForcedPair:

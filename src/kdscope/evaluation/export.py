@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from kdscope.evaluation.export_samples import Sample, task_filters, task_samples
-from kdscope.evaluation.items import Metric, metric_of
+from kdscope.evaluation.items import metric_of
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.tables import AVERAGES, ModelRecords, accuracy_table
+from kdscope.evaluation.tables import ModelRecords, accuracy_table
+from kdscope.results.measures import AVERAGES, Metric
 from kdscope.tasks import Task, TaskRegistry, default_registry
 
 _VERSION = 1.0
@@ -148,7 +149,7 @@ def _items_in(task: Task, name: str, facts: ExportFacts, counts: Mapping[str, in
 def _values(records: ModelRecords, counts: Mapping[str, int], tasks: TaskRegistry) -> dict[str, dict[str, Any]]:
     table = accuracy_table({"model": records}, registry=tasks)
     values: dict[str, dict[str, Any]] = {}
-    for row in table[~table["task"].isin(list(AVERAGES.values()))].to_dict("records"):
+    for row in table[~table["task"].isin(AVERAGES)].to_dict("records"):
         name = row["task"]
         filters = task_filters(tasks.get(name))
         if row["scoring"] not in filters:

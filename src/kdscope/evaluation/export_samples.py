@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdscope.evaluation.items import Metric, by_item, item_index, metric_of
+from kdscope.evaluation.items import by_item, item_index, metric_of
 from kdscope.evaluation.records import Record, answer_of, value_of
+from kdscope.results.measures import Metric
 from kdscope.tasks import Task
 
 Sample = dict[str, Any]

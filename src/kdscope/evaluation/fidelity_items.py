@@ -35,15 +35,11 @@ from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import Values, columns
 from kdscope.fidelity.steps import Trace
 from kdscope.fidelity.traces import PreparedTexts
+from kdscope.results.measures import ITEM_MEASURE
 from kdscope.tasks import Task
 from kdscope.tasks.quantities import number_key
 
 STUDENT, CONTROL, CEILING, SECOND = "student", "control", "ceiling", "second"
-ITEM_MEASURE = "sentence_bleu"
-"""What is kept of every item: the published study's measure, text by text.
-
-BLEU sees numbers, signs and any script, of which ROUGE-L's words are a part; value F1 and other measures of steps are
-for mathematics only."""
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.records import Record, value_of
+from kdscope.results.measures import POOLED_OF, Metric
 from kdscope.tasks import Task, TaskRegistry
-
-Metric = Literal["accuracy", "rouge_l"]
-POOLED = "pooled"
-POOLS: Mapping[Metric, str] = {"accuracy": POOLED, "rouge_l": "pooled (rouge_l)"}
-"""The name of all items of the tasks of a metric together: items of different metrics are never pooled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +68,7 @@ def values_by_task(records: Mapping[str, Sequence[Record]], scoring: str, tasks:
     by_metric: dict[Metric, list[ItemValues]] = {}
     for task in records:
         by_metric.setdefault(metric_of(tasks.get(task)), []).append(values[task])
-    return values | {POOLS[metric]: _joined(parts) for metric, parts in by_metric.items() if len(parts) > 1}
+    return values | {POOLED_OF[metric]: _joined(parts) for metric, parts in by_metric.items() if len(parts) > 1}
 
 
 def _joined(parts: Sequence[ItemValues]) -> ItemValues:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.evaluation.tables import AVERAGES
 from kdscope.evaluation.text_table import TextTable, decimals, interval
+from kdscope.results.measures import AVERAGES
 
 _HEADINGS = ("Task", "n", "Scoring", "Metric", "Value", "±", "Stderr", "95% interval", "Unparsed", "Truncated")
 _NUMERIC = (False, True, False, False, True, False, True, True, True, True)
@@ -33,7 +33,7 @@ def leaderboard(
     shown = [row for row in accuracy.to_dict("records") if _is_shown(row, scorings)]
     cells = list(dict.fromkeys(row["cell"] for row in shown))
     tasks = list(dict.fromkeys(row["task"] for row in shown))
-    shown.sort(key=lambda row: (cells.index(row["cell"]), row["task"] in AVERAGES.values(), tasks.index(row["task"])))
+    shown.sort(key=lambda row: (cells.index(row["cell"]), row["task"] in AVERAGES, tasks.index(row["task"])))
     if len(cells) <= 1:
         return TextTable(_HEADINGS, tuple(_line(row) for row in shown), _NUMERIC)
     lines = tuple((str(row["cell"]), *_line(row)) for row in shown)

@@ -14,7 +14,6 @@ from kdscope.core.errors import DataError
 from kdscope.evaluation.fidelity_items import (
     CEILING,
     CONTROL,
-    ITEM_MEASURE,
     SECOND,
     STUDENT,
     Sampling,
@@ -22,7 +21,7 @@ from kdscope.evaluation.fidelity_items import (
     measure_task,
     other_runs,
 )
-from kdscope.evaluation.items import POOLED, check_same_items
+from kdscope.evaluation.items import check_same_items
 from kdscope.evaluation.records import Record
 from kdscope.fidelity import (
     Estimate,
@@ -36,10 +35,10 @@ from kdscope.fidelity import (
 )
 from kdscope.fidelity.bootstrap import combine, join_columns, standard_limits
 from kdscope.fidelity.matched_control import COLUMNS, MATCHED
+from kdscope.results.measures import HEADLINE, ITEM_MEASURE, POOLED
 from kdscope.tasks import TaskRegistry, default_registry
 
 __all__ = [
-    "POOLED",
     "FidelityRow",
     "check_same_items",
     "compare_records",
@@ -51,7 +50,6 @@ __all__ = [
     "other_runs",
 ]
 
-_HEADLINE = "agreement_beyond_accuracy"
 ModelRecords = Mapping[str, Sequence[Record]]
 
 
@@ -211,7 +209,7 @@ def _rows(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
     measures = dict.fromkeys(measure for task in tasks for measure in task.measures)
     having = {measure: [task for task in tasks if measure in task.measures] for measure in measures}
     rows = [_row(name, measure, own) for measure, own in having.items() if len(own) > 1 or len(tasks) == 1]
-    return rows + _matched(name, having.get(_HEADLINE, []))
+    return rows + _matched(name, having.get(HEADLINE, []))
 
 
 def _matched(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
@@ -220,7 +218,7 @@ def _matched(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
         return []
     found = matched_estimate(STUDENT, tasks)
     nothing = Estimate(0.0, np.zeros_like(found.draws), np.zeros_like(found.left_out))
-    items = sum(task.entered[_HEADLINE] for task in tasks)
+    items = sum(task.entered[HEADLINE] for task in tasks)
     row = fidelity_row(name, MATCHED, found, nothing, None, items)
     return [replace(row, low=row.over_control_low, high=row.over_control_high)]
 
@@ -256,13 +254,13 @@ def fidelity_row(
         items: How many items enter it.
         chance: Its floor.
     """
-    score = normalise(own, control, ceiling, measure.direction)
+    score = normalise(own, control, ceiling, measure.entry.direction)
     low, high = limits(own)
     over = None if control is None else combine(np.subtract, own, control)
     over_low, over_high = (math.nan, math.nan) if over is None else standard_limits(over)
     return FidelityRow(
         task=task,
-        family=measure.family,
+        family=measure.entry.family,
         measure=measure.name,
         value=own.value,
         low=low,

@@ -8,17 +8,6 @@ from dataclasses import dataclass
 from kdscope.evaluation.probe_texts import area_over_curve
 from kdscope.evaluation.probes import ProbeRow
 
-PROBE_MEASURES: Mapping[str, str] = {
-    "early_answer_area": "area over the curve of agreement with the final answer, as more of the own trace is seen",
-    "mistake_changed": "the final answer changed, after a mistake in the own trace",
-    "no_mistake_changed": "the final answer changed all the same, without the mistake: the floor of mistake_changed",
-    "finish_own_accuracy": "right, going on from the own reasoning, cut; mean over the cuts",
-    "finish_own_agreement": "the teacher's answer, going on from the own reasoning, cut",
-    "finish_teacher_accuracy": "right, going on from the teacher's reasoning, cut",
-    "finish_teacher_agreement": "the teacher's answer, going on from the teacher's reasoning, cut",
-}
-"""Names and meanings of the measures; each is a fraction of 1."""
-
 
 @dataclass(frozen=True)
 class ProbeMeasure:

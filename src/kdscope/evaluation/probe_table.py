@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kdscope.evaluation.items import POOLED
-from kdscope.evaluation.probe_measures import PROBE_MEASURES, ProbeMeasure, probe_measures
+from kdscope.evaluation.probe_measures import ProbeMeasure, probe_measures
 from kdscope.evaluation.probes import ProbeRow
+from kdscope.results.measures import POOLED, PROBE_MEASURES
 from kdscope.statistics.item_means import estimate_mean
 
 COLUMNS = ("task", "measure", "value", "low", "high", "items")

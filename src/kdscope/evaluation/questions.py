@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.fidelity_items import ITEM_MEASURE
 from kdscope.evaluation.run_records import CELL
+from kdscope.results.measures import ITEM_MEASURE
 from kdscope.tasks import TaskRegistry
 
 ITEM_FIDELITY = "item_fidelity.parquet"
@@ -51,7 +51,7 @@ class Questions:
         exclude_contaminated: Whether those are left out.
         controls: The control's label by student label.
         likeness: How like its own teacher each distilled model writes: columns cell, task, item_id and
-            `fidelity_items.ITEM_MEASURE`; None where that was not measured.
+            `results.measures.ITEM_MEASURE`; None where that was not measured.
     """
 
     scoring: str

@@ -5,30 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from kdscope.core.seeds import derive_seed
 from kdscope.evaluation.confidence import ConfidenceRow
 from kdscope.evaluation.fidelity_items import CONTROL, STUDENT, Sampling
-from kdscope.evaluation.items import POOLED
 from kdscope.evaluation.pair_reading import PairReading
 from kdscope.evaluation.pairs import FidelityRow, fidelity_row
 from kdscope.evaluation.prefixes import PREFIXES
 from kdscope.fidelity import Estimate, Measure, ResampledSums, estimate, pair_confidences, resample
 from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import Values, columns, mean_measure
-
-_PERFECT: Mapping[str, float] = {
-    "forward_kl": 0.0,
-    "reverse_kl": 0.0,
-    "jensen_shannon": 0.0,
-    "total_variation": 0.0,
-    "top1_agreement": 1.0,
-    "top5_overlap": 1.0,
-}
-"""What a model gives against itself: the ceiling of these measures needs no second run."""
+from kdscope.results.measures import DISTRIBUTION_STEMS, POOLED, describe_measure
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +83,8 @@ def _distributions(task: str, roles: Mapping[str, PairReading]) -> _Part:
     ids = sorted(item for item in {i for i, _ in tables[STUDENT]} if all((item, "gold") in t for t in tables.values()))
     kinds, found = [], {role: [np.zeros((len(ids), 0))] for role in roles}
     for prefix in PREFIXES:
-        for name in (*_PERFECT, "nll_gap"):
-            direction: Literal[-1, 0, 1] = 0 if name == "nll_gap" else 1 if _PERFECT[name] else -1
-            kinds.append(mean_measure(f"{name}_{prefix}", "distributions", direction, has_floor=False))
+        for name in DISTRIBUTION_STEMS:
+            kinds.append(mean_measure(f"{name}_{prefix}"))
             for role, table in tables.items():
                 texts = [table.get((item, prefix)) for item in ids]
                 tokens = np.array([0 if text is None else text.tokens for text in texts], np.float64)
@@ -106,8 +94,6 @@ def _distributions(task: str, roles: Mapping[str, PairReading]) -> _Part:
 
 
 def _value(text: object, name: str) -> float:
-    if name == "nll_gap":
-        return float(getattr(text, "student_nll") - getattr(text, "teacher_nll"))  # noqa: B009 - one of two kinds of names
     return float(getattr(text, name))
 
 
@@ -152,7 +138,7 @@ def _row(name: str, measure: str, tasks: Sequence[_Measured]) -> FidelityRow:
     own = estimate(kinds, [task.sums[STUDENT][measure] for task in tasks])
     known = all(measure in task.sums.get(CONTROL, {}) for task in tasks)
     control = estimate(kinds, [task.sums[CONTROL][measure] for task in tasks]) if known else None
-    perfect = next((value for stem, value in _PERFECT.items() if measure.startswith(f"{stem}_")), None)
+    perfect = describe_measure(measure).perfect
     ceiling = None if perfect is None else _constant(perfect, own)
     return fidelity_row(name, kinds[0], own, control, ceiling, sum(task.items[measure] for task in tasks))
 

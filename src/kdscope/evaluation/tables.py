@@ -9,16 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.evaluation.items import (
-    POOLS,
-    ItemValues,
-    Metric,
-    check_same_items,
-    item_values,
-    metric_of,
-    values_by_task,
-)
+from kdscope.evaluation.items import ItemValues, check_same_items, item_values, metric_of, values_by_task
 from kdscope.evaluation.records import SCORINGS, Record, answer_of
+from kdscope.results.measures import AVERAGE, AVERAGE_OF, POOLS, Metric
 from kdscope.statistics.item_means import MeanEstimate, estimate_mean, estimate_share
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.paired import compare_paired
@@ -26,11 +19,7 @@ from kdscope.statistics.paired_values import compare_paired_values
 from kdscope.statistics.published import published_h1
 from kdscope.tasks import TaskRegistry, default_registry
 
-__all__ = ["AVERAGE", "SCORINGS", "ModelRecords", "accuracy_table", "gains_table", "published_tests_table"]
-
-AVERAGE = "average"
-AVERAGES: Mapping[Metric, str] = {"accuracy": AVERAGE, "rouge_l": "average (rouge_l)"}
-"""The task name of the unweighted mean over the tasks of a metric: different metrics are never averaged."""
+__all__ = ["SCORINGS", "ModelRecords", "accuracy_table", "gains_table", "published_tests_table"]
 
 ModelRecords = Mapping[str, Sequence[Record]]
 
@@ -180,7 +169,7 @@ def _average_row(cell: str, scoring: str, metric: Metric, rows: Sequence[dict[st
     counts = [row["correct"] for row in rows]
     totals = {"items": sum(row["items"] for row in rows), "correct": None if None in counts else sum(counts)}
     bounds = {"stderr": math.nan, "low": math.nan, "high": math.nan, "below_chance": False}
-    return {"cell": cell, "task": AVERAGES[metric], "scoring": scoring, "metric": metric, **totals, **mean, **bounds}
+    return {"cell": cell, "task": AVERAGE_OF[metric], "scoring": scoring, "metric": metric, **totals, **mean, **bounds}
 
 
 def _gain_rows(own: ModelRecords, other: ModelRecords, scoring: str, tasks: TaskRegistry) -> list[dict[str, Any]]:
@@ -208,7 +197,7 @@ def _gain(own: ItemValues, other: ItemValues) -> dict[str, Any]:
 
 def _with_holm(rows: list[dict[str, Any]], tasks: TaskRegistry) -> list[dict[str, Any]]:
     """Holm over the rows that answer the study's question: all items together, or a metric's only task."""
-    pools = set(POOLS.values())
+    pools = set(POOLS)
     single = _only_tasks({row["task"] for row in rows} - pools, tasks)
     family = [row for row in rows if row["task"] in pools or row["task"] in single]
     if family:

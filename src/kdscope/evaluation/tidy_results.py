@@ -9,10 +9,12 @@ import pandas as pd
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.conclusions import Questions, rows_of
-from kdscope.statistics.tidy import ADAPTED, ITEM_STDERR, SFT
+from kdscope.results.measures import AGREEMENT, BLEU
+from kdscope.statistics.tidy import ADAPTED, FIDELITY, ITEM_STDERR, SFT
+from kdscope.statistics.tidy import AGREEMENT as TIDY_AGREEMENT
 from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
 
-_FIDELITY = {"agreement": ("agreement", 100.0), "bleu": ("fidelity", 1.0)}
+_FIDELITY = {AGREEMENT: (TIDY_AGREEMENT, 100.0), BLEU: (FIDELITY, 1.0)}
 """Measures of a run that answer H4 and H5, the names they have there, and what makes them percent."""
 
 

@@ -6,7 +6,7 @@ from kdscope.fidelity.calibration import Calibration, calibration, pair_confiden
 from kdscope.fidelity.compared import FidelityComparison, compare_fidelity
 from kdscope.fidelity.controls import Floor, floor, shuffled_orders
 from kdscope.fidelity.matched_control import agreement_beyond_matched_control
-from kdscope.fidelity.measures import BOTH_RIGHT, Measure, Pairing, joined, values_of, with_both_right
+from kdscope.fidelity.measures import Measure, Pairing, joined, values_of, with_both_right
 from kdscope.fidelity.normalised import Normalised, normalise
 from kdscope.fidelity.step_measures import StepFidelity, StepScores, step_fidelity
 from kdscope.fidelity.step_pairs import pair_steps
@@ -14,7 +14,6 @@ from kdscope.fidelity.steps import Trace, parse_trace
 from kdscope.fidelity.traces import TraceBleu, pair_traces, prepare_texts, trace_bleu, trace_signatures
 
 __all__ = [
-    "BOTH_RIGHT",
     "AnswerFidelity",
     "Calibration",
     "Estimate",

@@ -10,16 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from kdscope.core.errors import StatisticsError
 from kdscope.fidelity.measures import Measure, Order, Pairing, Values, checked_correct, mean_measure, ratio, values_of
+from kdscope.results.measures import AGREEMENT, BOTH_PARSED, DECOMPOSITION, HEADLINE
 
 Answers = Sequence[Hashable | None]
 _ALIKE = (
-    "agreement",
-    "agreement_both_parsed",
+    AGREEMENT,
+    BOTH_PARSED,
     "agreement_when_teacher_right",
     "error_inheritance",
     "same_wrong_given_both_wrong",
 )
-_PARTS = ("both_right", "both_wrong_same", "both_wrong_different", "only_teacher_right", "only_student_right")
 _UNPARSED = -1
 
 
@@ -154,24 +154,18 @@ def _measures(chance: float, categories: int | None) -> tuple[Measure, ...]:
     if not 0 <= chance < 1:
         raise StatisticsError(f"the chance of a guess must be in [0, 1), not {chance}")
     same_wrong = chance / (1 - chance)
-    measures = [mean_measure(name, "answers") for name in _ALIKE]
+    measures = [mean_measure(name) for name in _ALIKE]
     # More columns than its value needs: what `matched_control` asks of items with two parsed answers.
     measures[1] = replace(measures[1], width=5)
-    measures += [mean_measure(name, "answers", 0, has_floor=False) for name in _PARTS]
-    consistency = Measure("error_consistency_kappa", "answers", 6, _kappa, within=lambda s: _by_accuracy(s, 1.0))
-    expected = Measure(
-        "agreement_from_accuracy", "answers", 6, _chance, 0, lambda s: _by_accuracy(s, same_wrong), has_floor=False
-    )
-    beyond = replace(expected, name="agreement_beyond_accuracy", score=_beyond, direction=1)
-    shared_right = Measure(
-        "shared_right_beyond_accuracy", "answers", 4, _beyond, within=lambda s: _by_shares(s, 1.0), has_floor=False
-    )
-    shared_wrong = replace(
-        shared_right, name="shared_wrong_beyond_accuracy", within=lambda s: _by_shares(s, same_wrong)
-    )
+    measures += [mean_measure(name) for name in DECOMPOSITION]
+    consistency = Measure("error_consistency_kappa", 6, _kappa, lambda sums: _by_accuracy(sums, 1.0))
+    expected = Measure("agreement_from_accuracy", 6, _chance, lambda sums: _by_accuracy(sums, same_wrong))
+    beyond = replace(expected, name=HEADLINE, score=_beyond)
+    shared_right = Measure("shared_right_beyond_accuracy", 4, _beyond, lambda sums: _by_shares(sums, 1.0))
+    shared_wrong = Measure("shared_wrong_beyond_accuracy", 4, _beyond, lambda sums: _by_shares(sums, same_wrong))
     measures += [consistency, expected, beyond, shared_right, shared_wrong]
     if categories is not None:
-        measures.append(Measure("cohen_kappa", "answers", 2 + 2 * categories, _kappa, within=_by_answers))
+        measures.append(Measure("cohen_kappa", 2 + 2 * categories, _kappa, _by_answers))
     return tuple(measures)
 
 

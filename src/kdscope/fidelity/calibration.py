@@ -96,10 +96,9 @@ def _measures(bins: int) -> tuple[Measure, ...]:
         return _ece(sums[..., 1 : 1 + width], sums[..., 0]) - _ece(sums[..., 1 + width :], sums[..., 0])
 
     return (
-        Measure("ece", "calibration", 1 + width, own, 0, has_floor=False),
-        Measure("ece_gap", "calibration", 1 + 2 * width, gap, 0, has_floor=False),
-        *(mean_measure(name, "calibration", 0, has_floor=False) for name in ("brier", "brier_gap", "nll", "nll_gap")),
-        mean_measure("confidence_distance", "calibration", -1),
+        Measure("ece", 1 + width, own),
+        Measure("ece_gap", 1 + 2 * width, gap),
+        *(mean_measure(name) for name in ("brier", "brier_gap", "nll", "nll_gap", "confidence_distance")),
     )
 
 

@@ -65,7 +65,7 @@ def floor(measures: Sequence[Measure], shuffles: Sequence[Sequence[Values]]) -> 
             nothing between different items, there is no floor.
     """
     repeats = min((len(task) for task in shuffles), default=0)
-    if repeats == 0 or not measures[0].has_floor:
+    if repeats == 0 or not measures[0].entry.has_floor:
         return Floor(math.nan, math.nan)
     within = [
         np.stack([measure.within(sums) for sums in task[:repeats]])

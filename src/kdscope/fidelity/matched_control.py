@@ -15,6 +15,7 @@ from scipy.special import ndtri
 
 from kdscope.fidelity.bootstrap import Estimate, ResampledSums, estimate
 from kdscope.fidelity.measures import Measure, Values, ratio
+from kdscope.results.measures import AGREEMENT, BOTH_PARSED, BOTH_WRONG_SAME, MATCHED_CONTROL
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _PLACES = (1 + _NODES) / 2
@@ -101,10 +102,10 @@ def _mean(sums: Values) -> Values:
 
 
 COLUMNS = (
-    ("student", "agreement"),
-    ("student", "agreement_both_parsed"),
-    ("control", "agreement_both_parsed"),
-    ("control", "both_wrong_same"),
+    ("student", AGREEMENT),
+    ("student", BOTH_PARSED),
+    ("control", BOTH_PARSED),
+    ("control", BOTH_WRONG_SAME),
 )
 """Whose columns of which measure of `agreement` stand side by side: 2, 5, 5 and 2."""
-MATCHED = Measure("agreement_beyond_matched_control", "answers", 14, _mean, within=_beyond, has_floor=False)
+MATCHED = Measure(MATCHED_CONTROL, 14, _mean, _beyond)

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kdscope.core.errors import StatisticsError
+from kdscope.results.measures import BOTH_RIGHT, MeasureEntry, describe_measure
 
 Values = NDArray[np.float64]
 Order = NDArray[np.intp]
-Family = Literal["answers", "traces", "steps", "distributions", "calibration"]
-BOTH_RIGHT = "_both_right"
 
 
 def as_they_are(sums: Values) -> Values:
@@ -33,22 +31,21 @@ class Measure:
     ``score(sum over tasks of within(sum over the task's items))``.
 
     Attributes:
-        name: its name.
-        family: what it looks at.
+        name: its name in the catalogue, `kdscope.results.measures`.
         width: k, how many numbers an item contributes.
         score: from sums of shape [..., k'] to values of shape [...].
-        direction: 1 where more likeness is larger, -1 where it is smaller, 0 where the value is neither better nor
-            worse, as a part of a composition.
         within: from the sums of one task [..., k] to what is added over tasks [..., k'].
     """
 
     name: str
-    family: Family
     width: int
     score: Callable[[Values], Values]
-    direction: Literal[-1, 0, 1] = 1
     within: Callable[[Values], Values] = as_they_are
-    has_floor: bool = True
+
+    @property
+    def entry(self) -> MeasureEntry:
+        """What the catalogue says of it."""
+        return describe_measure(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +67,9 @@ class Pairing:
         return self.contributions(np.arange(self.items))
 
 
-def mean_measure(name: str, family: Family, direction: Literal[-1, 0, 1] = 1, *, has_floor: bool = True) -> Measure:
+def mean_measure(name: str) -> Measure:
     """A weighted mean over items: every item contributes ``(weight, weight * value)``."""
-    return Measure(name, family, 2, lambda sums: ratio(sums[..., 1], sums[..., 0]), direction, has_floor=has_floor)
+    return Measure(name, 2, lambda sums: ratio(sums[..., 1], sums[..., 0]))
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Values:

@@ -42,6 +42,6 @@ def _step_ratio(sums: Values) -> Values:
 
 
 _MEASURES = (
-    *(mean_measure(name, "steps") for name in StepScores._fields),
-    Measure("step_ratio", "steps", 3, _step_ratio, 0, has_floor=False),
+    *(mean_measure(name) for name in StepScores._fields),
+    Measure("step_ratio", 3, _step_ratio),
 )

@@ -127,10 +127,10 @@ def pair_traces(teacher: PreparedTexts, student: PreparedTexts) -> Pairing:
 
 _BLEU_WIDTH = 3 + 2 * BLEU_ORDER
 _MEASURES = (
-    Measure("bleu", "traces", _BLEU_WIDTH, bleu_score),
-    mean_measure("sentence_bleu", "traces"),
-    Measure("chrf", "traces", 1 + 3 * CHRF_ORDER, chrf_score),
-    mean_measure("rouge_l", "traces"),
+    Measure("bleu", _BLEU_WIDTH, bleu_score),
+    mean_measure("sentence_bleu"),
+    Measure("chrf", 1 + 3 * CHRF_ORDER, chrf_score),
+    mean_measure("rouge_l"),
 )
 
 

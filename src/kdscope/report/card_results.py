@@ -21,27 +21,18 @@ from kdscope.results.formatting import (
     count,
     fixed,
     is_missing,
+    measured,
     p_value,
     percent,
     points,
     with_interval,
 )
 from kdscope.results.hypotheses import CONFIRMATORY, H1_STUDENT
+from kdscope.results.measures import AVERAGES, CARD_MEASURES, POOLS, describe_measure
 from kdscope.results.methods import SFT
-from kdscope.results.schema import AVERAGES, POOLS, SCHEMAS, SCORE_MEASURES, SHARE_MEASURES
+from kdscope.results.schema import SCHEMAS
 from kdscope.results.tables import TABLE_NAMES, ReportTables, pooled, records, select
 
-_FIDELITY = {
-    "agreement": "same answer as the teacher",
-    "agreement_beyond_accuracy": "the same, beyond what both accuracies give",
-    "error_inheritance": "where the teacher is wrong: the same wrong answer",
-    "bleu": "BLEU of its text against the teacher's",
-    "value_f1": "same intermediate values (F1)",
-    "operator_similarity": "same operations",
-    "top1_agreement_gold": "same next token on the reference",
-    "forward_kl_gold": "KL(teacher, student) on the reference, nats",
-}
-_IN_PERCENT = (*SHARE_MEASURES, "agreement_beyond_accuracy", "value_f1", "operator_similarity", "top1_agreement_gold")
 _FACTS = (
     ("parameters", "parameters", "{:,.0f}"),
     ("trained_parameters", "of which trained", "{:,.0f}"),
@@ -223,17 +214,17 @@ def _gain(row: Mapping[str, Any] | None) -> tuple[str, str]:
 def _fidelity(near: ReportTables, cell: str, teacher: str) -> list[dict[str, Any]]:
     rows = select(near.fidelity, cell=cell, teacher_cell=teacher)
     by_measure = {row["measure"]: row for row in records(pooled(rows)) if not is_missing(row["value"])}
-    return [by_measure[name] for name in _FIDELITY if name in by_measure]
+    return [by_measure[name] for name in CARD_MEASURES if name in by_measure]
 
 
 def _fidelity_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     measure = str(row["measure"])
 
     def show(value: float) -> str:
-        return percent(value) if measure in _IN_PERCENT else fixed(value, 1 if measure in SCORE_MEASURES else 2)
+        return measured(measure, value)
 
     return (
-        _FIDELITY[measure],
+        describe_measure(measure).card,
         with_interval(*(show(row[name]) for name in ("value", "low", "high"))),
         *(show(row[name]) for name in ("floor", "control")),
         with_interval(*(show(row[name]) for name in ("over_control", "over_control_low", "over_control_high"))),

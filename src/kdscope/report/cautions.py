@@ -8,8 +8,8 @@ from kdscope.report.findings import RUNS, student_findings
 from kdscope.report.run_figures import UNPARSED_LIMIT, answer_rates
 from kdscope.results.formatting import is_missing, percent, plural, points
 from kdscope.results.labels import CellName, name_cells
+from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.methods import SFT
-from kdscope.results.schema import AVERAGES, POOLS
 from kdscope.results.tables import ReportTables, averages, records, select
 
 _SHOWN = 5

@@ -9,7 +9,7 @@ from kdscope.report.figures import task_names
 from kdscope.report.marks import CONTROLS
 from kdscope.report.views import View
 from kdscope.results.labels import CellName, students
-from kdscope.results.schema import AVERAGES, POOLS
+from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.tables import ReportTables
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kdscope.report.views import Entry, View
 from kdscope.results.formatting import MISSING, is_missing, percent, plural, points, with_interval
-from kdscope.results.schema import POOLS
+from kdscope.results.measures import POOLS
 from kdscope.results.tables import ReportTables, records, select
 
 

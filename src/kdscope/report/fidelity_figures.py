@@ -9,8 +9,8 @@ from kdscope.report.marks import tagged
 from kdscope.report.panels import Figure, by_rows
 from kdscope.report.style import STEP, LegendEntry, chart, colour, finish, hover, panel_width, row_axis
 from kdscope.results.formatting import percent
+from kdscope.results.measures import DECOMPOSITION
 from kdscope.results.palette import GREEN, GRID, INK, PURPLE, SKY, VERMILION
-from kdscope.results.schema import DECOMPOSITION
 from kdscope.results.tables import ReportTables, pooled, records
 
 _PARTS = (

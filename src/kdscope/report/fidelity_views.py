@@ -7,33 +7,15 @@ from typing import Any
 
 from kdscope.report.views import Entry, View
 from kdscope.results import formatting
-from kdscope.results.formatting import MISSING, is_missing, percent, with_interval
-from kdscope.results.schema import SCORE_MEASURES, SHARE_MEASURES
+from kdscope.results.formatting import MISSING, is_missing, measured, percent, with_interval
+from kdscope.results.measures import PAGE_MEASURES, describe_measure
 from kdscope.results.tables import ReportTables, pooled, records
-
-SHOWN = (
-    "agreement",
-    "agreement_beyond_accuracy",
-    "error_inheritance",
-    "same_wrong_given_both_wrong",
-    "error_consistency_kappa",
-    "bleu",
-    "bleu_both_right",
-    "value_f1",
-    "operator_similarity",
-    "shape_f1",
-    "top1_agreement_gold",
-    "forward_kl_gold",
-    "forward_kl_student",
-    "ece_gap",
-)
-"""The measures of the page; the file has all of them, task by task."""
 
 
 def fidelity_view(tables: ReportTables) -> View:
     """One row per student, teacher and measure, over all items."""
     rows = tables.named(pooled(tables.fidelity))
-    rows = rows[rows["measure"].isin(SHOWN) & rows["value"].notna()]
+    rows = rows[rows["measure"].isin(PAGE_MEASURES) & rows["value"].notna()]
     return View(
         key="fidelity-table",
         title="Fidelity to the teacher, all items together",
@@ -66,7 +48,7 @@ def probes_view(tables: ReportTables) -> View:
         "intervals over items.",
         csv="probes",
         empty="No reasoning was probed.",
-        head=("cell", *(name.replace("_", " ") for name in measures)),
+        head=("cell", *(describe_measure(name).label for name in measures)),
         rows=tuple(body),
     )
 
@@ -75,9 +57,7 @@ def _row(row: Mapping[str, Any]) -> tuple[Entry, ...]:
     measure = str(row["measure"])
 
     def show(value: float) -> str:
-        if measure in SHARE_MEASURES or measure in _PERCENT:
-            return percent(value)
-        return formatting.fixed(value, 1 if measure.startswith(SCORE_MEASURES) else 2)
+        return measured(measure, value)
 
     def entry(column: str) -> Entry:
         value = row[column]
@@ -91,7 +71,7 @@ def _row(row: Mapping[str, Any]) -> tuple[Entry, ...]:
     if not is_missing(normalised):
         limits = (formatting.fixed(row[name], 2) for name in ("normalised", "normalised_low", "normalised_high"))
         score = Entry(with_interval(*limits), repr(float(normalised)))
-    name = Entry(measure.replace("_", " "))
+    name = Entry(describe_measure(measure).label)
     return (
         Entry(row["cell"]),
         Entry(row["teacher_cell"]),
@@ -122,13 +102,3 @@ def _signed(value: float, show: Callable[[float], str]) -> str:
 
 def _share(row: Mapping[str, Any]) -> Entry:
     return Entry(with_interval(*(percent(row[name]) for name in ("value", "low", "high"))), repr(float(row["value"])))
-
-
-_PERCENT = (
-    "top1_agreement_gold",
-    "value_f1",
-    "operator_similarity",
-    "shape_f1",
-    "ece_gap",
-    "agreement_beyond_accuracy",
-)

@@ -31,8 +31,8 @@ from kdscope.report.style import (
     shape,
 )
 from kdscope.results.formatting import is_missing, p_value, percent, points, with_interval
+from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.palette import BLUE, MUTED, VERMILION
-from kdscope.results.schema import AVERAGES, POOLS
 from kdscope.results.tables import ReportTables, pooled, records, select
 
 _MOST_VARIANTS = 48

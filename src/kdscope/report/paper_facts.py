@@ -11,8 +11,8 @@ from kdscope.report.paper import Column, PaperTable, Value, estimate, gain, numb
 from kdscope.report.paper_results import of_cells
 from kdscope.results.formatting import MISSING, fixed, is_missing, short_count
 from kdscope.results.hypotheses import CONFIRMATORY, DETAIL, EXPLORATORY, SENSITIVITY, hypothesis
+from kdscope.results.measures import POOLS
 from kdscope.results.methods import BASE
-from kdscope.results.schema import POOLS
 from kdscope.results.tables import ReportTables, records, select
 
 _ROLES = (

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from kdscope.report.paper import Column, PaperTable, Value, estimate, numbers, share, text, texts
 from kdscope.report.paper_results import of_cells
-from kdscope.results.formatting import fixed, is_missing, percent
-from kdscope.results.schema import SHARE_MEASURES
+from kdscope.results.formatting import fixed, is_missing, measured
+from kdscope.results.measures import PAPER_MEASURES, describe_measure
 from kdscope.results.tables import ReportTables, pooled, records
-
-MEASURES: Mapping[str, str] = MappingProxyType(
-    {
-        "agreement": "agreement",
-        "agreement_beyond_accuracy": "agreement beyond accuracy",
-        "error_inheritance": "errors inherited",
-        "bleu": "BLEU",
-        "value_f1": "intermediate values, F1",
-        "forward_kl_teacher": "KL on the teacher's text, nats",
-    }
-)
-"""What a paper's table shows of the measures a study has, and how it calls them; the CSV file has all of them."""
-_PERCENT = frozenset({*SHARE_MEASURES, "agreement_beyond_accuracy", "agreement_2", "value_f1"})
-_ONE_DECIMAL = frozenset({"bleu", "fidelity", "fidelity_2"})
-"""Measures that run from 0 to 100."""
-_THREE_DECIMALS = frozenset({"forward_kl_teacher"})
 
 
 def fidelity_table(tables: ReportTables) -> PaperTable:
@@ -35,9 +17,9 @@ def fidelity_table(tables: ReportTables) -> PaperTable:
     data = of_cells(pooled(tables.fidelity), names)
     data = data[data["value"].notna()].reset_index(drop=True)
     # A measure without a family comes from a table that knows nothing of families: then it is one of few.
-    rows = data[data["measure"].isin(MEASURES.keys()) | data["family"].isna()]
+    rows = data[data["measure"].isin(PAPER_MEASURES) | data["family"].isna()]
     rows = rows[rows["control"].notna()] if rows["control"].notna().any() else rows
-    cells, measures = list(names), [*MEASURES]
+    cells, measures = list(names), [*PAPER_MEASURES]
     order = [
         (cells.index(row["cell"]), measures.index(row["measure"]) if row["measure"] in measures else len(measures))
         for row in records(rows)
@@ -61,24 +43,14 @@ def fidelity_table(tables: ReportTables) -> PaperTable:
 _NUMBERS: tuple[Column, ...] = numbers("student", "floor", "SFT", "ceiling", "normalised")
 
 
-def shown(measure: str, value: Any) -> str:
-    """A value of a measure on the measure's scale, rounded.
-
-    >>> shown("agreement", 0.6144), shown("bleu", 77.24), shown("forward_kl_teacher", 0.1075)
-    ('61.4', '77.2', '0.107')
-    """
-    if measure in _PERCENT:
-        return percent(value)
-    return fixed(value, 1 if measure in _ONE_DECIMAL else 3 if measure in _THREE_DECIMALS else 2)
-
-
 def _row(row: dict[str, Any]) -> tuple[Value, ...]:
     measure = str(row["measure"])
 
     def show(value: Any) -> str:
-        return shown(measure, value)
+        return measured(measure, value)
 
-    title = MEASURES.get(measure, measure.replace("_", " ")) + (" (%)" if measure in _PERCENT else "")
+    entry = describe_measure(measure)
+    title = (entry.paper or entry.label) + (" (%)" if entry.in_percent else "")
     return (
         *(text(value) for value in (row["model"], row["trained_with"], title)),
         estimate((row["value"], row["low"], row["high"]), show),
@@ -95,7 +67,7 @@ def probes_table(tables: ReportTables) -> PaperTable:
     body = tuple(
         (
             *(text(value) for value in (row["model"], row["trained_with"], row["task"])),
-            text(str(row["measure"]).replace("_", " ")),
+            text(describe_measure(str(row["measure"])).label),
             text(f"{row['items']:,}"),
             share(row, "value", "low", "high"),
         )

@@ -20,7 +20,7 @@ from kdscope.report.gains import Verdict, verdict_of
 from kdscope.report.paper import BETTER, WORSE
 from kdscope.results.formatting import is_missing
 from kdscope.results.labels import CellName
-from kdscope.results.schema import POOLS
+from kdscope.results.measures import POOLS
 from kdscope.results.tables import records
 from kdscope.statistics.multiplicity import holm
 

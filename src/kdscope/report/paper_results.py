@@ -13,7 +13,7 @@ from kdscope.report.paper import PaperTable, Value, estimate, gain, number, numb
 from kdscope.report.paper_marks import EXPLAINED, Mark, adjusted, gain_marks
 from kdscope.results.formatting import MISSING, is_missing, percent, plural, span
 from kdscope.results.labels import CellName
-from kdscope.results.schema import AVERAGES, POOLS
+from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.tables import ReportTables, known_counts, pooled, records, select
 
 _GAIN = ("gain", "low", "high")

@@ -23,8 +23,9 @@ from kdscope.report.published_results import (
     shares_of_pairs,
 )
 from kdscope.results.formatting import plural
+from kdscope.results.measures import AVERAGE
 from kdscope.results.methods import published_names
-from kdscope.results.schema import AVERAGE, SCHEMAS
+from kdscope.results.schema import SCHEMAS
 from kdscope.results.tables import ReportTables, records
 from kdscope.statistics.published import published_protocol
 from kdscope.statistics.published_gains import with_average

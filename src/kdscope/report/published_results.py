@@ -19,7 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.report.published_cells import Cells, Key, model_key
 from kdscope.results.formatting import is_missing
-from kdscope.results.schema import AVERAGE, POOLED
+from kdscope.results.measures import AVERAGE, POOLED
 from kdscope.results.tables import records
 from kdscope.statistics.tidy import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, ITEMS, SFT, UNADAPTED, is_distilled
 from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE

@@ -19,8 +19,8 @@ from kdscope.report.panels import (
 )
 from kdscope.report.style import STEP, LegendEntry, chart, colour, finish, hover, panel_width, row_axis, shape
 from kdscope.results.formatting import fixed, percent
+from kdscope.results.measures import AVERAGES
 from kdscope.results.palette import BLUE, VERMILION
-from kdscope.results.schema import AVERAGES
 from kdscope.results.tables import ReportTables, records, select
 
 UNPARSED_LIMIT = 0.2

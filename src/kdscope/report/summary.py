@@ -9,8 +9,8 @@ from kdscope.report.design import design_sentence
 from kdscope.report.gains import pooled_gains
 from kdscope.results.formatting import percent, plural
 from kdscope.results.labels import CellName, students
+from kdscope.results.measures import AVERAGES
 from kdscope.results.methods import SFT
-from kdscope.results.schema import AVERAGES
 from kdscope.results.tables import ReportTables, averages, select
 
 

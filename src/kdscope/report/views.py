@@ -12,8 +12,8 @@ import pandas as pd
 from kdscope.report.figures import ITEM_LEVEL, task_names
 from kdscope.results import formatting
 from kdscope.results.formatting import MISSING, is_missing, percent, points, with_interval
+from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.methods import BASE
-from kdscope.results.schema import AVERAGES, POOLS
 from kdscope.results.tables import ReportTables, pooled, records, select
 
 _GAIN = ("gain", "low", "high")

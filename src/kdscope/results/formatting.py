@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from kdscope.results.measures import describe_measure
+
 MISSING = "–"
 _MINUS = "\u2212"
 
@@ -45,6 +47,17 @@ def points(difference: float | None) -> str:
     """
     text = percent(difference)
     return f"+{text}" if difference is not None and difference > 0 and float(text) > 0 else text
+
+
+def measured(measure: str, value: float | None) -> str:
+    """A value of a measure of the catalogue on the measure's scale, with its decimals.
+
+    >>> from kdscope.results.measures import AGREEMENT, BLEU
+    >>> measured(AGREEMENT, 0.6144), measured(BLEU, 77.24), measured("forward_kl_teacher", 0.1075)
+    ('61.4', '77.2', '0.107')
+    """
+    entry = describe_measure(measure)
+    return MISSING if value is None or is_missing(value) else fixed(entry.factor * value, entry.decimals)
 
 
 def with_interval(value: str, low: str, high: str) -> str:

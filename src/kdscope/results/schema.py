@@ -10,33 +10,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-AVERAGE = "average"
-"""The task name of the unweighted mean over tasks."""
-POOLED = "pooled"
-"""The task name of all items together."""
-AVERAGES = (AVERAGE, "average (rouge_l)")
-"""Means over tasks: those with a right answer, and those of free text, which are never averaged with each other."""
-POOLS = (POOLED, "pooled (rouge_l)")
-"""All items together, likewise."""
-
-SHARE_MEASURES = (
-    "agreement",
-    "agreement_both_parsed",
-    "agreement_when_teacher_right",
-    "error_inheritance",
-    "same_wrong_given_both_wrong",
-    "both_right",
-    "both_wrong_same",
-    "both_wrong_different",
-    "only_teacher_right",
-    "only_student_right",
-)
-"""Fidelity measures that are shares of items."""
-DECOMPOSITION = ("both_right", "both_wrong_same", "both_wrong_different", "only_teacher_right", "only_student_right")
-"""The five shares that every item falls into exactly once; they add up to 1."""
-SCORE_MEASURES = ("bleu", "chrf")
-"""Fidelity measures on a scale from 0 to 100."""
-
 
 @dataclass(frozen=True)
 class ColumnSchema:

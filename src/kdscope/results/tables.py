@@ -14,7 +14,8 @@ import pandas as pd
 
 from kdscope.core.errors import DataError
 from kdscope.results.labels import CellName, name_cells
-from kdscope.results.schema import AVERAGE, AVERAGES, POOLS, SCHEMAS, SHARE_MEASURES, ColumnSchema, TableSchema
+from kdscope.results.measures import AVERAGE, AVERAGES, MEASURES, POOLS
+from kdscope.results.schema import SCHEMAS, ColumnSchema, TableSchema
 
 _DTYPES: Mapping[str, Any] = MappingProxyType(
     {
@@ -246,7 +247,8 @@ def _check_known(frame: pd.DataFrame, table: str, column: str, known: dict[str, 
 
 
 def _check_shares(fidelity: pd.DataFrame) -> None:
-    wrong = fidelity["measure"].isin(SHARE_MEASURES) & ~fidelity["value"].fillna(0.0).between(0, 1)
+    shares = [name for name, one in MEASURES.items() if one.family == "answers" and one.unit == "percent"]
+    wrong = fidelity["measure"].isin(shares) & ~fidelity["value"].fillna(0.0).between(0, 1)
     if wrong.any():
         row = int(np.argmax(wrong.to_numpy()))
         message = f"{fidelity['measure'][row]} is a share of items, {fidelity['value'][row]} is not between 0 and 1"
