@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdscope.api.distillation_settings import SETTINGS
+from kdscope.api.distillation_arguments import ARGUMENTS
 from kdscope.api.export import Exported, check_free, export_models
 from kdscope.api.study import StudyResult, check_vocabularies, run_study
 from kdscope.core.errors import KdscopeError, StudyError
@@ -82,14 +82,15 @@ def distill(
         store: Where finished work is kept.
         merge: Export a whole model where an adapter was trained.
         events: Who listens.
-        settings: The others of `SETTINGS`: ``tasks`` and ``trackers`` (lists of names), ``tuning`` (lora or full),
-            ``control`` (False leaves out the student fine-tuned without the teacher), ``temperature``, ``epochs``, ...
+        settings: The others of `distillation_arguments.ARGUMENTS`: ``tasks`` and ``trackers`` (lists of names),
+            ``tuning`` (lora or full), ``control`` (False leaves out the student fine-tuned without the teacher),
+            ``temperature``, ``epochs``, ...
 
     Raises:
         StudyError: Something asked for cannot be; names the argument.
         DataError: A row of the data cannot be used; the folder `out` is in use by something else.
         MachineError: The machine lacks something that was asked for.
-        TypeError: There is no such setting.
+        TypeError: There is no such argument.
     """
     study = checked_study(study_values(teacher=teacher, student=student, method=method, data=data, **settings))
     run = Path("runs") / study.name
@@ -116,16 +117,16 @@ def distil_yaml(teacher: str | Path, student: str | Path, method: str, data: str
 
 
 def study_values(**given: Any) -> dict[str, Any]:
-    """The study as a person would write it, of values of `SETTINGS`.
+    """The study as a person would write it, of values of `ARGUMENTS`.
 
     Raises:
         StudyError: A model is not there, or the method has no teacher; names the argument.
         DataError: The data cannot be read.
-        TypeError: There is no such setting.
+        TypeError: There is no such argument.
     """
-    if unknown := sorted(set(given) - {setting.name for setting in SETTINGS}):
-        raise TypeError(f"distill has no setting {unknown[0]!r}")
-    asked = {setting.name: setting.default for setting in SETTINGS} | given
+    if unknown := sorted(set(given) - {argument.name for argument in ARGUMENTS}):
+        raise TypeError(f"distill has no argument {unknown[0]!r}")
+    asked = {argument.name: argument.default for argument in ARGUMENTS} | given
     if asked["method"] == SFT:
         message = "sft is fine-tuning without a teacher: the control, which comes along where there are tasks"
         raise StudyError(message, key="method")
@@ -144,11 +145,11 @@ def study_values(**given: Any) -> dict[str, Any]:
         "evaluation": {"max_new_tokens": None, "base_models": bool(names) or None},
         "runtime": {},
     }
-    for setting in SETTINGS:
-        value = asked[setting.name]
-        if setting.required or setting.name in ("tasks", "control") or value in (None, (), []):
+    for argument in ARGUMENTS:
+        value = asked[argument.name]
+        if argument.required or argument.name in ("tasks", "control") or value in (None, (), []):
             continue  # those were set above, or are left to the study
-        _put(values, setting.key, _written(Path(value)) if setting.kind is Path else value)
+        _put(values, argument.key, _written(Path(value)) if argument.kind is Path else value)
     values["seeds"] = [values["seeds"]]
     found: dict[str, Any] = _without_none(values)
     return found
@@ -199,8 +200,8 @@ def checked_study(values: Mapping[str, Any]) -> Study:
 def _argument(location: Location) -> str:
     """The argument that a key of the study comes from: the one whose own key has most of it."""
     key = ".".join(part for part in location if isinstance(part, str))
-    known = [setting for setting in SETTINGS if setting.key and f"{key}.".startswith(f"{setting.key}.")]
-    return max(known, key=lambda setting: len(setting.key)).name if known else key
+    known = [argument for argument in ARGUMENTS if argument.key and f"{key}.".startswith(f"{argument.key}.")]
+    return max(known, key=lambda argument: len(argument.key)).name if known else key
 
 
 def _model(argument: str, model: str | Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdscope.api.distillation_settings import SETTINGS, Setting
+from kdscope.api.distillation_arguments import ARGUMENTS, Argument
 from kdscope.cli.application import JsonOption, StoreOption, app
 from kdscope.cli.outputs import exported_json, print_exported
 from kdscope.cli.printing import run_events
@@ -60,33 +60,33 @@ def distill(
     raise typer.Exit(1 if found.exported is None or found.result.run.failed else 0)
 
 
-def _parameter(setting: Setting) -> inspect.Parameter:
-    """A setting as typer reads one: optional where the study has a default of its own."""
-    kind, default = setting.kind, setting.default
+def _parameter(argument: Argument) -> inspect.Parameter:
+    """An argument as typer reads an option: optional where the study has a default of its own."""
+    kind, default = argument.kind, argument.default
     if kind is bool:
         default = False
-    elif setting.name == "tasks":
+    elif argument.name == "tasks":
         kind, default = str, ""
-    elif default is None and not setting.required:
+    elif default is None and not argument.required:
         kind = kind | None
-    option = typer.Option(*(setting.flags or (setting.flag,)), help=setting.help)
+    option = typer.Option(*(argument.flags or (argument.flag,)), help=argument.help)
     return inspect.Parameter(
-        setting.name,
+        argument.name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if setting.required else default,
+        default=inspect.Parameter.empty if argument.required else default,
         annotation=Annotated[kind, option],
     )
 
 
-def _with_settings(command: Any) -> Any:
-    """The command with an option for every setting before its own, in the signature that typer reads."""
+def _with_arguments(command: Any) -> Any:
+    """The command with an option for every argument before its own, in the signature that typer reads."""
     signature = inspect.signature(command, eval_str=True)
     own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
-    command.__signature__ = signature.replace(parameters=[*map(_parameter, SETTINGS), *own])
+    command.__signature__ = signature.replace(parameters=[*map(_parameter, ARGUMENTS), *own])
     return command
 
 
-app.command()(_with_settings(distill))
+app.command()(_with_arguments(distill))
 
 
 def _print(found: Distilled, as_json: bool) -> None:
@@ -110,7 +110,7 @@ def _options_named() -> Iterator[None]:
     """Errors about an argument name the option that it was given with."""
     from kdscope.core.errors import StudyError
 
-    flags = {setting.name: setting.flag for setting in SETTINGS}
+    flags = {argument.name: argument.flag for argument in ARGUMENTS}
     try:
         yield
     except StudyError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Setting:
+class Argument:
     """An argument of `distill`, which is an option of `kdscope distill` too, and the key of a study that it sets.
 
     Attributes:
@@ -35,8 +35,8 @@ class Setting:
         return self.flags[0].partition("/")[0] if self.flags else f"--{self.name.replace('_', '-')}"
 
 
-SETTINGS = (
-    Setting(
+ARGUMENTS = (
+    Argument(
         "teacher",
         "teachers",
         str,
@@ -44,7 +44,7 @@ SETTINGS = (
         flags=("--teacher", "-T"),
         required=True,
     ),
-    Setting(
+    Argument(
         "student",
         "students",
         str,
@@ -52,7 +52,7 @@ SETTINGS = (
         flags=("--student", "-S"),
         required=True,
     ),
-    Setting(
+    Argument(
         "method",
         "methods",
         str,
@@ -60,7 +60,7 @@ SETTINGS = (
         flags=("--method", "-M"),
         required=True,
     ),
-    Setting(
+    Argument(
         "data",
         "data",
         Path,
@@ -68,7 +68,7 @@ SETTINGS = (
         flags=("--data", "-D"),
         required=True,
     ),
-    Setting(
+    Argument(
         "tasks",
         "tasks",
         list[str],
@@ -76,12 +76,12 @@ SETTINGS = (
         (),
         flags=("--tasks", "-t"),
     ),
-    Setting("data_dir", "tasks.folder", Path, "Folder with the tasks' files; `kdscope data fetch` fills one."),
-    Setting(
+    Argument("data_dir", "tasks.folder", Path, "Folder with the tasks' files; `kdscope data fetch` fills one."),
+    Argument(
         "tasks_dir", "tasks.definitions", Path, "Folder with tasks of your own (YAML or Python); see docs/tasks.md."
     ),
-    Setting("limit", "tasks.limit", int, "Only the first N items of each task.", flags=("--limit", "-L")),
-    Setting(
+    Argument("limit", "tasks.limit", int, "Only the first N items of each task.", flags=("--limit", "-L")),
+    Argument(
         "teacher_condition",
         "teachers.condition",
         str,
@@ -89,17 +89,17 @@ SETTINGS = (
         "base: it teaches as it comes.",
         "adapted",
     ),
-    Setting("temperature", "methods.kd_temperature", float, "T of the divergence."),
-    Setting("kd_weight", "methods.kd_weight", float, "Weight of the divergence against cross-entropy, 0 to 1."),
-    Setting("epochs", "training.epochs", int, "Passes over the data. Default: 3."),
-    Setting("max_steps", "training.max_steps", int, "Optimiser steps, instead of epochs."),
-    Setting(
+    Argument("temperature", "methods.kd_temperature", float, "T of the divergence."),
+    Argument("kd_weight", "methods.kd_weight", float, "Weight of the divergence against cross-entropy, 0 to 1."),
+    Argument("epochs", "training.epochs", int, "Passes over the data. Default: 3."),
+    Argument("max_steps", "training.max_steps", int, "Optimiser steps, instead of epochs."),
+    Argument(
         "learning_rate",
         "students.tuning.learning_rate",
         float,
         "The student's. Default: 3e-4, with --full 2e-5.",
     ),
-    Setting(
+    Argument(
         "tuning",
         "students.tuning.kind",
         bool,
@@ -107,8 +107,8 @@ SETTINGS = (
         "lora",
         flags=("--full/--lora",),
     ),
-    Setting("seed", "seeds", int, "Of the training.", 0),
-    Setting(
+    Argument("seed", "seeds", int, "Of the training.", 0),
+    Argument(
         "control",
         "",
         bool,
@@ -116,12 +116,12 @@ SETTINGS = (
         True,
         flags=("--no-control",),
     ),
-    Setting("max_length", "training.max_length_tokens", int, "Tokens of prompt and response together. Default: 512."),
-    Setting("max_new_tokens", "evaluation.max_new_tokens", int, "Tokens, at most, an answer. Default: 256."),
-    Setting("device", "runtime.device", str, "auto, cpu, cuda or mps.", "auto"),
-    Setting("dtype", "runtime.dtype", str, "auto, float32 or bfloat16.", "auto"),
-    Setting("workers", "runtime.workers", int, "Processes that work side by side."),
-    Setting(
+    Argument("max_length", "training.max_length_tokens", int, "Tokens of prompt and response together. Default: 512."),
+    Argument("max_new_tokens", "evaluation.max_new_tokens", int, "Tokens, at most, an answer. Default: 256."),
+    Argument("device", "runtime.device", str, "auto, cpu, cuda or mps.", "auto"),
+    Argument("dtype", "runtime.dtype", str, "auto, float32 or bfloat16.", "auto"),
+    Argument("workers", "runtime.workers", int, "Processes that work side by side."),
+    Argument(
         "trackers",
         "runtime.trackers",
         list[str],
@@ -129,6 +129,6 @@ SETTINGS = (
         (),
         flags=("--track",),
     ),
-    Setting("name", "name", str, "Results go to runs/NAME."),
+    Argument("name", "name", str, "Results go to runs/NAME."),
 )
 """Everything `distill` can be asked for, in the order in which `kdscope distill --help` lists it."""
