@@ -9,7 +9,7 @@ from typing import Any
 
 from settings import Settings
 
-from kdscope.tasks import get_task, get_template, score_completion
+from kdscope.tasks import get_task, get_template
 from results import Run
 
 # What an arm wrote for an item: text, finish_reason, tokens.
@@ -69,8 +69,8 @@ def agree(one: Run, other: Run) -> list[str]:
 
 
 def _score(task: Any, row: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-    score = score_completion(
-        task, answer["text"], str(row["answer"]), finish_reason=answer["finish_reason"], instruction=row["instruction"]
+    score = task.score(
+        answer["text"], str(row["answer"]), finish_reason=answer["finish_reason"], instruction=row["instruction"]
     )
     return {
         "robust": score.robust_value,

@@ -30,11 +30,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from answers import Answer, accuracy, agree, prompts_of, read_items, scores, spread
 from common import Arm, Outcome, Task, run_arm, run_rounds
 from settings import Settings, make_parser, select, settings_of
 from tables import number, show_ratios, show_table
 
+from answers import Answer, accuracy, agree, prompts_of, read_items, scores, spread
 from kdscope.tasks import get_task
 from results import (
     Run,

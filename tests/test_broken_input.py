@@ -9,7 +9,7 @@ from kdscope.core.errors import DataError, KdscopeError, StudyError
 from kdscope.data.sources import read_examples, read_items
 from kdscope.study.files import check_files
 from kdscope.study.load import read_study
-from kdscope.tasks.catalogue import get_task
+from kdscope.tasks import get_task
 
 STUDY = """\
 name: demo

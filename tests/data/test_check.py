@@ -363,10 +363,9 @@ def test_a_folder_without_data_is_not_passed(tmp_path):
 
 
 def test_all_real_files_pass(shared_data):
-    from kdscope.tasks import default_registry
-    from kdscope.tasks.options import parse_options
+    from kdscope.tasks import Task, default_registry
 
-    check = check_folder(shared_data, default_registry(), options=parse_options)
+    check = check_folder(shared_data, default_registry(), options=Task.options)
     assert [problem for file in check.files for problem in file.problems] == []
     by_name = {file.file.relative_to(shared_data).as_posix(): file for file in check.files}
     assert len(by_name) == len([*shared_data.glob("tasks/*/*.json"), *shared_data.glob("instruct/*/*.jsonl")])
@@ -377,12 +376,11 @@ def test_all_real_files_pass(shared_data):
 
 
 def test_real_files_with_planted_damage_fail_where_it_was_planted(shared_data, tmp_path):
-    from kdscope.tasks import get_task
-    from kdscope.tasks.options import parse_options
+    from kdscope.tasks import Task, get_task
 
     rows = json.loads((shared_data / "tasks" / "ARC-Easy" / "test.json").read_text(encoding="utf-8"))
     rows[10]["answer"] = "answer5"
     rows[20]["instruction"] = rows[20]["instruction"].replace("Answer2:", "Answer 2")
     (tmp_path / "test.json").write_text(json.dumps(rows))
-    check = check_file(tmp_path / "test.json", "items", get_task("arc-e"), options=parse_options)
+    check = check_file(tmp_path / "test.json", "items", get_task("arc-e"), options=Task.options)
     assert [int(re.search(r"row (\d+)", problem)[1]) for problem in check.problems][:2] == [11, 21]

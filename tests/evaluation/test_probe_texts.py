@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from kdscope.answers.quantities import find_quantities
 from kdscope.evaluation.probe_texts import (
     add_mistake,
     area_over_curve,
@@ -21,7 +22,6 @@ from kdscope.evaluation.probe_texts import (
     with_cue,
 )
 from kdscope.fidelity.equations import parse_equations
-from kdscope.tasks.quantities import find_quantities
 
 GSM8K = (
     "Janet sells 16 - 3 - 4 = <<16-3-4=9>>9 duck eggs a day.\n"

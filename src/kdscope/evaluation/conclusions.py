@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as compute
 from numpy.typing import NDArray
 
+from kdscope.answers.quantities import number_key
 from kdscope.evaluation.questions import Questions, TaskFacts, load_questions, save_questions, task_facts
 from kdscope.evaluation.run_records import CELL
 from kdscope.results.measures import ITEM_MEASURE
@@ -23,7 +24,6 @@ from kdscope.statistics.results import RigorousResult, results_frame
 from kdscope.statistics.table_runs import KnownNoise
 from kdscope.statistics.tidy import SFT
 from kdscope.statistics.words import sentence
-from kdscope.tasks.quantities import number_key
 
 __all__ = [
     "NEEDED_COLUMNS",

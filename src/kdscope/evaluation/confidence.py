@@ -23,7 +23,6 @@ from kdscope.evaluation.forced import ForcedModel, log_probabilities
 from kdscope.evaluation.prefixes import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.records import Record
 from kdscope.tasks import Task
-from kdscope.tasks.options import parse_options
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class LabelQuestion:
     @classmethod
     def of(cls, task: Task, item: Item, prompt_ids: Sequence[int], tokenizer: Tokenizer) -> LabelQuestion:
         """The question of an item: its listed options (ARC has 3 to 5), or all of the task's labels."""
-        listed = parse_options(task, item.instruction)
+        listed = task.options(item.instruction)
         labels = listed if item.gold in listed else task.labels
         encoded = {
             label: tuple(tokenizer(f"{ANSWER_CUE} {label}", add_special_tokens=False).input_ids) for label in labels

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from kdscope.answers.quantities import number_key
 from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
 from kdscope.evaluation.items import by_item, check_same_items
@@ -37,7 +38,6 @@ from kdscope.fidelity.steps import Trace
 from kdscope.fidelity.traces import PreparedTexts
 from kdscope.results.measures import ITEM_MEASURE
 from kdscope.tasks import Task
-from kdscope.tasks.quantities import number_key
 
 STUDENT, CONTROL, CEILING, SECOND = "student", "control", "ceiling", "second"
 

@@ -8,7 +8,7 @@ from kdscope.data.sources import Item
 from kdscope.evaluation.records import Record
 from kdscope.fidelity.rouge import rouge_l
 from kdscope.generation.base import Completion
-from kdscope.tasks import Task, score_completion
+from kdscope.tasks import Task
 
 
 def score_items(
@@ -24,9 +24,7 @@ def score_items(
 
 
 def _record(task: Task, item: Item, prompt: str, completion: Completion, decoding_seed: int) -> Record:
-    score = score_completion(
-        task, completion.text, item.gold, finish_reason=completion.finish_reason, instruction=item.instruction
-    )
+    score = task.score(completion.text, item.gold, finish_reason=completion.finish_reason, instruction=item.instruction)
     return Record(
         task=task.name,
         item_id=item.item_id,

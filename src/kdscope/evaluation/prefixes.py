@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kdscope.answers.quantities import canonical_number, parse_number
 from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
 from kdscope.data.encode import Tokenizer, encode_recorded, encode_response
 from kdscope.data.sources import Item
 from kdscope.evaluation.items import by_item
 from kdscope.evaluation.records import Record
-from kdscope.tasks.quantities import canonical_number, parse_number
 
 Prefix = Literal["gold", "teacher", "student"]
 PREFIXES: tuple[Prefix, ...] = ("gold", "teacher", "student")

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from kdscope.answers.completion import first_answer
+from kdscope.answers.quantities import Quantity, find_quantities
+from kdscope.answers.statements import find_statements, sentences
 from kdscope.core.seeds import derive_seed
 from kdscope.evaluation.prefixes import ANSWER_CUE
-from kdscope.tasks.quantities import Quantity, find_quantities
-from kdscope.tasks.readers import sentences
-from kdscope.tasks.segments import first_answer
-from kdscope.tasks.statements import find_statements
 
 # "2." or "Step 2:" alone belongs to the sentence after it.
 _LIST_MARK = re.compile(r"\W*(?:step\s{1,3})?\d{1,3}\s{0,3}[.):](?!\d)\W*", re.IGNORECASE)

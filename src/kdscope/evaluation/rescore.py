@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from kdscope.answers import numbers_match
+from kdscope.answers.quantities import parse_number
 from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
 from kdscope.evaluation.asked import question_in
@@ -15,8 +17,7 @@ from kdscope.evaluation.items import item_index
 from kdscope.evaluation.records import Record, is_correct
 from kdscope.evaluation.text_table import TextTable
 from kdscope.fidelity.rouge import rouge_l
-from kdscope.tasks import Task, TaskRegistry, default_registry, numbers_match, score_completion
-from kdscope.tasks.quantities import parse_number
+from kdscope.tasks import Task, TaskRegistry, default_registry
 
 _UNREAD = ("", "inf", "[invalid]")
 """How evaluation programs write that they found no answer."""
@@ -137,7 +138,7 @@ def _scored(answer: Saved, task: Task, item: Item | None) -> Record:
     record = answer if isinstance(answer, Record) else _unscored(answer, item)
     gold = record.gold if item is None else item.gold
     question = _question(answer) if item is None else item.instruction
-    score = score_completion(task, record.completion, gold, finish_reason=record.finish_reason, instruction=question)
+    score = task.score(record.completion, gold, finish_reason=record.finish_reason, instruction=question)
     scored = replace(
         record,
         gold=gold,

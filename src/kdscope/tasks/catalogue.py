@@ -11,7 +11,8 @@ from kdscope.tasks.catalogue_commonsense import commonsense
 from kdscope.tasks.catalogue_instruction import instruction_following
 from kdscope.tasks.catalogue_math import mathematics
 from kdscope.tasks.mini.catalogue import mini_tasks
-from kdscope.tasks.registry import Task, TaskRegistry
+from kdscope.tasks.registry import TaskRegistry
+from kdscope.tasks.task import Task
 
 
 @functools.cache

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from kdscope.tasks.catalogue_files import CHOICE_OUTPUT, numbered, published_files
 from kdscope.tasks.mapping import FieldMapping
-from kdscope.tasks.registry import Task
 from kdscope.tasks.sources import HubDataset
+from kdscope.tasks.task import Task
 
 
 def commonsense() -> tuple[Task, ...]:

@@ -7,8 +7,8 @@ Free text is scored by ROUGE-L, the best over the references. Of S-NI and UnNI i
 from __future__ import annotations
 
 from kdscope.tasks.mapping import FieldMapping
-from kdscope.tasks.registry import Task
 from kdscope.tasks.sources import HubDataset, RepositoryFile, Source
+from kdscope.tasks.task import Task
 
 
 def instruction_following() -> tuple[Task, ...]:

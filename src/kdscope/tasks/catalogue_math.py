@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kdscope.tasks.catalogue_files import grade_school_math_file, published_files
 from kdscope.tasks.mapping import FieldMapping
-from kdscope.tasks.registry import Task
 from kdscope.tasks.sources import HubDataset, RepositoryFile, Source
+from kdscope.tasks.task import Task
 
 
 def mathematics() -> tuple[Task, ...]:

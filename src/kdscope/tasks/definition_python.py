@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdscope.core.errors import StudyError
-from kdscope.tasks.registry import Task
+from kdscope.tasks.task import Task
 
 
 def read_python_tasks(file: Path) -> list[Task]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kdscope.core.errors import DataError, StudyError
 from kdscope.tasks.catalogue import default_registry
-from kdscope.tasks.registry import Task, TaskRegistry
+from kdscope.tasks.registry import TaskRegistry
+from kdscope.tasks.task import Task
 from kdscope.tasks.task_json import task_from_json, task_to_json
 
 __all__ = ["Definition", "read_task_definitions", "registry_with", "task_from_json", "task_to_json"]

@@ -1,10 +1,11 @@
-"""Where the rows of a task or a training set can be had: a pinned file of a repository, or a dataset of the hub."""
+"""Where rows can be had: a pinned file of a repository, a dataset of the hub, or a file that is here already."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from kdscope.core.errors import DataError
 from kdscope.tasks.mapping import FieldMapping
@@ -100,6 +101,23 @@ class HubDataset:
 
 
 Source = RepositoryFile | HubDataset
+
+
+def first_file(name: str, folder: Path | None, locations: Sequence[str]) -> Path:
+    """The first of the locations that exists below `folder`.
+
+    Raises:
+        DataError: There is none; the message names what was tried.
+    """
+    if folder is None:
+        advice = f"`kdscope data fetch {name}` brings its file into ./data; give that folder with --data-dir"
+        raise DataError(f"no data folder is given, and it has no file of its own; {advice}", key=name)
+    for location in locations:
+        file = Path(folder) / location
+        if file.is_file():
+            return file
+    advice = f"`kdscope data fetch {name} --data-dir {folder}` brings it"
+    raise DataError(f"no such file; looked for {', '.join(locations)}; {advice}", file=folder, key=name)
 
 
 def _check_name(name: str, key: str) -> None:

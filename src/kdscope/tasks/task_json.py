@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from kdscope.core.errors import DataError
 from kdscope.tasks.mapping import FieldMapping
-from kdscope.tasks.registry import Task
 from kdscope.tasks.sources import HubDataset, RepositoryFile, Source
+from kdscope.tasks.task import Task
 
 _Value = TypeVar("_Value")
 

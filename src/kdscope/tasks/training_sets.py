@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from kdscope.core.errors import DataError
 from kdscope.tasks.catalogue_files import training_files
 from kdscope.tasks.catalogue_math import gsm8k_train_sources
 from kdscope.tasks.mapping import FieldMapping
 from kdscope.tasks.registry import name_key
-from kdscope.tasks.sources import HubDataset, Source
+from kdscope.tasks.sources import HubDataset, Source, first_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,15 @@ def get_training_set(name: str) -> TrainingSet:
         known = ", ".join(training_set.name for training_set in by_key.values())
         raise DataError(f"unknown training set {name!r} (known: {known})")
     return by_key[name_key(name)]
+
+
+def find_training_file(training_set: TrainingSet, folder: Path) -> Path:
+    """The file with a training set's rows, below `folder`.
+
+    Raises:
+        DataError: There is none; the message names what was tried.
+    """
+    return first_file(training_set.name, folder, training_set.locations())
 
 
 def _math_10k() -> TrainingSet:

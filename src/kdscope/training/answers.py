@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kdscope.answers import ReferenceAnswer, read_reference
 from kdscope.fidelity.rouge import rouge_l
 from kdscope.generation.base import Completion, Decoding, Generator, plan_batches
-from kdscope.tasks import ReferenceAnswer, extract_robust, read_reference
 
 
 class Labelled(Protocol):
@@ -86,7 +86,5 @@ class ReferenceScore:
         answer, instruction = self.answers[number], self.instructions[number]
         if answer is None:
             return rouge_l(completion.text, [self.outputs[number]])
-        read = extract_robust(
-            answer.task, completion.text, finish_reason=completion.finish_reason, instruction=instruction
-        )
-        return float(answer.task.is_correct(read.value, answer.gold))
+        reason = completion.finish_reason
+        return float(answer.is_given_by(completion.text, finish_reason=reason, instruction=instruction))

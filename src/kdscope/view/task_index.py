@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from kdscope.answers.quantities import number_key, parse_number
 from kdscope.core.errors import DataError
 from kdscope.evaluation.records import SCORINGS
-from kdscope.tasks.quantities import number_key, parse_number
 
 NONE = -1
 """No record of a model, or no answer in a record."""

@@ -14,7 +14,6 @@ import pytest
 
 from kdscope.tasks import get_task, mini_rows
 from kdscope.tasks.mini import MINI_MAKERS
-from kdscope.tasks.options import parse_options
 from tests.tasks.mini.readers import Choice, Claim, Comparison, equations, read_choice, read_claim, wording
 
 COMPARE = [*mini_rows("mini-compare", "train", 2000), *mini_rows("mini-compare", "test", 2000)]
@@ -167,7 +166,7 @@ def test_learning_the_answer_of_each_question_does_not_help(task: str) -> None:
 
 def test_the_extractor_sees_the_same_options() -> None:
     task = get_task("mini-choose")
-    assert [parse_options(task, row["instruction"]) for row in CHOOSE] == [told.options for told in CHOICES]
+    assert [task.options(row["instruction"]) for row in CHOOSE] == [told.options for told in CHOICES]
 
 
 def test_forms_are_those_of_the_real_tasks(shared_data: Path) -> None:

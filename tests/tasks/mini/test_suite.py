@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
-from kdscope.tasks import Task, get_task, mini_rows, score_completion
+from kdscope.tasks import Task, get_task, mini_rows
 from kdscope.tasks.mini import MINI_MAKERS, MiniSplit, mini_problems, mini_tasks, row_of
 from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS
 from tests.tasks.mini.readers import wording
@@ -73,13 +73,11 @@ def test_a_declaration_fits_its_rows(task: Task) -> None:
 def test_both_rules_read_the_solution_as_its_answer(task: Task) -> None:
     rows = [*mini_rows(task.name, "train", 300), *mini_rows(task.name, "test", 300)]
     for row, other in zip(rows, [*rows[1:], rows[0]], strict=True):
-        score = score_completion(
-            task, row["output"], row["answer"], finish_reason="stop", instruction=row["instruction"]
-        )
+        score = task.score(row["output"], row["answer"], finish_reason="stop", instruction=row["instruction"])
         assert score.correct_published
         assert score.correct_robust
         assert (score.robust_rule, score.robust_status) == ("marker", "explicit")
-        score = score_completion(task, other["output"], row["answer"], finish_reason="stop")
+        score = task.score(other["output"], row["answer"], finish_reason="stop")
         assert score.correct_published == score.correct_robust == (row["answer"] == other["answer"])
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kdscope.tasks.registry import AnswerKind, Domain, Task
+from kdscope.answers import AnswerKind
+from kdscope.tasks.task import Domain, Task
 
 
 def mini_tasks() -> tuple[Task, ...]:

@@ -1,4 +1,4 @@
-"""From raw completion to the answer the model gave: run-on text, special tokens and typography."""
+"""The part of a completion that answers: cut before run-on text, without special tokens, in plain typography."""
 
 from __future__ import annotations
 

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kdscope.tasks.number_words import spelled_numbers
-from kdscope.tasks.quantities import find_quantities
-from kdscope.tasks.questions import parse_question
+from kdscope.answers.quantities import find_quantities, spelled_numbers
+from kdscope.answers.questions import parse_question
 
 
 @pytest.mark.parametrize(

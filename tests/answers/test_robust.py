@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.tasks import extract_published, extract_robust, get_task, list_tasks, score_completion
+from kdscope.tasks import get_task, list_tasks
 
 GOLDEN = [
     json.loads(line)
@@ -19,11 +19,8 @@ GOLDEN = [
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['task']}-{case['note']}")
 def test_hand_labelled(case) -> None:
-    extraction = extract_robust(
-        get_task(case["task"]),
-        case["completion"],
-        finish_reason=case["finish_reason"],
-        instruction=case["instruction"],
+    extraction = get_task(case["task"]).extract(
+        case["completion"], finish_reason=case["finish_reason"], instruction=case["instruction"]
     )
     assert (extraction.value, extraction.status) == (case["value"], case["status"])
     assert extraction.truncated is case["truncated"]
@@ -44,7 +41,7 @@ def test_openai_verdicts_on_gsm8k_solutions(real_data) -> None:
             if not isinstance(answer, dict):
                 continue
             reason = "stop" if re.search(r"^A: ", answer["solution"], re.MULTILINE) else "length"
-            score = score_completion(task, answer["solution"], gold, finish_reason=reason, instruction=row["question"])
+            score = task.score(answer["solution"], gold, finish_reason=reason, instruction=row["question"])
             total += 1
             if score.correct_robust != answer["is_correct"]:
                 differing.append((model, answer["solution"]))
@@ -80,7 +77,7 @@ def test_real_outputs(name: str, real_data) -> None:
     unread = lost = gained = 0
     for row, item, reason in real_data.outputs(name):
         gold, instruction = item["answer"], item["instruction"]
-        score = score_completion(task, row["output"], gold, finish_reason=reason, instruction=instruction)
+        score = task.score(row["output"], gold, finish_reason=reason, instruction=instruction)
         unread += score.robust_value is None and not score.truncated
         lost += score.correct_published and not score.correct_robust
         gained += score.correct_robust and not score.correct_published
@@ -93,9 +90,7 @@ def test_real_outputs(name: str, real_data) -> None:
 def test_aqua_is_not_credited_for_luck(real_data) -> None:
     task, published, robust = get_task("AQuA"), 0, 0
     for row, item, reason in real_data.outputs("AQuA"):
-        score = score_completion(
-            task, row["output"], item["answer"], finish_reason=reason, instruction=item["instruction"]
-        )
+        score = task.score(row["output"], item["answer"], finish_reason=reason, instruction=item["instruction"])
         published += score.correct_published
         robust += score.correct_robust
     assert robust < published
@@ -113,8 +108,8 @@ def test_a_real_closing_statement_is_read_alike_by_both_rules(task, real_data) -
     for row, item, reason in real_data.outputs(task.name):
         if not plain.search(row["output"]):
             continue
-        robust = extract_robust(task, row["output"], finish_reason=reason, instruction=item["instruction"])
+        robust = task.extract(row["output"], finish_reason=reason, instruction=item["instruction"])
         assert (robust.rule, robust.status) == ("marker", "explicit")
-        assert float(robust.value or "nan") == float(extract_published(task, row["output"]).value or "nan")
+        assert float(robust.value or "nan") == float(task.extract(row["output"], "published").value or "nan")
         compared += 1
     assert compared > 50

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.tasks import Score, Task, extract_published, extract_robust, get_task, score_completion
-from kdscope.tasks.segments import clean_text
+from kdscope.answers import Score
+from kdscope.answers.completion import clean_text
+from kdscope.tasks import Task, get_task
 
 # One task of each kind: a number, a letter, a numbered label, true or false, a free text.
 TASKS = [get_task(name) for name in ("gsm8k", "AQuA", "piqa", "boolq", "dolly")]
@@ -122,7 +123,7 @@ def test_any_text_is_read_without_error_or_contradiction(completion: str, instru
     """2,000 texts, each read as every kind of answer: 10,000 cases."""
     for task in TASKS:
         given_instruction = INSTRUCTIONS[task.name] if instruction is None else instruction
-        score = score_completion(task, completion, GOLD[task.name], finish_reason=reason, instruction=given_instruction)
+        score = task.score(completion, GOLD[task.name], finish_reason=reason, instruction=given_instruction)
         _check_consistency(task, score, reason)
 
 
@@ -145,8 +146,8 @@ def _check_consistency(task: Task, score: Score, reason: str) -> None:
 def test_ending_at_a_new_prompt_reads_as_the_text_with_that_prompt(task: Task, completion: str) -> None:
     instruction = INSTRUCTIONS[task.name]
     uncut = f"{completion}\n\n### Instruction:\nfoo"
-    ended = extract_robust(task, completion, finish_reason="run_on", instruction=instruction)
-    whole = extract_robust(task, uncut, finish_reason="length", instruction=instruction)
+    ended = task.extract(completion, finish_reason="run_on", instruction=instruction)
+    whole = task.extract(uncut, finish_reason="length", instruction=instruction)
     assert (ended.value, ended.status) == (whole.value, whole.status)
 
 
@@ -154,13 +155,13 @@ def test_ending_at_a_new_prompt_reads_as_the_text_with_that_prompt(task: Task, c
 @settings(max_examples=500, deadline=None)
 def test_the_published_number_is_the_last_match_of_its_pattern(text: str) -> None:
     matches = re.findall(r"-?\d+\.?\d*", text.replace(",", ""))
-    assert extract_published(get_task("gsm8k"), text).value == (str(float(matches[-1])) if matches else None)
+    assert get_task("gsm8k").extract(text, "published").value == (str(float(matches[-1])) if matches else None)
 
 
 @given(number=st.integers(-(10**9), 10**9), tail=st.sampled_from(["", ".", "!", " apples.", "\n\nDone.", "</s>junk 7"]))
 def test_a_stated_integer_is_read_whatever_follows(number: int, tail: str) -> None:
     text = f"First 12 and then 3. The answer is {number:,}{tail}"
-    assert extract_robust(get_task("gsm8k"), text, finish_reason="stop").value == str(number)
+    assert get_task("gsm8k").extract(text, finish_reason="stop").value == str(number)
 
 
 @given(TEXTS)
@@ -232,7 +233,7 @@ def _seconds(task: Task, text: str, enough: float = 0.0) -> float:
     best = math.inf
     for _ in range(5):
         start = time.perf_counter()
-        score_completion(task, text, GOLD[task.name], finish_reason="stop", instruction=INSTRUCTIONS[task.name])
+        task.score(text, GOLD[task.name], finish_reason="stop", instruction=INSTRUCTIONS[task.name])
         best = min(best, time.perf_counter() - start)
         if best <= enough:
             break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kdscope.tasks import extract_published, get_task, list_tasks
+from kdscope.tasks import get_task, list_tasks
 
 WITHOUT_OUTPUTS = {"hellaswag"}
 PUBLISHED = [
@@ -18,7 +18,7 @@ PUBLISHED = [
 def test_every_recorded_prediction_is_reproduced(name: str, real_data) -> None:
     task = get_task(name)
     rows = [row for row, _, _ in real_data.outputs(name)]
-    values = [extract_published(task, row["output"]).value for row in rows]
+    values = [task.extract(row["output"], "published").value for row in rows]
     # The harness writes "" where it finds no choice and "inf" where it finds no number.
     nothing = "inf" if task.answer_kind == "number" else ""
     differing = [
@@ -51,6 +51,6 @@ def test_every_recorded_prediction_is_reproduced(name: str, real_data) -> None:
     ],
 )
 def test_the_rules_as_written(name: str, completion: str, value: str | None) -> None:
-    extraction = extract_published(get_task(name), completion)
+    extraction = get_task(name).extract(completion, "published")
     assert extraction.value == value
     assert (extraction.status == "unparsed") == (value is None)

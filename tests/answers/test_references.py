@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kdscope.tasks import get_task, mini_rows, read_reference
+from kdscope.answers import ANSWER_KINDS, AnswerKind, read_reference
+from kdscope.tasks import get_task, mini_rows
 
 CHOICES = "Which is largest? Answer Choices: (A) 3 (B) 9 (C) 5"
 
@@ -22,10 +23,11 @@ CHOICES = "Which is largest? Answer Choices: (A) 3 (B) 9 (C) 5"
         ("Which?\n\nAnswer format: ending1/ending2", "the correct answer is ending2", "ending2", "label"),
     ],
 )
-def test_the_answer_of_a_row(instruction: str, output: str, gold: str, kind: str) -> None:
+def test_the_answer_of_a_row(instruction: str, output: str, gold: str, kind: AnswerKind) -> None:
     found = read_reference(instruction, output)
     assert found is not None
-    assert (found.gold, found.task.answer_kind) == (gold, kind)
+    assert found.gold == gold
+    assert isinstance(found.format, ANSWER_KINDS[kind])
 
 
 @pytest.mark.parametrize(
@@ -49,5 +51,5 @@ def test_every_reference_of_a_mini_task_states_its_answer(name: str) -> None:
     for row in mini_rows(name, "train", 200):
         found = read_reference(row["instruction"], row["output"])
         assert found is not None
-        assert (found.task.answer_kind, found.task.labels) == (task.answer_kind, task.labels)
+        assert found.format == task.answer_format
         assert task.is_correct(found.gold, row["answer"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdscope.tasks.segments import clean_text, first_answer, free_text, without_unfinished_end
+from kdscope.answers.completion import clean_text, first_answer, free_text, without_unfinished_end
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,21 @@
-"""Where a text states its answer: after a marker, in a box, in a concluding sentence."""
+"""The sentences of a text, and those that state its answer: after a marker, in a box, as a conclusion."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from kdscope.tasks.readers import first_sentence, is_conclusive, sentences
+_LONGEST_SENTENCE = 1_000
+# A full stop before white space ends a sentence, but not in "Mr. Tan", "Rs. 40" or "5 p.m. on Monday".
+_SENTENCE_END = re.compile(
+    r"\n+|(?<=[.!?])(?<!\b[MD]r\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bRs\.)(?<!\bNo\.)(?<!\bSt\.)[ \t]+(?![a-z])"
+)
 
+_CONCLUSIVE = re.compile(
+    r"\W{0,9}(?:\d{1,2}[.)]\s{0,3})?(?:and\s|so,?\s|but\s)?(?:therefore|thus|hence|so|consequently|accordingly"
+    r"|in conclusion|in total|as a result|finally|altogether)\b",
+    re.IGNORECASE,
+)
 # "Answer" as a noun: not "to answer correctly", "must answer", "long-answer questions".
 _MARKER = re.compile(
     r"(?<!\bto )(?<!rectly )(?<!\bmust )(?<!\bcan )(?<!\bwill )(?<![\w/-])answers?\b"
@@ -40,6 +49,32 @@ class Statement:
     rule: str
     text: str
     start: int
+
+
+def sentences(text: str) -> list[tuple[int, str]]:
+    """Every sentence or line that holds a word, with its position."""
+    found, start = [], 0
+    for match in _SENTENCE_END.finditer(text):
+        found.append((start, text[start : match.start()]))
+        start = match.end()
+    found.append((start, text[start:]))
+    return [(position, sentence) for position, sentence in found if re.search(r"\w", sentence)]
+
+
+def is_conclusive(sentence: str) -> bool:
+    """Whether a sentence opens as conclusions do: therefore, thus, so, ..."""
+    return _CONCLUSIVE.match(sentence) is not None
+
+
+def first_sentence(text: str) -> str:
+    """The text up to its first sentence end."""
+    return _SENTENCE_END.split(text, maxsplit=1)[0]
+
+
+def last_sentence(text: str, *, with_digit: bool = False) -> str:
+    """The last sentence or line that holds a word, or a digit if asked; of a very long one its last part."""
+    fitting = [sentence for _, sentence in sentences(text) if not with_digit or re.search(r"\d", sentence)]
+    return fitting[-1][-_LONGEST_SENTENCE:] if fitting else ""
 
 
 def find_statements(text: str, *, short_marker: bool) -> list[Statement]:

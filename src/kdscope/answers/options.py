@@ -1,32 +1,59 @@
-"""The options of a multiple-choice item, read from its instruction."""
+"""Answers that are one of several options: what letters and labels have in common."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
-from kdscope.tasks.quantities import find_quantities
-from kdscope.tasks.registry import Task
-from kdscope.tasks.segments import plain_typography
+from kdscope.answers.answer_format import AnswerFormat, Extraction, Rules, first_response, published_extraction
+from kdscope.answers.completion import plain_typography
+from kdscope.answers.quantities import find_quantities
 
 _LONG_WORD = re.compile(r"[^\W\d_]{4}")
 _FORMULA = re.compile(r"[+*^=<>!√π(]|\A\s*/|/\s|/\Z|[A-Za-z]/\d|\d/[A-Za-z]\Z")
 
 
-def parse_options(task: Task, instruction: str) -> dict[str, str]:
+@dataclass(frozen=True)
+class ChoiceFormat(AnswerFormat):
+    """One of the labels, written as it is in the data."""
+
+    def read_published(self, completion: str) -> Extraction:
+        """The first of the labels anywhere in the text, even inside a word; case-sensitive."""
+        found = re.search("|".join(map(re.escape, self.published_labels())), first_response(completion))
+        return published_extraction(found[0] if found else None, "explicit")
+
+    def published_labels(self) -> tuple[str, ...]:
+        """The labels that the published rules look for."""
+        return self.labels
+
+    def matches(self, value: str, gold: str, rules: Rules) -> bool:
+        """Whether they are the same label."""
+        return value == gold
+
+    def gold_problem(self, gold: str) -> str | None:
+        """It must be one of the labels."""
+        return None if gold in self.labels else f"the gold answer {gold!r} is not one of {', '.join(self.labels)}"
+
+    def options(self, instruction: str) -> dict[str, str]:
+        """Label to option text, in order; empty when the instruction lists none."""
+        return parse_options(self.labels, instruction)
+
+
+def parse_options(labels: Sequence[str], instruction: str) -> dict[str, str]:
     """Label to option text, in order; empty when the instruction lists none.
 
     Letters stand as ``(A) text``, numbered labels as ``Answer1: text``, as in the LLM-Adapters data.
     """
-    if task.answer_kind == "number" or not instruction:
+    if not instruction:
         return {}
     listed = plain_typography(re.split(r"\banswer\s+format\s*:", instruction, flags=re.IGNORECASE)[0])
-    marks = _marks(task.labels, listed)
+    marks = _marks(labels, listed)
     ends = [*(mark.start() for mark in marks[1:]), len(listed)][: len(marks)]
-    labels = {label.lower(): label for label in task.labels}
+    by_key = {label.lower(): label for label in labels}
     return {
-        labels[mark["label"].lower()]: listed[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)
+        by_key[mark["label"].lower()]: listed[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)
     }
 
 
@@ -81,7 +108,7 @@ def _formula_in(formula: str, text: str) -> bool:
     return re.search(rf"(?<!\w){spaced}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def _marks(labels: tuple[str, ...], text: str) -> list[re.Match[str]]:
+def _marks(labels: Sequence[str], text: str) -> list[re.Match[str]]:
     """Where each option begins, in label order; the last list in the text, as a question may quote ``(A)`` itself."""
     if len(labels[0]) == 1:
         pattern = re.compile(rf"\((?P<label>[{''.join(labels)}])\)")

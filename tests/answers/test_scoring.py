@@ -3,13 +3,12 @@ from __future__ import annotations
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.tasks import get_task, score_completion
-from kdscope.tasks.scoring import is_right
+from kdscope.tasks import get_task
 
 
 def test_both_scorings_are_kept() -> None:
-    score = score_completion(
-        get_task("gsm8k"), "The answer is 3 days for 24 sacks.", "3.0", finish_reason="stop", instruction="24 sacks"
+    score = get_task("gsm8k").score(
+        "The answer is 3 days for 24 sacks.", "3.0", finish_reason="stop", instruction="24 sacks"
     )
     assert (score.published_value, score.correct_published) == ("24.0", False)
     assert (score.robust_value, score.correct_robust) == ("3", True)
@@ -19,7 +18,7 @@ def test_both_scorings_are_kept() -> None:
 @pytest.mark.parametrize("name", ["gsm8k", "AQuA", "boolq"])
 def test_unparsed_is_wrong_in_both(name: str) -> None:
     gold = {"gsm8k": "0", "AQuA": "A", "boolq": "true"}[name]
-    score = score_completion(get_task(name), "hmm", gold, finish_reason="length")
+    score = get_task(name).score("hmm", gold, finish_reason="length")
     assert (score.published_value, score.robust_value) == (None, None)
     assert (score.correct_published, score.correct_robust) == (False, False)
     assert (score.robust_status, score.truncated) == ("unparsed", True)
@@ -36,17 +35,17 @@ def test_unparsed_is_wrong_in_both(name: str) -> None:
     ],
 )
 def test_the_two_tolerances(predicted: str, gold: str, published: bool, robust: bool) -> None:
-    score = score_completion(get_task("AddSub"), f"The answer is {predicted} .", gold, finish_reason="stop")
+    score = get_task("AddSub").score(f"The answer is {predicted} .", gold, finish_reason="stop")
     assert (score.correct_published, score.correct_robust) == (published, robust)
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "run_on"])
 def test_a_free_text_is_kept_and_never_right(reason: str) -> None:
-    score = score_completion(get_task("dolly"), " A poem.</s> ", "A poem.", finish_reason=reason)
+    score = get_task("dolly").score(" A poem.</s> ", "A poem.", finish_reason=reason)
     assert (score.published_value, score.robust_value) == ("A poem.", "A poem.")
     assert (score.robust_rule, score.robust_status, score.truncated) == ("text", "explicit", False)
     assert (score.correct_published, score.correct_robust) == (False, False)
-    blank = score_completion(get_task("dolly"), "\n", "A poem.", finish_reason=reason)
+    blank = get_task("dolly").score("\n", "A poem.", finish_reason=reason)
     assert (blank.robust_value, blank.robust_status, blank.truncated) == (None, "unparsed", reason == "length")
 
 
@@ -66,14 +65,14 @@ def test_a_free_text_is_kept_and_never_right(reason: str) -> None:
 )
 def test_is_right(name: str, value: str | None, gold: str, robust: bool, published: bool) -> None:
     task = get_task(name)
-    assert is_right(task, value, gold) is robust
-    assert is_right(task, value, gold, "published") is published
+    assert task.is_correct(value, gold) is robust
+    assert task.is_correct(value, gold, "published") is published
 
 
 @pytest.mark.parametrize("rules", ["robust", "published"])
 def test_is_right_needs_a_usable_gold(rules) -> None:
     with pytest.raises(DataError, match="the gold answer 'F' is not one of A, B, C, D, E"):
-        is_right(get_task("AQuA"), None, "F", rules)
+        get_task("AQuA").is_correct(None, "F", rules)
 
 
 @pytest.mark.parametrize(
@@ -82,4 +81,4 @@ def test_is_right_needs_a_usable_gold(rules) -> None:
 )
 def test_an_unusable_gold(name: str, gold: str, expected: str) -> None:
     with pytest.raises(DataError, match=f"{name}: the gold answer '{gold}' is not {expected}"):
-        score_completion(get_task(name), "5", gold, finish_reason="stop")
+        get_task(name).score("5", gold, finish_reason="stop")

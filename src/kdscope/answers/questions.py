@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from kdscope.tasks.number_words import spelled_numbers
-from kdscope.tasks.quantities import Quantity, find_quantities
-from kdscope.tasks.readers import sentences
+from kdscope.answers.quantities import Quantity, find_quantities, spelled_numbers
+from kdscope.answers.statements import sentences
 
 _CHOICES = re.compile(r"\banswer choices\s{0,3}:", re.IGNORECASE)
 _COUNTED = re.compile(r"\bhow many\s+((?:[\w'-]+\s*){1,8})", re.IGNORECASE)

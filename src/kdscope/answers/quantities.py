@@ -1,4 +1,4 @@
-"""Numbers in text: found, read exactly, compared."""
+"""Numbers in text, in digits or spelled out: found, read exactly as fractions, compared."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ _SLASH = re.compile(r" ?/ ?")
 _SPACE_OR_AND = re.compile(r" {1,2}(?:and )?")
 _LONGEST_NUMBER = 60
 _LONGEST_GAP = 40
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_UNITS = f"zero one two three four five six seven eight nine {_TEENS}".split()
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SMALL = {word: value for value, word in enumerate(_UNITS)} | {word: 20 + 10 * i for i, word in enumerate(_TENS)}
+_LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6}
+_WORD = "|".join([*_SMALL, *_LARGE])
+_SPELLED = re.compile(rf"\b(?:{_WORD})\b(?:(?:\s|-|\sand\s)(?:{_WORD})\b){{0,12}}(?!-\w)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,20 @@ def find_quantities(text: str) -> list[Quantity]:
     found: list[Quantity] = []
     for number in _plain_numbers(text):
         _append(found, number, text)
+    return found
+
+
+def spelled_numbers(text: str) -> list[Quantity]:
+    """Every whole number spelled out in English, in order; ``one of`` and a bare ``hundred`` are not numbers.
+
+    >>> [int(number.value) for number in spelled_numbers("Two hundred and five is not twenty-one.")]
+    [205, 21]
+    """
+    found = []
+    for match in _SPELLED.finditer(text):
+        value = _spelled_value(re.findall(r"[a-z]+", match[0].lower()))
+        if value is not None and not re.match(r"\s+of\b", text[match.end() : match.end() + 8]):
+            found.append(Quantity(Fraction(value), *match.span()))
     return found
 
 
@@ -83,6 +104,20 @@ def numbers_match(predicted: str, gold: str, relative_tolerance: float = 1e-6) -
     if expected.denominator == 1:
         return actual == expected
     return abs(actual - expected) <= Fraction(relative_tolerance) * abs(expected)
+
+
+def number_key(text: str) -> str:
+    """A number in a form that is equal for equal numbers, those that are not integers to six digits; else the text.
+
+    Unlike a tolerance around one of the two, it does not matter which of two answers is asked first.
+
+    >>> number_key("4.0") == number_key("4"), number_key("0.333333333") == number_key("1/3"), number_key("none")
+    (True, True, 'none')
+    """
+    number = parse_number(text)
+    if number is None:
+        return text
+    return str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"
 
 
 def _plain_numbers(text: str) -> Iterator[Quantity]:
@@ -136,15 +171,22 @@ def _is_mixed(text: str, whole: Quantity, part: Quantity) -> bool:
     return joined is not None and whole.value.denominator == 1 and 0 < part.value < 1
 
 
-def number_key(text: str) -> str:
-    """A number in a form that is equal for equal numbers, those that are not integers to six digits; else the text.
-
-    Unlike a tolerance around one of the two, it does not matter which of two answers is asked first.
-
-    >>> number_key("4.0") == number_key("4"), number_key("0.333333333") == number_key("1/3"), number_key("none")
-    (True, True, 'none')
-    """
-    number = parse_number(text)
-    if number is None:
-        return text
-    return str(number.numerator) if number.denominator == 1 else f"{float(number):.6g} or so"
+def _spelled_value(words: list[str]) -> int | None:
+    """The number that `words` spell; None when they spell none, or several side by side (``two three``)."""
+    total = group = 0
+    room = 10**9
+    if words[0] in _LARGE:
+        return None
+    for word in words:
+        if word == "and":
+            continue
+        if word in _SMALL:
+            value = _SMALL[word]
+            if value >= room:
+                return None
+            group, room = group + value, (10 if value >= 20 else 0)
+        elif word == "hundred":
+            group, room = group * 100, 100
+        else:
+            total, group, room = total + group * _LARGE[word], 0, 1000
+    return total + group

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from kdscope.answers.answer_format import AnswerFormat
+from kdscope.answers.kinds import answer_format
+from kdscope.answers.letter import LetterFormat
+from kdscope.answers.options import parse_options
 from kdscope.core.errors import DataError
-from kdscope.tasks.options import parse_options
-from kdscope.tasks.registry import AnswerKind, Task
-from kdscope.tasks.robust import extract_robust
 
 _FORMAT = re.compile(r"\banswer\s+format\s*:\s*(\w+(?:/\w+)+)\s*\Z", re.IGNORECASE)
-_LETTERS = ("A", "B", "C", "D", "E")
 # A number that merely ends a text is no answer; one that is announced, boxed or all there is, is.
 _STATED = frozenset({"marker", "boxed", "whole"})
 
@@ -21,12 +21,17 @@ class ReferenceAnswer:
     """What a reference answers.
 
     Attributes:
-        task: A task with answers of this kind, which reads completions as an evaluation would.
+        format: The kind of answer, which reads completions as an evaluation would.
         gold: The answer.
     """
 
-    task: Task
+    format: AnswerFormat
     gold: str
+
+    def is_given_by(self, completion: str, *, finish_reason: str, instruction: str) -> bool:
+        """Whether a completion gives this answer, by the robust rules."""
+        value = self.format.extract(completion, finish_reason=finish_reason, instruction=instruction).value
+        return value is not None and self.format.matches(value, self.gold, "robust")
 
 
 def read_reference(instruction: str, output: str) -> ReferenceAnswer | None:
@@ -42,28 +47,22 @@ def read_reference(instruction: str, output: str) -> ReferenceAnswer | None:
     >>> read_reference("Name a fruit.", "An apple.") is None
     True
     """
-    for task in _tasks(instruction):
-        found = extract_robust(task, output, finish_reason="stop", instruction=instruction)
-        if found.value is not None and found.status == "explicit" and (task.labels or found.rule in _STATED):
-            return ReferenceAnswer(task, found.value)
+    for candidate in _formats(instruction):
+        found = candidate.extract(output, instruction=instruction)
+        if found.value is not None and found.status == "explicit" and (candidate.labels or found.rule in _STATED):
+            return ReferenceAnswer(candidate, found.value)
     return None
 
 
-def _tasks(instruction: str) -> list[Task]:
+def _formats(instruction: str) -> list[AnswerFormat]:
     """What the answer may be, the likeliest kind first."""
-    number = _task("number", ())
-    if (format_ := _FORMAT.search(instruction)) is not None:
+    if (listed := _FORMAT.search(instruction)) is not None:
         try:
-            return [_task("label", tuple(format_[1].split("/")))]
+            return [answer_format("label", tuple(listed[1].split("/")))]
         except DataError:
             return []  # labels that no reader knows
-    letters = _task("letter", _LETTERS)
+    letters = LetterFormat.default_labels
     options = tuple(parse_options(letters, instruction))
-    if len(options) < 2 or options != _LETTERS[: len(options)]:
-        return [number]
-    return [_task("letter", options), number]
-
-
-def _task(kind: AnswerKind, labels: tuple[str, ...]) -> Task:
-    chance = 1 / len(labels) if labels else 0.0
-    return Task(f"reference-{kind}", "math", kind, labels, chance, None, "", "", "an answer of a training row")
+    if len(options) < 2 or options != letters[: len(options)]:
+        return [answer_format("number")]
+    return [answer_format("letter", options), answer_format("number")]

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from kdscope.tasks import extract_robust, get_task, numbers_match, score_completion
-from kdscope.tasks.quantities import parse_number
+from kdscope.answers import numbers_match
+from kdscope.answers.quantities import parse_number
+from kdscope.tasks import get_task
 
 
 def _labels(name: str) -> list[dict[str, Any]]:
@@ -52,9 +53,7 @@ def _read(real_data, labels: list[dict[str, Any]]) -> list[str | None]:
         for model, row, item, reason in _outputs_with_model(real_data, name):
             key = (model, name, row["index"])
             if key in wanted:
-                reading = extract_robust(
-                    get_task(name), row["output"], finish_reason=reason, instruction=item["instruction"]
-                )
+                reading = get_task(name).extract(row["output"], finish_reason=reason, instruction=item["instruction"])
                 values[key] = reading.value
     return [values[_row_key(label)] for label in labels]
 
@@ -136,9 +135,7 @@ def test_a_lucky_capital_letter_is_not_credited(model: str, real_data) -> None:
     for name, row, item, reason in _outputs_with_model(real_data, "AQuA"):
         if name != model:
             continue
-        score = score_completion(
-            task, row["output"], item["answer"], finish_reason=reason, instruction=item["instruction"]
-        )
+        score = task.score(row["output"], item["answer"], finish_reason=reason, instruction=item["instruction"])
         published += score.correct_published
         robust += score.correct_robust
     assert 0 < robust <= published

@@ -4,13 +4,13 @@ from fractions import Fraction
 
 import pytest
 
+from kdscope.answers.options import matching_options, option_number
 from kdscope.tasks import get_task, list_tasks
-from kdscope.tasks.options import matching_options, option_number, parse_options
 
 
 def test_letters() -> None:
     instruction = "If event (A) and (B), then? Answer Choices: (A) 1 (B) two words (C) $3 (D) 4/5 (E) none"
-    assert parse_options(get_task("AQuA"), instruction) == {
+    assert get_task("AQuA").options(instruction) == {
         "A": "1",
         "B": "two words",
         "C": "$3",
@@ -21,13 +21,13 @@ def test_letters() -> None:
 
 def test_labels_on_one_line_or_several() -> None:
     one = "Choose: why?\n\nOption1: Sarah Option2: Maria Answer format: option1/option2"
-    assert parse_options(get_task("winogrande"), one) == {"option1": "Sarah", "option2": "Maria"}
+    assert get_task("winogrande").options(one) == {"option1": "Sarah", "option2": "Maria"}
     several = "Choose: how?\n\nSolution1: twist.\n\nSolution2: freeze.\n\nAnswer format: solution1/solution2"
-    assert parse_options(get_task("piqa"), several) == {"solution1": "twist.", "solution2": "freeze."}
+    assert get_task("piqa").options(several) == {"solution1": "twist.", "solution2": "freeze."}
 
 
 def test_typography_is_plain() -> None:
-    assert parse_options(get_task("AQuA"), "Answer Choices: (A) −2 (B) 9½") == {"A": "-2", "B": "9 1/2"}
+    assert get_task("AQuA").options("Answer Choices: (A) −2 (B) 9½") == {"A": "-2", "B": "9 1/2"}
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ OPTION_TASKS = [task.name for task in list_tasks() if task.labels and task.name 
 @pytest.mark.parametrize("name", ["gsm8k", "boolq", "AQuA", "piqa"])
 @pytest.mark.parametrize("instruction", ["", "No options here."])
 def test_nothing_to_parse(name: str, instruction: str) -> None:
-    assert parse_options(get_task(name), instruction) == {}
+    assert get_task(name).options(instruction) == {}
 
 
 @pytest.mark.parametrize("name", OPTION_TASKS)
 def test_every_real_item_has_its_gold_among_its_options(name: str, real_data) -> None:
     task = get_task(name)
     for item in real_data.items(name):
-        options = parse_options(task, item["instruction"])
+        options = task.options(item["instruction"])
         assert tuple(options) == task.labels[: len(options)]
         assert item["answer"] in options
         assert 2 <= len(options) <= 5

@@ -1,16 +1,25 @@
-"""Reading a free number."""
+"""Answers that are a free number."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kdscope.tasks.number_words import spelled_numbers
-from kdscope.tasks.quantities import Quantity, canonical_number, find_quantities
-from kdscope.tasks.questions import Question
-from kdscope.tasks.readers import Reading, is_conclusive, last_sentence
+from kdscope.answers.answer_format import AnswerFormat, Extraction, Rules, first_response, published_extraction
+from kdscope.answers.quantities import (
+    Quantity,
+    canonical_number,
+    find_quantities,
+    numbers_match,
+    parse_number,
+    spelled_numbers,
+)
+from kdscope.answers.questions import Question, parse_question
+from kdscope.answers.robust import Reader, Reading, read_answer
+from kdscope.answers.statements import is_conclusive, last_sentence
 
 _HEDGE = (
     r"(?:about|approximately|roughly|around|only|exactly|just|simply|equal|to|a|rs|usd|us"
@@ -33,11 +42,50 @@ _LONGEST_BARE_ANSWER = 100
 _LONGEST_BARE_ANSWER_WORDS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class NumberReader:
+# What a match of the published pattern can consist of, backwards from the last digit; and the matches before the last.
+_LAST_STRETCH = re.compile(r"\d[\d.]*+-?")
+_EARLIER_MATCHES = re.compile(r"\A-?\.*+(?:\d++\.\d*+\.*+(?=\d))++")
+_PUBLISHED_TOLERANCE = 0.001
+
+
+@dataclass(frozen=True)
+class NumberFormat(AnswerFormat):
+    """A number: read as text, compared as a number."""
+
+    domain = "math"
+
+    def read_published(self, completion: str) -> Extraction:
+        r"""The last match of ``-?\d+\.?\d*``, commas removed, written as a Python float (``"4.0"``).
+
+        A number too large for a float counts as unparsed, as the paper's code gives both infinity.
+        """
+        return published_extraction(_last_float(first_response(completion)), "fallback")
+
+    def read_robust(self, completion: str, finish_reason: str, instruction: str) -> Extraction:
+        """The number that the completion states."""
+        return read_answer(NumberReader(parse_question(instruction)), completion, finish_reason)
+
+    def matches(self, value: str, gold: str, rules: Rules) -> bool:
+        """By the published rules to 0.001; by the robust ones exactly for an integer, else to a relative 1e-6."""
+        if rules == "robust":
+            return numbers_match(value, gold)
+        predicted, expected = parse_number(value), parse_number(gold)
+        if predicted is None or expected is None:
+            return False
+        return abs(float(expected) - float(predicted)) <= _PUBLISHED_TOLERANCE
+
+    def gold_problem(self, gold: str) -> str | None:
+        """It must be a number."""
+        return None if parse_number(gold) is not None else f"the gold answer {gold!r} is not a number"
+
+
+@dataclass(frozen=True)
+class NumberReader(Reader):
     """Reads a number; knows which numbers the question itself gave and what it asks for."""
 
     question: Question
+
+    knows_short_marker = True
 
     def stated(self, sentence: str) -> Reading | None:
         """The number the sentence opens with or computes, else the only one, else the one the question asks for.
@@ -177,3 +225,13 @@ def _values(numbers: Sequence[Quantity]) -> set[object]:
 
 def _reading(number: Quantity) -> Reading:
     return Reading(canonical_number(number.value))
+
+
+def _last_float(text: str) -> str | None:
+    r"""The last match of ``-?\d+\.?\d*`` as a float, found from the end of the text."""
+    stretch = _LAST_STRETCH.search(text.replace(",", "")[::-1])
+    if stretch is None:
+        return None
+    last = _EARLIER_MATCHES.sub("", stretch[0][::-1], count=1)
+    number = float(re.findall(r"-?\d+\.?\d*", last)[-1])
+    return str(number) if math.isfinite(number) else None

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kdscope.answers import numbers_match
+from kdscope.answers.quantities import canonical_number, find_quantities, parse_number
 from kdscope.core.errors import DataError
-from kdscope.tasks import numbers_match
-from kdscope.tasks.quantities import canonical_number, find_quantities, parse_number
 
 
 def values(text: str) -> list[str]:

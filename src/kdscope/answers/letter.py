@@ -1,0 +1,141 @@
+"""Answers that are a letter: A to E named as choices, as against the article, a variable or a probability."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from kdscope.answers.answer_format import Extraction
+from kdscope.answers.number import NumberReader
+from kdscope.answers.options import ChoiceFormat, matching_options, option_number
+from kdscope.answers.quantities import parse_number
+from kdscope.answers.questions import Question, parse_question
+from kdscope.answers.robust import Mention, Reader, Reading, decide, only_choice, read_answer
+from kdscope.answers.statements import last_sentence
+
+# A capital A that opens a sentence may be the article: it counts only before punctuation, a value or the end.
+_AFTER_LETTER = r"(?=\s{0,3}(?:$|[.,:;)\]/=]|[-$(]|\d|(?:because|since|which|as|or|and|is)\b))"
+# B that is multiplied, raised or compared is a variable.
+_NO_FORMULA = r"(?![\w'+*/^]|\s{0,3}[-+*/^=×÷]|\s[x×]\s)"
+_OPENING_LETTER = re.compile(
+    r"[^\w(]*+(?:(?:the\s)?(?:option|choice|letter)\s{0,3}:?\s{0,3})?"
+    rf"(?:\(\s{{0,3}}(?P<closed>[A-Ea-e])\s{{0,3}}\)|(?P<marked>[A-Ea-e])[.)](?!\w)|(?P<article>A){_AFTER_LETTER}"
+    rf"|(?P<bare>[B-E]){_NO_FORMULA})"
+)
+_MARKED_LETTER = re.compile(
+    r"(?<![A-Za-z])(?<!\bP )\((?P<closed>[A-E])\)|(?<![\w(])(?P<marked>[A-E])\)"
+    r"|\b(?:[Oo]ption|[Cc]hoice)\s{1,3}\(?(?P<named>[A-E])\b"
+)
+_ALTERNATIVE = re.compile(r"\s{0,3}(?:or|and|/|,|&)\s{0,3}(?:option\s{1,3})?\(?(?P<bare>[A-E])\b")
+_LONGEST_FORMULA = 80
+_SAME_VALUE = Fraction(1, 10**12)
+
+
+@dataclass(frozen=True)
+class LetterFormat(ChoiceFormat):
+    """A letter from A to at most E."""
+
+    default_labels = ("A", "B", "C", "D", "E")
+    label_form = "A to at most E"
+
+    def labels_are_readable(self) -> bool:
+        """Whether they are the first letters of the alphabet, up to E."""
+        return "".join(self.labels) == "ABCDE"[: len(self.labels)]
+
+    def read_robust(self, completion: str, finish_reason: str, instruction: str) -> Extraction:
+        """The letter that the completion states, or whose option it works out."""
+        reader = LetterReader(self.options(instruction), parse_question(instruction))
+        return read_answer(reader, completion, finish_reason)
+
+
+@dataclass(frozen=True)
+class LetterReader(Reader):
+    """Reads a letter, or the value of the choice a letter stands for."""
+
+    options: Mapping[str, str]
+    question: Question
+
+    def stated(self, sentence: str) -> Reading | None:
+        """The letters named as choices, else the choice whose value the sentence states."""
+        number = NumberReader(self.question).stated(sentence)
+        return self._named(sentence) or self._by_value(sentence, number)
+
+    def whole(self, text: str) -> Reading | None:
+        """A letter that opens the text or stands alone on its last line, else the only choice named."""
+        if opens_with_letter(text):
+            return self._named(text.split("\n", 1)[0])
+        last = re.fullmatch(r"\W{0,9}([A-E])\W{0,9}", text.rstrip().rpartition("\n")[2])
+        if last:
+            return Reading(last[1])
+        return self._decided(text, [mention for mention in letter_mentions(text) if mention.start > 0])
+
+    def concluded(self, sentence: str) -> Reading | None:
+        """The letters named as choices, else the choice whose value the sentence concludes."""
+        number = NumberReader(self.question).concluded(sentence)
+        return self._named(sentence) or self._by_value(sentence, number)
+
+    def inferred(self, text: str) -> Reading | None:
+        """The choice whose value the text ends on, unless the text names several choices."""
+        if len({mention.value for mention in letter_mentions(text)}) > 1:
+            return None
+        return self._by_value(last_sentence(text), NumberReader(self.question).inferred(text))
+
+    def _named(self, sentence: str) -> Reading | None:
+        return self._decided(sentence, letter_mentions(sentence))
+
+    def _decided(self, text: str, mentions: list[Mention]) -> Reading | None:
+        """What the mentions name; the first one takes in the text of its own choice, so that a list shows as one."""
+        return decide(text, [self._with_choice(text, mentions[0]), *mentions[1:]]) if mentions else None
+
+    def _with_choice(self, text: str, mention: Mention) -> Mention:
+        choice = r"\W{1,9}".join(map(re.escape, self.options.get(mention.value, "").split()))
+        repeated = re.compile(rf"\W{{0,9}}{choice}", re.IGNORECASE).match(text, mention.end) if choice else None
+        return Mention(mention.value, mention.start, repeated.end()) if repeated else mention
+
+    def _by_value(self, sentence: str, number: Reading | None) -> Reading | None:
+        wordy = {label: option for label, option in self.options.items() if option_number(option) is None}
+        in_words = only_choice(matching_options(wordy, sentence))
+        if in_words is not None or number is None:
+            return in_words
+        return only_choice(self._with_number(number.value)) if number.value is not None else Reading(None)
+
+    def _with_number(self, value: str) -> list[str]:
+        number = parse_number(value)
+        return [
+            label
+            for label, option in self.options.items()
+            if number is not None
+            and (found := option_number(option)) is not None
+            and abs(found - number) <= _SAME_VALUE * abs(number)
+        ]
+
+
+def letter_mentions(sentence: str) -> list[Mention]:
+    """Letters named as choices: one that opens the sentence, and those marked as in ``(B)`` or ``option B``."""
+    opening = _OPENING_LETTER.match(sentence)
+    mentions = [_mention(opening)] if opening else []
+    start = opening.end() if opening else 0
+    marked = _MARKED_LETTER.finditer(sentence, start)
+    mentions += [_mention(match) for match in marked if not (match["marked"] and _closes(sentence, match.start()))]
+    alternative = _ALTERNATIVE.match(sentence, start) if opening else None
+    mentions += [_mention(alternative)] if alternative else []
+    return sorted(mentions, key=lambda mention: mention.start)
+
+
+def opens_with_letter(text: str) -> bool:
+    """Whether a letter in parentheses, or before ``)`` or ``.``, opens the text, or is all of it."""
+    opening = _OPENING_LETTER.match(text)
+    return bool(opening and (opening["closed"] or opening["marked"] or opening.end() == len(text)))
+
+
+def _mention(match: re.Match[str]) -> Mention:
+    name = next(name for name, value in match.groupdict().items() if value)
+    return Mention(match[name].upper(), *match.span())
+
+
+def _closes(text: str, position: int) -> bool:
+    """Whether the parenthesis after `position` was opened before it, as in ``P(A or B)``."""
+    before = text[max(0, position - _LONGEST_FORMULA) : position]
+    return before.rfind("(") > before.rfind(")")
