@@ -49,7 +49,7 @@ def make_inputs(settings: Settings, vocabulary: int, tokens: int, width: int) ->
 
 def fused(inputs: Inputs) -> Tensor:
     """kdscope's fused JSD."""
-    return _fused(inputs, Objective("jsd", kd_weight=1.0, beta=_BETA), _rows(inputs))
+    return _fused(inputs, Objective("jsd", kd_weight=1.0, settings={"beta": _BETA}), _rows(inputs))
 
 
 def fused_forward_kl(inputs: Inputs) -> Tensor:

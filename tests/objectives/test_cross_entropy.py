@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
-from kdscope.objectives.cross_entropy import cross_entropy
+from kdscope.objectives.objective import cross_entropy
 
 Draw = Callable[..., tuple[Tensor, Tensor]]
 

@@ -85,7 +85,7 @@ def test_without_a_gradient_it_is_measured_all_the_same() -> None:
     ("objective", "head", "message"),
     [
         (Objective("reverse_kl", 0.5), {}, "plain forward_kl only"),
-        (Objective("forward_kl", 0.5, probability_epsilon=1e-9), {}, "plain forward_kl only"),
+        (Objective("forward_kl", 0.5, settings={"probability_epsilon": 1e-9}), {}, "plain forward_kl only"),
         (Objective("forward_kl", 0.5), {"softcap": 3.0}, "no softcap"),
         (Objective("forward_kl", 0.5), {"trained": True}, "made with a frozen head"),
     ],

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from kdscope.core.errors import ModelError, ObjectiveError
 from kdscope.data.batches import collate, count_targets
-from kdscope.objectives import Objective
-from kdscope.objectives.fused import Expectation, fused_loss
+from kdscope.objectives import Expectation, Objective, fused_loss
 from kdscope.objectives.head import Head
 from kdscope.teacher.expectation import ExpectationTeacher, expect
 from kdscope.teacher.layout import expectation_layout

@@ -203,7 +203,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(
         if method == "sft":
             return job
         sampling = OnPolicySampling(HuggingFaceGenerator(job.model.base, make_tokenizer()), 0.5, 1.0, 24, seed=5)
-        objective = Objective("jsd", kd_weight=1.0, beta=0.5)
+        objective = Objective("jsd", kd_weight=1.0, settings={"beta": 0.5})
         teacher = teacher_for(job, teacher_folder)
         return replace(job, objective=objective, teacher=teacher, sample_teacher=teacher, on_policy=sampling)
 

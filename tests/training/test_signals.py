@@ -85,7 +85,7 @@ def curve(job: Job, teacher: Teacher, folder: Path) -> list[float]:
         (Objective("forward_kl", kd_weight=0.6, temperature=2.0, t2_scale=True), 1.5),
         (Objective("forward_kl", kd_weight=1.0, temperature=0.7, reduction="sequence"), 0.0),
         (Objective("reverse_kl", kd_weight=1.0, temperature=2.0), 0.5),
-        (Objective("jsd", kd_weight=1.0, beta=0.3), 0.0),
+        (Objective("jsd", kd_weight=1.0, settings={"beta": 0.3}), 0.0),
     ],
     ids=["forward", "forward warm, mixed, noisy", "forward cold, by sequence", "reverse", "jsd"],
 )

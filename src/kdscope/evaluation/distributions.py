@@ -16,7 +16,7 @@ from kdscope.data.batches import Batch, TokenSequence
 from kdscope.evaluation.forced import ForcedModel, chunk_rows, forced_batches, pieces
 from kdscope.evaluation.prefixes import Continuation
 from kdscope.models.vocabulary import VocabularyMatch, cut_student_logits, cut_teacher_logits
-from kdscope.objectives.probabilities import Distribution, mixture, zero_where_impossible_
+from kdscope.objectives.divergence import Distribution, mixture, zero_where_impossible_
 
 TOP = 5
 """How many of the likeliest tokens `top5_overlap` compares."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
-from kdscope.objectives.closed_form import differentiable
-from kdscope.objectives.probabilities import Distribution, zero_where_impossible_
+from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
 
 # How many of the likeliest tokens to look at: first a few, which are nearly always enough, then more for the rows
 # where they are not, and all at last. Sorting every row would cost more than the head's matrix product.
@@ -51,8 +48,7 @@ def adaptive_kl(
         >>> round(adaptive_kl(teacher, student).item(), 6)  # the head is the first token: its gap .470 of .939
         0.650314
     """
-    check_head_mass(head_mass)
-    return differentiable(partial(adaptive_kl_rows, head_mass=head_mass), teacher_logits, student_logits, temperature)
+    return DIVERGENCE(teacher_logits, student_logits, temperature, head_mass=head_mass)
 
 
 def adaptive_kl_rows(teacher: Distribution, student: Distribution, *, head_mass: float) -> tuple[Tensor, Tensor]:
@@ -82,3 +78,6 @@ def _head_share(p: Tensor, q: Tensor, head_mass: float) -> Tensor:
         if len(rows) == 0 or likeliest.shape[-1] == p.shape[-1]:
             break
     return torch.where(gaps > 0.0, (head_gaps / gaps).clamp_(max=1.0), 0.5)
+
+
+DIVERGENCE = Divergence(name="adaptive_kl", kernel=adaptive_kl_rows, settings={"head_mass": 0.5}, check=check_head_mass)

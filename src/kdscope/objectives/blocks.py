@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdscope.objectives.closed_form import value_and_gradient
-from kdscope.objectives.probabilities import Distribution
-from kdscope.objectives.settings import Objective
+from kdscope.objectives.divergence import Distribution, value_and_gradient
+from kdscope.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,19 @@ def block_loss(
     index, temperature = targets.unsqueeze(-1), objective.temperature
     if teacher_logits is None:
         return _without_teacher(objective, logits, index, with_gradient)
+    kernel = objective.kernel
+    if kernel is None:
+        cold, cross_entropy = _softmax_and_nats(logits, index)
+        divergence, slope = objective.entry.by_autograd(teacher_logits, logits, temperature, objective.settings)
+        gradient = _mixed_gradient_(objective, slope, cold, index) if with_gradient else None
+        return BlockLoss(cross_entropy, divergence, gradient)
     student = Distribution.of(logits, temperature)
     if temperature == 1.0:
         cold, cross_entropy = student.probability, student.log.gather(-1, index).squeeze(-1).neg_()
     else:
         cold, cross_entropy = _softmax_and_nats(logits, index)
     teacher = Distribution.of(teacher_logits, temperature)
-    divergence, slope = value_and_gradient(objective.kernel, teacher, student)
+    divergence, slope = value_and_gradient(kernel, teacher, student)
     gradient = _mixed_gradient_(objective, slope, cold, index) if with_gradient else None
     return BlockLoss(cross_entropy, divergence, gradient)
 

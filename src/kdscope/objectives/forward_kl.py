@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from kdscope.objectives.closed_form import differentiable
-from kdscope.objectives.probabilities import Distribution, check_epsilon, zero_where_impossible_
+from kdscope.objectives.divergence import Distribution, Divergence, check_epsilon, zero_where_impossible_
 
 
 def forward_kl(
@@ -39,9 +36,7 @@ def forward_kl(
         >>> round(forward_kl(teacher, student).item(), 6)
         0.625503
     """
-    check_epsilon(probability_epsilon)
-    kernel = partial(forward_kl_rows, probability_epsilon=probability_epsilon)
-    return differentiable(kernel, teacher_logits, student_logits, temperature)
+    return DIVERGENCE(teacher_logits, student_logits, temperature, probability_epsilon=probability_epsilon)
 
 
 def forward_kl_rows(
@@ -53,3 +48,8 @@ def forward_kl_rows(
         log_p = torch.log(p.add_(probability_epsilon), out=log_p)
     terms = zero_where_impossible_(log_p.sub_(student.log).mul_(p))
     return terms.sum(dim=-1), p.neg_()
+
+
+DIVERGENCE = Divergence(
+    name="forward_kl", kernel=forward_kl_rows, settings={"probability_epsilon": 0.0}, check=check_epsilon
+)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
-from kdscope.objectives.probabilities import at_least_float32
+from kdscope.objectives.divergence import at_least_float32
 
 
 @dataclass(frozen=True)

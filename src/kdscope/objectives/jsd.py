@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import Tensor
 
-from kdscope.objectives.closed_form import differentiable
+from kdscope.objectives.divergence import Distribution, Divergence, check_fraction, mixture, zero_where_impossible_
 from kdscope.objectives.forward_kl import forward_kl_rows
-from kdscope.objectives.probabilities import Distribution, check_fraction, mixture, zero_where_impossible_
 from kdscope.objectives.reverse_kl import reverse_kl_rows
 
 
@@ -38,8 +35,7 @@ def jsd(teacher_logits: Tensor, student_logits: Tensor, *, beta: float = 0.5, te
         >>> round(jsd(teacher, student, beta=0.5).item(), 6)
         0.148927
     """
-    check_fraction("beta", beta)
-    return differentiable(partial(jsd_rows, beta=beta), teacher_logits, student_logits, temperature)
+    return DIVERGENCE(teacher_logits, student_logits, temperature, beta=beta)
 
 
 def jsd_rows(teacher: Distribution, student: Distribution, *, beta: float) -> tuple[Tensor, Tensor]:
@@ -52,3 +48,8 @@ def jsd_rows(teacher: Distribution, student: Distribution, *, beta: float) -> tu
     to_student = zero_where_impossible_(student.log.sub_(log_m).mul_(student.probability)).mul_(1.0 - beta)
     to_teacher = zero_where_impossible_(teacher.log.sub_(log_m).mul_(teacher.probability))
     return to_teacher.sum(dim=-1) * beta + to_student.sum(dim=-1), to_student
+
+
+DIVERGENCE = Divergence(
+    name="jsd", kernel=jsd_rows, settings={"beta": 0.5}, check=lambda beta: check_fraction("beta", beta)
+)

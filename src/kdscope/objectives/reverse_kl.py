@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import Tensor
 
-from kdscope.objectives.closed_form import differentiable
-from kdscope.objectives.probabilities import Distribution, check_epsilon, zero_where_impossible_
+from kdscope.objectives.divergence import Distribution, Divergence, check_epsilon, zero_where_impossible_
 
 
 def reverse_kl(
@@ -38,9 +35,7 @@ def reverse_kl(
         >>> round(reverse_kl(teacher, student).item(), 6)
         0.675125
     """
-    check_epsilon(probability_epsilon)
-    kernel = partial(reverse_kl_rows, probability_epsilon=probability_epsilon)
-    return differentiable(kernel, teacher_logits, student_logits, temperature)
+    return DIVERGENCE(teacher_logits, student_logits, temperature, probability_epsilon=probability_epsilon)
 
 
 def reverse_kl_rows(
@@ -51,3 +46,8 @@ def reverse_kl_rows(
     added = probability_epsilon * log_ratio.sum(dim=-1) if probability_epsilon > 0.0 else 0.0
     terms = zero_where_impossible_(log_ratio.mul_(student.probability))
     return terms.sum(dim=-1) + added, terms.add_(probability_epsilon) if probability_epsilon > 0.0 else terms
+
+
+DIVERGENCE = Divergence(
+    name="reverse_kl", kernel=reverse_kl_rows, settings={"probability_epsilon": 0.0}, check=check_epsilon
+)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.head import Head
-from kdscope.objectives.settings import Objective
+from kdscope.objectives.objective import Objective
+from kdscope.results.methods import FORWARD_KL
 
 
 class TeacherRows(Protocol):
@@ -41,7 +42,7 @@ class Expectation:
 
     def check(self, objective: Objective, head: Head, tokens: int) -> None:
         """Raises ObjectiveError where the identity above does not hold, or the shapes do not fit."""
-        if objective.divergence != "forward_kl" or objective.probability_epsilon > 0.0:
+        if objective.divergence != FORWARD_KL or objective.settings["probability_epsilon"]:
             raise ObjectiveError("a cached expectation stands for the teacher in plain forward_kl only")
         if head.softcap is not None:
             raise ObjectiveError("a cached expectation needs logits linear in the hidden state: no softcap")

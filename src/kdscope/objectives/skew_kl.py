@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
-from kdscope.objectives.closed_form import differentiable
+from kdscope.objectives.divergence import Distribution, Divergence, mixture, zero_where_impossible_
 from kdscope.objectives.forward_kl import forward_kl_rows
-from kdscope.objectives.probabilities import Distribution, mixture, zero_where_impossible_
 from kdscope.objectives.reverse_kl import reverse_kl_rows
 
 
@@ -42,8 +39,7 @@ def skew_kl(teacher_logits: Tensor, student_logits: Tensor, *, skew: float = 0.1
         >>> round(skew_kl(teacher, student, skew=0.1).item(), 6)
         0.485235
     """
-    check_skew(skew)
-    return differentiable(partial(skew_kl_rows, skew=skew), teacher_logits, student_logits, temperature)
+    return SKEW_KL(teacher_logits, student_logits, temperature, skew=skew)
 
 
 def skew_reverse_kl(
@@ -70,8 +66,7 @@ def skew_reverse_kl(
         >>> round(skew_reverse_kl(teacher, student, skew=0.1).item(), 6)
         0.502007
     """
-    check_skew(skew)
-    return differentiable(partial(skew_reverse_kl_rows, skew=skew), teacher_logits, student_logits, temperature)
+    return SKEW_REVERSE_KL(teacher_logits, student_logits, temperature, skew=skew)
 
 
 def skew_kl_rows(teacher: Distribution, student: Distribution, *, skew: float) -> tuple[Tensor, Tensor]:
@@ -94,3 +89,9 @@ def skew_reverse_kl_rows(teacher: Distribution, student: Distribution, *, skew: 
     log_m = torch.log(m, out=teacher.log)
     terms = zero_where_impossible_(student.log.sub_(log_m).mul_(q))
     return terms.sum(dim=-1), terms.addcmul_(torch.div(q, m, out=m), q, value=-skew)
+
+
+SKEW_KL = Divergence(name="skew_kl", kernel=skew_kl_rows, settings={"skew": 0.1}, check=check_skew)
+SKEW_REVERSE_KL = Divergence(
+    name="skew_reverse_kl", kernel=skew_reverse_kl_rows, settings={"skew": 0.1}, check=check_skew
+)

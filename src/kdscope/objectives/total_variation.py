@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdscope.objectives.closed_form import differentiable
-from kdscope.objectives.probabilities import Distribution
+from kdscope.objectives.divergence import Distribution, Divergence
 
 
 def total_variation(teacher_logits: Tensor, student_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -33,7 +32,7 @@ def total_variation(teacher_logits: Tensor, student_logits: Tensor, *, temperatu
         >>> round(total_variation(teacher, student).item(), 6)
         0.469543
     """
-    return differentiable(total_variation_rows, teacher_logits, student_logits, temperature)
+    return DIVERGENCE(teacher_logits, student_logits, temperature)
 
 
 def total_variation_rows(teacher: Distribution, student: Distribution) -> tuple[Tensor, Tensor]:
@@ -41,3 +40,6 @@ def total_variation_rows(teacher: Distribution, student: Distribution) -> tuple[
     excess = torch.sub(student.probability, teacher.probability, out=teacher.probability)
     slope = torch.sign(excess, out=teacher.log).mul_(student.probability).mul_(0.5)
     return 0.5 * excess.abs_().sum(dim=-1), slope
+
+
+DIVERGENCE = Divergence(name="total_variation", kernel=total_variation_rows)

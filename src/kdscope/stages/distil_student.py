@@ -11,7 +11,7 @@ from typing import Any
 from kdscope.core.seeds import derive_seed
 from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.packing import can_pack
-from kdscope.objectives import Objective
+from kdscope.objectives import DIVERGENCES, Objective
 from kdscope.pipeline.run import StageContext
 from kdscope.results.methods import FORWARD_KL
 from kdscope.stages.files import model_place
@@ -37,9 +37,10 @@ def run(context: StageContext) -> None:
 
 
 def _objective(method: dict[str, Any]) -> Objective:
-    names = ("divergence", "kd_weight", "temperature", "beta", "skew", "t2_scale", "probability_epsilon", "reduction")
-    optional = {"head_mass": method["head_mass"]} if "head_mass" in method else {}
-    return Objective(**{name: method[name] for name in names}, **optional)
+    names = ("divergence", "kd_weight", "temperature", "t2_scale", "reduction")
+    taken = DIVERGENCES[method["divergence"]].settings if method["divergence"] in DIVERGENCES else ()
+    settings = {name: method[name] for name in taken}
+    return Objective(**{name: method[name] for name in names}, settings=settings)
 
 
 def _warm_start(method: dict[str, Any]) -> Objective | None:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from kdscope.core.errors import ModelError, ObjectiveError
 from kdscope.data.batches import Batch, TokenSequence
-from kdscope.objectives.fused import Expectation, TeacherRows
+from kdscope.objectives import Expectation, TeacherRows
+from kdscope.objectives.divergence import check_temperature
 from kdscope.objectives.head import Head
-from kdscope.objectives.probabilities import check_temperature
 from kdscope.teacher.positions import PositionReader
 
 _VALUES_PER_BLOCK = 1 << 24  # probabilities, or values of the head made float32, at a time

@@ -1,29 +1,42 @@
-"""Which objective, how weighted, at which temperature; and the loss of every token under it."""
+"""What training minimises: the list of divergences, how one is mixed with cross-entropy, the loss of every token."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
+from kdscope.core.catalogue import Catalogue
 from kdscope.core.errors import ObjectiveError
-from kdscope.objectives.adaptive_kl import adaptive_kl_rows, check_head_mass
-from kdscope.objectives.closed_form import Kernel, differentiable
-from kdscope.objectives.cross_entropy import cross_entropy
-from kdscope.objectives.forward_kl import forward_kl_rows
-from kdscope.objectives.jsd import jsd_rows
-from kdscope.objectives.probabilities import check_epsilon, check_fraction, check_temperature
-from kdscope.objectives.reverse_kl import reverse_kl_rows
-from kdscope.objectives.skew_kl import check_skew, skew_kl_rows, skew_reverse_kl_rows
-from kdscope.objectives.total_variation import total_variation_rows
+from kdscope.objectives import adaptive_kl, forward_kl, jsd, reverse_kl, skew_kl, total_variation
+from kdscope.objectives.divergence import (
+    Divergence,
+    Kernel,
+    Value,
+    at_least_float32,
+    check_fraction,
+    check_temperature,
+)
 
-Divergence = Literal[
-    "none", "forward_kl", "reverse_kl", "jsd", "skew_kl", "skew_reverse_kl", "total_variation", "adaptive_kl"
-]
+NO_DIVERGENCE = "none"
+"""Of an objective that is cross-entropy alone."""
+DIVERGENCES: Catalogue[Divergence] = Catalogue(
+    "divergence",
+    (
+        forward_kl.DIVERGENCE,
+        reverse_kl.DIVERGENCE,
+        jsd.DIVERGENCE,
+        skew_kl.SKEW_KL,
+        skew_kl.SKEW_REVERSE_KL,
+        total_variation.DIVERGENCE,
+        adaptive_kl.DIVERGENCE,
+    ),
+)
 Reduction = Literal["token", "sequence"]
 
 
@@ -32,15 +45,12 @@ class Objective:
     """(1 - kd_weight) CE(reference) + kd_weight D(teacher, student) [T²], per target token.
 
     Args:
-        divergence: D; "none" is cross-entropy alone, whatever the other settings.
+        divergence: D, a name of `DIVERGENCES`; "none" is cross-entropy alone, whatever the other settings.
         kd_weight: the weight of D, in [0, 1].
         temperature: T > 0 for D; cross-entropy is always at 1.
-        beta: of `jsd`, the teacher's share of the mixture, in [0, 1].
-        skew: of `skew_kl` and `skew_reverse_kl`, in [0, 1).
-        head_mass: of `adaptive_kl`, the teacher's mass in the head, between 0 and 1.
         t2_scale: multiply D by T², so that its gradient keeps its size over temperatures (Hinton et al. 2015).
-        probability_epsilon: of `forward_kl` and `reverse_kl`, added to probabilities as published studies did.
         reduction: "token": every token of an optimiser window weighs the same; "sequence": every sequence does.
+        settings: of D, such as `beta` of `jsd`; those left out have the divergence's defaults.
 
     Raises:
         ObjectiveError: a setting lies outside its range, or has no meaning for this divergence.
@@ -49,31 +59,22 @@ class Objective:
     divergence: str
     kd_weight: float
     temperature: float = 1.0
-    beta: float = 0.5
-    skew: float = 0.1
     t2_scale: bool = False
-    probability_epsilon: float = 0.0
     reduction: Reduction = "token"
-    head_mass: float = 0.5
+    settings: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     def __post_init__(self) -> None:
-        _check_choice("divergence", self.divergence, get_args(Divergence))
+        _check_choice("divergence", self.divergence, (NO_DIVERGENCE, *DIVERGENCES))
         _check_choice("reduction", self.reduction, get_args(Reduction))
         check_fraction("kd_weight", self.kd_weight)
         check_temperature(self.temperature)
-        check_fraction("beta", self.beta)
-        check_skew(self.skew)
-        check_head_mass(self.head_mass)
-        check_epsilon(self.probability_epsilon)
-        if self.probability_epsilon and self.divergence not in ("none", "forward_kl", "reverse_kl"):
-            raise ObjectiveError(
-                f"probability_epsilon is defined for forward_kl and reverse_kl, not for {self.divergence}"
-            )
+        if self.needs_teacher:
+            object.__setattr__(self, "settings", self.entry.complete(self.settings))
 
     @property
     def needs_teacher(self) -> bool:
         """Whether a loss must be given a teacher."""
-        return self.divergence != "none"
+        return self.divergence != NO_DIVERGENCE
 
     @property
     def reference_factor(self) -> float:
@@ -86,15 +87,25 @@ class Objective:
         return self.kd_weight * (self.temperature**2 if self.t2_scale else 1.0) if self.needs_teacher else 0.0
 
     @property
-    def kernel(self) -> Kernel:
-        """The closed form of the divergence.
+    def entry(self) -> Divergence:
+        """D.
 
         Raises:
             ObjectiveError: there is no divergence.
         """
         if not self.needs_teacher:
             raise ObjectiveError("cross-entropy alone is no divergence from a teacher")
-        return _KERNELS[self.divergence](self)
+        return DIVERGENCES[self.divergence]
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The closed form of the divergence, its settings filled in; None where it has none.
+
+        Raises:
+            ObjectiveError: there is no divergence.
+        """
+        kernel = self.entry.kernel
+        return None if kernel is None else partial(kernel, **self.settings)
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,7 @@ def per_token_loss(
     if teacher_logits is None:
         raise ObjectiveError(f"{objective.divergence} compares with a teacher, but no teacher logits were given")
     compared = student_logits if objective.divergence_factor else student_logits.detach()
-    divergence = differentiable(objective.kernel, teacher_logits, compared, objective.temperature)
+    divergence = objective.entry(teacher_logits, compared, objective.temperature, **objective.settings)
     return TokenLosses(mix(objective, reference, divergence), reference.detach(), divergence.detach())
 
 
@@ -146,19 +157,44 @@ def mix(objective: Objective, cross_entropies: Tensor, divergences: Tensor | Non
     return objective.reference_factor * cross_entropies + objective.divergence_factor * divergences
 
 
+def cross_entropy(student_logits: Tensor, targets: Tensor) -> Tensor:
+    """-log Q(y) = logsumexp(z) - z[y] per token, in nats, at temperature 1.
+
+    No index means "ignore": tokens that are not to be learnt are left out by the caller, never averaged in.
+
+    Args:
+        student_logits: z, [N, V].
+        targets: y, [N], int64, 0 <= y < V.
+
+    Returns:
+        [N], float32 or float64.
+
+    Raises:
+        ObjectiveError: shapes do not fit, or a target is no index of the vocabulary.
+
+    Example:
+        >>> import torch
+        >>> round(cross_entropy(torch.zeros(1, 4), torch.tensor([2])).item(), 4)  # log 4
+        1.3863
+    """
+    if student_logits.ndim != 2:
+        raise ObjectiveError(f"cross-entropy needs logits [tokens, vocabulary], not {list(student_logits.shape)}")
+    check_targets(targets, *student_logits.shape)
+    logits = at_least_float32(student_logits)
+    return logits.logsumexp(dim=-1) - logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def check_targets(targets: Tensor, tokens: int, vocabulary: int) -> None:
+    """Raises ObjectiveError unless the targets are one index of the vocabulary for every token."""
+    if targets.shape != (tokens,):
+        raise ObjectiveError(f"{tokens} tokens need as many targets, not {list(targets.shape)}")
+    if targets.dtype != torch.int64:
+        raise ObjectiveError(f"targets must be int64 token ids, not {targets.dtype}")
+    outside = (targets < 0) | (targets >= vocabulary)
+    if outside.any():
+        raise ObjectiveError(f"target {int(targets[outside][0])} is no index of {vocabulary} logits")
+
+
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ObjectiveError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-
-
-_KERNELS: Mapping[str, Callable[[Objective], Kernel]] = MappingProxyType(
-    {
-        "forward_kl": lambda o: partial(forward_kl_rows, probability_epsilon=o.probability_epsilon),
-        "reverse_kl": lambda o: partial(reverse_kl_rows, probability_epsilon=o.probability_epsilon),
-        "jsd": lambda o: partial(jsd_rows, beta=o.beta),
-        "skew_kl": lambda o: partial(skew_kl_rows, skew=o.skew),
-        "skew_reverse_kl": lambda o: partial(skew_reverse_kl_rows, skew=o.skew),
-        "total_variation": lambda o: total_variation_rows,
-        "adaptive_kl": lambda o: partial(adaptive_kl_rows, head_mass=o.head_mass),
-    }
-)
