@@ -13,7 +13,7 @@ import kdscope
 from kdscope.api import distil_yaml, load_study, read_run
 from kdscope.api.distillation import FULL_LEARNING_RATE, checked_study, study_values
 from kdscope.core.errors import DataError, ModelError, StudyError
-from kdscope.study.paths import embedded_model
+from kdscope.study.embedded import embedded_model
 from kdscope.tasks import mini_rows
 from tests.cli.command import call
 

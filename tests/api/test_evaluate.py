@@ -12,7 +12,7 @@ import pytest
 from kdscope.api import compare_models, evaluate_model, rescore_answers
 from kdscope.core.errors import DataError, KdscopeError, ModelError, StudyError
 from kdscope.evaluation.records import read_records, write_records
-from kdscope.study.paths import embedded_model
+from kdscope.study.embedded import embedded_model
 
 FAST: dict[str, Any] = {"max_new_tokens": 24, "batch_size": 8}
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}

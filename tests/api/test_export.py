@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import kdscope.api.export as export_module
 from kdscope.api import Exported, export_models, load_study, read_run, run_study
 from kdscope.core.errors import DataError, KdscopeError, ModelError, StoreError
-from kdscope.study.paths import embedded_model
+from kdscope.study.embedded import embedded_model
 from tests.cli.command import call
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")

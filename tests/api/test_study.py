@@ -132,7 +132,7 @@ def test_an_embedded_study_can_be_planned_from_anywhere(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     family = make_hollow_family(tmp_path / "package", "tiny-s", "tiny-m", "tiny-l")
-    monkeypatch.setattr("kdscope.study.paths.files", lambda package: family)
+    monkeypatch.setattr("kdscope.study.embedded.files", lambda package: family)
     monkeypatch.chdir(tmp_path)
     study = load_study(embedded_study(name).path)
     plan, planned = plan_study(study, tmp_path / "store")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kdscope.study.paths import embedded_model
+from kdscope.study.embedded import embedded_model
 from tests.api.test_data import problem, rows_of
 from tests.cli.command import Call, call
 

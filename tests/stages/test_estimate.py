@@ -13,9 +13,10 @@ from kdscope.pipeline.plan import PlannedStage, plan_states
 from kdscope.pipeline.stage import Cost, Stage, in_order
 from kdscope.pipeline.store import Store
 from kdscope.stages.estimate import CHARACTERS_PER_TOKEN, Shape, Sizes, estimate_seconds, measure_sizes
+from kdscope.study.arms import Teacher, Tuning
 from kdscope.study.grid import Cell, expand_cells
 from kdscope.study.load import load_study
-from kdscope.study.schema import Study, Teacher, Training, Tuning
+from kdscope.study.schema import Study, Training
 from tests.builders import made_up_study, make_data, make_model, write_study
 
 STUDENT, TEACHER = Shape(1_000_000, known=True), Shape(5_000_000, known=True)

@@ -11,7 +11,7 @@ from kdscope.core.errors import IdentityError, ModelError
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.stages.identity import model_source_place, source_identity
-from kdscope.study.schema import Student, Teacher
+from kdscope.study.arms import Student, Teacher
 from tests.builders import make_model
 
 

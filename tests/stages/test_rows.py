@@ -21,7 +21,7 @@ from kdscope.stages.rows import (
     source_place,
     task_place,
 )
-from kdscope.study.data import DataSource, LabelledData, UnlabelledPrompts
+from kdscope.study.arms import DataSource, LabelledData, UnlabelledPrompts
 from kdscope.study.schema import Tasks
 from kdscope.tasks import get_task, mini_rows
 from tests.builders import make_data, make_rows

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdscope.core.errors import StudyError
-from kdscope.study.data import DataSource
+from kdscope.study.arms import DataSource
 from kdscope.study.load import load_study
 from tests.builders import make_hollow_family
 
@@ -232,7 +232,9 @@ def test_conditions_that_do_not_exist(problem, method, words):
 @pytest.fixture
 def family(tmp_path, monkeypatch):
     folder = make_hollow_family(tmp_path / "package", "tiny-l", "tiny-s")
-    monkeypatch.setattr("kdscope.study.paths.files", lambda package: folder if package == "kdscope" else Path("none"))
+    monkeypatch.setattr(
+        "kdscope.study.embedded.files", lambda package: folder if package == "kdscope" else Path("none")
+    )
     return folder / "models" / "tiny"
 
 

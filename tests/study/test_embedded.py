@@ -17,7 +17,7 @@ STUDIES = embedded_studies()
 def family(tmp_path, monkeypatch):
     """The folders of the models, whether or not this copy of kdscope has their weights."""
     folder = make_hollow_family(tmp_path / "package", "tiny-s", "tiny-m", "tiny-l")
-    monkeypatch.setattr("kdscope.study.paths.files", lambda package: folder)
+    monkeypatch.setattr("kdscope.study.embedded.files", lambda package: folder)
 
 
 def test_each_has_its_name_and_says_in_its_first_line_what_it_is():

@@ -21,10 +21,10 @@ from kdscope.models.hub import resolve_revision
 from kdscope.pipeline.events import Events
 from kdscope.results.methods import SFT
 from kdscope.study.dump import values_yaml
+from kdscope.study.embedded import EMBEDDED
 from kdscope.study.files import check_files
 from kdscope.study.grid import expand_cells
-from kdscope.study.load import LoadedStudy
-from kdscope.study.paths import EMBEDDED, resolve_paths
+from kdscope.study.load import LoadedStudy, resolve_paths
 from kdscope.study.problems import find_problems
 from kdscope.study.schema import Study
 from kdscope.study.source import Location, Problem, StudySource

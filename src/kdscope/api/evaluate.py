@@ -29,7 +29,8 @@ from kdscope.pipeline.store import Store
 from kdscope.stages.estimate import measure_sizes
 from kdscope.stages.evaluations import Evaluations
 from kdscope.stages.execute import execute
-from kdscope.study.schema import Evaluation, ModelSource, Runtime, Tasks
+from kdscope.study.arms import ModelSource
+from kdscope.study.schema import Evaluation, Runtime, Tasks
 from kdscope.tasks import TaskRegistry, get_template, registry_with
 
 

@@ -18,7 +18,7 @@ from kdscope.pipeline.manifest import MANIFEST, Manifest, read_manifest
 from kdscope.report.facts import PageFacts, load_facts
 from kdscope.report.model_card import CardModel
 from kdscope.results.tables import ReportTables, load_tables
-from kdscope.study.paths import EMBEDDED, embedded_models
+from kdscope.study.embedded import EMBEDDED, embedded_models
 
 _PRUNED = "prepare_student"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kdscope.core.catalogue import Catalogue
 from kdscope.core.errors import ObjectiveError
-from kdscope.objectives import adaptive_kl, forward_kl, jsd, reverse_kl, skew_kl, total_variation
+from kdscope.objectives.adaptive_kl import DIVERGENCE as ADAPTIVE_KL
 from kdscope.objectives.divergence import (
     Divergence,
     Kernel,
@@ -22,20 +22,16 @@ from kdscope.objectives.divergence import (
     check_fraction,
     check_temperature,
 )
+from kdscope.objectives.forward_kl import DIVERGENCE as FORWARD_KL
+from kdscope.objectives.jsd import DIVERGENCE as JSD
+from kdscope.objectives.reverse_kl import DIVERGENCE as REVERSE_KL
+from kdscope.objectives.skew_kl import SKEW_KL, SKEW_REVERSE_KL
+from kdscope.objectives.total_variation import DIVERGENCE as TOTAL_VARIATION
 
 NO_DIVERGENCE = "none"
 """Of an objective that is cross-entropy alone."""
 DIVERGENCES: Catalogue[Divergence] = Catalogue(
-    "divergence",
-    (
-        forward_kl.DIVERGENCE,
-        reverse_kl.DIVERGENCE,
-        jsd.DIVERGENCE,
-        skew_kl.SKEW_KL,
-        skew_kl.SKEW_REVERSE_KL,
-        total_variation.DIVERGENCE,
-        adaptive_kl.DIVERGENCE,
-    ),
+    "divergence", (FORWARD_KL, REVERSE_KL, JSD, SKEW_KL, SKEW_REVERSE_KL, TOTAL_VARIATION, ADAPTIVE_KL)
 )
 Reduction = Literal["token", "sequence"]
 

@@ -12,7 +12,7 @@ from kdscope.report.views import Entry, View
 from kdscope.results.formatting import MISSING, is_missing, span
 from kdscope.results.methods import BASE, SEQKD, SFT, has_divergence, samples_student
 from kdscope.results.tables import ReportTables, known_counts, records
-from kdscope.study.schema import Method
+from kdscope.study.arms import Method
 
 Row = Mapping[str, Any]
 

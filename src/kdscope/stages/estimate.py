@@ -18,8 +18,9 @@ from kdscope.pipeline.plan import PlannedStage
 from kdscope.pipeline.stage import Cost
 from kdscope.pipeline.store import Store
 from kdscope.results.methods import samples_student
+from kdscope.study.arms import ModelSource, Student, Tuning
 from kdscope.study.grid import Cell
-from kdscope.study.schema import ModelSource, Student, Training, Tuning
+from kdscope.study.schema import Training
 
 CHARACTERS_PER_TOKEN = 3.5
 _TEMPLATE_TOKENS = 32

@@ -17,7 +17,8 @@ from kdscope.stages.identity import model_source_place, source_identity
 from kdscope.stages.own_tasks import definitions_of
 from kdscope.stages.parameters import threads_of
 from kdscope.stages.rows import content_of_task, task_place
-from kdscope.study.schema import Evaluation, ModelSource, Runtime, Tasks
+from kdscope.study.arms import ModelSource
+from kdscope.study.schema import Evaluation, Runtime, Tasks
 from kdscope.tasks import TaskRegistry
 
 

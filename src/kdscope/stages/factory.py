@@ -29,9 +29,9 @@ from kdscope.stages.parameters import (
 )
 from kdscope.stages.rows import content_of, source_place, split_settings
 from kdscope.stages.signal import signal_of
-from kdscope.study.data import DataSource
+from kdscope.study.arms import DataSource, Student, Teacher
 from kdscope.study.grid import Cell
-from kdscope.study.schema import Student, Study, Teacher, Training
+from kdscope.study.schema import Study, Training
 from kdscope.tasks import TaskRegistry
 from kdscope.training.trackers import check_trackers
 

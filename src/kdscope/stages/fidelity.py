@@ -12,7 +12,7 @@ from kdscope.stages.factory import StageFactory
 from kdscope.stages.identity import model_source_place, source_identity
 from kdscope.stages.own_tasks import definitions_of
 from kdscope.stages.parameters import threads_of
-from kdscope.study.schema import ModelSource, Teacher
+from kdscope.study.arms import ModelSource, Teacher
 
 _PROBE_ANSWERS = 10
 """About so many answers is what the probes of an item cost."""

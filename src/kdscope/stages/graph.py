@@ -18,8 +18,9 @@ from kdscope.stages.fidelity import Model, ceiling, pair, probes, reading
 from kdscope.stages.own_tasks import definitions_of
 from kdscope.stages.parameters import teacher_label
 from kdscope.statistics.planning import Noise, PlannedComparison
+from kdscope.study.arms import Student, Teacher
 from kdscope.study.grid import Cell, expand_cells
-from kdscope.study.schema import Student, Study, Teacher
+from kdscope.study.schema import Study
 from kdscope.tasks import TaskRegistry
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from kdscope.core.errors import ModelError
 from kdscope.models.source import MODEL_FILES, ModelPlace
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint, hash_tree
-from kdscope.study.schema import ModelSource
+from kdscope.study.arms import ModelSource
 
 
 def source_identity(source: ModelSource, cache: HashCache) -> JSON:

@@ -6,8 +6,9 @@ import os
 
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.results.methods import METHODS, SFT, samples_student
+from kdscope.study.arms import Teacher, Tuning
 from kdscope.study.grid import Cell
-from kdscope.study.schema import Evaluation, Runtime, Study, Teacher, Training, Tuning
+from kdscope.study.schema import Evaluation, Runtime, Study, Training
 
 
 def threads_of(runtime: Runtime) -> int | None:

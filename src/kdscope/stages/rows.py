@@ -11,7 +11,7 @@ from kdscope.core.errors import DataError
 from kdscope.data.rows import Row, mapped_row, read_rows
 from kdscope.data.sources import Example, Item, Split, as_examples, as_items, as_prompts, split_examples
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
-from kdscope.study.data import DataSource, LabelledData, UnlabelledPrompts
+from kdscope.study.arms import DataSource, LabelledData, UnlabelledPrompts
 from kdscope.study.schema import Tasks
 from kdscope.tasks import Task, find_task_file, get_task, mini_rows
 

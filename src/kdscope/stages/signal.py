@@ -6,8 +6,8 @@ from typing import Literal
 
 from kdscope.models.source import read_config
 from kdscope.results.methods import FORWARD_KL, has_divergence, samples_student
+from kdscope.study.arms import Student
 from kdscope.study.grid import Cell
-from kdscope.study.schema import Student
 
 Path = Literal["none", "words", "live", "replay", "replay + live", "expectation"]
 

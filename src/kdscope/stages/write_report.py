@@ -13,9 +13,10 @@ from kdscope.pipeline.run import StageContext
 from kdscope.report.facts import PageFacts, save_facts
 from kdscope.report.page import write_page
 from kdscope.results.tables import load_tables
+from kdscope.study.arms import DataSource, LabelledData
 from kdscope.study.dump import study_yaml
 from kdscope.study.grid import expand_cells
-from kdscope.study.schema import DataSource, LabelledData, Study, Tasks
+from kdscope.study.schema import Study, Tasks
 from kdscope.tasks import default_registry
 
 _REPORTED = (

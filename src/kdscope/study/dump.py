@@ -11,9 +11,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from kdscope.results.methods import method_names
+from kdscope.study.arms import Tuning
 from kdscope.study.fields import Settings, as_list, list_or_none, name_only, one_or_several, tuning_kind_only
-from kdscope.study.schema import Study, Tuning
-from kdscope.study.yaml_text import FLOAT_PATTERN, INT_PATTERN
+from kdscope.study.schema import Study
+from kdscope.study.source import FLOAT_PATTERN, INT_PATTERN
 
 _EITHER = frozenset(
     {

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from kdscope.core.errors import KdscopeError
-from kdscope.study.data import DataSource
+from kdscope.study.arms import DataSource, Student, Teacher
 from kdscope.study.load import LoadedStudy
-from kdscope.study.schema import Student, Study, Teacher
+from kdscope.study.schema import Study
 from kdscope.study.source import Location, Problem
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kdscope.results.methods import SFT, has_divergence
-from kdscope.study.schema import Method, Student, Study, Teacher, applicable_settings
+from kdscope.study.arms import Method, Student, Teacher, applicable_settings
+from kdscope.study.schema import Study
 
 _GRID_KEYS = ("kd_temperature", "kd_weight", "teacher_noise_std", "teacher_condition")
 _NAMED = ("beta", "skew", "on_policy_probability", "sampling_temperature")

@@ -1,20 +1,24 @@
-"""A study file becomes a `Study`, or one error that lists everything wrong with it."""
+"""A study file becomes a `Study`, preset applied and paths resolved, or one error that lists all that is wrong."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from kdscope.study.paths import resolve_paths
-from kdscope.study.preset import apply_preset, inherit_training
+from kdscope.study.embedded import EMBEDDED, embedded_model
 from kdscope.study.problems import find_problems
 from kdscope.study.schema import Study
-from kdscope.study.source import StudySource, read_document
+from kdscope.study.source import Location, Problem, StudySource, parse_document, read_document
 
+PRESETS = ("published",)
+_VARIABLE = re.compile(r"\$\$|\$\{([^}]*)\}")
 _TEACHER = ("teacher_training",)
 
 
@@ -65,3 +69,131 @@ def _with_teacher_training(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(training, dict) or not isinstance(own, dict):
         return values
     return {**values, "teacher_training": inherit_training(training, own)}
+
+
+def apply_preset(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The study with its preset underneath; unchanged where it names no preset, or one that does not exist.
+
+    Mappings merge key by key and the study's keys win; any other value of the study replaces the preset's. A preset's
+    model defaults go under every teacher and student, its method defaults under the entries of `methods` they name.
+    """
+    name = values.get("preset")
+    if name not in PRESETS:
+        return dict(values)
+    preset = _read_preset(str(name))
+    merged = _merge(preset["settings"], values)
+    if isinstance(values.get("training"), dict):
+        merged["training"] = inherit_training(preset["settings"]["training"], values["training"])
+    for kind in ("teachers", "students"):
+        if kind in merged:
+            merged[kind] = _each(merged[kind], lambda model: _merge_model(preset["model_defaults"], model))
+    if "methods" in merged:
+        merged["methods"] = _each(merged["methods"], lambda method: _merge_method(preset["method_defaults"], method))
+    return merged
+
+
+def inherit_training(under: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Training settings over those of another section, which says nothing of the length where these do.
+
+    >>> inherit_training({"epochs": 4, "learning_rate": 0.1}, {"max_steps": 90})
+    {'learning_rate': 0.1, 'max_steps': 90}
+    """
+    # Steps here and epochs there would be two lengths, and are refused where one section gives them both.
+    length = ("epochs", "max_steps")
+    says_length = any(own.get(key) is not None for key in length)
+    return {**{key: value for key, value in under.items() if not (says_length and key in length)}, **own}
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    resource = files("kdscope.study") / "presets" / f"{name}.yaml"
+    return parse_document(resource.read_text(encoding="utf-8"), Path(f"{name}.yaml")).values
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**under, **over}
+    for key in under.keys() & over.keys():
+        if isinstance(under[key], dict) and isinstance(over[key], dict):
+            merged[key] = _merge(under[key], over[key])
+    return merged
+
+
+def _each(entries: Any, merge: Callable[[Any], Any]) -> Any:
+    return [merge(entry) for entry in entries] if isinstance(entries, list) else merge(entries)
+
+
+def _merge_model(defaults: Mapping[str, Any], model: Any) -> Any:
+    if not isinstance(model, dict):
+        return model
+    tuning = model.get("tuning", {})
+    if tuning == "lora":
+        tuning = {"kind": "lora"}
+    if not isinstance(tuning, dict) or tuning.get("kind", "lora") != "lora":
+        return model
+    return _merge(defaults, {**model, "tuning": tuning})
+
+
+def _merge_method(defaults: Mapping[str, Any], method: Any) -> Any:
+    entry = {"name": method} if isinstance(method, str) else method
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or entry["name"] not in defaults:
+        return method
+    return _merge(defaults[entry["name"]], entry)
+
+
+def resolve_paths(values: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> list[Problem]:
+    """Make every path in the values absolute, in place; what cannot be resolved stays and is reported.
+
+    Args:
+        values: A study as written.
+        folder: What relative paths start from.
+        environment: Values of `${NAME}`; `$$` is a plain dollar sign.
+    """
+    problems = []
+    for location, parent, key in _path_keys(values):
+        try:
+            parent[key] = str(_resolve(parent[key], folder, environment))
+        except ValueError as error:
+            problems.append(Problem(location, str(error)))
+    return problems
+
+
+def _path_keys(values: dict[str, Any]) -> Iterator[tuple[Location, dict[str, Any], str]]:
+    places: list[tuple[Location, Any, str]] = [
+        (("data",), values.get("data"), "path"),
+        (("tasks",), values.get("tasks"), "folder"),
+        (("tasks",), values.get("tasks"), "definitions"),
+        (("runtime",), values.get("runtime"), "tracking_folder"),
+    ]
+    places.append((("data", "unlabelled"), _inner(values.get("data"), "unlabelled"), "path"))
+    for kind in ("teachers", "students"):
+        models = values.get(kind)
+        listed = models if isinstance(models, list) else [models]
+        for index, model in enumerate(listed):
+            location: Location = (kind, index) if isinstance(models, list) else (kind,)
+            places += [(location, model, "path"), ((*location, "data"), _inner(model, "data"), "path")]
+    for location, parent, key in places:
+        if isinstance(parent, dict) and isinstance(parent.get(key), str):
+            yield (*location, key), parent, key
+
+
+def _inner(values: Any, key: str) -> Any:
+    return values.get(key) if isinstance(values, dict) else None
+
+
+def _resolve(text: str, folder: Path, environment: Mapping[str, str]) -> Path:
+    def fill(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        if match[1] not in environment:
+            raise ValueError(f"the environment variable '{match[1]}' is not set")
+        return environment[match[1]]
+
+    filled = _VARIABLE.sub(fill, text)
+    if not filled.strip() or "\0" in filled:
+        raise ValueError("the path is empty" if not filled.strip() else "a path cannot hold the character U+0000")
+    if filled.startswith(EMBEDDED):
+        return embedded_model(filled.removeprefix(EMBEDDED))
+    expanded = os.path.expanduser(filled)
+    if expanded.startswith("~"):
+        raise ValueError(f"there is no home folder '{expanded.split('/')[0]}'")
+    # The study's folder has its links followed first, so that a leading '..' means what the system means by it.
+    return Path(os.path.normpath(folder.resolve() / expanded))

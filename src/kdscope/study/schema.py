@@ -13,13 +13,10 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from kdscope.results.methods import SFT
 from kdscope.study.arms import (
     Method,
-    ModelSource,
     Student,
     Teacher,
-    Tuning,
-    applicable_settings,
+    TrainingData,
 )
-from kdscope.study.data import DataSource, LabelledData, MiniProblems, TrainingData
 from kdscope.study.fields import (
     Name,
     NonNegative,
@@ -31,28 +28,6 @@ from kdscope.study.fields import (
     check_name,
     name_only,
 )
-
-__all__ = [
-    "DataSource",
-    "Evaluation",
-    "Fidelity",
-    "KeepRule",
-    "LabelledData",
-    "Method",
-    "MiniProblems",
-    "ModelSource",
-    "Runtime",
-    "Student",
-    "Study",
-    "Tasks",
-    "Teacher",
-    "TeacherGeneration",
-    "Training",
-    "TrainingData",
-    "Tuning",
-    "applicable_settings",
-]
-
 
 TeacherSignal = Literal["auto", "replay", "live"]
 KeepRule = Literal["last", "best_accuracy", "best_loss"]

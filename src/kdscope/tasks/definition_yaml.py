@@ -12,8 +12,7 @@ import yaml
 from kdscope.answers import AnswerKind
 from kdscope.core.errors import DataError, StudyError
 from kdscope.study.problems import closest
-from kdscope.study.source import Document, Problem, parse_document
-from kdscope.study.yaml_text import compose, deep_nesting_refused, read_text
+from kdscope.study.source import Document, Problem, compose, deep_nesting_refused, parse_document, read_text
 from kdscope.tasks.mapping import FieldMapping
 from kdscope.tasks.task import Domain, Task
 from kdscope.tasks.template import list_templates

@@ -1,4 +1,4 @@
-"""Studies that come with kdscope: they need no file, no download and no account."""
+"""Studies and models that come with kdscope: they need no file, no download and no account."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from kdscope.core.errors import StudyError
 from kdscope.study.source import read_document
 
 QUICKSTART = "quickstart"
+EMBEDDED = "kdscope:"
+"""What a path begins with that means a model which comes with kdscope."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,7 @@ class EmbeddedStudy:
 
 def embedded_studies() -> list[EmbeddedStudy]:
     """All of them, by the order their files ask for."""
-    folder = Path(str(files("kdscope") / "study" / "embedded"))
-    return [_read(path) for path in sorted(folder.glob("*.yaml"))]
+    return [_read(path) for path in sorted(Path(__file__).parent.glob("*.yaml"))]
 
 
 def embedded_study(name: str) -> EmbeddedStudy:
@@ -48,3 +49,21 @@ def embedded_study(name: str) -> EmbeddedStudy:
 def _read(path: Path) -> EmbeddedStudy:
     first = path.read_text(encoding="utf-8").split("\n", 1)[0]
     return EmbeddedStudy(str(read_document(path).values["name"]), path, first.removeprefix("#").strip())
+
+
+def embedded_model(name: str) -> Path:
+    """The folder of a model of the tiny family, which comes with kdscope.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    known = {folder.name: folder for folder in embedded_models()}
+    if name not in known:
+        raise ValueError(f"no model '{name}' comes with kdscope (known: {', '.join(known)})")
+    return known[name]
+
+
+def embedded_models() -> list[Path]:
+    """The folders of the models that come with kdscope, by name."""
+    family = Path(str(files("kdscope") / "models" / "tiny"))
+    return sorted(config.parent for config in family.glob("*/config.json"))
