@@ -105,7 +105,7 @@ def kdscope_study(task: Task) -> Outcome:
     import yaml
 
     from kdscope.api import load_study, plan_study
-    from kdscope.pipeline.events import NullEvents
+    from kdscope.pipeline.events import Events
     from kdscope.pipeline.run import run_plan
     from kdscope.pipeline.stage import Stage
     from kdscope.pipeline.store import Store
@@ -113,7 +113,7 @@ def kdscope_study(task: Task) -> Outcome:
 
     parts: list[dict[str, Any]] = []
 
-    class Listener(NullEvents):
+    class Listener(Events):
         def finished(self, stage: Stage, seconds: float) -> None:
             parts.append({"kind": stage.kind, "label": stage.label, "seconds": seconds})
 

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from kdscope.console import JsonEvents, PlainEvents, RichEvents, show_seconds
-from kdscope.pipeline.clock import Clock, Pace
+from kdscope.console import Clock, JsonEvents, Pace, PlainEvents, RichEvents, show_seconds
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.stage import Cost, Stage
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from kdscope import api
-from kdscope.pipeline.crew import Crew
+from kdscope.pipeline.executors.processes import ProcessPool
 from kdscope.pipeline.stage import in_order
 from kdscope.study.load import load_study
 from tests.builders import make_data, make_hollow_model, make_model, table_bytes, write_study
@@ -130,7 +130,7 @@ def test_two_workers_make_the_same_tables_and_the_second_run_starts_none(
     at_work = [sum(1 if name == "started" else -1 for name, _ in order[:end]) for end in range(len(order))]
     assert max(at_work) == 2
     monkeypatch.chdir(world)
-    monkeypatch.setattr(Crew, "give", None)
+    monkeypatch.setattr(ProcessPool, "submit", None)
     began = time.monotonic()
     result = api.run_study(Path("study.yaml"))
     assert (result.run.executed, len(result.run.reused)) == ([], 19)

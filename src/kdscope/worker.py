@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kdscope.pipeline.serve import serve
+from kdscope.pipeline.executors.worker_main import worker_main
 from kdscope.pipeline.store import Store
 from kdscope.stages.execute import execute
 
 if __name__ == "__main__":
-    serve(Store(Path(sys.argv[1])), execute)
+    worker_main(Store(Path(sys.argv[1])), execute)

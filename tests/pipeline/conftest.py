@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.pipeline.events import NullEvents
+from kdscope.pipeline.events import Events
 from kdscope.pipeline.run import RunResult, StageContext, run_plan
 from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
 
 
-class Recorder(NullEvents):
+class Recorder(Events):
     """Every event as (name, label), warnings as (name, text)."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from kdscope.pipeline.events import NullEvents
+from kdscope.pipeline.events import Events
 from kdscope.pipeline.run import StageContext, run_plan
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
@@ -22,7 +22,7 @@ from kdscope.pipeline.store import Store
 STEPS = 3
 
 
-class Log(NullEvents):
+class Log(Events):
     def __init__(self, path: Path) -> None:
         self.path = path
 

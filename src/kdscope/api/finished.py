@@ -12,9 +12,8 @@ import yaml
 
 from kdscope.core.errors import DataError, ModelError, StoreError
 from kdscope.models.source import MODEL_FILES, ModelPlace
-from kdscope.pipeline.contents import first_problem
 from kdscope.pipeline.fingerprint import HashCache, fingerprint, hash_tree
-from kdscope.pipeline.manifest import MANIFEST, Manifest, read_manifest
+from kdscope.pipeline.manifest import MANIFEST, Manifest, first_problem, read_manifest
 from kdscope.report.facts import PageFacts, load_facts
 from kdscope.report.model_card import CardModel
 from kdscope.results.tables import ReportTables, load_tables

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +13,8 @@ from pydantic import ValidationError
 from kdscope.core.errors import StudyError
 from kdscope.core.files import explained
 from kdscope.models.source import read_vocabulary
-from kdscope.pipeline.crew import Crew
-from kdscope.pipeline.events import Events, NullEvents
+from kdscope.pipeline.events import Events
+from kdscope.pipeline.executors import EXECUTORS
 from kdscope.pipeline.explain import Explanation, explain
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.manifest import read_manifest
@@ -135,7 +133,7 @@ def run_study(
     with explained("make the folder of the results", folder):
         folder.mkdir(parents=True, exist_ok=True)
     seconds = {item.stage.identity: item.stage for item in planned}
-    listener = events or NullEvents()
+    listener = events or Events()
     listener.plan([seconds[item.stage.identity] for item in planned if item.state in ("will run", "damaged")])
     if all(method.name != SFT for method in study.methods):
         listener.warning(f"no '{SFT}' among the methods: without that control no gain can be computed")
@@ -143,8 +141,9 @@ def run_study(
         listener.warning("'data.unlabelled' is not used: the only method is sft, which has no teacher to answer it")
     for sentence in _known_contamination(plan.audit, Store(root)):
         listener.warning(sentence)
-    with _crew(study, root, listener) as crew:
-        result = run_plan([plan.report], Store(root), execute, events=listener, crew=crew)
+    opened, workers = Store(root), study.runtime.workers
+    with EXECUTORS["serial" if workers == 1 else "processes"](opened, execute, listener, workers) as executor:
+        result = run_plan([plan.report], opened, execute, events=listener, executor=executor)
     from kdscope.api.delivery import deliver  # it reads parquet, which planning needs not
 
     with explained("write the results", folder):
@@ -231,12 +230,3 @@ def _sizes(study: Study, registry: TaskRegistry) -> Sizes:
         len(unlabelled),
         len(split.validation),
     )
-
-
-def _crew(study: Study, root: Path, events: Events) -> AbstractContextManager[Crew | None]:
-    """The processes a study asks for; none for a single worker, which is this process."""
-    if study.runtime.workers == 1:
-        return nullcontext()
-    # Without -P a file in the current folder could stand in for a module.
-    command = (sys.executable, "-P", "-m", "kdscope.worker", str(root.absolute()))
-    return Crew(command, study.runtime.workers, events)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from kdscope.pipeline.stage import Stage
 
 
-class Events(Protocol):
-    """A listener; every call returns at once and must not raise."""
+class Events:
+    """A listener that ignores everything; subclasses override what they care for.
+
+    Every call returns at once and must not raise.
+    """
 
     def plan(self, stages: Sequence[Stage]) -> None:
-        """These will run, each after its inputs; told again when failures have rewired what is left."""
+        """These will run, each after its inputs; told again when failures have left less to do."""
 
     def working(self, processes: int) -> None:
         """So many processes work on the run from now on, each on a stage of its own; one if this is never told."""
@@ -41,40 +43,6 @@ class Events(Protocol):
 
     def warning(self, message: str) -> None:
         """Something a person should know; the run goes on."""
-
-
-class NullEvents:
-    """A listener that does not care."""
-
-    def plan(self, stages: Sequence[Stage]) -> None:
-        """Ignored."""
-
-    def working(self, processes: int) -> None:
-        """Ignored."""
-
-    def started(self, stage: Stage) -> None:
-        """Ignored."""
-
-    def progress(self, stage: Stage, done: float, total: float | None, unit: str, note: str) -> None:
-        """Ignored."""
-
-    def finished(self, stage: Stage, seconds: float) -> None:
-        """Ignored."""
-
-    def reused(self, stage: Stage) -> None:
-        """Ignored."""
-
-    def failed(self, stage: Stage, message: str) -> None:
-        """Ignored."""
-
-    def blocked(self, stage: Stage, missing: Sequence[Stage]) -> None:
-        """Ignored."""
-
-    def waiting(self, stages: Sequence[Stage]) -> None:
-        """Ignored."""
-
-    def warning(self, message: str) -> None:
-        """Ignored."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""What would run, found out without running anything."""
+"""What would run, and what is left to run once some stages have failed: found out without running anything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,3 +71,38 @@ def plan_states(targets: Iterable[Stage], store: Store) -> list[PlannedStage]:
 def total_cost(planned: Iterable[PlannedStage]) -> Cost:
     """What is still to be paid for a whole plan; the time is None if that of any stage to run is unknown."""
     return sum((item.cost for item in planned), Cost(seconds=0.0))
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """`actual` maps each planned identity to the stage that stands for it now, or to None if none can.
+
+    `blocked` has the planned stages that cannot run, each with the inputs it misses; failed ones are not among them.
+    """
+
+    actual: Mapping[str, Stage | None]
+    blocked: Mapping[Stage, tuple[Stage, ...]]
+
+
+def prune_failed(targets: Iterable[Stage], failed: Collection[str], is_complete: Callable[[Stage], bool]) -> Pruned:
+    """What is left of a study without these failed identities.
+
+    A stage that tolerates missing inputs becomes the stage without them, as long as one input is left; whatever
+    depends on it is rewired to that. Any other stage with a missing input is blocked. A complete stage stays as it is.
+    """
+    actual: dict[str, Stage | None] = {}
+    blocked: dict[Stage, tuple[Stage, ...]] = {}
+    for stage in in_order(targets):
+        if is_complete(stage):
+            actual[stage.identity] = stage
+            continue
+        inputs = {role: actual[parent.identity] for role, parent in stage.inputs.items()}
+        present = {role: parent for role, parent in inputs.items() if parent is not None}
+        missing = tuple(parent for role, parent in stage.inputs.items() if role not in present)
+        if missing and not (stage.tolerates_missing and present):
+            actual[stage.identity] = None
+            blocked[stage] = missing
+            continue
+        rewired = stage.with_inputs(present)
+        actual[stage.identity] = None if rewired.identity in failed else rewired
+    return Pruned(actual, blocked)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from kdscope.core.errors import StoreError
 from kdscope.pipeline.attempt import Execute, Outcome, Resources, StageContext, record_failure
-from kdscope.pipeline.crew import Crew
-from kdscope.pipeline.events import Events, NullEvents
-from kdscope.pipeline.plan import needed
-from kdscope.pipeline.rewire import Rewiring, rewire
+from kdscope.pipeline.events import Events
+from kdscope.pipeline.executors import Executor
+from kdscope.pipeline.executors.serial import SerialExecutor
+from kdscope.pipeline.plan import Pruned, needed, prune_failed
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
-from kdscope.pipeline.team import Alone, Team
 
 __all__ = ["Execute", "Resources", "RunResult", "StageContext", "run_plan"]
 
@@ -34,11 +32,11 @@ class RunResult:
     blocked: list[Stage]
     messages: Mapping[str, str]
     store: Store
-    rewiring: Rewiring
+    pruned: Pruned
 
     def final(self, stage: Stage) -> Stage | None:
         """The completed stage that stands for a planned one; None if it failed or is blocked."""
-        return self.rewiring.actual.get(stage.identity)
+        return self.pruned.actual.get(stage.identity)
 
     def path(self, stage: Stage) -> Path:
         """The folder with the output of a planned stage.
@@ -58,31 +56,31 @@ def run_plan(
     execute: Execute,
     *,
     events: Events | None = None,
-    crew: Crew | None = None,
+    executor: Executor | None = None,
     poll_seconds: float = 0.2,
 ) -> RunResult:
     """Complete the targets: run what is missing, reuse what is there, go on after failures.
 
     `execute` runs one stage and may raise anything. Its failure is recorded; the rest of the study goes on. Outputs
     that a stage will read are verified by content hash once per run. Stages locked by a process of another run are
-    left to it. A `crew` runs the stages where some of them can run side by side; otherwise, and should it die out,
-    this process does.
+    left to it. The `executor` runs the stages if it takes them; otherwise, and should it die out, this process does.
 
     Raises:
         StoreError: the store itself cannot be read or written.
-        MachineError: a process of the crew cannot be started.
+        MachineError: a process of the executor cannot be started.
         KeyboardInterrupt: passed on, with nothing half-written visible.
     """
-    listener = events or NullEvents()
-    return _Run(store, listener, Alone(store, execute, listener), crew, poll_seconds).complete(list(targets))
+    listener = events or Events()
+    alone = SerialExecutor(store, execute, listener)
+    return _Run(store, listener, alone, executor or alone, poll_seconds).complete(list(targets))
 
 
 @dataclass
 class _Run:
     store: Store
     events: Events
-    alone: Alone
-    crew: Crew | None
+    alone: SerialExecutor
+    executor: Executor
     poll_seconds: float
     processes: int = 1  # at work, as last told
     sound: dict[str, bool] = field(default_factory=dict)  # by full verification, or by having been completed here
@@ -98,10 +96,10 @@ class _Run:
         """Rounds of planning and running, until one brings no new failure."""
         while True:
             failures = len(self.failed)
-            rewiring = rewire(targets, self.failed, lambda stage: self._is_sound(stage, False))
-            left = [stage for target in targets if (stage := rewiring.actual[target.identity]) is not None]
+            pruned = prune_failed(targets, self.failed, lambda stage: self._is_sound(stage, False))
+            left = [stage for target in targets if (stage := pruned.actual[target.identity]) is not None]
             to_run = needed(left, self._is_sound)
-            self._announce(left, to_run, rewiring)
+            self._announce(left, to_run, pruned)
             self._run_all(to_run)
             if len(self.failed) == failures:
                 break
@@ -112,7 +110,7 @@ class _Run:
             blocked=list(self.blocked.values()),
             messages=self.messages,
             store=self.store,
-            rewiring=rewiring,
+            pruned=pruned,
         )
 
     def _is_sound(self, stage: Stage, as_input: bool) -> bool:
@@ -123,12 +121,12 @@ class _Run:
             self.sound[stage.identity] = complete
         return self.sound[stage.identity]
 
-    def _announce(self, left: list[Stage], to_run: list[Stage], rewiring: Rewiring) -> None:
+    def _announce(self, left: list[Stage], to_run: list[Stage], pruned: Pruned) -> None:
         self.wanted.update(stage.identity for stage in to_run)
         for stage in in_order(left):
             if stage.identity not in self.wanted and self._is_sound(stage, False):
                 self._reuse(stage)
-        for stage, missing in rewiring.blocked.items():
+        for stage, missing in pruned.blocked.items():
             if stage.identity in self.wanted and stage.identity not in self.blocked:
                 self.blocked[stage.identity] = stage
                 self.events.blocked(stage, missing)
@@ -137,19 +135,19 @@ class _Run:
 
     def _run_all(self, stages: list[Stage]) -> None:
         """Settle every stage whose inputs can be had; those behind a failure are left for the next round."""
-        crew = self.crew if self.crew is not None and (self.crew.started or _side_by_side(stages)) else None
-        pending = {stage.identity: stage for stage in (stages if crew is None else _longest_way_first(stages))}
-        given, elsewhere, waiting = set[str](), set[str](), False
+        chosen = self.executor if self.executor.takes(stages) else self.alone
+        pending = {stage.identity: stage for stage in chosen.arrange(stages)}
+        submitted, elsewhere, waiting = set[str](), set[str](), False
         while ready := [stage for stage in pending.values() if self._is_ready(stage, pending)]:
-            team = self._team(crew)
+            executor = self._alive(chosen)
             for stage in ready:
-                if team.has_room and stage.identity not in given | elsewhere:
-                    given.add(stage.identity)
-                    team.give(stage)
-            if not given and not waiting:
+                if executor.has_room and stage.identity not in submitted | elsewhere:
+                    submitted.add(stage.identity)
+                    executor.submit(stage)
+            if not submitted and not waiting:
                 self.events.waiting(ready)
                 waiting = True
-            news = self._news(team, given, elsewhere)
+            news = self._next(executor, submitted, elsewhere)
             if news is None:
                 elsewhere.clear()
             elif self._settle(*news):
@@ -160,22 +158,23 @@ class _Run:
     def _is_ready(self, stage: Stage, pending: Mapping[str, Stage]) -> bool:
         return all(p.identity not in pending and p.identity not in self.failed for p in stage.inputs.values())
 
-    def _team(self, crew: Crew | None) -> Team:
-        team: Team = self.alone if crew is None or crew.size == 0 else crew
-        if team.size != self.processes:
-            self.processes = team.size
-            self.events.working(team.size)
-        return team
+    def _alive(self, chosen: Executor) -> Executor:
+        """The executor that was chosen, or this process once all of its own have died."""
+        executor = chosen if chosen.size else self.alone
+        if executor.size != self.processes:
+            self.processes = executor.size
+            self.events.working(executor.size)
+        return executor
 
-    def _news(self, team: Team, given: set[str], elsewhere: set[str]) -> tuple[Stage, Outcome] | None:
-        """What became of a stage that was given; None when it is time to ask again for those at work elsewhere."""
-        if not given:
+    def _next(self, executor: Executor, submitted: set[str], elsewhere: set[str]) -> tuple[Stage, Outcome] | None:
+        """What became of a stage that was submitted; None when it is time to ask again for those at work elsewhere."""
+        if not submitted:
             time.sleep(self.poll_seconds)
             return None
-        news = team.wait(self.poll_seconds if elsewhere else None)
+        news = executor.wait(self.poll_seconds if elsewhere else None)
         if news is not None:
             stage, outcome = news
-            given.remove(stage.identity)
+            submitted.remove(stage.identity)
             if outcome.state == "elsewhere":
                 elsewhere.add(stage.identity)
         return news
@@ -218,17 +217,3 @@ class _Run:
         record_failure(stage, self.store, message, "", self.events)
         self._fail(stage, message)
         return True
-
-
-def _side_by_side(stages: Sequence[Stage]) -> bool:
-    """Whether two of them could run at once; if not, each needs the one before it."""
-    return any(first not in second.inputs.values() for first, second in pairwise(stages))
-
-
-def _longest_way_first(stages: Sequence[Stage]) -> list[Stage]:
-    """Stages with more steps behind them first, else in order: what is begun last is short, so all end together."""
-    way: dict[str, int] = {}
-    for stage in reversed(stages):
-        for parent in stage.inputs.values():
-            way[parent.identity] = max(way.get(parent.identity, 0), way.get(stage.identity, 0) + 1)
-    return sorted(stages, key=lambda stage: -way.get(stage.identity, 0))

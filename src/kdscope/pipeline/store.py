@@ -10,10 +10,12 @@ root/damaged/                    what once was complete and no longer matches it
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,10 +34,15 @@ from kdscope.core.files import (
     write_atomically,
     write_synced,
 )
-from kdscope.pipeline.contents import first_problem, sync_and_hash
 from kdscope.pipeline.fingerprint import JSON, plain
-from kdscope.pipeline.locks import Locks
-from kdscope.pipeline.manifest import MANIFEST, Manifest, read_manifest, software_versions
+from kdscope.pipeline.manifest import (
+    MANIFEST,
+    Manifest,
+    first_problem,
+    read_manifest,
+    software_versions,
+    sync_and_hash,
+)
 from kdscope.pipeline.stage import Stage
 
 
@@ -64,7 +71,7 @@ class Store:
         self.root = root
         self._stages, self._building, self._scratch = root / "stages", root / "building", root / "scratch"
         self._failures, self._damaged = root / "failures", root / "damaged"
-        self._locks = Locks(root / "locks")
+        self._locks = _Locks(root / "locks")
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
         # In another process it is a store on the same folder; locks stay with the process that took them.
@@ -219,3 +226,54 @@ class Store:
 
     def _failure_path(self, stage: Stage) -> Path:
         return self._failures / f"{stage.identity}.json"
+
+
+class _Locks:
+    """`flock` on one file per name in a folder.
+
+    The kernel frees a lock when the last copy of its descriptor closes. A forked child inherits a copy and would
+    keep the lock of a killed parent for as long as it lives, so children drop their copies at birth.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptors: set[int] = set()
+        drop = weakref.WeakMethod(self._drop_copies)
+        os.register_at_fork(after_in_child=lambda: (method := drop()) and method())
+
+    @contextmanager
+    def try_hold(self, name: str) -> Iterator[bool]:
+        """Hold the lock for the block if it is free, and say whether; never waits.
+
+        Raises:
+            StoreError: the lock file cannot be made or the file system knows no locks.
+        """
+        path = self._folder / f"{name}.lock"
+        with explained("lock", path):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._descriptors.add(descriptor)
+        try:
+            with explained("lock", path):
+                held = _try_flock(descriptor)
+            yield held
+        finally:
+            self._close(descriptor)
+
+    def _close(self, descriptor: int) -> None:
+        # Closing suffices, and unlike LOCK_UN it cannot free the lock of a parent process.
+        if descriptor in self._descriptors:
+            self._descriptors.remove(descriptor)
+            os.close(descriptor)
+
+    def _drop_copies(self) -> None:
+        for descriptor in tuple(self._descriptors):
+            self._close(descriptor)
+
+
+def _try_flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

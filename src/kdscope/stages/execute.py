@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from kdscope.models.hardware import forget_peak_memory, peak_memory_bytes
-from kdscope.pipeline.memory import collecting_new_garbage
+from kdscope.pipeline.attempt import collecting_new_garbage
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import STAGE_VERSIONS

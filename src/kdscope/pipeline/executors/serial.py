@@ -1,8 +1,9 @@
-"""Who runs stages: this process alone, or others for it."""
+"""Stages run in this process, one after another."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Self
 
 from kdscope.pipeline.attempt import Execute, Outcome, Resources, attempt
 from kdscope.pipeline.events import Events
@@ -10,24 +11,8 @@ from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
 
 
-class Team(Protocol):
-    """So many (`size`) that run stages side by side."""
-
-    size: int
-
-    @property
-    def has_room(self) -> bool:
-        """Whether one more stage can be given."""
-
-    def give(self, stage: Stage) -> None:
-        """Have the stage run; only while there is room."""
-
-    def wait(self, seconds: float | None) -> tuple[Stage, Outcome] | None:
-        """A stage that was given, and what became of it; None if that takes longer than so many seconds."""
-
-
-class Alone:
-    """This process as a team of one: what it is given is done at once."""
+class SerialExecutor:
+    """Runs a stage when it is submitted, and returns once it is done."""
 
     def __init__(self, store: Store, execute: Execute, events: Events) -> None:
         self.size = 1
@@ -36,10 +21,18 @@ class Alone:
 
     @property
     def has_room(self) -> bool:
-        """Until something was given whose outcome was not asked for."""
+        """Until something was submitted whose outcome was not asked for."""
         return not self._done
 
-    def give(self, stage: Stage) -> None:
+    def takes(self, stages: Sequence[Stage]) -> bool:
+        """Always: there is nothing to start."""
+        return True
+
+    def arrange(self, stages: Sequence[Stage]) -> list[Stage]:
+        """As planned: stages that use the same model stand together, and it is loaded once."""
+        return list(stages)
+
+    def submit(self, stage: Stage) -> None:
         """Run it here and now."""
         outcome = attempt(stage, self._store, self._execute, self._resources, self._events)
         self._done.append((stage, outcome))
@@ -47,3 +40,9 @@ class Alone:
     def wait(self, seconds: float | None) -> tuple[Stage, Outcome] | None:
         """What became of it."""
         return self._done.pop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.clear()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from kdscope.core.errors import ModelError
-from kdscope.pipeline.memory import collecting_new_garbage
+from kdscope.pipeline.attempt import collecting_new_garbage
 from kdscope.pipeline.run import Resources
 
 

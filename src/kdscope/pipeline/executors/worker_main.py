@@ -1,6 +1,6 @@
-"""The side of a helper: a process that runs the stages it is given and tells what becomes of them.
+"""The main loop of a worker process, which runs the stages it is given and tells what becomes of them.
 
-Stages come in as lines on standard input, news go out as lines on standard output; whatever else would print there
+Stages come in as lines on standard input, messages go out as lines on standard output; whatever else would print there
 goes to standard error. The end of the input means that the process which gave the stages is gone or done: this one
 then ends at once, in the middle of a stage if need be. The store takes that as it takes a kill.
 """
@@ -18,31 +18,30 @@ from typing import NoReturn, TextIO
 
 from kdscope.core.errors import StoreError
 from kdscope.pipeline.attempt import Execute, Resources, attempt
-from kdscope.pipeline.events import NullEvents
-from kdscope.pipeline.stage import Stage
+from kdscope.pipeline.events import Events
+from kdscope.pipeline.stage import Stage, stage_from_line
 from kdscope.pipeline.store import Store
-from kdscope.pipeline.wire import stage_from_line
 
 
-def serve(store: Store, execute: Execute) -> NoReturn:
+def worker_main(store: Store, execute: Execute) -> NoReturn:
     """Run every stage that is asked for, one after another, until the input ends."""
     # Ctrl-C reaches every process of the terminal; the one that is in charge decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asked, told = _take_streams()
-    teller, resources = _Teller(told), Resources()
+    given, said = _take_streams()
+    messenger, resources = _Messenger(said), Resources()
     stages: SimpleQueue[str] = SimpleQueue()
-    threading.Thread(target=_read, args=(asked, stages), daemon=True).start()
+    threading.Thread(target=_read, args=(given, stages), daemon=True).start()
     while True:
         stage = stage_from_line(stages.get())
         try:
-            outcome = attempt(stage, store, execute, resources, teller)
+            outcome = attempt(stage, store, execute, resources, messenger)
         except StoreError as error:
-            teller.tell("error", message=str(error))
+            messenger.tell("error", message=str(error))
         else:
-            teller.tell("outcome", **asdict(outcome))
+            messenger.tell("outcome", **asdict(outcome))
 
 
-class _Teller(NullEvents):
+class _Messenger(Events):
     """Tells what happens to the stage at work; which one that is, the other side knows."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -67,16 +66,16 @@ class _Teller(NullEvents):
 
 def _take_streams() -> tuple[TextIO, TextIO]:
     """Standard input and output, out of reach of any code that reads or prints."""
-    asked = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
-    told = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    given = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
+    said = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
     os.close(nothing)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return asked, told
+    return given, said
 
 
-def _read(asked: TextIO, stages: SimpleQueue[str]) -> None:
-    for line in asked:
+def _read(given: TextIO, stages: SimpleQueue[str]) -> None:
+    for line in given:
         stages.put(line)
     os._exit(0)

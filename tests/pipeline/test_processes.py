@@ -1,4 +1,4 @@
-"""A run that is shared with helper processes: what it comes to, and what becomes of them."""
+"""A run that is shared with worker processes: what it comes to, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 import kdscope.pipeline
 from kdscope.core.errors import MachineError, StoreError
-from kdscope.pipeline.crew import Crew
+from kdscope.pipeline.executors.processes import ProcessPool
 from kdscope.pipeline.run import run_plan
+from kdscope.pipeline.stage import stage_from_line, stage_to_line
 from kdscope.pipeline.store import Store
-from kdscope.pipeline.wire import stage_from_line, stage_to_line
-from tests.pipeline import toy_helper
-from tests.pipeline.toy_helper import crew, toy
+from tests.pipeline import toy_worker
+from tests.pipeline.toy_worker import process_pool, toy
 
 SOURCE = Path(kdscope.pipeline.__file__).parents[2]
 
@@ -53,11 +53,11 @@ def within(seconds, condition):
 
 @pytest.fixture
 def run(store, events):
-    """Run stages with two helpers; afterwards these must be gone."""
+    """Run stages with two workers; afterwards these must be gone."""
 
     def run(targets, size=2):
-        with crew(store, events, size) as helpers:
-            result = run_plan(targets, store, toy_helper.execute, events=events, crew=helpers, poll_seconds=0.01)
+        with process_pool(store, events, size) as pool:
+            result = run_plan(targets, store, toy_worker.execute, events=events, executor=pool, poll_seconds=0.01)
         workers = {pid for file in store.root.glob("notes/*") for pid in pids(store, file.name)} - {os.getpid()}
         assert all(map(is_gone, workers))
         return result
@@ -89,27 +89,27 @@ def test_stages_that_can_run_at_once_do(run, store, events):
 
 
 @pytest.mark.parametrize("length", [0, 1, 3])
-def test_a_chain_needs_no_helper(store, events, length):
+def test_a_chain_needs_no_worker(store, events, length):
     stages = []
     for number in range(length):
         stages.append(toy(f"link{number}", {"before": stages[-1]} if stages else {}))
-    with Crew(("/nowhere/python",), 2, events) as helpers:
-        result = run_plan(stages, store, toy_helper.execute, events=events, crew=helpers)
-        assert not helpers.started
+    with ProcessPool(("/nowhere/python",), 2, events) as pool:
+        result = run_plan(stages, store, toy_worker.execute, events=events, executor=pool)
+        assert not pool.started
     assert labels(result.executed) == labels(stages)
     assert events.of("working") == []
 
 
-def test_the_second_run_starts_no_helper(run, store, events):
+def test_the_second_run_starts_no_worker(run, store, events):
     stages = [toy("one"), toy("two")]
     run(stages)
-    with Crew(("/nowhere/python",), 2, events) as helpers:
-        result = run_plan(stages, store, toy_helper.execute, crew=helpers)
+    with ProcessPool(("/nowhere/python",), 2, events) as pool:
+        result = run_plan(stages, store, toy_worker.execute, executor=pool)
     assert labels(result.reused) == ["one", "two"]
     assert result.executed == []
 
 
-def test_no_more_helpers_start_than_have_something_to_do(run, store):
+def test_no_more_workers_start_than_have_something_to_do(run, store):
     one, two = toy("one", do="meet", other="two"), toy("two", do="meet", other="one")
     result = run([toy("report", {"one": one, "two": two})], size=5)
     assert len(result.executed) == 3
@@ -126,7 +126,7 @@ def test_what_most_hangs_on_comes_first(run, store, events):
     assert events.of("started") == ["first", "second", "mark0", "mark1", "mark2", "last", "report"]
 
 
-def test_a_helper_finds_the_modules_that_this_process_finds(run, monkeypatch, tmp_path):
+def test_a_worker_finds_the_modules_that_this_process_finds(run, monkeypatch, tmp_path):
     (tmp_path / "only_here.py").write_text("")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     stages = [toy(name, do="import", module="only_here") for name in ("one", "two")]
@@ -134,12 +134,12 @@ def test_a_helper_finds_the_modules_that_this_process_finds(run, monkeypatch, tm
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> Iterator[tuple[Store, Crew]]:
+def shared(tmp_path_factory) -> Iterator[tuple[Store, ProcessPool]]:
     from tests.pipeline.conftest import Recorder
 
     store = Store(tmp_path_factory.mktemp("shared") / "store")
-    with crew(store, Recorder(), 3) as helpers:
-        yield store, helpers
+    with process_pool(store, Recorder(), 3) as pool:
+        yield store, pool
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -149,9 +149,9 @@ def test_any_graph_comes_to_the_same_as_without_help(study, shared, tmp_path_fac
     for i, (parents, tolerant, luck) in enumerate(study):
         inputs = {f"r{p}": stages[p] for p in sorted(parents) if p < i}
         stages.append(toy(f"s{i}-{number}", inputs, do="" if luck else "fail", tolerates_missing=tolerant))
-    store, helpers = shared
-    alone = run_plan(stages, Store(tmp_path_factory.mktemp("alone") / "store"), toy_helper.execute)
-    result = run_plan(stages, store, toy_helper.execute, crew=helpers, poll_seconds=0.01)
+    store, pool = shared
+    alone = run_plan(stages, Store(tmp_path_factory.mktemp("alone") / "store"), toy_worker.execute)
+    result = run_plan(stages, store, toy_worker.execute, executor=pool, poll_seconds=0.01)
     for name in ("executed", "reused", "failed", "blocked"):
         assert sorted(labels(getattr(result, name))) == sorted(labels(getattr(alone, name)))
     assert result.messages == alone.messages
@@ -176,7 +176,7 @@ def test_a_failure_is_told_once_and_not_repeated(run, store, events):
     assert "DataError: toy.jsonl, row 3" in next(store.root.glob("failures/*.json")).read_text()
 
 
-def test_a_killed_helper_costs_one_attempt(run, store, events):
+def test_a_killed_worker_costs_one_attempt(run, store, events):
     stages = [toy("unlucky", do="die_once"), *(toy(f"other{i}", do="sleep", seconds=0.1) for i in range(4))]
     result = run(stages)
     assert sorted(labels(result.executed)) == sorted(labels(stages))
@@ -188,7 +188,7 @@ def test_a_killed_helper_costs_one_attempt(run, store, events):
     assert events.of("failed") == []
 
 
-def test_what_helpers_die_of_fails_and_the_rest_goes_on_here(run, store, events):
+def test_what_workers_die_of_fails_and_the_rest_goes_on_here(run, store, events):
     bad, other = toy("bad", do="crash"), toy("other", do="sleep", seconds=0.3)
     report = toy("report", {"bad": bad, "other": other, "last": toy("last")}, tolerates_missing=True)
     result = run([report])
@@ -202,7 +202,7 @@ def test_what_helpers_die_of_fails_and_the_rest_goes_on_here(run, store, events)
     assert value(result, report) == "report(last=last(),other=other())"
 
 
-def test_a_helper_that_dies_idle_is_told_of(store, events, tmp_path):
+def test_a_worker_that_dies_idle_is_told_of(store, events, tmp_path):
     gate = tmp_path / "gate"
     long = toy("long", do="wait", file=str(gate))
     stages = [toy("short"), toy("after", {"long": long})]
@@ -215,8 +215,8 @@ def test_a_helper_that_dies_idle_is_told_of(store, events, tmp_path):
             gate.touch()
 
     events.finished = kill_the_idle_one
-    with crew(store, events) as helpers:
-        result = run_plan(stages, store, toy_helper.execute, events=events, crew=helpers)
+    with process_pool(store, events) as pool:
+        result = run_plan(stages, store, toy_worker.execute, events=events, executor=pool)
     assert len(result.executed) == 3
     [warning] = events.of("warning")
     assert warning.startswith("an idle process died (killed by signal 15")
@@ -228,27 +228,27 @@ def test_what_libraries_print_or_ask_disturbs_nothing(run, store, events):
     assert events.of("progress") == [("loud", 0.5, 2, "items", "line\nbreak \u2028 \udcff")]
 
 
-def test_a_helper_that_cannot_start_stops_the_run(store, events):
-    with Crew(("/nowhere/python",), 2, events) as helpers, pytest.raises(MachineError, match="nowhere"):
-        run_plan([toy("one"), toy("two")], store, toy_helper.execute, crew=helpers)
+def test_a_worker_that_cannot_start_stops_the_run(store, events):
+    with ProcessPool(("/nowhere/python",), 2, events) as pool, pytest.raises(MachineError, match="nowhere"):
+        run_plan([toy("one"), toy("two")], store, toy_worker.execute, executor=pool)
 
 
-def test_helpers_that_die_at_once_leave_the_work_here(store, events):
-    with Crew((sys.executable, "-c", "raise SystemExit('no such module')"), 2, events) as helpers:
-        result = run_plan([toy(f"s{i}") for i in range(4)], store, toy_helper.execute, events=events, crew=helpers)
+def test_workers_that_die_at_once_leave_the_work_here(store, events):
+    with ProcessPool((sys.executable, "-c", "raise SystemExit('no such module')"), 2, events) as pool:
+        result = run_plan([toy(f"s{i}") for i in range(4)], store, toy_worker.execute, events=events, executor=pool)
     assert len(result.executed) == 4
     assert all("exit code 1: no such module" in warning for warning in events.of("warning"))
     assert pids(store, "s3") == [os.getpid()]
 
 
-def test_a_store_that_helpers_cannot_write_is_an_error(store, events):
+def test_a_store_that_workers_cannot_write_is_an_error(store, events):
     store.root.mkdir()
     (store.root / "locks").write_text("in the way")
-    with crew(store, events) as helpers, pytest.raises(StoreError, match="locks"):
-        run_plan([toy("one"), toy("two")], store, toy_helper.execute, events=events, crew=helpers)
+    with process_pool(store, events) as pool, pytest.raises(StoreError, match="locks"):
+        run_plan([toy("one"), toy("two")], store, toy_worker.execute, events=events, executor=pool)
 
 
-def test_a_damaged_input_is_told_of_by_the_helper(run, store, events):
+def test_a_damaged_input_is_told_of_by_the_worker(run, store, events):
     stages = [toy("one"), toy("two")]
     result = run(stages)
     (result.path(stages[0]) / "value").write_text("")
@@ -275,16 +275,16 @@ def test_what_another_run_is_at_is_left_to_it(store, events, tmp_path):
 
     events.finished = lambda stage, _: gate.touch() if stage.label == "other" else None
     events.waiting = lambda stages: (events.seen.append(("waiting", labels(stages))), complete_elsewhere(stages))
-    with crew(store, events) as helpers:
+    with process_pool(store, events) as pool:
         stages = [after, toy("other"), long]
-        result = run_plan(stages, store, toy_helper.execute, events=events, crew=helpers, poll_seconds=0.01)
-    assert events.of("waiting") == [["busy"]], "only when no helper has anything to do"
+        result = run_plan(stages, store, toy_worker.execute, events=events, executor=pool, poll_seconds=0.01)
+    assert events.of("waiting") == [["busy"]], "only when no worker has anything to do"
     assert labels(result.reused) == ["busy"]
     assert sorted(labels(result.executed)) == ["after", "long", "other"]
     assert value(result, after) == "after(busy=from elsewhere)"
 
 
-def test_an_idle_helper_takes_over_while_the_other_one_works(store, events, tmp_path):
+def test_an_idle_worker_takes_over_while_the_other_one_works(store, events, tmp_path):
     gate = tmp_path / "gate"
     lock = Store(store.root).try_lock(toy("busy"))
     lock.__enter__()
@@ -299,9 +299,9 @@ def test_an_idle_helper_takes_over_while_the_other_one_works(store, events, tmp_
     events.finished = lambda stage, _: gate.touch() if stage.label == "busy" else None
     timer = threading.Timer(10, gate.touch)  # the order of the two tells if this was what ended it
     timer.start()
-    with crew(store, events) as helpers:
+    with process_pool(store, events) as pool:
         stages = [toy("busy"), toy("long", do="wait", file=str(gate))]
-        result = run_plan(stages, store, toy_helper.execute, events=events, crew=helpers, poll_seconds=0.1)
+        result = run_plan(stages, store, toy_worker.execute, events=events, executor=pool, poll_seconds=0.1)
     timer.cancel()
     assert labels(result.executed) == ["busy", "long"]
     assert events.of("waiting") == []
@@ -314,7 +314,7 @@ def test_an_idle_helper_takes_over_while_the_other_one_works(store, events, tmp_
 def endless(store: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A run in a session of its own whose two stages never end, and the processes that are at them."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(SOURCE), str(SOURCE.parent)))}
-    command = [sys.executable, toy_helper.__file__, "run", str(store)]
+    command = [sys.executable, toy_worker.__file__, "run", str(store)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
         notes = [store / "notes" / name for name in ("one", "two")]
@@ -334,13 +334,13 @@ ENDS: dict[str, Callable[[int], None]] = {
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
-def test_helpers_do_not_outlive_their_run(tmp_path, end):
+def test_workers_do_not_outlive_their_run(tmp_path, end):
     with endless(tmp_path / "store") as (process, workers):
         assert not any(map(is_gone, workers))
         end(process.pid)
         process.wait(2)
         assert within(2, lambda: all(map(is_gone, workers)))
-        assert process.stderr.read().count("Traceback") <= 1, "a helper printed one too"
+        assert process.stderr.read().count("Traceback") <= 1, "a worker printed one too"
 
 
 def test_an_interrupt_is_for_the_one_in_charge(run, events):
@@ -357,8 +357,10 @@ def test_an_interrupt_leaves_nothing_half_written(store, events):
             raise KeyboardInterrupt
 
     events.progress = interrupt
-    with pytest.raises(KeyboardInterrupt), crew(store, events) as helpers:
-        run_plan([toy("one", do="hang"), toy("two", do="hang")], store, toy_helper.execute, events=events, crew=helpers)
+    with pytest.raises(KeyboardInterrupt), process_pool(store, events) as pool:
+        run_plan(
+            [toy("one", do="hang"), toy("two", do="hang")], store, toy_worker.execute, events=events, executor=pool
+        )
     assert sorted(begun) == ["one", "two"]
     assert all(is_gone(pid) for name in begun for pid in pids(store, name))
     assert not list(store.root.glob("stages/*/*"))

@@ -1,6 +1,6 @@
 """Stages that do what their parameters say, and processes that run them.
 
-`toy_helper.py serve STORE` is a helper; `toy_helper.py run STORE` runs two stages that never end, with two of them.
+`toy_worker.py serve STORE` is a worker; `toy_worker.py run STORE` runs two stages that never end, with two of them.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import time
 from pathlib import Path
 
 from kdscope.core.errors import DataError
-from kdscope.pipeline.crew import Crew
-from kdscope.pipeline.events import Events, NullEvents
+from kdscope.pipeline.events import Events
+from kdscope.pipeline.executors.processes import ProcessPool
+from kdscope.pipeline.executors.worker_main import worker_main
 from kdscope.pipeline.run import StageContext, run_plan
-from kdscope.pipeline.serve import serve
 from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
 
 
-def crew(store: Store, events: Events, size: int = 2) -> Crew:
-    return Crew((sys.executable, __file__, "serve", str(store.root)), size, events)
+def process_pool(store: Store, events: Events, size: int = 2) -> ProcessPool:
+    return ProcessPool((sys.executable, __file__, "serve", str(store.root)), size, events)
 
 
 def toy(label: str, inputs: dict[str, Stage] | None = None, *, do: str = "", **more: object) -> Stage:
@@ -115,7 +115,7 @@ def wait_for(path: Path) -> None:
 if __name__ == "__main__":
     place = Store(Path(sys.argv[2]))
     if sys.argv[1] == "serve":
-        serve(place, execute)
+        worker_main(place, execute)
     endless = [toy(name, do="hang") for name in ("one", "two")]
-    with crew(place, NullEvents()) as helpers:
-        run_plan(endless, place, execute, crew=helpers)
+    with process_pool(place, Events()) as pool:
+        run_plan(endless, place, execute, executor=pool)
