@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kdscope.statistics.cells import domains_of
-from kdscope.statistics.likeness import PAIR_COLUMNS
-from kdscope.statistics.published import published_protocol
-from kdscope.statistics.record_protocol import rigorous_records
-from kdscope.statistics.results import results_frame
-from kdscope.statistics.rigorous import rigorous_protocol
-from kdscope.statistics.rigorous_claims import ablations
-from kdscope.statistics.tables import results_table
+from kdscope.protocols.likeness import PAIR_COLUMNS
+from kdscope.protocols.published import published_protocol
+from kdscope.protocols.results import results_frame
+from kdscope.protocols.results_table import results_table
+from kdscope.protocols.rigorous import rigorous_protocol, rigorous_records
+from kdscope.protocols.rigorous_claims import ablations
+from kdscope.protocols.table_runs import domains_of
 
 STUDENTS = ("S-0.5B", "S-1.5B", "S-3B")
 TEACHERS = ("T-7B", "T-14B")

@@ -1,11 +1,11 @@
 """Put the result tables that the authors of the published study released into one tidy file of kdscope's own.
 
-    python scripts/build_published_table.py FOLDER        # writes src/kdscope/statistics/data/ramesh2025.csv
+    python scripts/build_published_table.py FOLDER        # writes src/kdscope/protocols/data/ramesh2025.csv
 
 FOLDER is the folder `results` of github.com/LCS2-IIITD/KD_generalization (Apache-2.0; commit 554565a), tables to
 "On the Generalization vs Fidelity Paradox in Knowledge Distillation" (Ramesh, Sengupta, Chakraborty, Findings of ACL
 2025, arXiv 2505.15442). Every cell of every table becomes one row, in percent and to the last digit, with the table it
-comes from in the column `source`; names are those of `kdscope.statistics.tidy`.
+comes from in the column `source`; names are those of `kdscope.results.column_names`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdscope.statistics.tidy import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, FIDELITY, SFT, UNADAPTED
+from kdscope.results.column_names import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, FIDELITY, SFT, UNADAPTED
 
 STUDY = "ramesh2025"
 TARGET = Path(__file__).resolve().parents[1] / "src" / "kdscope" / "statistics" / "data" / f"{STUDY}.csv"

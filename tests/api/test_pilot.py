@@ -12,9 +12,9 @@ import pytest
 
 from kdscope.api import planning_noise
 from kdscope.core.errors import DataError
+from kdscope.protocols.results import RigorousResult
 from kdscope.results.tables import ReportTables, save_tables
 from kdscope.statistics.planning import Noise, Runs, detectable_over_runs
-from kdscope.statistics.results import RigorousResult
 from tests.api.test_analyze_run import cells
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdscope.statistics.published import published_protocol
-from kdscope.statistics.rigorous import rigorous_protocol
-from kdscope.statistics.tables import results_table
+from kdscope.protocols.published import published_protocol
+from kdscope.protocols.results_table import results_table
+from kdscope.protocols.rigorous import rigorous_protocol
 
 STUDENTS = ("S-0.5B", "S-1.5B", "S-3B", "S-7B", "L-1B", "L-3B")
 TEACHERS = ("T0", "T1", "T2", "T3")

@@ -27,8 +27,8 @@ from kdscope.evaluation.conclusions import (
 )
 from kdscope.evaluation.records import Record
 from kdscope.evaluation.tidy_results import tidy_results
-from kdscope.statistics.published import published_protocol
-from kdscope.statistics.tables import results_table
+from kdscope.protocols.published import published_protocol
+from kdscope.protocols.results_table import results_table
 from kdscope.tasks import default_registry
 from tests.evaluation.by_hand import answered, marked
 

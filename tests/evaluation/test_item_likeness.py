@@ -28,9 +28,9 @@ from kdscope.evaluation.fidelity_items import Sampling
 from kdscope.evaluation.pairs import item_likeness, measure_records
 from kdscope.evaluation.questions import ITEM_FIDELITY
 from kdscope.evaluation.records import Record
-from kdscope.statistics.item_matrix import item_matrix
-from kdscope.statistics.record_study import RecordStudy
-from kdscope.statistics.record_teachers import teacher_relations
+from kdscope.protocols.item_matrix import item_matrix
+from kdscope.protocols.record_study import RecordStudy
+from kdscope.protocols.record_teachers import teacher_relations
 from tests.evaluation.by_hand import essay_tasks, essays, marked, record
 from tests.evaluation.test_conclusions import CELLS, QUESTIONS, cell, distilled, everybody, table
 

@@ -10,7 +10,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from kdscope.core.errors import StatisticsError
 from kdscope.statistics.equivalence import tost_of_items, tost_of_units
-from kdscope.statistics.score_interval import tango_interval
+from kdscope.statistics.paired import tango_interval
 
 
 @pytest.mark.parametrize("margin", [0.2, 0.5, 2.0])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.estimates import mean_over_units, sign_flips, slope_over_units, t_estimate
+from kdscope.statistics.estimates import mean_over_units, sign_flips, t_estimate
+from kdscope.statistics.slopes import slope_over_units
 
 NUMBERS = st.lists(st.integers(-1000, 1000).map(lambda i: i / 7), min_size=3, max_size=9, unique=True)
 

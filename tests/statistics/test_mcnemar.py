@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.mcnemar import detectable_difference, mcnemar_mid_p, mcnemar_power
+from kdscope.statistics.paired import mcnemar_mid_p
+from tests.statistics.mcnemar_power import detectable_difference, mcnemar_power
 
 
 @given(st.integers(0, 40), st.integers(0, 40))

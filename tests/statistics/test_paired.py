@@ -14,9 +14,14 @@ from scipy.stats import binomtest, multinomial, norm
 from statsmodels.stats.contingency_tables import mcnemar
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.clusters import cluster_sums, robust_standard_error, sign_flip_p_value
-from kdscope.statistics.paired import compare_paired, wilson_interval
-from kdscope.statistics.score_interval import tango_interval
+from kdscope.statistics.paired import (
+    cluster_sums,
+    compare_paired,
+    robust_standard_error,
+    sign_flip_p_value,
+    tango_interval,
+    wilson_interval,
+)
 
 CELLS = st.tuples(*[st.integers(0, 12)] * 4).filter(lambda cells: sum(cells) > 0)
 

@@ -11,9 +11,9 @@ import pytest
 
 from kdscope.core.errors import StatisticsError
 from kdscope.statistics.estimates import t_estimate
-from kdscope.statistics.mcnemar import detectable_difference
 from kdscope.statistics.planning import Noise, Runs, detectable_by_normal, detectable_over_runs, plan_comparisons
 from kdscope.statistics.run_variance import RunDesign, with_runs
+from tests.statistics.mcnemar_power import detectable_difference
 
 
 @pytest.mark.parametrize("items", [150, 500, 1319, 10042])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdscope.statistics.macro import macro_mean
+from kdscope.statistics.means import macro_mean
 from kdscope.statistics.run_contrasts import CHECKPOINTS, RUNS, RunContrasts, spreads
 
 TASKS = np.repeat([0, 1], [30, 50])

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.combined_df import combined_df, combined_p
+from kdscope.statistics.degrees_of_freedom import combined_df, combined_p
 from kdscope.statistics.estimates import t_estimate
 from kdscope.statistics.run_variance import CONTROL, OTHERS, RunDesign, RunShare, with_runs
 

@@ -15,14 +15,14 @@ from kdscope.core.files import explained
 from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, load_questions
 from kdscope.evaluation.run_records import read_run_records
 from kdscope.evaluation.tidy_results import tidy_results
+from kdscope.protocols.published import PUBLISHED_STUDIES, load_published, published_protocol
+from kdscope.protocols.published_claims import Claim, compare_with_abstract, published_claims
+from kdscope.protocols.reanalysis import reanalyse
+from kdscope.protocols.results_table import ResultsTable, read_results_table, results_table
+from kdscope.protocols.rigorous import rigorous_protocol
+from kdscope.protocols.table_checks import Unit
+from kdscope.protocols.table_runs import KnownNoise
 from kdscope.results.tables import ReportTables, load_tables
-from kdscope.statistics.published import PUBLISHED_STUDIES, load_published, published_protocol
-from kdscope.statistics.published_claims import Claim, compare_with_abstract, published_claims
-from kdscope.statistics.reanalysis import reanalyse
-from kdscope.statistics.rigorous import rigorous_protocol
-from kdscope.statistics.table_runs import KnownNoise
-from kdscope.statistics.table_units import Unit
-from kdscope.statistics.tables import ResultsTable, read_results_table, results_table
 
 _NOTHING = (
     "nothing is concluded: no student that was distilled has a control beside it (one whose kept step lies in its warm "
@@ -41,7 +41,7 @@ class Analysis:
             protocol adds estimate, low, high, p_adjusted, note, unit, per, role, detectable and margin.
         claims: The numbers behind claims: domain, claim, subject, task, value, low, high, n, definition.
         abstract: A published study's own words beside its tables; None for any other table.
-        verdicts: A published study's claims, each by both protocols (`statistics.reanalysis.Verdict`); None likewise.
+        verdicts: A published study's claims, each by both protocols (`protocols.reanalysis.Verdict`); None likewise.
         warnings: What limits conclusions.
         files: What was written.
     """

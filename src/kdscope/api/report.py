@@ -9,15 +9,15 @@ from urllib.parse import quote
 
 from kdscope.core.errors import DataError
 from kdscope.core.files import explained
+from kdscope.protocols.published import PUBLISHED_STUDIES, load_published
+from kdscope.protocols.results_table import read_results_table
+from kdscope.protocols.table_checks import Unit
 from kdscope.report.exports import Format, write_exports
 from kdscope.report.facts import PageFacts, load_facts, save_facts
 from kdscope.report.page import write_page
 from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes
 from kdscope.report.published_index import write_index
 from kdscope.results.tables import ReportTables, load_tables, save_tables
-from kdscope.statistics.published import PUBLISHED_STUDIES, load_published
-from kdscope.statistics.table_units import Unit
-from kdscope.statistics.tables import read_results_table
 
 _MAKES = "`kdscope run STUDY.yaml` makes one, runs/NAME"
 
@@ -95,7 +95,7 @@ def report_table(
     each task's test set) gives its numbers intervals.
 
     Args:
-        path: A tidy table: CSV, TSV or parquet (`statistics.tables`).
+        path: A tidy table: CSV, TSV or parquet (`protocols.results_table`).
         published: A published study that comes with kdscope, instead of a file.
         unit: Unit of the file's values.
         out: The folder; runs/NAME unless told.

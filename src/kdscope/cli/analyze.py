@@ -84,7 +84,7 @@ def analyze(
 
 def _print_sentences(statistics: Any) -> None:
     """The primary question first; what explores, after it; details are in the file."""
-    from kdscope.statistics.words import sentence
+    from kdscope.protocols.sentences import sentence
 
     titles = {
         "confirmatory": "The primary question: does each student gain over SFT?",
@@ -100,7 +100,7 @@ def _print_sentences(statistics: Any) -> None:
 
 
 def _print_verdicts(verdicts: Any) -> None:
-    from kdscope.statistics.reanalysis import HEADINGS, verdict_row
+    from kdscope.protocols.reanalysis import HEADINGS, verdict_row
 
     print("What the study claims, by its own test and by one that holds its level:")
     rows = [[str(row["domain"]), *verdict_row(row)] for row in verdicts.to_dict("records")]

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from kdscope.answers.quantities import number_key
 from kdscope.evaluation.questions import Questions, TaskFacts, load_questions, save_questions, task_facts
 from kdscope.evaluation.run_records import CELL
+from kdscope.protocols.item_matrix import item_matrix
+from kdscope.protocols.likeness import PAIR_COLUMNS
+from kdscope.protocols.record_fidelity import fidelity_levels
+from kdscope.protocols.results import RigorousResult, results_frame
+from kdscope.protocols.rigorous import rigorous_records
+from kdscope.protocols.sentences import sentence
+from kdscope.protocols.table_runs import KnownNoise
+from kdscope.results.column_names import SFT
 from kdscope.results.measures import ITEM_MEASURE
-from kdscope.statistics.item_matrix import item_matrix
-from kdscope.statistics.likeness import PAIR_COLUMNS
-from kdscope.statistics.record_fidelity import fidelity_levels
-from kdscope.statistics.record_protocol import rigorous_records
-from kdscope.statistics.results import RigorousResult, results_frame
-from kdscope.statistics.table_runs import KnownNoise
-from kdscope.statistics.tidy import SFT
-from kdscope.statistics.words import sentence
 
 __all__ = [
     "NEEDED_COLUMNS",
@@ -74,7 +74,7 @@ def draw_conclusions(
         known: Run variance that is known from elsewhere, for accuracies.
 
     Returns:
-        Columns of `statistics.results.RigorousResult`, and ``sentence``; levels of fidelity alone where there is no
+        Columns of `protocols.results.RigorousResult`, and ``sentence``; levels of fidelity alone where there is no
         control.
 
     Raises:

@@ -11,7 +11,7 @@ import pandas as pd
 from kdscope.evaluation.probe_measures import ProbeMeasure, probe_measures
 from kdscope.evaluation.probes import ProbeRow
 from kdscope.results.measures import POOLED, PROBE_MEASURES
-from kdscope.statistics.item_means import estimate_mean
+from kdscope.statistics.means import estimate_mean
 
 COLUMNS = ("task", "measure", "value", "low", "high", "items")
 

@@ -11,12 +11,12 @@ import pandas as pd
 
 from kdscope.evaluation.items import ItemValues, check_same_items, item_values, metric_of, values_by_task
 from kdscope.evaluation.records import SCORINGS, Record, answer_of
+from kdscope.protocols.published import published_h1
 from kdscope.results.measures import AVERAGE, AVERAGE_OF, POOLS, Metric
-from kdscope.statistics.item_means import MeanEstimate, estimate_mean, estimate_share
+from kdscope.statistics.means import MeanEstimate, estimate_mean, estimate_share
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.paired import compare_paired
-from kdscope.statistics.paired_values import compare_paired_values
-from kdscope.statistics.published import published_h1
+from kdscope.statistics.resampling import compare_paired_values
 from kdscope.tasks import TaskRegistry, default_registry
 
 __all__ = ["SCORINGS", "ModelRecords", "accuracy_table", "gains_table", "published_tests_table"]
@@ -29,7 +29,7 @@ def accuracy_table(records: Mapping[str, ModelRecords], *, registry: TaskRegistr
 
     `metric` says what the column `accuracy` holds: the share of right answers, or the mean ROUGE-L of free text.
     `stderr` is the standard error of the mean over items, clustered where items have the same prompt. The interval is
-    `statistics.item_means.estimate_share` (Wilson's) where every item is answered once, right or wrong, and
+    `means.estimate_share` (Wilson's) where every item is answered once, right or wrong, and
     `estimate_mean` (Student's t over items) for means over decoding seeds and for ROUGE-L; `correct` is then empty.
     The rows "average" and "average (rouge_l)" are unweighted means over the tasks of their metric; they have no
     interval of their own.

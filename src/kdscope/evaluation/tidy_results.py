@@ -9,10 +9,10 @@ import pandas as pd
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.conclusions import Questions, rows_of
+from kdscope.results.column_names import ADAPTED, FIDELITY, ITEM_STDERR, SFT
+from kdscope.results.column_names import AGREEMENT as TIDY_AGREEMENT
+from kdscope.results.column_names import AVERAGE as TIDY_AVERAGE
 from kdscope.results.measures import AGREEMENT, BLEU
-from kdscope.statistics.tidy import ADAPTED, FIDELITY, ITEM_STDERR, SFT
-from kdscope.statistics.tidy import AGREEMENT as TIDY_AGREEMENT
-from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
 
 _FIDELITY = {AGREEMENT: (TIDY_AGREEMENT, 100.0), BLEU: (FIDELITY, 1.0)}
 """Measures of a run that answer H4 and H5, the names they have there, and what makes them percent."""
@@ -26,7 +26,7 @@ def tidy_results(
     study: str,
     statistics: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Accuracy of every model, and agreement and BLEU of every student, in percent, as `statistics.tables` reads them.
+    """Accuracy of every model, and agreement and BLEU of every student, in percent, for `protocols.results_table`.
 
     An adapted teacher stands in it as a fine-tuned model of its own name. Left out are models that failed, noisy
     teachers (the published study had none), tasks of free text, and controls that no student is compared with.

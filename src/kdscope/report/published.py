@@ -12,6 +12,10 @@ from types import MappingProxyType
 import pandas as pd
 
 from kdscope.core.errors import StatisticsError
+from kdscope.protocols.published import published_protocol
+from kdscope.protocols.published_gains import with_average
+from kdscope.protocols.rigorous import rigorous_protocol
+from kdscope.protocols.sentences import sentence
 from kdscope.report.facts import PageFacts
 from kdscope.report.published_cells import PAIR, find_cells
 from kdscope.report.published_results import (
@@ -22,16 +26,12 @@ from kdscope.report.published_results import (
     shares,
     shares_of_pairs,
 )
+from kdscope.results.column_names import ITEMS
 from kdscope.results.formatting import plural
 from kdscope.results.measures import AVERAGE
 from kdscope.results.methods import published_names
 from kdscope.results.schema import SCHEMAS
 from kdscope.results.tables import ReportTables, records
-from kdscope.statistics.published import published_protocol
-from kdscope.statistics.published_gains import with_average
-from kdscope.statistics.rigorous import rigorous_protocol
-from kdscope.statistics.tidy import ITEMS
-from kdscope.statistics.words import sentence
 from kdscope.tasks import default_registry
 
 TITLES: Mapping[str, str] = MappingProxyType({"math": "mathematics", "commonsense": "commonsense"})

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kdscope.protocols.published_gains import model_size
+from kdscope.results.column_names import ADAPTED, ANY_FAMILY, BASE, SFT, UNADAPTED, is_distilled
 from kdscope.results.formatting import is_missing
 from kdscope.results.methods import ADAPT
 from kdscope.results.tables import records
-from kdscope.statistics.published_gains import model_size
-from kdscope.statistics.tidy import ADAPTED, ANY_FAMILY, BASE, SFT, UNADAPTED, is_distilled
 
 _EMPTY = (
     *("cause", "kd_weight", "teacher_noise_std", "trained_parameters"),

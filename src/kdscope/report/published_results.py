@@ -18,11 +18,21 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.report.published_cells import Cells, Key, model_key
+from kdscope.results.column_names import (
+    ACCURACY,
+    ADAPTED,
+    AGREEMENT,
+    ANY_FAMILY,
+    BASE,
+    ITEMS,
+    SFT,
+    UNADAPTED,
+    is_distilled,
+)
+from kdscope.results.column_names import AVERAGE as TIDY_AVERAGE
 from kdscope.results.formatting import is_missing
 from kdscope.results.measures import AVERAGE, POOLED
 from kdscope.results.tables import records
-from kdscope.statistics.tidy import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, ITEMS, SFT, UNADAPTED, is_distilled
-from kdscope.statistics.tidy import AVERAGE as TIDY_AVERAGE
 from kdscope.tasks import default_registry
 
 UNPAIRED = "two shares taken as independent (Newcombe 1998, method 10), as the pairs are not known; no test"

@@ -178,7 +178,7 @@ _PUBLISHED = (
     MeasureEntry("fidelity", "traces", "score"),
     MeasureEntry("fidelity_2", "traces", "score"),
 )
-"""Of the published study's tables only (see `kdscope.statistics.published`)."""
+"""Of the published study's tables only (see `kdscope.protocols.published`)."""
 
 
 def _variants() -> list[MeasureEntry]:

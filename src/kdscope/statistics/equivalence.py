@@ -10,7 +10,7 @@ from scipy import stats
 
 from kdscope.core.errors import StatisticsError
 from kdscope.statistics.estimates import Estimate, mean_over_units, t_estimate
-from kdscope.statistics.score_interval import tango_interval, tango_statistic
+from kdscope.statistics.paired import tango_interval, tango_statistic
 
 
 @dataclass(frozen=True, slots=True)

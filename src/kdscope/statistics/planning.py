@@ -148,7 +148,7 @@ def detectable_over_runs(items: int, noise: Noise, runs: Runs, alpha: float = 0.
     import numpy as np
     from scipy import special
 
-    from kdscope.statistics.combined_df import combined_df
+    from kdscope.statistics.degrees_of_freedom import combined_df
 
     _check(items, noise.discordance, alpha, power)
     if runs.seeds < 2 or noise.run_sd < 0 or not 0 <= noise.repeated <= 1:
@@ -175,7 +175,7 @@ def detectable_by_normal(items: int, discordance: float, alpha: float = 0.05, po
     """The smallest difference in accuracy that McNemar's test finds with the stated power; NaN if there is none.
 
     Solves ``d sqrt(n) = z(1 - alpha/2) sqrt(s) + z(power) sqrt(s - d^2)`` for the difference ``d``, with ``s`` the
-    discordance (Connor 1987, Biometrics 43:207-211). `mcnemar.detectable_difference` has it by exact power.
+    discordance (Connor 1987, Biometrics 43:207-211).
 
     Raises:
         StatisticsError: A value is out of range.

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kdscope.statistics.estimates import Estimate, in_points, t_estimate
-from kdscope.statistics.macro import macro_covariance, macro_mean, nothing_varies
+from kdscope.statistics.means import macro_covariance, macro_mean, nothing_varies
 from kdscope.statistics.run_variance import CONTROL, OTHERS, RunComponents, RunDesign, RunShare, with_runs
 
 Array = NDArray[np.float64]

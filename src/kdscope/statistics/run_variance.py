@@ -10,8 +10,8 @@ the components are one variance for each group of settings and one covariance fo
 
 All components are pooled over students and settings. A contrast of runs has the variance ``c . components``; its
 degrees of freedom are Satterthwaite's (1946, Biometrics Bull 2:110) for the quadratic form that estimates it,
-``tr(Q S)^2 / tr(Q S Q S)``, and no more than `combined_df` gives for the groups apart. With the same seeds in every
-setting the estimate is that of the paired differences.
+``tr(Q S)^2 / tr(Q S Q S)``, and no more than `degrees_of_freedom.combined_df` gives for the groups apart. With the same
+seeds in every setting the estimate is that of the paired differences.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.combined_df import combined_df, combined_p
+from kdscope.statistics.degrees_of_freedom import combined_df, combined_p
 from kdscope.statistics.estimates import Estimate, t_estimate
 
 CONTROL, OTHERS = "SFT", "the other methods"
@@ -276,7 +276,7 @@ class RunComponents:
         if variance > 0:
             # With few pairs their covariance may take nearly all of the variance away, by chance.
             variance = max(variance, _LEAST_PAIRED * float(alone.sum()))
-            # Of groups with few degrees of freedom the noisier one decides (`combined_df`).
+            # Of groups with few degrees of freedom the noisier one decides (`degrees_of_freedom.combined_df`).
             df = min(df, combined_df(alone, [max(self._divisors[group], 1.0) for group in groups]))
         return RunShare(variance, max(0.0, float(c @ self._residuals)), df)
 
@@ -327,7 +327,7 @@ def with_runs(items: Estimate, share: RunShare) -> Estimate:
     """An estimate whose error comes from items, with that of training runs added.
 
     ``V = V(runs) + max(V(items) - V(residual), 0)``: how each run answered each item is in both variances and counts
-    once. Degrees of freedom by `combined_df`.
+    once. Degrees of freedom by `degrees_of_freedom.combined_df`.
 
     Args:
         items: the estimate with its error over items; its ``stderr`` is NaN where nothing varied.

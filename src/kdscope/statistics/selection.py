@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kdscope.core.errors import StatisticsError
 from kdscope.statistics.estimates import Estimate, t_estimate
-from kdscope.statistics.item_means import estimate_mean
+from kdscope.statistics.means import estimate_mean
 
 
 @dataclass(frozen=True, slots=True)

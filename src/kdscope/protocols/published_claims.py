@@ -1,0 +1,213 @@
+"""What the published study says in words, as numbers: who gains how much, and what its two ablations did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from kdscope.protocols.published_gains import model_size, over_seeds, published_gains, with_average
+from kdscope.results.column_names import ACCURACY, ADAPTED, AVERAGE, SFT, UNADAPTED, is_distilled
+from kdscope.results.hypotheses import LARGEST_GAIN, TEMPERATURE, UNADAPTED_TEACHER
+
+GAIN_BY_STUDENT = "gain_by_student"
+"""A claim of the paper that no hypothesis stands for."""
+_PAIR = ["domain", "teacher", "student", "family"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One number behind a claim.
+
+    Attributes:
+        domain: domain of the table.
+        claim: ``gain_by_student``, ``largest_gain``, ``temperature`` or ``unadapted_teacher``.
+        subject: student, cell or setting that it is about.
+        task: its task.
+        value: in percentage points.
+        low: smallest of the values it summarises; NaN where it is the largest of them.
+        high: largest of them; NaN likewise.
+        n: how many they are.
+        definition: how it is computed.
+    """
+
+    domain: str
+    claim: str
+    subject: str
+    task: str
+    value: float
+    low: float
+    high: float
+    n: int
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A number of the paper's abstract, and one way to compute it from the tables.
+
+    Attributes:
+        statement: what the paper says.
+        published: its number, in percentage points.
+        tolerance: how far a number may be off that still rounds to it.
+        reading: which number of the claims it is compared with.
+        compute: that number, from one domain's claims.
+    """
+
+    statement: str
+    published: float
+    tolerance: float
+    reading: str
+    compute: Callable[[pd.DataFrame], float]
+
+
+def published_claims(table: pd.DataFrame) -> pd.DataFrame:
+    """The derived claims of the published study, on a tidy table.
+
+    Gains are those of `published_gains`, maxima over temperatures included; accuracies are on `Average`, the unweighted
+    mean over tasks, unless the task is named. Nothing here is tested: these are the numbers as the paper reads them.
+
+    - ``gain_by_student``: mean gain over the cells (teacher, family) of each student, students by size.
+    - ``largest_gain``: the largest gain of any cell on any single task, and the largest on the average.
+    - ``temperature``: mean gain at each temperature over the pairs of teacher and student that a family was run with at
+      all of its temperatures: no maximum, the same pairs at each.
+    - ``unadapted_teacher``: mean difference in accuracy when the teacher was not trained on the task, same teacher,
+      student, family and temperature.
+
+    Args:
+        table: a tidy table of one study in percent.
+
+    Returns:
+        One row per number, columns the attributes of `Claim`.
+
+    Raises:
+        StatisticsError: as `published_gains`.
+    """
+    gains, runs = published_gains(table), _runs(table)
+    rows: list[Claim] = []
+    for domain, cells in gains.groupby("domain", sort=False):
+        own = runs[runs["domain"] == domain]
+        rows += [
+            *_by_student(str(domain), cells[cells["task"] == AVERAGE]),
+            *_largest(str(domain), cells),
+            *_temperatures(str(domain), own[own["teacher_condition"] != UNADAPTED]),
+            *_unadapted(str(domain), own),
+        ]
+    return pd.DataFrame([asdict(row) for row in rows], columns=list(Claim.__slots__))
+
+
+def compare_with_abstract(claims: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of the paper's abstract beside those of its tables, domain by domain and reading by reading.
+
+    The abstract does not say which students, cells or domains its numbers are of, so every reading that could be meant
+    has a row; ``agrees`` says whether it rounds to what is printed. Numbers of ``ramesh2025`` only.
+
+    Args:
+        claims: of `published_claims`.
+
+    Returns:
+        Columns ``statement``, ``published``, ``domain``, ``reading``, ``value``, ``agrees``.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "statement": each.statement,
+                "published": each.published,
+                "domain": domain,
+                "reading": each.reading,
+                "value": (value := each.compute(own)),
+                "agrees": abs(value - each.published) <= each.tolerance,
+            }
+            for each in _statements()
+            for domain, own in claims.groupby("domain", sort=False)
+        ]
+    )
+
+
+def _runs(table: pd.DataFrame) -> pd.DataFrame:
+    """Average accuracy of every single run of a distilled student, seeds averaged; no maximum over anything."""
+    table = with_average(table)
+    rows = table[(table["metric"] == ACCURACY) & (table["task"] == AVERAGE)]
+    runs = over_seeds(rows[is_distilled(rows)], [*_PAIR, "temperature", "teacher_condition"])
+    control = over_seeds(rows[rows["method"] == SFT], ["domain", "student"])
+    both: pd.DataFrame = runs.merge(control.rename(columns={"value": "control"}), on=["domain", "student"])
+    return both.assign(gain=both["value"] - both["control"])
+
+
+def _by_student(domain: str, cells: pd.DataFrame) -> Iterator[Claim]:
+    measured = cells.dropna(subset="gain")
+    for student in sorted(measured["student"].unique(), key=_by_size):
+        gains = measured.loc[measured["student"] == student, "gain"]
+        definition = "mean over cells (teacher, family) of the student's gain"
+        yield _summary(domain, GAIN_BY_STUDENT, student, AVERAGE, gains, definition)
+
+
+def _by_size(name: str) -> tuple[float, str]:
+    size = model_size(name)
+    return (math.inf if math.isnan(size) else size), name
+
+
+def _largest(domain: str, cells: pd.DataFrame) -> Iterator[Claim]:
+    for some, what in ((cells[cells["task"] != AVERAGE], "any task"), (cells[cells["task"] == AVERAGE], "the average")):
+        measured = some.dropna(subset="gain")
+        if measured.empty:
+            continue
+        cell = measured.iloc[int(measured["gain"].argmax())]
+        subject = f"{cell['family']}, {cell['teacher']} to {cell['student']}"
+        definition = f"largest gain of any cell on {what}"
+        where = (domain, LARGEST_GAIN, subject, str(cell["task"]))
+        yield Claim(*where, float(cell["gain"]), math.nan, math.nan, len(measured), definition)
+
+
+def _temperatures(domain: str, runs: pd.DataFrame) -> Iterator[Claim]:
+    for family, some in runs.groupby("family", sort=False):
+        wide = some.pivot_table(index=["teacher", "student"], columns="temperature", values="gain").dropna()
+        if wide.shape[1] < 2 or wide.empty:
+            continue
+        definition = "mean gain of the same pairs of teacher and student at each temperature"
+        for temperature, gains in wide.items():
+            yield _summary(domain, TEMPERATURE, f"{family} at {temperature:g}", AVERAGE, gains, definition)
+
+
+def _unadapted(domain: str, runs: pd.DataFrame) -> Iterator[Claim]:
+    keys = [*_PAIR, "temperature"]
+    adapted = runs[runs["teacher_condition"] == ADAPTED]
+    both = runs[runs["teacher_condition"] == UNADAPTED].merge(adapted, on=keys, suffixes=("", "_adapted"))
+    for (family, temperature), some in both.groupby(["family", "temperature"], dropna=False):
+        definition = "accuracy under the unadapted teacher minus that under the adapted one"
+        subject = f"{family} at {temperature:g}"
+        yield _summary(domain, UNADAPTED_TEACHER, subject, AVERAGE, some["value"] - some["value_adapted"], definition)
+
+
+def _summary(domain: str, claim: str, subject: str, task: str, values: pd.Series[float], definition: str) -> Claim:
+    numbers = values.to_numpy(dtype=np.float64)
+    mean, low, high = float(numbers.mean()), float(numbers.min()), float(numbers.max())
+    return Claim(domain, claim, subject, task, mean, low, high, numbers.size, definition)
+
+
+def _statements() -> tuple[Statement, ...]:
+    smaller = ("smaller models improve by up to 10% on average", 10.0, 0.5)
+    return (
+        Statement(*smaller, "best cell of the smallest student", lambda c: float(_students(c)["high"].iloc[0])),
+        Statement(*smaller, "best cell of any student", lambda c: float(_students(c)["high"].max())),
+        Statement(*smaller, "mean of the student that gains most", lambda c: float(_students(c)["value"].max())),
+        Statement("a peak task-specific gain of 22%", 22.0, 0.5, "largest gain on any task", _peak),
+        Statement(
+            "about 1.3% for larger models",
+            1.3,
+            0.1,
+            "mean of the largest student",
+            lambda c: float(_students(c)["value"].iloc[-1]),
+        ),
+    )
+
+
+def _students(claims: pd.DataFrame) -> pd.DataFrame:
+    return claims[claims["claim"] == GAIN_BY_STUDENT]
+
+
+def _peak(claims: pd.DataFrame) -> float:
+    return float(claims.loc[(claims["claim"] == LARGEST_GAIN) & (claims["task"] != AVERAGE), "value"].iloc[0])

@@ -1,0 +1,294 @@
+"""A table of results as a sample of training runs: single runs at one temperature, gains, and how much runs vary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kdscope.core.errors import StatisticsError
+from kdscope.protocols.published_gains import with_average
+from kdscope.results.column_names import ACCURACY, AVERAGE, COLUMNS, ITEM_STDERR, ITEMS, SFT, UNADAPTED, is_distilled
+from kdscope.statistics.estimates import Estimate, t_estimate
+from kdscope.statistics.run_contrasts import CHECKPOINTS, RUNS, Contrast
+from kdscope.statistics.run_noise import RunNoise, gain_over_runs, run_noise
+from kdscope.statistics.run_variance import RunComponents, RunDesign, RunShare, with_runs
+
+PAIR = ["student", "teacher"]
+CELL = [*PAIR, "family"]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRuns:
+    """One domain of a table, ready to be tested.
+
+    Attributes:
+        name: of the domain.
+        tasks: in the table's order, `Average` last where there is one.
+        every: all runs of distilled students: ``student``, ``teacher``, ``family``, ``temperature``,
+            ``teacher_condition``, ``seed``, ``task``, ``value``.
+        runs: those of adapted teachers at the temperature chosen beforehand.
+        controls: runs of students under SFT: ``student``, ``seed``, ``task``, ``value``.
+        other: rows of any other metric.
+        temperature: the one chosen.
+        elsewhere: cells that were never run at it and stand with the mean of their temperatures.
+        items: how many items each task has, where the table tells (column ``items``).
+        item_errors: by student and task the standard error, in points, that the choice of items leaves in the student's
+            gain, where the table tells (column ``item_stderr``).
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    every: pd.DataFrame
+    runs: pd.DataFrame
+    controls: pd.DataFrame
+    other: pd.DataFrame
+    temperature: float
+    elsewhere: int
+    items: Mapping[str, int] = field(default_factory=dict)
+    item_errors: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+    def gains(self, runs: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Gain of every cell (student, teacher, family) on every task over the mean of the student's controls."""
+        cells = over(self.runs if runs is None else runs, [*CELL, "task"])
+        control = over(self.controls, ["student", "task"]).rename(columns={"value": "control"})
+        both = cells.merge(control, on=["student", "task"], how="inner", validate="many_to_one")
+        return both.assign(gain=both["value"] - both["control"])
+
+    def of_students(self, gains: pd.DataFrame, column: str = "gain") -> pd.DataFrame:
+        """Mean over each student's cells: students by tasks."""
+        wide = gains.groupby(["student", "task"], sort=False)[column].mean().unstack("task")
+        return wide.reindex(columns=[task for task in self.tasks if task in wide])
+
+
+def domains_of(table: pd.DataFrame, temperature: float = 1.0) -> list[DomainRuns]:
+    """The domains of a table, each with its runs at ``temperature``.
+
+    Runs that have no temperature stand as they are. A cell that has temperatures but not this one is represented by
+    the mean over those it has: an a-priori choice too, though another one.
+
+    Raises:
+        StatisticsError: A column is missing, there is not exactly one study, nothing was distilled, or no student has
+            a gain on all tasks of a domain.
+    """
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise StatisticsError(f"the table lacks the column {', '.join(missing)}; it has {', '.join(map(str, table))}")
+    if table["study"].nunique() != 1:
+        raise StatisticsError(f"one study at a time; the table has {', '.join(table['study'].unique()) or 'none'}")
+    table = with_average(table)
+    found = [_domain(str(name), rows, temperature) for name, rows in table.groupby("domain", sort=False)]
+    if all(domain.runs.empty for domain in found):
+        raise StatisticsError("no row is the accuracy of a student distilled from a teacher trained on the task")
+    for domain in found:
+        _check_headline(domain)
+    return [domain for domain in found if not domain.runs.empty]
+
+
+def _check_headline(domain: DomainRuns) -> None:
+    """Refuse a domain of several tasks none of whose students has the average that conclusions are drawn on."""
+    gains = domain.gains()
+    if len(gains) and gains["task"].nunique() > 1 and AVERAGE not in set(gains["task"]):
+        tasks = ", ".join(map(str, gains["task"].unique()))
+        raise StatisticsError(
+            f"{domain.name}: no student has a gain on all of {tasks}, so that there is no average to draw conclusions "
+            "on; leave out the tasks that some were not measured on, or give them a domain of their own"
+        )
+
+
+def over(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Mean value by ``keys``."""
+    return rows.groupby(keys, sort=False, dropna=False)["value"].mean().reset_index()
+
+
+def over_temperatures(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each cell as the mean over its temperatures, seeds apart."""
+    return over(runs[runs["teacher_condition"] != UNADAPTED], [*CELL, "seed", "task"])
+
+
+def _domain(name: str, rows: pd.DataFrame, temperature: float) -> DomainRuns:
+    accuracy = rows[rows["metric"] == ACCURACY]
+    every = accuracy[is_distilled(accuracy)]
+    every = every[[*CELL, "temperature", "teacher_condition", "seed", "task", "value"]].reset_index(drop=True)
+    adapted = every[every["teacher_condition"] != UNADAPTED]
+    has_it = (adapted["temperature"] == temperature) | adapted["temperature"].isna()
+    covered = has_it.groupby([adapted[column] for column in CELL]).transform("any").astype(bool)
+    runs = pd.concat([adapted[has_it], over_temperatures(adapted[~covered])], ignore_index=True)
+    tasks = [task for task in accuracy["task"].unique() if task != AVERAGE]
+    average = [AVERAGE] if AVERAGE in set(accuracy["task"]) else []
+    return DomainRuns(
+        name=name,
+        tasks=(*map(str, tasks), *average),
+        every=every,
+        runs=runs[[*CELL, "seed", "task", "value"]],
+        controls=accuracy.loc[accuracy["method"] == SFT, ["student", "seed", "task", "value"]],
+        other=rows[rows["metric"] != ACCURACY],
+        temperature=temperature,
+        elsewhere=len(adapted.loc[~covered, CELL].drop_duplicates()),
+        items={task: int(count) for task, count in _told(accuracy, ITEMS, ["task"]).items() if task != AVERAGE},
+        item_errors=_told(accuracy[accuracy["method"] == SFT], ITEM_STDERR, ["student", "task"]),
+    )
+
+
+def _told(rows: pd.DataFrame, column: str, keys: list[str]) -> dict[Any, float]:
+    """The first positive number of an optional column for each of the keys."""
+    if column not in rows:
+        return {}
+    numbers = pd.to_numeric(rows[column], errors="coerce")
+    known = rows.assign(**{column: numbers})[numbers > 0]
+    if known.empty:
+        return {}
+    return known.groupby(keys[0] if len(keys) == 1 else keys, sort=False)[column].first().to_dict()
+
+
+def below_chance(domain: DomainRuns, task: str, options: Mapping[str, int]) -> str:
+    """A warning where distilled runs on a task lie below guessing, or nothing."""
+    level = chance_level(domain, task, options)
+    values = domain.runs.loc[domain.runs["task"] == task, "value"].to_numpy(dtype=np.float64)
+    below = values[values < level]
+    if below.size == 0:
+        return ""
+    return (
+        f"{below.size} of {values.size} runs are below the {level:.0f}% of guessing (lowest {below.min():.1f}%): "
+        "those measure the format of answers, not knowledge."
+    )
+
+
+def chance_level(domain: DomainRuns, task: str, options: Mapping[str, int]) -> float:
+    """Accuracy of guessing in percent; 0 for free answers; for `Average` the mean over tasks."""
+    tasks = [name for name in domain.tasks if name != AVERAGE] if task == AVERAGE else [task]
+    return float(np.mean([100 / options[name] if name in options else 0.0 for name in tasks]))
+
+
+LUCK_UNKNOWN = "No test: with one run of each setting the luck of the SFT run is unknown."
+_WITHOUT_ITEMS = "The table does not tell how many items there are: their choice is not in the interval."
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNoise:
+    """What is known of noise from elsewhere (a pilot), where the table cannot tell.
+
+    Attributes:
+        run_sd: standard deviation of one training run in points; it stands in where the table does not tell.
+        run_df: degrees of freedom of that; infinite for one that is known.
+        discordance: share of items on which a distilled student and its control differ; with the column ``items`` it
+            gives the error from items where there is no ``item_stderr``.
+    """
+
+    run_sd: float | None = None
+    run_df: float = math.inf
+    discordance: float | None = None
+
+
+class TableRuns:
+    """The runs of one domain on one task, and how much they vary."""
+
+    def __init__(self, domain: DomainRuns, task: str, known: KnownNoise | None = None) -> None:
+        self.domain, self.task, self.known = domain, task, known or KnownNoise()
+        runs, controls = (rows[rows["task"] == task] for rows in (domain.runs, domain.controls))
+        controls = controls[controls["student"].isin(set(runs["student"]))]
+        frame = pd.concat([runs, controls.assign(teacher="", family=SFT)], ignore_index=True)
+        frame["control"] = frame["family"] == SFT
+        # Runs of one setting without seeds of their own are repetitions all the same.
+        again = frame.groupby([*CELL, "seed"], sort=False, dropna=False).cumcount()
+        frame["seed"] = list(zip(frame["seed"].astype(str), again, strict=True))
+        self.frame = frame
+        self.arms = list(zip(frame["teacher"], frame["family"], strict=True))
+        self.design = RunDesign(
+            frame["student"].tolist(), self.arms, frame["control"].to_numpy(dtype=bool), frame["seed"].tolist()
+        )
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether any setting of any student has several runs."""
+        return bool(self.frame.groupby(CELL, sort=False, dropna=False).size().gt(1).any())
+
+    @cached_property
+    def components(self) -> RunComponents:
+        """Components of the run variance of the domain, in points squared."""
+        return self.design.components(self.frame["value"].to_numpy(dtype=np.float64))
+
+    def gain(self, student: str, family: str | None = None) -> Contrast | None:
+        """Gain over the student's SFT runs, its settings counting the same; None without a control.
+
+        With one run of each setting there is an interval only, from how much the distilled runs vary about ``student +
+        family`` (`run_noise.run_noise`). That it holds for the control too cannot be checked, so that there is no test.
+        """
+        mine = self.frame["student"] == student
+        first = mine & ~self.frame["control"] & ((family is None) | (self.frame["family"] == family))
+        second = mine & self.frame["control"]
+        if not first.any() or not second.any():
+            return None
+        weights = self._weights(first) - self._weights(second)
+        counts = int(first.sum()), int(second.sum())
+        value = float(weights @ self.frame["value"].to_numpy(dtype=np.float64))
+        error = self.item_error(student)
+        if family is not None:
+            # The mean over a student's families averages out what each of them has of its own; one of them does not.
+            settings = self.frame.loc[mine & ~self.frame["control"], ["teacher", "family"]].drop_duplicates()
+            error *= math.sqrt(2 / (1 + 1 / len(settings)))
+        items = Estimate(value, error, math.inf, math.nan, math.nan, math.nan, sum(counts))
+        run_sd, share = self.known.run_sd, RunShare(math.nan, math.nan, 0.0)
+        if self.several_seeds:
+            share = self.components.share(weights)
+        if math.isnan(share.variance) and run_sd is not None:
+            share = RunShare(float(np.sum(weights**2)) * run_sd**2, 0.0, self.known.run_df)
+            return Contrast(with_runs(items, share), RUNS, items, *counts, run_sd, "", error)
+        if not self.several_seeds:
+            return self._single(first, second, items, self.noise(family))
+        found = with_runs(items, share)
+        if math.isnan(share.variance):
+            known = [variance for variance in self.components.variances.values() if variance > 0]
+            spread = math.sqrt(max(known)) if known else math.nan
+            reason = f"{' and '.join(self.components.unknown(weights))} trained only once, so that its luck is unknown"
+            return Contrast(found, RUNS, items, *counts, spread, reason, error)
+        return Contrast(found, RUNS, items, *counts, math.sqrt(self.components.largest_variance(weights)), "", error)
+
+    def item_error(self, student: str) -> float:
+        """Standard error in points that the choice of items leaves in a student's gain; NaN where it is not told."""
+        told = self.domain.item_errors.get((student, self.task), math.nan)
+        if not math.isnan(told) or self.known.discordance is None:
+            return told
+        tasks = [self.task] if self.task in self.domain.items else list(self.domain.items)
+        if not tasks:
+            return math.nan
+        variances = [self.known.discordance / self.domain.items[task] for task in tasks]
+        return 100 * math.sqrt(sum(variances)) / len(tasks)
+
+    def without_items(self, student: str) -> str:
+        """A warning where the error from items is not known, or nothing."""
+        return _WITHOUT_ITEMS if math.isnan(self.item_error(student)) else ""
+
+    def noise(self, family: str | None = None) -> RunNoise:
+        """How much single runs vary about ``student + family``, or those of one family about their students.
+
+        A student's controls are a student of their own: that students gain differently is no noise.
+        """
+        some = self.frame if family is None else self.frame[self.frame["family"] == family]
+        students = [
+            (SFT, student) if control else student
+            for student, control in zip(some["student"], some["control"], strict=True)
+        ]
+        return run_noise(some["value"].to_numpy(), students, some["family"].tolist())
+
+    def _single(self, first: pd.Series[bool], second: pd.Series[bool], items: Estimate, noise: RunNoise) -> Contrast:
+        values, counts = self.frame["value"].to_numpy(dtype=np.float64), (int(first.sum()), int(second.sum()))
+        pooled = gain_over_runs(values[first.to_numpy()], values[second.to_numpy()], noise)
+        own = items.stderr if items.stderr > 0 else 0.0
+        error = math.hypot(pooled.stderr, own) if pooled.stderr > 0 else math.nan
+        limits = t_estimate(items.value, error, noise.df, items.n)
+        untested = Estimate(items.value, limits.stderr, limits.df, limits.low, limits.high, math.nan, items.n)
+        return Contrast(untested, CHECKPOINTS, items, *counts, noise.standard_deviation, "", items.stderr)
+
+    def _weights(self, rows: pd.Series[bool]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        some = self.frame[rows]
+        arms = some[["teacher", "family"]].drop_duplicates().shape[0]
+        sizes = some.groupby(["teacher", "family"], sort=False, dropna=False)["value"].transform("size")
+        weights = np.zeros(len(self.frame))
+        weights[rows.to_numpy()] = 1.0 / (arms * sizes.to_numpy(dtype=np.float64))
+        return weights
