@@ -33,17 +33,17 @@ from simulated_fidelity import (
     simulate_studies,
 )
 
-from kdscope.fidelity import Estimate, Normalised, compare_fidelity, limits, normalise
+from kdscope.fidelity import Normalised, ResampledValue, compare_fidelity, limits, normalise
 from kdscope.fidelity.bootstrap import combine, standard_limits
+from kdscope.fidelity.comparison import ABOVE_CEILING
 from kdscope.fidelity.measures import ratio
-from kdscope.fidelity.normalised import ABOVE_CEILING
 from kdscope.statistics.paired import wilson_interval
 
 DRAWS = 300
 TEACHERS, SDS, GAINS = (0.81, 0.96), (0.0, 1.0, 2.0), (0.0, 0.09, 0.15)
 CONTROL = 0.60
 ANSWERS = {"free": 0, "choice of 4": 4}
-Measured = dict[str, dict[str, Estimate]]
+Measured = dict[str, dict[str, ResampledValue]]
 BEYOND, INHERITED = "agreement_beyond_accuracy", "same_wrong_given_both_wrong"
 Z_SUM = 1.95996 + 0.84162
 """Of a two-sided test at 5% and a power of .80."""
@@ -158,14 +158,16 @@ class Found:
 
 
 def over_control(
-    each: Sequence[Measured], measure: str, ends_of: Callable[[Estimate], tuple[float, float]] = standard_limits
+    each: Sequence[Measured], measure: str, ends_of: Callable[[ResampledValue], tuple[float, float]] = standard_limits
 ) -> Found:
     """The student's value minus the control's."""
     differences = [combine(np.subtract, one["student"][measure], one["control"][measure]) for one in each]
     return intervals(differences, ends_of)
 
 
-def intervals(found: Sequence[Estimate], ends_of: Callable[[Estimate], tuple[float, float]] = limits) -> Found:
+def intervals(
+    found: Sequence[ResampledValue], ends_of: Callable[[ResampledValue], tuple[float, float]] = limits
+) -> Found:
     """Values and the product's intervals, in points."""
     ends = 100 * np.array([ends_of(one) for one in found])
     return Found(100 * np.array([one.value for one in found]), ends[:, 0], ends[:, 1])
@@ -228,7 +230,7 @@ def level(plan: Plan) -> Table:
 def _raw_score(one: Measured) -> bool:
     """Whether raw agreement between the control and identity is above 0."""
     own, control = one["student"]["agreement"], one["control"]["agreement"]
-    identity = Estimate(1.0, np.ones_like(own.draws), np.ones_like(own.left_out))
+    identity = ResampledValue(1.0, np.ones_like(own.draws), np.ones_like(own.left_out))
     return normalise(own, control, identity, 1).low > 0
 
 

@@ -19,7 +19,7 @@ from scipy.special import expit, ndtr, ndtri
 
 from kdscope.fidelity import Estimate, agreement_beyond_matched_control, estimate, pair_answers
 from kdscope.fidelity.bootstrap import ResampledSums, join_columns
-from kdscope.fidelity.matched_control import COLUMNS
+from kdscope.fidelity.controls import COLUMNS
 from kdscope.fidelity.measures import columns
 
 Array = NDArray[np.float64]

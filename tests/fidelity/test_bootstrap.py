@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import Estimate, ResampledSums, estimate, limits, resample
+from kdscope.fidelity import ResampledSums, ResampledValue, estimate, limits, resample
 from kdscope.fidelity.bootstrap import combine, select_columns
 from kdscope.fidelity.measures import mean_measure
 
@@ -26,7 +26,7 @@ def names(n: int) -> list[str]:
     return [str(i) for i in range(n)]
 
 
-def mean_of(values: np.ndarray, clusters: list[str] | None = None, draws: int = 4000, seed: int = 0) -> Estimate:
+def mean_of(values: np.ndarray, clusters: list[str] | None = None, draws: int = 4000, seed: int = 0) -> ResampledValue:
     return estimate([MEAN], [resample(rows(values), clusters or names(len(values)), draws, seed)])
 
 
@@ -118,9 +118,9 @@ def test_columns_of_models_see_the_same_draws() -> None:
 
 def test_draws_without_a_value_are_left_out_until_they_are_too_many() -> None:
     draws = np.concatenate([np.linspace(0, 1, 96), np.full(4, np.nan)])
-    assert all(math.isfinite(limit) for limit in limits(Estimate(0.5, draws, np.linspace(0, 1, 9))))
+    assert all(math.isfinite(limit) for limit in limits(ResampledValue(0.5, draws, np.linspace(0, 1, 9))))
     many = np.concatenate([np.linspace(0, 1, 90), np.full(10, np.nan)])
-    assert all(math.isnan(limit) for limit in limits(Estimate(0.5, many, np.linspace(0, 1, 9))))
+    assert all(math.isnan(limit) for limit in limits(ResampledValue(0.5, many, np.linspace(0, 1, 9))))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_draws_without_a_value_are_left_out_until_they_are_too_many() -> None:
 )
 def test_percentiles_where_there_is_no_correction(value: float, left_out: np.ndarray) -> None:
     draws = np.linspace(0, 1, 1001)
-    assert limits(Estimate(value, draws, left_out)) == pytest.approx((0.025, 0.975))
+    assert limits(ResampledValue(value, draws, left_out)) == pytest.approx((0.025, 0.975))
 
 
 def test_what_cannot_be_resampled_is_refused() -> None:

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.fidelity.arithmetic import read_expression
-from kdscope.fidelity.equations import parse_equations
-from kdscope.fidelity.step_words import Number
+from kdscope.fidelity.equations import parse_equations, read_expression
+from kdscope.fidelity.step_tokens import Number
 
 # One row per trace of the shared outputs: where it is, and the equations that a person read in it. An equation is an
 # arithmetic expression over numbers with at least one operator, and its stated result, right or wrong. Order kept;

@@ -1,16 +1,24 @@
-"""Traces and their quantity graphs, worked by hand."""
+"""Steps of arithmetic: parsed traces, quantity graphs, their likeness by hand, and pairings of them."""
 
 from __future__ import annotations
 
+import json
+import math
+import random
 from collections import Counter
 from dataclasses import replace
 
-from hypothesis import given, settings
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from kdscope.core.errors import StatisticsError
+from kdscope.fidelity import pair_steps, values_of
+from kdscope.fidelity.controls import shuffled_orders
 from kdscope.fidelity.equations import parse_equations
-from kdscope.fidelity.quantity_graph import edge_labels, quantity_edges, shape_labels
-from kdscope.fidelity.steps import parse_trace
+from kdscope.fidelity.measures import columns
+from kdscope.fidelity.steps import StepScores, compare_steps, parse_trace, quantity_edges, shape_labels
 
 DUCKS = "She has 16 - 3 - 4 = <<16-3-4=9>>9 eggs.\nShe makes 9 * 2 = $<<9*2=18>>18."
 
@@ -59,8 +67,8 @@ def test_no_equation_is_its_own_source_and_none_a_later_one():
 
 
 def test_a_wrong_result_is_the_quantity_that_goes_on():
-    equations, edges = graph("8 + 7 = 16. 16 * 2 = 32.")
-    assert edge_labels(equations, edges)[2:] == [(16, True, 32), (2, False, 32)]
+    _, edges = graph("8 + 7 = 16. 16 * 2 = 32.")
+    assert [(edge.value, edge.source is not None) for edge in edges][2:] == [(16, True), (2, False)]
 
 
 def test_a_rounded_number_is_a_given_one():
@@ -101,3 +109,173 @@ def test_a_graph_does_not_depend_on_the_text_around_it():
     other = "Start: 16 − 3 − 4 = 9\n\nThen $9 × 2 = $18 (in dollars)."
     expected = parse_trace(DUCKS)
     assert replace(parse_trace(other), equations=()) == replace(expected, equations=())
+
+
+SENTENCES = ["3 + 4 = 7.", "7 * 2 = 14.", "14 - 5 = 9.", "2 * 7 = 14.", "10 / 4 = 2.5.", "3 + 4 = 8.", "Nobody knows."]
+traces = st.lists(st.sampled_from(SENTENCES), max_size=8).map(" ".join)
+
+
+def scores(teacher, student):
+    return compare_steps(parse_trace(teacher), parse_trace(student))
+
+
+def test_worked_by_hand():
+    """Teacher + * -, student + *: shared are one equation, two results, the edges of the first equation."""
+    teacher = "3 + 4 = 7. 7 * 2 = 14. 14 - 5 = 9."
+    student = "4 + 3 = 7. 7 * 3 = 14."
+    found = scores(teacher, student)
+    assert found.step_count == pytest.approx(2 / 3)
+    assert found.equation_f1 == pytest.approx(2 * 1 / (3 + 2))
+    assert found.value_f1 == pytest.approx(2 * 2 / (3 + 2))
+    assert found.operator_similarity == pytest.approx(1 - 1 / 3)
+    assert found.graph_f1 == pytest.approx(2 * 3 / (6 + 4))  # 3 -> 7, 4 -> 7 and the computed 7 -> 14
+    assert found.shape_f1 == pytest.approx(2 * 6 / (9 + 6))  # the first two steps look alike in all three rounds
+
+
+def test_multisets_count_repetitions():
+    found = scores("3 + 4 = 7. 3 + 4 = 7. 3 + 4 = 7.", "3 + 4 = 7.")
+    assert found.equation_f1 == pytest.approx(2 * 1 / (3 + 1))
+
+
+@given(traces)
+@settings(deadline=None)
+def test_a_trace_against_itself_is_perfect(trace):
+    assume("=" in trace)
+    assert scores(trace, trace) == StepScores(1, 1, 1, 1, 1, 1)
+
+
+@given(traces, traces)
+@settings(deadline=None)
+def test_scores_are_symmetric_and_between_0_and_1(teacher, student):
+    found, turned = scores(teacher, student), scores(student, teacher)
+    assert found == pytest.approx(turned, nan_ok=True)
+    assert all(math.isnan(score) or 0 <= score <= 1 for score in found)
+
+
+@given(traces, traces)
+@settings(deadline=None)
+def test_all_scores_are_undefined_together(teacher, student):
+    empty = "=" not in teacher + student
+    assert [math.isnan(score) for score in scores(teacher, student)] == [empty] * 6
+
+
+@pytest.mark.parametrize(("teacher", "student"), [("3 + 4 = 7", "no idea"), ("", "3 + 4 = 7")])
+def test_steps_against_none_score_0(teacher, student):
+    assert scores(teacher, student) == StepScores(0, 0, 0, 0, 0, 0)
+
+
+@given(st.text("+-*/^", max_size=40), st.text("+-*/^", max_size=40))
+@settings(deadline=None)
+def test_operator_similarity_is_levenshteins(first, second):
+    """Against the table of Wagner & Fischer 1974."""
+    assume(first or second)
+    row = list(range(len(second) + 1))
+    for i, sign in enumerate(first, 1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(second, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (sign != other))
+    expected = 1 - row[-1] / max(len(first), len(second))
+    teacher, student = parse_trace("3 + 4 = 7"), parse_trace("3 + 4 = 7")
+    found = compare_steps(replace(teacher, operators=first), replace(student, operators=second))
+    assert found.operator_similarity == pytest.approx(expected)
+
+
+def parsed(texts):
+    return [parse_trace(text) for text in texts]
+
+
+def step_fidelity(teacher, student):
+    """The step measures of texts paired by position."""
+    return values_of(pair_steps(parsed(teacher), parsed(student)))
+
+
+def test_means_are_over_items_where_one_of_the_two_has_a_step():
+    teacher = ["3 + 4 = 7", "3 + 4 = 7. 7 * 2 = 14.", "nothing", "5 - 1 = 3"]
+    student = ["3 + 4 = 7", "3 + 4 = 8", "neither", "no"]
+    found = step_fidelity(teacher, student)
+    assert found["step_ratio"] == 2 / 4
+    assert found["step_count"] == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert found["equation_f1"] == pytest.approx((1 + 0 + 0) / 3)
+
+
+@given(st.lists(st.tuples(traces, traces), min_size=1, max_size=8), st.randoms())
+@settings(deadline=None)
+def test_the_order_of_items_changes_nothing(pairs, rng):
+    mixed = rng.sample(pairs, len(pairs))
+    one, other = (step_fidelity([t for t, _ in side], [s for _, s in side]) for side in (pairs, mixed))
+    assert one == pytest.approx(other, nan_ok=True)
+
+
+def test_more_of_the_teachers_steps_score_higher():
+    """A student that takes each step of its teacher with probability p, else another: every overlap grows with p."""
+    rng = random.Random(0)
+    teacher = [
+        [f"{rng.randint(2, 99)} {rng.choice('+-*/')} {i + 2} = {rng.randint(2, 999)}" for i in range(4)]
+        for _ in range(150)
+    ]
+    other = [
+        [f"{rng.randint(2, 99)} {rng.choice('+-*/')} {i + 2} = {rng.randint(2, 999)}" for i in range(4)]
+        for _ in range(150)
+    ]
+    means = []
+    for p in (0.1, 0.5, 0.9):
+        student = [
+            [t if rng.random() < p else o for t, o in zip(*pair, strict=True)]
+            for pair in zip(teacher, other, strict=True)
+        ]
+        means.append(step_fidelity(["\n".join(t) for t in teacher], ["\n".join(s) for s in student]))
+    for name in ("equation_f1", "value_f1", "operator_similarity", "graph_f1", "shape_f1"):
+        low, middle, high = (mean[name] for mean in means)
+        assert low < middle < high
+    assert [mean["equation_f1"] for mean in means] == pytest.approx([0.1, 0.5, 0.9], abs=0.06)
+
+
+def test_real_solutions_lie_above_their_shuffled_floor(shared_data):
+    """OpenAI's GSM8K solutions, the 6B model as a student of the 175B: shuffled pairs share operators, .29, no more."""
+    lines = (shared_data / "outputs" / "gsm8k_solutions.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    teacher, student = (
+        [parse_trace(record[f"{size}_finetuning"]["solution"]) for record in records] for size in ("175b", "6b")
+    )
+    paired = values_of(pair_steps(teacher, student))
+    orders = shuffled_orders([str(i) for i in range(len(teacher))], 5, seed=0)
+    floors = [values_of(pair_steps(teacher, [student[i] for i in order])) for order in orders]
+    floor = {name: np.mean([one[name] for one in floors]) for name in StepScores._fields}
+    assert floor["operator_similarity"] == pytest.approx(0.29, abs=0.02)
+    assert max(floor["equation_f1"], floor["value_f1"], floor["graph_f1"]) < 0.05
+    assert all(paired[name] > floor[name] + 0.1 for name in floor)
+    holds = [equation.holds for trace in teacher for equation in trace.equations]
+    assert 0.98 < sum(holds) / len(holds) < 1
+
+
+TEACHER = ["3 + 4 = 7, 7 * 2 = 14", "I do not know", "10 / 2 = 5", "6 * 6 = 36 and 36 - 1 = 35"]
+STUDENT = ["4 + 3 = 7", "Nor do I", "I cannot say", "6 * 6 = 36, 36 - 1 = 35"]
+
+
+def test_an_item_without_steps_does_not_enter() -> None:
+    pairing = pair_steps(*([parse_trace(text) for text in side] for side in (TEACHER, STUDENT)))
+    entered = [np.count_nonzero(pairing.paired()[:, cut.start]) for cut in columns(pairing.measures)]
+    assert entered == [3] * len(pairing.measures)
+
+
+def test_in_another_order_the_traces_meet_others() -> None:
+    teacher, student = ([parse_trace(text) for text in side] for side in (TEACHER, STUDENT))
+    order = np.array([3, 2, 0, 1])
+    pairing = pair_steps(teacher, student)
+    sums = pairing.contributions(order).sum(axis=0)
+    expected = values_of(pair_steps(teacher, [student[i] for i in order]))
+    for measure, cut in zip(pairing.measures, columns(pairing.measures), strict=True):
+        value = float(measure.score(sums[cut]))
+        assert value == pytest.approx(expected[measure.name]), measure.name
+
+
+def test_without_any_step_nothing_is_defined() -> None:
+    found = values_of(pair_steps([parse_trace("no")], [parse_trace("none")]))
+    assert all(math.isnan(value) for value in found.values())
+
+
+def test_steps_need_as_many_traces_of_both() -> None:
+    with pytest.raises(StatisticsError):
+        pair_steps([], [])
+    with pytest.raises(StatisticsError):
+        pair_steps([parse_trace("1 + 1 = 2")], [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import pair_traces, prepare_texts, trace_bleu
+from kdscope.fidelity import pair_traces, prepare_texts, trace_signatures, values_of
 from kdscope.fidelity.measures import columns
-from kdscope.fidelity.overlap_scores import bleu_score, chrf_score
+from kdscope.fidelity.traces import bleu_score, chrf_score
 
 TEACHER = [
     "Tom has 3 apples and buys 4 more. 3 + 4 = 7. The answer is 7.",
@@ -28,14 +29,21 @@ STUDENT = [
 ]
 
 
+def trace_bleu(student, teacher):
+    """All trace measures of a set of texts, as attributes, and the BLEU of each text."""
+    pairing = pair_traces(*prepare_texts([teacher, student]))
+    place = columns(pairing.measures)[[measure.name for measure in pairing.measures].index("sentence_bleu")]
+    return SimpleNamespace(sentence_scores=tuple(pairing.paired()[:, place][:, 1].tolist()), **values_of(pairing))
+
+
 def test_scores_are_sacrebleus():
     result = trace_bleu(STUDENT, TEACHER)
-    assert result.corpus == pytest.approx(sacrebleu.corpus_bleu(STUDENT, [TEACHER]).score, abs=1e-12)
+    assert result.bleu == pytest.approx(sacrebleu.corpus_bleu(STUDENT, [TEACHER]).score, abs=1e-12)
     assert result.chrf == pytest.approx(sacrebleu.corpus_chrf(STUDENT, [TEACHER]).score, abs=1e-12)
     pairs = zip(STUDENT, TEACHER, strict=True)
     expected = [sacrebleu.sentence_bleu(s, [t], use_effective_order=True).score for s, t in pairs]
     assert result.sentence_scores == pytest.approx(expected, abs=1e-12)
-    assert result.sentence_mean == pytest.approx(sum(expected) / 3, abs=1e-12)
+    assert result.sentence_bleu == pytest.approx(sum(expected) / 3, abs=1e-12)
 
 
 def test_corpus_bleu_from_its_definition():
@@ -55,7 +63,7 @@ def test_corpus_bleu_from_its_definition():
     # 11 words against 11: no penalty.
     expected = 100 * math.exp(sum(map(math.log, precisions)) / 4)
     texts = [[" ".join(words) for words in side] for side in (student, teacher)]
-    assert trace_bleu(*texts).corpus == pytest.approx(expected, rel=1e-9)
+    assert trace_bleu(*texts).bleu == pytest.approx(expected, rel=1e-9)
 
 
 PIECES = [
@@ -82,7 +90,7 @@ TEXT = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 def test_any_texts_score_as_sacrebleu_scores_them(pairs):
     students, teachers = (list(side) for side in zip(*pairs, strict=True))
     result = trace_bleu(students, teachers)
-    assert result.corpus == pytest.approx(sacrebleu.corpus_bleu(students, [teachers]).score, abs=1e-9)
+    assert result.bleu == pytest.approx(sacrebleu.corpus_bleu(students, [teachers]).score, abs=1e-9)
     assert result.chrf == pytest.approx(sacrebleu.corpus_chrf(students, [teachers]).score, abs=1e-9)
     expected = [sacrebleu.sentence_bleu(s, [t], use_effective_order=True).score for s, t in pairs]
     assert result.sentence_scores == pytest.approx(expected, abs=1e-9)
@@ -120,22 +128,22 @@ def test_the_teacher_is_the_reference():
     """The brevity penalty falls on a short student, not on a short teacher."""
     short, long = ["Five boxes hold 30 eggs in all"], ["Five boxes hold 30 eggs in all because 5 * 6 = 30"]
     student_short, teacher_short = trace_bleu(short, long), trace_bleu(long, short)
-    assert student_short.corpus == pytest.approx(100 * math.exp(1 - 13 / 7), rel=1e-9)
-    assert student_short.corpus != pytest.approx(teacher_short.corpus, rel=1e-3)
+    assert student_short.bleu == pytest.approx(100 * math.exp(1 - 13 / 7), rel=1e-9)
+    assert student_short.bleu != pytest.approx(teacher_short.bleu, rel=1e-3)
 
 
 def test_signatures_say_how():
-    result = trace_bleu(STUDENT, TEACHER)
-    assert "eff:no" in result.signature
-    assert "eff:yes" in result.sentence_signature
-    for signature in (result.signature, result.sentence_signature, result.chrf_signature):
+    signatures = trace_signatures()
+    assert "eff:no" in signatures["bleu"]
+    assert "eff:yes" in signatures["sentence_bleu"]
+    for signature in signatures.values():
         assert f"version:{sacrebleu.__version__}" in signature
         assert "nrefs:1" in signature
 
 
 def test_a_trace_against_itself_is_perfect():
     result = trace_bleu(TEACHER, TEACHER)
-    assert (result.corpus, result.sentence_mean, result.chrf) == pytest.approx((100, 100, 100))
+    assert (result.bleu, result.sentence_bleu, result.chrf) == pytest.approx((100, 100, 100))
 
 
 def test_a_short_trace_against_itself_is_perfect_as_a_sentence():
@@ -145,7 +153,7 @@ def test_a_short_trace_against_itself_is_perfect_as_a_sentence():
 @pytest.mark.parametrize(("student", "teacher"), [("", "so 7"), ("so 7", ""), ("", ""), ("  \n", "so 7")])
 def test_empty_texts_score_zero(student, teacher):
     result = trace_bleu([student], [teacher])
-    assert (result.corpus, result.sentence_scores, result.chrf) == (0.0, (0.0,), 0.0)
+    assert (result.bleu, result.sentence_scores, result.chrf) == (0.0, (0.0,), 0.0)
 
 
 def test_text_that_looks_tokenized_is_no_cause_for_a_warning(caplog):
@@ -169,5 +177,5 @@ def test_real_completions_of_two_models(shared_data):
 
     teacher, student = completions("llama_7b_lora"), completions("llama_7b_parallel")
     paired, shifted = trace_bleu(student, teacher), trace_bleu(student, teacher[1:] + teacher[:1])
-    assert paired.corpus > shifted.corpus + 10
-    assert paired.corpus == pytest.approx(sacrebleu.corpus_bleu(student, [teacher], force=True).score, abs=1e-9)
+    assert paired.bleu > shifted.bleu + 10
+    assert paired.bleu == pytest.approx(sacrebleu.corpus_bleu(student, [teacher], force=True).score, abs=1e-9)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdscope.fidelity import answer_fidelity
+from kdscope.fidelity import encode_answers, pair_answers, values_of
 from kdscope.protocols.item_matrix import item_matrix
 from kdscope.protocols.likeness import inherited_errors, shared_right, shared_wrong, teacher_pairs
 
@@ -41,9 +41,8 @@ def two_tasks():
         teacher, own = (answers(p, 300, generator, choices) for p in (0.7, 0.5))
         own = np.where(generator.random(300) < 0.3, teacher, own)
         parts.append(pairs(own, teacher, task))
-        told[task] = answer_fidelity(
-            teacher.tolist(), own.tolist(), teacher == 0, own == 0, chance=1 / choices if choices else 0.0
-        )
+        codes = encode_answers([teacher.tolist(), own.tolist()])
+        told[task] = values_of(pair_answers(*codes, teacher == 0, own == 0, chance=1 / choices if choices else 0.0))
     frame = pd.concat(parts, ignore_index=True)
     records = frame[["model", "task", "item"]].assign(correct=frame["own_right"], **MODEL)
     matrix = item_matrix(records)
@@ -57,8 +56,8 @@ def test_the_mean_is_the_measure_of_the_pair(two_tasks):
     for number, (task, measure) in enumerate(told.items()):
         inside = task_of == number
         both = right[0, inside].mean() + wrong[0, inside].mean()
-        assert both == pytest.approx(measure.agreement_beyond_accuracy, abs=1e-12), task
-        expected = measure.both_right - (found.shares["own_right"][0, inside].mean()
+        assert both == pytest.approx(measure["agreement_beyond_accuracy"], abs=1e-12), task
+        expected = measure["both_right"] - (found.shares["own_right"][0, inside].mean()
                                          * found.shares["teacher_right"][0, inside].mean())  # fmt: skip
         assert right[0, inside].mean() == pytest.approx(expected)
 

@@ -24,9 +24,9 @@ from kdscope.evaluation.fidelity_items import (
 from kdscope.evaluation.items import check_same_items
 from kdscope.evaluation.records import Record
 from kdscope.fidelity import (
-    Estimate,
     Floor,
     Measure,
+    ResampledValue,
     agreement_beyond_matched_control,
     estimate,
     floor,
@@ -34,7 +34,7 @@ from kdscope.fidelity import (
     normalise,
 )
 from kdscope.fidelity.bootstrap import combine, join_columns, standard_limits
-from kdscope.fidelity.matched_control import COLUMNS, MATCHED
+from kdscope.fidelity.controls import COLUMNS, MATCHED
 from kdscope.results.measures import HEADLINE, ITEM_MEASURE, POOLED
 from kdscope.tasks import TaskRegistry, default_registry
 
@@ -217,7 +217,7 @@ def _matched(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
     if not tasks or any(CONTROL not in task.sums for task in tasks):
         return []
     found = matched_estimate(STUDENT, tasks)
-    nothing = Estimate(0.0, np.zeros_like(found.draws), np.zeros_like(found.left_out))
+    nothing = ResampledValue(0.0, np.zeros_like(found.draws), np.zeros_like(found.left_out))
     items = sum(task.entered[HEADLINE] for task in tasks)
     row = fidelity_row(name, MATCHED, found, nothing, None, items)
     return [replace(row, low=row.over_control_low, high=row.over_control_high)]
@@ -237,9 +237,9 @@ def _row(name: str, measure: str, tasks: Sequence[TaskFidelity]) -> FidelityRow:
 def fidelity_row(
     task: str,
     measure: Measure,
-    own: Estimate,
-    control: Estimate | None,
-    ceiling: Estimate | None,
+    own: ResampledValue,
+    control: ResampledValue | None,
+    ceiling: ResampledValue | None,
     items: int,
     chance: Floor | None = None,
 ) -> FidelityRow:
@@ -280,7 +280,7 @@ def fidelity_row(
     )
 
 
-def matched_estimate(role: str, tasks: Sequence[TaskFidelity]) -> Estimate:
+def matched_estimate(role: str, tasks: Sequence[TaskFidelity]) -> ResampledValue:
     """A student's agreement with the teacher beyond the control's, carried over to the student's accuracy."""
     whose = {"student": role, "control": CONTROL}
     return agreement_beyond_matched_control(
@@ -288,7 +288,7 @@ def matched_estimate(role: str, tasks: Sequence[TaskFidelity]) -> Estimate:
     )
 
 
-def measure_estimate(role: str, measure: str, tasks: Sequence[TaskFidelity]) -> Estimate | None:
+def measure_estimate(role: str, measure: str, tasks: Sequence[TaskFidelity]) -> ResampledValue | None:
     """The measure of one model against the teacher, tasks as strata; None where it did not answer all of them."""
     if any(role not in task.sums for task in tasks):
         return None

@@ -14,7 +14,7 @@ from kdscope.evaluation.fidelity_items import CONTROL, STUDENT, Sampling
 from kdscope.evaluation.pair_reading import PairReading
 from kdscope.evaluation.pairs import FidelityRow, fidelity_row
 from kdscope.evaluation.prefixes import PREFIXES
-from kdscope.fidelity import Estimate, Measure, ResampledSums, estimate, pair_confidences, resample
+from kdscope.fidelity import Measure, ResampledSums, ResampledValue, estimate, pair_confidences, resample
 from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import Values, columns, mean_measure
 from kdscope.results.measures import DISTRIBUTION_STEMS, POOLED, describe_measure
@@ -143,5 +143,5 @@ def _row(name: str, measure: str, tasks: Sequence[_Measured]) -> FidelityRow:
     return fidelity_row(name, kinds[0], own, control, ceiling, sum(task.items[measure] for task in tasks))
 
 
-def _constant(value: float, like: Estimate) -> Estimate:
-    return Estimate(value, np.full_like(like.draws, value), np.full_like(like.left_out, value))
+def _constant(value: float, like: ResampledValue) -> ResampledValue:
+    return ResampledValue(value, np.full_like(like.draws, value), np.full_like(like.left_out, value))

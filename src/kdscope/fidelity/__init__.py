@@ -1,34 +1,23 @@
-"""How alike student and teacher are: their answers, their traces, their steps, and what chance alone would give."""
+"""Fidelity of a student to its teacher: answers, texts, steps and confidences, their floors and their intervals."""
 
-from kdscope.fidelity.agreement import AnswerFidelity, answer_fidelity, count_answers, encode_answers, pair_answers
-from kdscope.fidelity.bootstrap import Estimate, ResampledSums, estimate, limits, resample
-from kdscope.fidelity.calibration import Calibration, calibration, pair_confidences
-from kdscope.fidelity.compared import FidelityComparison, compare_fidelity
-from kdscope.fidelity.controls import Floor, floor, shuffled_orders
-from kdscope.fidelity.matched_control import agreement_beyond_matched_control
+from kdscope.fidelity.agreement import count_answers, encode_answers, pair_answers
+from kdscope.fidelity.bootstrap import ResampledSums, ResampledValue, estimate, limits, resample
+from kdscope.fidelity.calibration import calibration, pair_confidences
+from kdscope.fidelity.comparison import FidelityComparison, Normalised, compare_fidelity, normalise
+from kdscope.fidelity.controls import Floor, agreement_beyond_matched_control, floor, shuffled_orders
 from kdscope.fidelity.measures import Measure, Pairing, joined, values_of, with_both_right
-from kdscope.fidelity.normalised import Normalised, normalise
-from kdscope.fidelity.step_measures import StepFidelity, StepScores, step_fidelity
-from kdscope.fidelity.step_pairs import pair_steps
-from kdscope.fidelity.steps import Trace, parse_trace
-from kdscope.fidelity.traces import TraceBleu, pair_traces, prepare_texts, trace_bleu, trace_signatures
+from kdscope.fidelity.steps import pair_steps, parse_trace
+from kdscope.fidelity.traces import pair_traces, prepare_texts, trace_signatures
 
 __all__ = [
-    "AnswerFidelity",
-    "Calibration",
-    "Estimate",
     "FidelityComparison",
     "Floor",
     "Measure",
     "Normalised",
     "Pairing",
     "ResampledSums",
-    "StepFidelity",
-    "StepScores",
-    "Trace",
-    "TraceBleu",
+    "ResampledValue",
     "agreement_beyond_matched_control",
-    "answer_fidelity",
     "calibration",
     "compare_fidelity",
     "count_answers",
@@ -46,8 +35,6 @@ __all__ = [
     "prepare_texts",
     "resample",
     "shuffled_orders",
-    "step_fidelity",
-    "trace_bleu",
     "trace_signatures",
     "values_of",
     "with_both_right",

@@ -1,15 +1,15 @@
-"""Do student and teacher give the same answers, also where the teacher is wrong?"""
+"""Agreement of the answers of student and teacher: inherited errors, and agreement beyond what accuracy explains."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity.measures import Measure, Order, Pairing, Values, checked_correct, mean_measure, ratio, values_of
+from kdscope.fidelity.measures import Measure, Order, Pairing, Values, checked_correct, mean_measure, ratio
 from kdscope.results.measures import AGREEMENT, BOTH_PARSED, DECOMPOSITION, HEADLINE
 
 Answers = Sequence[Hashable | None]
@@ -21,88 +21,6 @@ _ALIKE = (
     "same_wrong_given_both_wrong",
 )
 _UNPARSED = -1
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerFidelity:
-    """Answer-level likeness of a student to its teacher on the same items; NaN where a condition never occurs.
-
-    Attributes:
-        items: number of items.
-        agreement: fraction with the same answer; an unparsed answer agrees with nothing, not even another.
-        agreement_both_parsed: the same among items where both answers were parsed.
-        agreement_when_teacher_right: the same among items the teacher has right.
-        error_inheritance: the same among items the teacher has wrong.
-        same_wrong_given_both_wrong: the same among items both have wrong.
-        both_right: fraction of items both have right.
-        both_wrong_same: fraction both have wrong with the same answer.
-        both_wrong_different: fraction both have wrong otherwise.
-        only_teacher_right: fraction only the teacher has right.
-        only_student_right: fraction only the student has right; the five fractions sum to 1.
-        error_consistency_kappa: ``(c_obs - c_exp) / (1 - c_exp)``, ``c_obs`` the fraction both right or both wrong and
-            ``c_exp`` what two independent models of these accuracies give (Geirhos 2020, arXiv 2006.16736).
-        agreement_from_accuracy: the agreement of two independent models of these accuracies, ``a b + w c d``, with
-            ``a`` and ``b`` the fractions right, ``c`` and ``d`` the fractions parsed and wrong, and ``w`` the chance
-            that two wrong answers are the same: ``1 / (options - 1)``, and 0 for free numbers.
-        agreement_beyond_accuracy: ``agreement - agreement_from_accuracy``.
-        shared_right_beyond_accuracy: ``both_right - a b``: how much more often than two independent models of these
-            accuracies the two are right on the same items.
-        shared_wrong_beyond_accuracy: ``both_wrong_same - w c d``: the same of equal wrong answers. Where right answers
-            of an item are all the same, the two sum to `agreement_beyond_accuracy`.
-        cohen_kappa: ``(agreement - p_e) / (1 - p_e)``, ``p_e`` the agreement of independently drawn answers of the two
-            (Cohen 1960, Educ Psychol Meas 20:37); meant for choice tasks. Deviation: an unparsed answer is a category
-            that never agrees, as in ``agreement``; without unparsed answers it is Cohen's.
-    """
-
-    items: int
-    agreement: float
-    agreement_both_parsed: float
-    agreement_when_teacher_right: float
-    error_inheritance: float
-    same_wrong_given_both_wrong: float
-    both_right: float
-    both_wrong_same: float
-    both_wrong_different: float
-    only_teacher_right: float
-    only_student_right: float
-    error_consistency_kappa: float
-    agreement_from_accuracy: float
-    agreement_beyond_accuracy: float
-    shared_right_beyond_accuracy: float
-    shared_wrong_beyond_accuracy: float
-    cohen_kappa: float
-
-
-def answer_fidelity(
-    teacher_values: Answers,
-    student_values: Answers,
-    teacher_correct: ArrayLike,
-    student_correct: ArrayLike,
-    *,
-    chance: float = 0.0,
-) -> AnswerFidelity:
-    """Measure answer agreement, inherited errors and their chance-corrected forms.
-
-    Args:
-        teacher_values: the teacher's answers, equal where they mean the same, ``None`` = unparsed, length n.
-        student_values: the student's answers to the same items, length n.
-        teacher_correct: whether the teacher is right, boolean or 0/1, shape [n].
-        student_correct: whether the student is right, shape [n].
-        chance: accuracy of a uniform guess, ``1 / options``; 0 for free answers.
-
-    Raises:
-        StatisticsError: if there are no items, lengths differ, or a correctness is not 0 or 1.
-
-    Example:
-        >>> found = answer_fidelity(["A", "B", "C"], ["A", "B", None], [True, False, True], [True, False, False])
-        >>> found.error_inheritance, found.agreement_when_teacher_right
-        (1.0, 0.5)
-    """
-    teacher, student = encode_answers([teacher_values, student_values])
-    categories = count_answers([teacher, student])
-    pairing = pair_answers(teacher, student, teacher_correct, student_correct, chance=chance, categories=categories)
-    found = values_of(pairing)
-    return AnswerFidelity(pairing.items, **{f.name: found[f.name] for f in fields(AnswerFidelity) if f.name in found})
 
 
 def encode_answers(models: Sequence[Answers]) -> list[NDArray[np.int64]]:
@@ -125,7 +43,27 @@ def pair_answers(
     chance: float = 0.0,
     categories: int | None = None,
 ) -> Pairing:
-    """The answer measures of two models on the items of one task, as named in `AnswerFidelity`.
+    """The answer measures of two models on the items of one task; NaN where a condition never occurs.
+
+    - ``agreement``: fraction of items with the same answer; an unparsed answer agrees with nothing, not even another.
+      ``agreement_both_parsed``, ``agreement_when_teacher_right``, ``error_inheritance`` and
+      ``same_wrong_given_both_wrong``: the same among items where both answers were parsed, where the teacher is right,
+      where it is wrong, and where both are wrong.
+    - ``both_right``, ``both_wrong_same``, ``both_wrong_different``, ``only_teacher_right``, ``only_student_right``:
+      fractions of items that sum to 1.
+    - ``error_consistency_kappa``: ``(c_obs - c_exp) / (1 - c_exp)``, ``c_obs`` the fraction both right or both wrong
+      and ``c_exp`` what two independent models of these accuracies give (Geirhos 2020, arXiv 2006.16736).
+    - ``agreement_from_accuracy``: the agreement of two independent models of these accuracies, ``a b + w c d``, with
+      ``a`` and ``b`` the fractions right, ``c`` and ``d`` the fractions parsed and wrong, and ``w`` the chance that two
+      wrong answers are the same: ``1 / (options - 1)``, and 0 for free numbers.
+    - ``agreement_beyond_accuracy``: ``agreement - agreement_from_accuracy``.
+    - ``shared_right_beyond_accuracy``: ``both_right - a b``: how much more often than two independent models of these
+      accuracies the two are right on the same items. ``shared_wrong_beyond_accuracy``: ``both_wrong_same - w c d``, the
+      same of equal wrong answers. Where right answers of an item are all the same, the two sum to
+      ``agreement_beyond_accuracy``.
+    - ``cohen_kappa``: ``(agreement - p_e) / (1 - p_e)``, ``p_e`` the agreement of independently drawn answers of the
+      two (Cohen 1960, Educ Psychol Meas 20:37); meant for choice tasks. Deviation: an unparsed answer is a category
+      that never agrees, as in ``agreement``; without unparsed answers it is Cohen's.
 
     Args:
         teacher: the teacher's answers from `encode_answers`, shape [n].
@@ -137,7 +75,15 @@ def pair_answers(
             has numbered. Pairings that are resampled together need the same number, whatever answers each has.
 
     Raises:
-        StatisticsError: as `answer_fidelity`, or the chance is not within [0, 1).
+        StatisticsError: There are no items, lengths differ, a correctness is not 0 or 1, or the chance is not within
+            [0, 1).
+
+    Example:
+        >>> from kdscope.fidelity.measures import values_of
+        >>> teacher, student = encode_answers([["A", "B", "C"], ["A", "B", None]])
+        >>> found = values_of(pair_answers(teacher, student, [True, False, True], [True, False, False]))
+        >>> found["error_inheritance"], found["agreement_when_teacher_right"]
+        (1.0, 0.5)
     """
     teacher_right, student_right = checked_correct(teacher_correct), checked_correct(student_correct)
     lengths = (len(teacher), len(student), teacher_right.size, student_right.size)

@@ -36,7 +36,7 @@ class ResampledSums:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class ResampledValue:
     """A value with what it is in each resample; numbers made of several estimates resample together.
 
     Attributes:
@@ -87,7 +87,7 @@ def join_columns(parts: Sequence[ResampledSums]) -> ResampledSums:
     )
 
 
-def estimate(measures: Sequence[Measure], tasks: Sequence[ResampledSums]) -> Estimate:
+def estimate(measures: Sequence[Measure], tasks: Sequence[ResampledSums]) -> ResampledValue:
     """One measure over the items of one task, or of several: tasks are strata, resampled each for itself.
 
     Args:
@@ -106,19 +106,19 @@ def estimate(measures: Sequence[Measure], tasks: Sequence[ResampledSums]) -> Est
         total - own + measure.within(task.left_out) for own, measure, task in zip(totals, measures, tasks, strict=True)
     ]
     score = measures[0].score
-    return Estimate(float(score(total)), score(drawn), score(np.concatenate(left_out)))
+    return ResampledValue(float(score(total)), score(drawn), score(np.concatenate(left_out)))
 
 
-def combine(function: Callable[..., Values], *parts: Estimate) -> Estimate:
+def combine(function: Callable[..., Values], *parts: ResampledValue) -> ResampledValue:
     """A function of estimates of the same items and draws, as an estimate."""
-    return Estimate(
+    return ResampledValue(
         float(function(*(np.float64(part.value) for part in parts))),
         function(*(part.draws for part in parts)),
         function(*(part.left_out for part in parts)),
     )
 
 
-def limits(found: Estimate, confidence: float = 0.95) -> tuple[float, float]:
+def limits(found: ResampledValue, confidence: float = 0.95) -> tuple[float, float]:
     """Bias-corrected and accelerated bootstrap interval (Efron 1987, JASA 82:171, equations 2.3 and 6.6).
 
     The acceleration is the jackknife's over clusters. Draws in which the value is undefined are left out, and if they
@@ -144,7 +144,7 @@ def limits(found: Estimate, confidence: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def standard_error(found: Estimate) -> float:
+def standard_error(found: ResampledValue) -> float:
     """Standard deviation of the draws; NaN as in `limits`: more than 5% are undefined, or nothing varies."""
     draws = found.draws[np.isfinite(found.draws)]
     enough = draws.size >= max(2, (1 - _MOST_UNDEFINED) * found.draws.size)
@@ -154,7 +154,7 @@ def standard_error(found: Estimate) -> float:
     return error if error > 1e-12 * max(1.0, abs(found.value)) else math.nan
 
 
-def standard_limits(found: Estimate, confidence: float = 0.95) -> tuple[float, float]:
+def standard_limits(found: ResampledValue, confidence: float = 0.95) -> tuple[float, float]:
     """The value and normal quantiles of its `standard_error` (Efron 1987, equation 1.1); NaN where there is none.
 
     For differences of two models' measures. Where few items decide, as with a teacher that is nearly always right, a

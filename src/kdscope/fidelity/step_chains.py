@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from kdscope.fidelity.step_tokens import Token, clause_tokens, tokenize
-from kdscope.fidelity.step_words import (
+from kdscope.fidelity.step_tokens import (
     CURRENCIES,
     FILLERS,
     NUMERALS,
     STOPS,
     UNKNOWN,
     Number,
+    Token,
+    clause_tokens,
     is_unknown,
     mixed_number,
     share,
+    tokenize,
     written_number,
 )
 
@@ -23,7 +25,7 @@ Piece = Number | str
 Segment = list[Piece]
 
 
-class Mark(NamedTuple):
+class CalculatorMark(NamedTuple):
     """A calculator mark, ``<<48/2=24>>``: its own expression and result."""
 
     segments: list[Segment]
@@ -32,7 +34,7 @@ class Mark(NamedTuple):
 class Chain(NamedTuple):
     """What stands between equals signs, in order; `after_word`: a word directly precedes the first number."""
 
-    links: list[Segment | Mark]
+    links: list[Segment | CalculatorMark]
     after_word: bool
 
 
@@ -61,7 +63,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.chains: list[Chain] = []
-        self._links: list[Segment | Mark] = []
+        self._links: list[Segment | CalculatorMark] = []
         self._segment: Segment = []
         self._wants = True  # whether an operand must come next
         self._opens: list[int] = []
@@ -252,11 +254,16 @@ class _Reader:
         if len(links) < 2 or len(links[0]) < 3:
             return
         self._cut_to_parenthesis()
-        if not self._segment and self._before == "equals" and self._links and not isinstance(self._links[-1], Mark):
+        if (
+            not self._segment
+            and self._before == "equals"
+            and self._links
+            and not isinstance(self._links[-1], CalculatorMark)
+        ):
             self._links.pop()
-        self._link(Mark([link for link in links if not isinstance(link, Mark)]))
+        self._link(CalculatorMark([link for link in links if not isinstance(link, CalculatorMark)]))
 
-    def _link(self, link: Segment | Mark) -> None:
+    def _link(self, link: Segment | CalculatorMark) -> None:
         self._links.append(link)
         self._segment, self._wants, self._opens = [], True, []
         self._before, self._units, self._worded = "equals", 0, False

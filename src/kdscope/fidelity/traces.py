@@ -1,4 +1,4 @@
-"""Does the student reason in its teacher's words? Overlap of completions, each pair of texts looked at once."""
+"""Overlap of the texts of student and teacher: BLEU, chrF and ROUGE-L of their completions."""
 
 from __future__ import annotations
 
@@ -10,33 +10,13 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity.common_words import rouge_words, shared_in_order, word_order
-from kdscope.fidelity.measures import Measure, Order, Pairing, Values, mean_measure, values_of
+from kdscope.fidelity.measures import Measure, Order, Pairing, Values, mean_measure, ratio
 from kdscope.fidelity.ngrams import NgramCounts, TokenTexts, count_ngrams, shared_ngrams
-from kdscope.fidelity.overlap_scores import BLEU_ORDER, CHRF_ORDER, bleu_score, chrf_score
+from kdscope.fidelity.rouge import rouge_words, shared_in_order, word_order
 
-
-@dataclass(frozen=True, slots=True)
-class TraceBleu:
-    """Overlap of the student's completions with the teacher's, each score from 0 to 100.
-
-    Attributes:
-        corpus: corpus BLEU, which weighs long traces more.
-        sentence_mean: mean of ``sentence_scores``.
-        sentence_scores: sentence BLEU of each item, orders without n-grams left out.
-        signature: sacrebleu's own description of ``corpus``.
-        sentence_signature: the same for the sentence scores.
-        chrf: corpus chrF, character n-grams.
-        chrf_signature: the same for ``chrf``.
-    """
-
-    corpus: float
-    sentence_mean: float
-    sentence_scores: tuple[float, ...]
-    signature: str
-    sentence_signature: str
-    chrf: float
-    chrf_signature: str
+BLEU_ORDER = 4
+CHRF_ORDER = 6
+_BETA_SQUARED = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +29,9 @@ class PreparedTexts:
         in_order: the words of each text in order, as ROUGE counts words.
     """
 
-    words: tuple[NgramCounts, ...]
-    characters: tuple[NgramCounts, ...]
+    words: Sequence[NgramCounts]
+    characters: Sequence[NgramCounts]
     in_order: tuple[list[str], ...]
-
-
-def trace_bleu(student_texts: Sequence[str], teacher_texts: Sequence[str]) -> TraceBleu:
-    """BLEU (Papineni 2002) and chrF (Popovic 2015) of the student with the teacher as the only reference.
-
-    The scores are those of sacrebleu (Post 2018) with its defaults, to the last bits. An empty text shares no n-gram
-    with anything and scores 0, also against another empty text.
-
-    Args:
-        student_texts: the student's completions, length n.
-        teacher_texts: the teacher's completions of the same items, length n.
-
-    Raises:
-        StatisticsError: if there are no texts or the numbers differ.
-
-    Example:
-        >>> trace_bleu(["3 + 4 = 7 so seven"], ["3 + 4 = 7 so seven"]).sentence_mean > 99.99
-        True
-    """
-    pairing = pair_traces(*prepare_texts([teacher_texts, student_texts]))
-    found, rows = values_of(pairing), pairing.paired()
-    signatures = trace_signatures()
-    return TraceBleu(
-        corpus=found["bleu"],
-        sentence_mean=found["sentence_bleu"],
-        sentence_scores=tuple(rows[:, _BLEU_WIDTH + 1].tolist()),
-        signature=signatures["bleu"],
-        sentence_signature=signatures["sentence_bleu"],
-        chrf=found["chrf"],
-        chrf_signature=signatures["chrf"],
-    )
 
 
 def trace_signatures() -> dict[str, str]:
@@ -95,10 +44,69 @@ def trace_signatures() -> dict[str, str]:
 
 def prepare_texts(models: Sequence[Sequence[str]]) -> list[PreparedTexts]:
     """Cut the texts of several models, so that any two of them can be paired."""
-    words = _ngrams([_word_texts(texts) for texts in _tokenized(models)], BLEU_ORDER)
-    characters = _ngrams(_character_texts(models), CHRF_ORDER)
+    words = count_ngrams([_word_texts(texts) for texts in _tokenized(models)], BLEU_ORDER)
+    characters = count_ngrams(_character_texts(models), CHRF_ORDER)
     orders = [tuple(rouge_words(text) for text in texts) for texts in models]
     return [PreparedTexts(*parts) for parts in zip(words, characters, orders, strict=True)]
+
+
+def bleu_score(statistics: Values, *, effective_order: bool = False) -> Values:
+    """BLEU from 0 to 100 (Papineni 2002), smoothed as in NIST's mteval (Chen and Cherry 2014, W14-3346, method 3).
+
+    ``100 * min(1, exp(1 - r / c)) * (prod over n of p_n)^(1/4)`` with ``p_n`` the share of the student's n-grams that
+    the teacher has; the k-th order that shares none counts as ``2^-k`` n-grams. As sacrebleu's, whose defaults these
+    are.
+
+    Args:
+        statistics: the number of items (not used), c and r (the lengths of the student's and the teacher's text), the
+            shared n-grams of orders 1 to 4, the student's n-grams of orders 1 to 4, shape [..., 11].
+        effective_order: leave out orders of which the student has no n-gram, as for single sentences.
+
+    Returns:
+        Scores of shape [...]; 0 where nothing is shared, NaN without items.
+    """
+    items, length, reference = statistics[..., 0], statistics[..., 1], statistics[..., 2]
+    shared, total = statistics[..., 3 : 3 + BLEU_ORDER], statistics[..., 3 + BLEU_ORDER :]
+    there = total > 0
+    none = (shared == 0) & there
+    counted = np.where(none, 0.5 ** none.cumsum(axis=-1), shared)
+    logs = np.log(counted / np.where(there, total, 1.0), out=np.zeros_like(total), where=there)
+    orders = there.sum(axis=-1)
+    geometric = np.exp(logs.sum(axis=-1) / np.maximum(orders, 1))
+    penalty = np.exp(np.minimum(0.0, 1 - ratio(reference, length)))
+    complete = (orders > 0) if effective_order else (orders == BLEU_ORDER)
+    score = np.where(complete & (shared[..., 0] > 0), 100 * penalty * geometric, 0.0)
+    return np.where(items > 0, score, np.nan)
+
+
+def chrf_score(statistics: Values) -> Values:
+    """ChrF2 from 0 to 100 (Popovic 2015, W15-3049): F with beta = 2 of precision and recall, each a mean over orders.
+
+    As sacrebleu's, an order counts only where both texts have n-grams of it.
+
+    Args:
+        statistics: the number of items (not used), then for each order the n-grams of the student, of the teacher, and
+            the shared ones, shape [..., 19].
+
+    Returns:
+        Scores of shape [...]; 0 where nothing is shared, NaN without items.
+    """
+    student, teacher, shared = (statistics[..., 1 + part :: 3] for part in range(3))
+    both = (student > 0) & (teacher > 0)
+    orders = both.sum(axis=-1)
+    precision, recall = (
+        ratio(np.where(both, ratio(shared, side), 0.0).sum(axis=-1), orders) for side in (student, teacher)
+    )
+    score = 100 * (1 + _BETA_SQUARED) * ratio(precision * recall, _BETA_SQUARED * precision + recall)
+    return np.where(statistics[..., 0] > 0, np.nan_to_num(score), np.nan)
+
+
+_MEASURES = (
+    Measure("bleu", 3 + 2 * BLEU_ORDER, bleu_score),
+    mean_measure("sentence_bleu"),
+    Measure("chrf", 1 + 3 * CHRF_ORDER, chrf_score),
+    mean_measure("rouge_l"),
+)
 
 
 def pair_traces(teacher: PreparedTexts, student: PreparedTexts) -> Pairing:
@@ -125,15 +133,6 @@ def pair_traces(teacher: PreparedTexts, student: PreparedTexts) -> Pairing:
     return Pairing(n, _MEASURES, contributions)
 
 
-_BLEU_WIDTH = 3 + 2 * BLEU_ORDER
-_MEASURES = (
-    Measure("bleu", _BLEU_WIDTH, bleu_score),
-    mean_measure("sentence_bleu"),
-    Measure("chrf", 1 + 3 * CHRF_ORDER, chrf_score),
-    mean_measure("rouge_l"),
-)
-
-
 def _bleu_statistics(teacher: Sequence[NgramCounts], student: Sequence[NgramCounts], order: Order) -> Values:
     """Student's length, teacher's length, shared n-grams of each order, student's n-grams of each order: [n, 10]."""
     totals = [counts.totals[order] for counts in student]
@@ -150,10 +149,6 @@ def _chrf_statistics(teacher: Sequence[NgramCounts], student: Sequence[NgramCoun
     for t, s in zip(teacher, student, strict=True):
         found += [np.where(t.totals > 0, s.totals[order], 0), t.totals, shared_ngrams(t, s, order)]
     return np.stack(found, axis=1).astype(np.float64)
-
-
-def _ngrams(sides: Sequence[TokenTexts], highest: int) -> list[tuple[NgramCounts, ...]]:
-    return [tuple(counts) for counts in count_ngrams(sides, highest)]
 
 
 def _tokenized(models: Sequence[Sequence[str]]) -> list[list[list[int]]]:
