@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kdscope.answers import ANSWER_KINDS, AnswerKind, read_reference
+from kdscope.answers import ANSWER_KINDS, read_reference
 from kdscope.tasks import get_task, mini_rows
 
 CHOICES = "Which is largest? Answer Choices: (A) 3 (B) 9 (C) 5"
@@ -23,7 +23,7 @@ CHOICES = "Which is largest? Answer Choices: (A) 3 (B) 9 (C) 5"
         ("Which?\n\nAnswer format: ending1/ending2", "the correct answer is ending2", "ending2", "label"),
     ],
 )
-def test_the_answer_of_a_row(instruction: str, output: str, gold: str, kind: AnswerKind) -> None:
+def test_the_answer_of_a_row(instruction: str, output: str, gold: str, kind: str) -> None:
     found = read_reference(instruction, output)
     assert found is not None
     assert found.gold == gold

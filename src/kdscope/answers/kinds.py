@@ -16,7 +16,7 @@ from kdscope.core.errors import DataError
 
 AnswerKind = Literal["number", "letter", "label", "text"]
 
-ANSWER_KINDS: Mapping[AnswerKind, type[AnswerFormat]] = MappingProxyType(
+ANSWER_KINDS: Mapping[str, type[AnswerFormat]] = MappingProxyType(
     {
         "number": NumberFormat,  # a free number
         "letter": LetterFormat,  # A to at most E

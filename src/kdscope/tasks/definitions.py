@@ -5,16 +5,20 @@ Planning imports this module, so what reads YAML is imported when there is YAML 
 
 from __future__ import annotations
 
+import dataclasses
+import runpy
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kdscope.core.errors import DataError, StudyError
-from kdscope.tasks.catalogue import default_registry
-from kdscope.tasks.registry import TaskRegistry
+from kdscope.tasks.declaration import Declaration
+from kdscope.tasks.registry import TaskRegistry, default_registry
 from kdscope.tasks.task import Task
-from kdscope.tasks.task_json import task_from_json, task_to_json
 
-__all__ = ["Definition", "read_task_definitions", "registry_with", "task_from_json", "task_to_json"]
+if TYPE_CHECKING:
+    from kdscope.study.source import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,8 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(file: Path) -> list[Definition]:
     if file.suffix == ".py":
-        from kdscope.tasks.definition_python import read_python_tasks
-
         return [Definition(task, file) for task in read_python_tasks(file)]
-    from kdscope.tasks.definition_yaml import read_yaml_task
-
-    task, line = read_yaml_task(file)
-    return [Definition(task, file, line)]
+    return [read_yaml_task(file)]
 
 
 def _extended(registry: TaskRegistry, definition: Definition) -> TaskRegistry:
@@ -88,3 +87,79 @@ def _extended(registry: TaskRegistry, definition: Definition) -> TaskRegistry:
     except DataError as error:
         message = str(error).removeprefix(f"{error.key}: ")
         raise StudyError(message, file=definition.file, line=definition.line, key="name") from None
+
+
+def read_yaml_task(file: Path) -> Definition:
+    """The task of a YAML file.
+
+    Raises:
+        StudyError: The file cannot be read or declares no possible task; all problems, one a line.
+    """
+    from kdscope.study.source import Problem
+
+    document = _document(file)
+    declaration = Declaration(document.values, file.resolve().parent)
+    task = declaration.task()
+    problems = [*document.problems, *(Problem(place, message) for place, message in declaration.problems)]
+    if task is None or problems:
+        raise document.source.error(problems)
+    return Definition(task, file, document.source.line(("name",)))
+
+
+def _document(file: Path) -> Document:
+    import yaml
+
+    from kdscope.study.source import compose, deep_nesting_refused, parse_document, read_text
+
+    text = read_text(file)
+    with deep_nesting_refused(file):
+        node = compose(text, file)
+    if node is None:
+        raise StudyError("the file is empty; a task is a mapping of 'key: value' lines", file=file)
+    if not isinstance(node, yaml.MappingNode):
+        line = node.start_mark.line + 1
+        raise StudyError("a task is a mapping of 'key: value' lines, nothing else", file=file, line=line)
+    return parse_document(text, file)
+
+
+def read_python_tasks(file: Path) -> list[Task]:
+    """The tasks that a Python file sets as `TASK` (one) or `TASKS` (several); the file is run.
+
+    A relative path to rows is one beside the file.
+
+    Raises:
+        StudyError: The file fails, sets neither or both, or sets something else; the message names file and line.
+    """
+    names = _run(file)
+    given = [name for name in ("TASK", "TASKS") if name in names]
+    if len(given) != 1:
+        raise StudyError("sets both TASK and TASKS" if given else "sets neither TASK nor TASKS", file=file)
+    value = names[given[0]]
+    tasks = [value] if given == ["TASK"] else list(value) if isinstance(value, (list, tuple)) else []
+    if not tasks or not all(isinstance(task, Task) for task in tasks):
+        expected = "a Task" if given == ["TASK"] else "a list of Task, at least one"
+        raise StudyError(f"expected {expected}", file=file, key=given[0])
+    return [_located(task, file) for task in tasks]
+
+
+def _run(file: Path) -> dict[str, Any]:
+    try:
+        return runpy.run_path(str(file))
+    except SyntaxError as error:
+        raise StudyError(f"not valid Python: {error.msg}", file=file, line=error.lineno) from None
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(file)]
+        message = f"fails with {type(error).__name__}: {error}"
+        raise StudyError(message, file=file, line=lines[-1] if lines else None) from error
+
+
+def _located(task: Task, file: Path) -> Task:
+    if task.generated:
+        raise StudyError("needs a file, or test_items if its rows are in the data folder", file=file, key=task.name)
+    if task.file is None:
+        return task
+    rows = file.parent.resolve() / task.file
+    if not rows.is_file():
+        raise StudyError(f"no such file: {rows}", file=file, key=task.name)
+    return dataclasses.replace(task, file=rows)

@@ -7,12 +7,24 @@ each other's tasks.
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from kdscope.core.errors import DataError
+from kdscope.tasks.declaration import built_in_task
+from kdscope.tasks.mini import mini_tasks
 from kdscope.tasks.task import Task
+
+_LIBRARY = (
+    # Ramesh et al. 2025, in the order of its tables; named as the folders of LLM-Adapters (Hu et al. 2023).
+    *("gsm8k", "SVAMP", "MultiArith", "AddSub", "AQuA", "SingleEq"),
+    *("hellaswag", "boolq", "social_i_qa", "piqa", "ARC-Easy", "ARC-Challenge", "winogrande", "openbookqa"),
+    # Gu et al. 2024 (MiniLLM): free text, scored by ROUGE-L against the best of the references.
+    *("dolly", "self_inst", "vicuna", "s_ni", "unni"),
+)
+"""The files of `library`, a task each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +81,33 @@ class TaskRegistry:
 def name_key(name: str) -> str:
     """A name without what people write differently: case, hyphens, underscores and spaces."""
     return name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+@functools.cache
+def default_registry() -> TaskRegistry:
+    """The built-in tasks.
+
+    First the 14 of Ramesh et al. 2025 (arXiv 2505.15442), mathematics before commonsense, then the five instruction
+    sets of Gu et al. 2024 (arXiv 2306.08543), then the six generated mini tasks.
+
+    >>> sum(not task.generated for task in default_registry()), len(default_registry())
+    (19, 25)
+    """
+    return TaskRegistry((*map(built_in_task, _LIBRARY), *mini_tasks()))
+
+
+def get_task(name: str) -> Task:
+    """The built-in task called `name`, in any case, common short names included.
+
+    Raises:
+        DataError: No built-in task has that name.
+
+    >>> get_task("siqa").name
+    'social_i_qa'
+    """
+    return default_registry().get(name)
+
+
+def list_tasks() -> tuple[Task, ...]:
+    """The built-in tasks: those of the paper, mathematics first, the instruction sets, then the generated ones."""
+    return default_registry().tasks

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from kdscope.answers import AnswerFormat, AnswerKind, Extraction, Rules, Score, answer_format
 from kdscope.answers.answer_format import check_rules
 from kdscope.core.errors import DataError
 from kdscope.tasks.mapping import FieldMapping
-from kdscope.tasks.sources import Source, first_file
+from kdscope.tasks.sources import HubDataset, RepositoryFile, Source, first_file
 
 Domain = Literal["math", "commonsense", "instruction"]
 Split = Literal["test", "train"]
 
+_Value = TypeVar("_Value")
 _NAME = re.compile(r"[^\W\d_][\w.-]*")
 
 
@@ -183,3 +186,71 @@ def _own_file(task: Task, file: Path, split: Split) -> Path:
     if not file.is_file():
         raise DataError("no such file", file=file, key=task.name)
     return file
+
+
+def task_to_json(task: Task) -> dict[str, Any]:
+    """A task as JSON values; what is at its default is left out, so a new attribute changes no old task.
+
+    >>> from kdscope.tasks import get_task
+    >>> task_from_json(task_to_json(get_task("gsm8k"))) == get_task("gsm8k")
+    True
+    """
+    return fields_as_json(task)
+
+
+def task_from_json(values: Mapping[str, Any]) -> Task:
+    """The task of such values.
+
+    Raises:
+        DataError: A key is missing or unknown, or the task cannot be.
+    """
+    made = dict(values)
+    for key in ("labels", "aliases"):
+        made[key] = tuple(made.get(key, ()))
+    for key in ("sources", "train_sources"):
+        made[key] = tuple(_source(source) for source in made.get(key, ()))
+    if made.get("file") is not None:
+        made["file"] = Path(made["file"])
+    if made.get("fields") is not None:
+        made["fields"] = _mapping(made["fields"])
+    return _make(Task, made)
+
+
+def fields_as_json(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON values, without those at their default."""
+    return {
+        field.name: _plain(getattr(value, field.name))
+        for field in dataclasses.fields(value)
+        if getattr(value, field.name) != field.default
+    }
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return fields_as_json(value)
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _source(values: Mapping[str, Any]) -> Source:
+    made = dict(values)
+    if made.get("fields") is not None:
+        made["fields"] = _mapping(made["fields"])
+    return _make(RepositoryFile, made) if "repository" in made else _make(HubDataset, made)
+
+
+def _mapping(values: Mapping[str, Any]) -> FieldMapping:
+    made = dict(values)
+    if "options" in made:
+        made["options"] = tuple(made["options"])
+    if "answers" in made:
+        made["answers"] = tuple((found, meant) for found, meant in made["answers"])
+    return _make(FieldMapping, made)
+
+
+def _make(kind: type[_Value], values: Mapping[str, Any]) -> _Value:
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise DataError(f"these are not the values of a {kind.__name__}: {error}") from None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kdscope.core.errors import DataError
-from kdscope.tasks.catalogue_files import training_files
-from kdscope.tasks.catalogue_math import gsm8k_train_sources
-from kdscope.tasks.mapping import FieldMapping
+from kdscope.tasks.declaration import Declaration, load_library
 from kdscope.tasks.registry import name_key
-from kdscope.tasks.sources import HubDataset, Source, first_file
+from kdscope.tasks.sources import Source, first_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,14 @@ class TrainingSet:
         return self.files or (f"{self.name}/train.json",)
 
 
+@functools.cache
 def list_training_sets() -> tuple[TrainingSet, ...]:
     """The training sets of the paper, then those of instruction following and GSM8K.
 
     >>> [training_set.name for training_set in list_training_sets()]
     ['math_10k', 'commonsense_15k', 'dolly_15k', 'gsm8k_train']
     """
-    return (_math_10k(), _commonsense_15k(), _dolly_15k(), _gsm8k_train())
+    return tuple(map(_declared, load_library("training_sets")))
 
 
 def get_training_set(name: str) -> TrainingSet:
@@ -73,58 +75,6 @@ def find_training_file(training_set: TrainingSet, folder: Path) -> Path:
     return first_file(training_set.name, folder, training_set.locations())
 
 
-def _math_10k() -> TrainingSet:
-    return TrainingSet(
-        "math_10k",
-        training_files("math_10k.json", "27dba77d6ed80aa118d78fbafa5cecd651f6d463"),
-        None,
-        "Apache-2.0",
-        "Hu et al. 2023, EMNLP, arXiv 2304.01933",
-        "GSM8K, MAWPS and AQuA training questions with ChatGPT's solutions",
-        # Its authors' own word: MAWPS consists of these tasks, among others.
-        contaminates=("MultiArith", "AddSub", "SingleEq"),
-        files=_adapters_locations("math_10k"),
-    )
-
-
-def _commonsense_15k() -> TrainingSet:
-    return TrainingSet(
-        "commonsense_15k",
-        training_files("commonsense_15k.json", "3716afef6d384c475dba13f88a5a96c8032dafe2"),
-        None,
-        "Apache-2.0",
-        "Hu et al. 2023, EMNLP, arXiv 2304.01933",
-        "a sample of the training splits of the eight commonsense tasks",
-        files=_adapters_locations("commonsense_15k"),
-    )
-
-
-def _dolly_15k() -> TrainingSet:
-    fields = FieldMapping("{instruction}", input="{context}", output="{response}")
-    return TrainingSet(
-        "dolly_15k",
-        (HubDataset("databricks/databricks-dolly-15k", None, "train", fields),),
-        15_011,
-        "CC-BY-SA-3.0",
-        "Conover et al. 2023, Databricks",
-        "instructions and responses written by people",
-        # The task's 500 items were drawn from these rows.
-        contaminates=("dolly",),
-        files=("dolly_15k/train.jsonl",),
-    )
-
-
-def _gsm8k_train() -> TrainingSet:
-    return TrainingSet(
-        "gsm8k_train",
-        gsm8k_train_sources(),
-        7473,
-        "MIT",
-        "Cobbe et al. 2021, arXiv 2110.14168",
-        "grade-school word problems with worked solutions that end in 'The answer is N.'",
-        files=("gsm8k/train.json", "tasks/gsm8k/train.json"),
-    )
-
-
-def _adapters_locations(name: str) -> tuple[str, ...]:
-    return (f"{name}/train.json", f"{name}.json", f"ft-training_set/{name}.json")
+def _declared(values: Mapping[str, Any]) -> TrainingSet:
+    lists = {key: tuple(values.get(key, ())) for key in ("contaminates", "files")}
+    return TrainingSet(**{"rows": None, **values, **lists, "sources": Declaration(values).sources("sources")})
