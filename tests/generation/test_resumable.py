@@ -87,9 +87,9 @@ def test_every_prompt_gets_its_own_completion(tmp_path: Path) -> None:
 def test_a_half_written_batch_is_written_anew(tmp_path: Path) -> None:
     whole = run(Echo(), tmp_path)
     (tmp_path / "batch-000001.json").unlink()
-    (tmp_path / "batch-000001.tmp").write_text('[{"token_ids": [1, ')
+    (tmp_path / ".batch-000001.json.0123456789ab").write_text('[{"token_ids": [1, ')
     assert run(Echo(), tmp_path) == whole
-    assert not list(tmp_path.glob("*.tmp"))
+    assert len(list(tmp_path.glob("batch-*.json"))) == 4
 
 
 def test_no_prompts_need_no_generator(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from kdscope.core.errors import ModelError
 from kdscope.models.load import load_model, prune_depth
-from kdscope.models.source import ModelPlace, ModelShape, read_shape, spaced_layers
+from kdscope.models.source import ModelPlace, ModelShape, read_shape, resolve_revision, spaced_layers
 from tests.builders import make_model
 from tests.models.architectures import tiny
 
@@ -108,3 +110,34 @@ def test_spaced_layers_are_evenly_spaced(total: int, data: st.DataObject) -> Non
     assert kept[-1] == total - 1
     assert len(set(kept)) == keep
     assert np.abs(kept - np.linspace(0, total - 1, keep)).max() <= 0.5 + 1e-9
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Answers:
+    def __init__(self, sha: Any) -> None:
+        self.sha, self.asked = sha, []
+
+    def model_info(self, repo_id: str, *, revision: str | None = None) -> Any:
+        self.asked.append((repo_id, revision))
+        if isinstance(self.sha, Exception):
+            raise self.sha
+        return SimpleNamespace(sha=self.sha)
+
+
+def test_a_branch_becomes_its_commit() -> None:
+    hub = Answers(COMMIT)
+    assert resolve_revision("a/b", "main", hub) == COMMIT
+    assert resolve_revision("a/b", None, hub) == COMMIT
+    assert hub.asked == [("a/b", "main"), ("a/b", None)]
+
+
+def test_a_commit_needs_no_hub() -> None:
+    assert resolve_revision("a/b", COMMIT, Answers(ConnectionError("no network"))) == COMMIT
+
+
+@pytest.mark.parametrize("answer", [ConnectionError("no network\nand more"), ValueError("bad name"), None, "main"])
+def test_what_the_hub_does_not_know_is_told(answer: Any) -> None:
+    with pytest.raises(ModelError, match=r"(no network|bad name)$|names no commit of a/b"):
+        resolve_revision("a/b", None, Answers(answer))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments, get_scheduler
 
-from kdscope.core.errors import TrainingDivergedError
+from kdscope.core.errors import MachineError, TrainingDivergedError
 from kdscope.data.batches import TokenSequence, plan_windows
 from kdscope.data.sources import Example
 from kdscope.generation.base import Completion, Decoding
@@ -24,7 +24,7 @@ from kdscope.objectives import Objective
 from kdscope.teacher.live import LiveTeacher
 from kdscope.training.answers import ReferenceScore, ValidationAnswers
 from kdscope.training.checkpoints import Checkpoints
-from kdscope.training.loop import Job, train
+from kdscope.training.loop import Job, learning_rate_at, train, warmup_length
 from kdscope.training.on_policy import OnPolicySampling
 from tests.builders import make_model, make_rows, make_tokenizer
 from tests.training.conftest import sequences, settings
@@ -369,3 +369,27 @@ def test_bfloat16_follows_float32(make_job: MakeJob, tmp_path: Path) -> None:
     exact = train(make_job(), Checkpoints(tmp_path / "exact"))
     rough = train(make_job(autocast=True), Checkpoints(tmp_path / "rough"))
     assert [row["loss"] for row in rough.log] == pytest.approx([row["loss"] for row in exact.log], rel=0.03)
+
+
+def test_several_processes_are_refused(make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(MachineError, match="one process"):
+        train(make_job(), Checkpoints(Path("unused")))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")]
+)
+@pytest.mark.parametrize("warmup", [0, 1, 7])
+def test_schedules_equal_those_of_transformers(ours: str, theirs: str, warmup: int) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    scheduler = get_scheduler(theirs, optimizer, num_warmup_steps=warmup, num_training_steps=25)
+    for step in range(25):
+        rate = learning_rate_at(step, peak=0.3, schedule=ours, warmup_steps=warmup, total_steps=25)
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_warmup_below_one_is_a_share_of_the_steps() -> None:
+    assert [warmup_length(value, 30) for value in (0, 0.05, 0.5, 1, 7)] == [0, 2, 15, 1, 7]

@@ -17,7 +17,7 @@ from kdscope.api.export import Exported, check_free, export_models
 from kdscope.api.study import StudyResult, check_vocabularies, run_study
 from kdscope.core.errors import KdscopeError, StudyError
 from kdscope.data.rows import read_rows
-from kdscope.models.hub import resolve_revision
+from kdscope.models.source import resolve_revision
 from kdscope.pipeline.events import Events
 from kdscope.results.methods import SFT
 from kdscope.study.dump import values_yaml

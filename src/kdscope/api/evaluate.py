@@ -21,7 +21,7 @@ from kdscope.evaluation.export import ExportFacts, write_lm_eval_files
 from kdscope.evaluation.leaderboard import leaderboard, write_leaderboard
 from kdscope.evaluation.records import Record, read_records, write_records
 from kdscope.evaluation.tables import accuracy_table
-from kdscope.models.hub import resolve_revision
+from kdscope.models.source import resolve_revision
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.run import RunResult, run_plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,26 +42,32 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_synced(path: Path, text: str) -> None:
-    """Write a new text file and force it to disk."""
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+def write_synced(path: Path, content: str | Iterable[bytes | memoryview]) -> None:
+    """Write a new file, a text or bytes piece by piece, and force it to disk."""
+    with path.open("xb") as file:
+        file.writelines([content.encode()] if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Create or replace a text file so that a reader sees all of the old or all of the new, also after a crash."""
+def write_atomically(path: Path, content: str | Iterable[bytes | memoryview]) -> None:
+    """Create or replace a file so that a reader sees all of the old or all of the new, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{unique_token()}")
     try:
-        write_synced(temporary, text)
-        temporary.replace(path)
+        write_synced(temporary, content)
+        replace_file(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+
+
+def replace_file(made: Path, path: Path) -> None:
+    """Give a complete file, which is on the disk, its name; what had that name before is gone with it."""
+    made.replace(path)
+    with suppress(PermissionError):  # a folder that may be written but not read cannot be opened
+        sync(path.parent)
 
 
 def replace_folder(made: Path, folder: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from kdscope.core.files import write_atomically
 from kdscope.generation.base import Completion, Decoding, Generator, plan_batches
 
 
@@ -47,7 +47,7 @@ def generate_all(
         written = _read(file)
         if written is None:
             written = generator.generate([prompts[i] for i in batch], decoding, call=number)
-            _write(file, written)
+            write_atomically(file, json.dumps([asdict(completion) for completion in written]))
         completions.update(zip(batch, written, strict=True))
         progress(len(completions), len(prompts))
     return [completions[i] for i in range(len(prompts))]
@@ -58,12 +58,3 @@ def _read(file: Path) -> list[Completion] | None:
         return None
     rows = json.loads(file.read_text(encoding="utf-8"))
     return [Completion(tuple(row["token_ids"]), row["text"], row["finish_reason"]) for row in rows]
-
-
-def _write(file: Path, completions: Sequence[Completion]) -> None:
-    temporary = file.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        json.dump([asdict(c) for c in completions], stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, file)

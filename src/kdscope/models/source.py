@@ -1,20 +1,24 @@
-"""What a model is, told from its files alone: identity, parameters, layers. No torch."""
+"""A model told from its files alone, without torch: where it is, at which commit, its parameters and its layers."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
 
 from kdscope.core.errors import ModelError
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py")
 _IN_LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.\d+\.")
-_LONGEST_HEADER_BYTES = 100_000_000
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,33 @@ class ModelShape:
         )
 
 
+def resolve_revision(repository: str, revision: str | None = None, hub: HfApi | None = None) -> str:
+    """The commit of a branch or tag of a model repository, or of its newest state.
+
+    Args:
+        repository: Such as Qwen/Qwen2.5-0.5B.
+        revision: A commit, which is returned as it is, or a branch or tag; the newest state where absent.
+        hub: Who is asked; huggingface.co where absent.
+
+    Raises:
+        ModelError: The hub does not know it, or cannot be reached.
+    """
+    if revision is not None and _COMMIT.fullmatch(revision):
+        return revision
+    if hub is None:
+        from huggingface_hub import HfApi
+
+        hub = HfApi()
+    try:
+        commit = hub.model_info(repository, revision=revision).sha
+    except Exception as error:  # the client raises its own errors, those of its transport, and ValueError
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ModelError(f"{repository} is no folder here, and the hub does not give its commit: {reason}") from error
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        raise ModelError(f"the hub names no commit of {repository}")
+    return commit
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a model folder."""
     config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -97,14 +128,11 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _tensor_shapes(file: Path) -> dict[str, list[int]]:
-    # The safetensors format: 8 bytes little-endian header length, then a JSON header.
-    with file.open("rb") as stream:
-        first = stream.read(8)
-        length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
-        if not 0 < length <= _LONGEST_HEADER_BYTES:
-            raise ModelError(f"{file} is not a safetensors file; was it downloaded whole?")
-        header = json.loads(stream.read(length))
-    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    try:
+        with safe_open(file, framework="np") as opened:
+            return {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError as error:
+        raise ModelError(f"{file} is not a safetensors file; was it downloaded whole?") from error
 
 
 def read_vocabulary(folder: Path) -> dict[str, int] | None:

@@ -29,8 +29,14 @@ from kdscope.stages.files import read_prepared_examples
 from kdscope.stages.prompts import prompts_of
 from kdscope.stages.training_data import encode_examples, training_sequences
 from kdscope.training.answers import ReferenceScore, ValidationAnswers
-from kdscope.training.checkpoints import Checkpoints, Position
-from kdscope.training.keep import VALIDATION_ACCURACY, VALIDATION_LOSS, kept_step, measured_at
+from kdscope.training.checkpoints import (
+    VALIDATION_ACCURACY,
+    VALIDATION_LOSS,
+    Checkpoints,
+    Position,
+    kept_step,
+    measured_at,
+)
 from kdscope.training.loop import Job, train
 from kdscope.training.trackers import Tracking
 

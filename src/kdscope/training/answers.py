@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from kdscope.answers import ReferenceAnswer, read_reference
+from kdscope.data.sources import Example
 from kdscope.fidelity.rouge import rouge_l
 from kdscope.generation.base import Completion, Decoding, Generator, plan_batches
-
-
-class Labelled(Protocol):
-    """A question and its reference response."""
-
-    @property
-    def instruction(self) -> str:
-        """The question."""
-        ...
-
-    @property
-    def output(self) -> str:
-        """The reference."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +53,7 @@ class ReferenceScore:
     answers: tuple[ReferenceAnswer | None, ...]
 
     @classmethod
-    def of(cls, examples: Sequence[Labelled]) -> ReferenceScore:
+    def of(cls, examples: Sequence[Example]) -> ReferenceScore:
         """The score of answers to these examples, numbered in this order."""
         return cls(
             tuple(example.output for example in examples),

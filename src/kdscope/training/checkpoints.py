@@ -1,4 +1,4 @@
-"""Where a running cell stands: weights, optimiser moments and the log so far, in safetensors and JSON.
+"""Checkpoints of a run (weights, optimiser moments and the log, as safetensors and JSON), and which step is kept.
 
 A checkpoint is a folder that appears by one rename; the pointer file is replaced last. A kill at any instant leaves
 the previous checkpoint or the new one, never half of either.
@@ -7,9 +7,8 @@ the previous checkpoint or the new one, never half of either.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from kdscope.core.files import discard, replace_folder, sync, write_atomically
+
+VALIDATION_LOSS, VALIDATION_ACCURACY = "validation_loss", "validation_accuracy"
+Log = Sequence[Mapping[str, Any]]
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -48,19 +51,18 @@ class Checkpoints:
         """Write where training stands; older checkpoints go once the new one is in place."""
         name = f"step-{position.step:08d}"
         building = self._fresh(f"{name}.building")
-        save_file({key: p.detach().cpu().contiguous() for key, p in weights.items()}, building / "weights.safetensors")
+        _save_weights(weights, building / "weights.safetensors")
         save_file(_moments(weights, optimizer), building / "optimizer.safetensors")
         (building / "position.json").write_text(json.dumps(asdict(position)))
         self._publish(building, name)
-        self._point("latest", name)
-        for old in self.folder.glob("step-*"):
-            if old.name != name:
-                shutil.rmtree(old, ignore_errors=True)
+        write_atomically(self.folder / "latest", name)
+        self._drop_except("step-*", name)
 
     def restore(self, weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Position:
         """Load the latest checkpoint into model and optimiser; the start of training where there is none."""
-        latest = self._pointed("latest")
-        if latest is None:
+        pointer = self.folder / "latest"
+        latest = self.folder / (pointer.read_text() if pointer.exists() else "none")
+        if not (latest / "position.json").exists():
             return Position()
         _load_weights(latest / "weights.safetensors", weights)
         _load_moments(latest / "optimizer.safetensors", weights, optimizer)
@@ -70,7 +72,7 @@ class Checkpoints:
         """Keep the weights of the step that the rule would keep so far."""
         name = f"best-{step:08d}"
         building = self._fresh(f"{name}.building")
-        save_file({key: p.detach().cpu().contiguous() for key, p in weights.items()}, building / "weights.safetensors")
+        _save_weights(weights, building / "weights.safetensors")
         self._publish(building, name)
 
     def restore_best(self, step: int, weights: Mapping[str, torch.nn.Parameter]) -> None:
@@ -79,36 +81,61 @@ class Checkpoints:
 
     def drop_best_except(self, step: int) -> None:
         """Remove superseded best weights; called after a checkpoint that no longer refers to them."""
-        for old in self.folder.glob("best-*"):
-            if old.name != f"best-{step:08d}":
-                shutil.rmtree(old, ignore_errors=True)
+        self._drop_except("best-*", f"best-{step:08d}")
+
+    def _drop_except(self, pattern: str, name: str) -> None:
+        for old in self.folder.glob(pattern):
+            if old.name != name:
+                discard(old)
 
     def _fresh(self, name: str) -> Path:
         path = self.folder / name
-        shutil.rmtree(path, ignore_errors=True)
+        discard(path)
         path.mkdir(parents=True)
         return path
 
     def _publish(self, building: Path, name: str) -> None:
         for file in building.iterdir():
-            _sync(file)
-        shutil.rmtree(self.folder / name, ignore_errors=True)
-        os.replace(building, self.folder / name)
-        _sync(self.folder)
+            sync(file)
+        replace_folder(building, self.folder / name)
+        sync(self.folder)
 
-    def _point(self, pointer: str, name: str) -> None:
-        temporary = self.folder / f"{pointer}.tmp"
-        temporary.write_text(name)
-        _sync(temporary)
-        os.replace(temporary, self.folder / pointer)
-        _sync(self.folder)
 
-    def _pointed(self, pointer: str) -> Path | None:
-        try:
-            path = self.folder / (self.folder / pointer).read_text()
-        except FileNotFoundError:
-            return None
-        return path if (path / "position.json").exists() else None
+def kept_step(rule: str, log: Log) -> int | None:
+    """The step that a rule keeps of those in the log; None where it compares what was not measured.
+
+    Args:
+        rule: last; best_accuracy: the highest validation accuracy, ties to the later step; best_loss: the lowest
+            validation loss, ties to the earlier step.
+        log: One row an optimiser step, with `step` and both measures (None where not measured).
+
+    >>> kept_step("best_accuracy", [{"step": 1, "validation_accuracy": 0.5}, {"step": 2, "validation_accuracy": 0.5}])
+    2
+    """
+    if rule == "last":
+        return int(log[-1]["step"]) if log else None
+    best_accuracy = rule == "best_accuracy"
+    measured = VALIDATION_ACCURACY if best_accuracy else VALIDATION_LOSS
+    found: int | None = None
+    best = math.inf
+    for row in log:
+        value = row.get(measured)
+        if value is None or not math.isfinite(value):
+            continue
+        score = -value if best_accuracy else value
+        if score < best or (best_accuracy and score == best):
+            found, best = int(row["step"]), score
+    return found
+
+
+def measured_at(step: int, measure: str, log: Log) -> float | None:
+    """What validation measured at a step; None where it did not."""
+    value = next((row.get(measure) for row in log if row["step"] == step), None)
+    return None if value is None else float(value)
+
+
+def _save_weights(weights: Mapping[str, torch.nn.Parameter], file: Path) -> None:
+    save_file({name: parameter.detach().cpu().contiguous() for name, parameter in weights.items()}, file)
 
 
 def _moments(weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -141,11 +168,3 @@ def _load_moments(file: Path, weights: Mapping[str, torch.nn.Parameter], optimiz
         state["step"] = stored[f"step/{name}"][0].clone().to(parameter.device if fused else "cpu")
         for moment in _MOMENTS:
             state[moment] = stored[f"{moment}/{name}"].to(parameter.device, parameter.dtype)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,13 +8,12 @@ a checkpoint continues exactly as it would have gone on.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from kdscope.core.errors import MachineError, TrainingDivergedError
@@ -34,10 +33,8 @@ from kdscope.models.packing import packed, padded
 from kdscope.objectives import FusedLoss, Head, Objective, fused_loss, sequence_weights, token_weights
 from kdscope.teacher import Teacher
 from kdscope.training.answers import ValidationAnswers
-from kdscope.training.checkpoints import Checkpoints, Position
-from kdscope.training.keep import VALIDATION_ACCURACY, VALIDATION_LOSS, kept_step
+from kdscope.training.checkpoints import VALIDATION_ACCURACY, VALIDATION_LOSS, Checkpoints, Position, kept_step
 from kdscope.training.on_policy import OnPolicySampling
-from kdscope.training.schedule import learning_rate_at, warmup_length
 from kdscope.training.trackers import Track, Tracking, tracked
 
 _CROSS_ENTROPY = Objective("none", kd_weight=0.0)
@@ -118,32 +115,44 @@ def train(job: Job, checkpoints: Checkpoints) -> Position:
         TrainingDivergedError: A loss or gradient norm became NaN or infinite.
         MachineError: Several processes were launched together.
     """
-    device = next(job.model.network.parameters()).device
-    accelerator = Accelerator(
-        mixed_precision="bf16" if job.autocast else "no", cpu=device.type == "cpu", gradient_accumulation_steps=1
-    )
-    try:
-        if accelerator.num_processes > 1:
-            raise MachineError("training runs in one process; start kdscope without torchrun or accelerate launch")
-        with packed(job.model.base, job.pack), tracked(job.tracking) as track:
-            return _Run(job, accelerator, checkpoints).to_the_end(track)
-    finally:
-        # accelerate keeps its precision in a process-wide state; the next cell may need another one.
-        AcceleratorState._reset_state(reset_partial_state=True)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise MachineError("training runs in one process; start kdscope without torchrun or accelerate launch")
+    with packed(job.model.base, job.pack), tracked(job.tracking) as track:
+        return _Run(job, checkpoints).to_the_end(track)
+
+
+def warmup_length(asked: float, total_steps: int) -> int:
+    """Warm-up in steps; a number below 1 is a share of all steps, rounded up (as in transformers)."""
+    return math.ceil(asked * total_steps) if asked < 1 else int(asked)
+
+
+def learning_rate_at(step: int, *, peak: float, schedule: str, warmup_steps: int, total_steps: int) -> float:
+    """Learning rate of optimiser step `step` (from 0): linear warm-up, then linear, cosine or constant.
+
+    The same values as transformers' schedules of those names.
+    """
+    if step < warmup_steps:
+        return peak * step / max(1, warmup_steps)
+    if schedule == "constant":
+        return peak
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    remaining = 1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+    return peak * max(0.0, remaining)
 
 
 class _Run:
     """One call of `train`: the objects that live as long as it does."""
 
-    def __init__(self, job: Job, accelerator: Accelerator, checkpoints: Checkpoints) -> None:
-        self.job, self.accelerator, self.checkpoints = job, accelerator, checkpoints
+    def __init__(self, job: Job, checkpoints: Checkpoints) -> None:
+        self.job, self.checkpoints = job, checkpoints
         self.weights = job.model.trainable()
-        self.optimizer = accelerator.prepare(_make_optimizer(self.weights, job))
-        self.forward = accelerator.prepare(SelectedStates(job.model.base))
+        self.device = next(job.model.network.parameters()).device
+        self.optimizer = _make_optimizer(self.weights, job)
+        self.states = SelectedStates(job.model.base)
         head = self._read_head()
         self.frozen_head = None if head.weight.requires_grad else head
         self.windows = _plan(job)
-        self.position = checkpoints.restore(self.weights, self.optimizer.optimizer)
+        self.position = checkpoints.restore(self.weights, self.optimizer)
 
     def to_the_end(self, track: Track) -> Position:
         settings, total = self.job.settings, len(self.windows)
@@ -177,7 +186,7 @@ class _Run:
             sequences, sampled = self._sample(job.on_policy, sequences, step), True
         job.model.network.train()
         sums = self._accumulate(sequences, step, job.sample_teacher if sampled else job.teacher)
-        norm = float(self.accelerator.clip_grad_norm_(list(self.weights.values()), job.settings.gradient_clip_norm))
+        norm = float(torch.nn.utils.clip_grad_norm_(list(self.weights.values()), job.settings.gradient_clip_norm))
         if not math.isfinite(norm):
             raise TrainingDivergedError(f"step {step + 1}: the gradient norm is {norm}; {_advice(job)}")
         rate = self._learning_rate(step)
@@ -201,7 +210,7 @@ class _Run:
             batch = self._collate(micro, job.prompt_in_loss)
             weights = _token_weights(batch, objective, tokens, len(sequences), with_teacher=teacher is not None)
             loss, cut = self._loss(objective, micro, batch, weights, teacher)
-            self.accelerator.backward(loss.total)
+            loss.total.backward()  # type: ignore[no-untyped-call]
             divergence = torch.zeros(()) if loss.divergence is None else loss.divergence
             sums += torch.stack([x.detach().cpu().double() for x in (loss.total, loss.cross_entropy, divergence)])
             cut_mass += cut
@@ -228,18 +237,21 @@ class _Run:
         teacher: Teacher | None,
     ) -> tuple[FusedLoss, float]:
         """A micro-batch's share of the loss, and the teacher's mass on ids that the student lacks."""
-        hidden, head = self.forward(**batch.inputs()), self._head()
+        job = self.job
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=job.autocast):
+            hidden = self.states(**batch.inputs())
+        hidden, head = hidden.float() if job.autocast else hidden, self._head()
         if teacher is None:
             return fused_loss(_CROSS_ENTROPY, hidden, head, batch.targets, weights), 0.0
         rows = teacher.rows(sequences, batch)
-        if self.job.shared_vocabulary is not None:
-            head = head.first_rows(self.job.shared_vocabulary)
+        if job.shared_vocabulary is not None:
+            head = head.first_rows(job.shared_vocabulary)
         loss = fused_loss(objective, hidden, head, batch.targets, weights, rows)
         return loss, float(getattr(rows, "cut_mass", 0.0))
 
     def _collate(self, sequences: Sequence[TokenSequence], prompt_in_loss: bool) -> Batch:
         batch = collate(sequences, self.job.pad_id, prompt_in_loss, packed=self.job.pack)
-        return batch.to(self.accelerator.device)
+        return batch.to(self.device)
 
     def _head(self) -> Head:
         return self.frozen_head or self._read_head()
@@ -282,7 +294,7 @@ class _Run:
             self.checkpoints.save_best(position.step, self.weights)
 
     def _checkpoint(self) -> None:
-        self.checkpoints.save(self.position, self.weights, self.optimizer.optimizer)
+        self.checkpoints.save(self.position, self.weights, self.optimizer)
         if self.position.kept is not None:
             self.checkpoints.drop_best_except(self.position.kept)
 

@@ -57,10 +57,7 @@ def check_trackers(names: Iterable[str]) -> None:
 
 @contextmanager
 def tracked(tracking: Tracking | None) -> Iterator[Track]:
-    """Open a run with every tracker for the block; it is to be told every row of the log, from step 1.
-
-    To be entered while an `Accelerator` exists: accelerate's trackers would otherwise choose a device for it.
-    """
+    """Open a run with every tracker for the block; it is to be told every row of the log, from step 1."""
     if tracking is None:
         yield lambda row: None
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdscope.training.keep import kept_step, measured_at
+from kdscope.training.checkpoints import kept_step, measured_at
 
 
 def log(*measured: tuple[float | None, float | None]) -> list[dict[str, Any]]:
