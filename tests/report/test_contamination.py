@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from kdscope.report.contamination import clean_view, contamination_caution, contamination_view
+from kdscope.report.contamination import contamination_caution, contamination_overview, decontaminated_overview
 from kdscope.report.page import render_page
 from kdscope.results.tables import ReportTables
 from tests.report.builders import build_facts, build_tables
@@ -56,8 +56,8 @@ def test_the_worst_pairs_are_named_and_the_others_counted() -> None:
 
 
 def test_contaminated_counts_stand_out() -> None:
-    rows = contamination_view(with_contamination(build_tables())).rows
-    assert [[entry.text for entry in row] for row in rows] == [
+    rows = contamination_overview(with_contamination(build_tables())).rows
+    assert [[entry.shown for entry in row] for row in rows] == [
         ["a", "gsm8k", "200", "2", "1", "9", "x"],
         ["b", "boolq", "100", "0", "0", "4", "<z>"],
     ]
@@ -65,9 +65,9 @@ def test_contaminated_counts_stand_out() -> None:
 
 
 def test_both_results_stand_side_by_side() -> None:
-    (row,) = clean_view(with_contamination(build_tables()), "robust").rows
-    assert [entry.text for entry in row[2:]] == ["200", "50.0", "–", "197", "25.0", "–"]
-    assert clean_view(build_tables(), "robust").rows == ()
+    (row,) = decontaminated_overview(with_contamination(build_tables()), "robust").rows
+    assert [entry.shown for entry in row[2:]] == ["200", "50.0", "–", "197", "25.0", "–"]
+    assert decontaminated_overview(build_tables(), "robust").rows == ()
 
 
 def test_the_page_shows_it_escaped() -> None:

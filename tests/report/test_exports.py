@@ -11,12 +11,12 @@ import pytest
 
 from kdscope.core.errors import DataError
 from kdscope.report.exports import paper_tables, write_exports
-from kdscope.report.markdown import one_line
-from kdscope.report.paper import PaperTable, Value
+from kdscope.results.markdown import one_line
+from kdscope.results.table import Table, TableCell
 from kdscope.results.tables import ReportTables
 from tests.report.builders import build_tables, cell_row, designed_tables, empty_tables
 from tests.report.latex_reader import read_tabulars
-from tests.report.markdown_reader import read_table
+from tests.results.markdown_reader import read_table
 
 TAUGHT = {"student": "tiny", "teacher": "big", "teacher_condition": "adapted"}
 
@@ -65,22 +65,22 @@ def study(**cells: dict[str, object]) -> ReportTables:
     )
 
 
-def found(tables: ReportTables, scoring: str = "robust") -> dict[str, PaperTable]:
+def found(tables: ReportTables, scoring: str = "robust") -> dict[str, Table]:
     return {table.key: table for table in paper_tables(tables, scoring)}
 
 
-def shown(value: Value) -> str:
+def shown(value: TableCell) -> str:
     text = f"{value.text}{value.mark}" + (f" {value.interval}" if value.interval else "")
     return f"**{text}**" if value.bold else text
 
 
-def rows_of(table: PaperTable) -> list[list[str]]:
+def rows_of(table: Table) -> list[list[str]]:
     return [[shown(value) for value in row] for row in table.rows]
 
 
 def test_the_main_table_by_hand() -> None:
     table = found(study())["accuracy"]
-    assert [column.head for column in table.columns] == ["model", "trained with", "sums", "ARC", "average", "gain"]
+    assert [column.heading for column in table.columns] == ["model", "trained with", "sums", "ARC", "average", "gain"]
     assert rows_of(table) == [
         # MOVER: 0.45 - sqrt(0.1² + 0.1²) / 2 = 0.3793, 0.45 + 0.0707 = 0.5207.
         ["tiny", "sft", "40.0 [30.0, 50.0]", "50.0 [40.0, 60.0]", "45.0 [37.9, 52.1]", "–"],
@@ -259,7 +259,7 @@ def test_what_training_took() -> None:
 def test_ablations_stand_side_by_side() -> None:
     tables = found(designed_tables())
     assert rows_of(tables["ablation_temperature"]) == [["tiny", "forward_kl", "+5.0 [+2.0, +8.0]", "+3.1 [+0.1, +6.1]"]]
-    assert [column.head for column in tables["ablation_temperature"].columns[2:]] == ["T=1", "T=2"]
+    assert [column.heading for column in tables["ablation_temperature"].columns[2:]] == ["T=1", "T=2"]
     assert rows_of(tables["ablation_teacher"]) == [["tiny", "seqkd", "+4.1 [+2.0, +6.2]", "−1.2 [−3.0, +0.6]"]]
     assert "ablation_noise" not in tables
     assert "seeds" not in tables
@@ -272,7 +272,7 @@ def test_noise_and_seeds() -> None:
         jsd=cell_row("jsd", "student", "gkd", **TAUGHT, **noisy),
     )
     table = found(tables)["ablation_noise"]
-    assert [column.head for column in table.columns[2:]] == ["noise 0", "noise 0.5"]
+    assert [column.heading for column in table.columns[2:]] == ["noise 0", "noise 0.5"]
     assert rows_of(table) == [["tiny", "gkd", "+25.0 [+15.0, +35.0]", "+5.1 [−1.0, +11.0]"]]
     repeated = study(jsd=cell_row("jsd", "student", "gkd", **TAUGHT, seed=1))
     accuracy = [*repeated.accuracy.to_dict("records"), accuracy_row("jsd", "average", 0.5)]

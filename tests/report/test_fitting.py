@@ -11,7 +11,7 @@ import pytest
 from kdscope.report.bounds import NARROWEST, Bounds
 from kdscope.report.fitting import LIMIT
 from kdscope.report.page import render_page, write_page
-from kdscope.report.views import Entry, View
+from kdscope.results.table import Table, TableCell, texts
 
 from .builders import build_facts, build_tables, empty_tables, stated
 from .large_tables import large_tables
@@ -112,13 +112,13 @@ def test_a_smaller_page_is_the_same_every_time(tables, whole, tmp_path):
 
 
 def test_rows_that_find_no_room_are_counted():
-    rows = tuple((Entry(f"cell {number}"),) for number in range(120))
-    view = View("v", "Accuracy", "Percent.", "accuracy", "Nothing.", ("cell",), rows)
-    assert Bounds().view(view) is view
-    some = Bounds(rows=50).view(view)
+    rows = tuple((TableCell(f"cell {number}"),) for number in range(120))
+    table = Table("v", "Accuracy", texts("cell"), rows, ("Percent.",), source="accuracy", empty="Nothing.")
+    assert Bounds().table(table) is table
+    some = Bounds(rows=50).table(table)
     assert some.rows == rows[:50]
     assert some.how_to_read == "Percent. Here are the first 50 of 120 rows; all of them:"
-    none = NARROWEST.view(view)
+    none = NARROWEST.table(table)
     assert (none.rows, none.empty) == ((), "Left out of this page: all rows are in accuracy.csv.")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kdscope.report.latex import LINES, WIDTH, beyond_latex, escape_latex, latex_document, latex_table
-from kdscope.report.markdown import one_line
-from kdscope.report.paper import Column, PaperTable, Value, numbers, texts
+from kdscope.results.markdown import one_line
+from kdscope.results.table import Table, TableCell, TableColumn, numbers, texts
 from tests.report.latex_reader import read_tabulars, typeset
 
 names = st.one_of(
@@ -20,18 +19,16 @@ names = st.one_of(
 
 
 def table(
-    *rows: tuple[Value, ...], heads: tuple[str, ...] = ("gain",), named: tuple[str, ...] = ("model",)
-) -> PaperTable:
-    return PaperTable(
-        "gains", "Gains", ("A note.",), (*texts(*named), *numbers(*heads)), rows, len(named), pd.DataFrame()
-    )
+    *rows: tuple[TableCell, ...], heads: tuple[str, ...] = ("gain",), named: tuple[str, ...] = ("model",)
+) -> Table:
+    return Table("gains", "Gains", (*texts(*named), *numbers(*heads)), rows, ("A note.",), len(named))
 
 
 def test_a_table_as_it_is_written() -> None:
     shown = table(
-        (Value("tiny"), Value("sft"), Value("–")),
-        (Value("tiny"), Value("forward_kl"), Value("+7.8", "[+4.7, +10.9]", "*", bold=True)),
-        (Value("small"), Value("gkd"), Value("−0.4", "[−2.1, +1.3]")),
+        (TableCell("tiny"), TableCell("sft"), TableCell("–")),
+        (TableCell("tiny"), TableCell("forward_kl"), TableCell("+7.8", "[+4.7, +10.9]", "*", bold=True)),
+        (TableCell("small"), TableCell("gkd"), TableCell("−0.4", "[−2.1, +1.3]")),
         named=("model", "trained with"),
     )
     assert (
@@ -80,7 +77,9 @@ def test_any_text_is_printed_as_it_is(text: str) -> None:
 
 @given(names, names, names, names)
 def test_no_name_breaks_a_row(model: str, method: str, task: str, study: str) -> None:
-    shown = table((Value(model), Value(method), Value("+1.0", "[+0.5, +1.5]", "*")), heads=(task,), named=("a", "b"))
+    shown = table(
+        (TableCell(model), TableCell(method), TableCell("+1.0", "[+0.5, +1.5]", "*")), heads=(task,), named=("a", "b")
+    )
     (read,) = read_tabulars(latex_table(shown, study))
     expected = [one_line(model), one_line(method), "+1.0* [+0.5, +1.5]"]
     assert [entry.strip() for entry in read.rows[1]] == expected
@@ -89,7 +88,7 @@ def test_no_name_breaks_a_row(model: str, method: str, task: str, study: str) ->
 
 
 def test_a_row_that_begins_like_an_argument() -> None:
-    written = latex_table(table((Value("[1em]"), Value("1")), (Value("*"), Value("2"))), "s")
+    written = latex_table(table((TableCell("[1em]"), TableCell("1")), (TableCell("*"), TableCell("2"))), "s")
     assert "{}[1em] & 1" in written
     assert "{}* & 2" in written
     assert [row[0] for row in read_tabulars(written)[0].rows] == ["model", "[1em]", "*"]
@@ -97,7 +96,7 @@ def test_a_row_that_begins_like_an_argument() -> None:
 
 def test_a_wide_table_is_split_between_its_columns() -> None:
     heads = tuple(f"task{number}" for number in range(9))
-    row = (Value("tiny"), *(Value(f"{number}0.5", "[10.0, 90.0]") for number in range(9)))
+    row = (TableCell("tiny"), *(TableCell(f"{number}0.5", "[10.0, 90.0]") for number in range(9)))
     read = read_tabulars(latex_table(table(row, row, heads=heads), "s"))
     assert len(read) > 1
     assert [head for part in read for head in part.rows[0][1:]] == list(heads)
@@ -111,13 +110,13 @@ def test_a_wide_table_is_split_between_its_columns() -> None:
 
 
 def test_a_column_wider_than_the_page_stands_alone() -> None:
-    row = (Value("a"), Value("1" * 300), Value("2"))
+    row = (TableCell("a"), TableCell("1" * 300), TableCell("2"))
     read = read_tabulars(latex_table(table(row, heads=("x", "y")), "s"))
     assert [part.rows[0][1] for part in read] == ["x", "y"]
 
 
 def test_a_long_table_is_split_between_its_groups() -> None:
-    rows = [(Value(f"model{number // 10}"), Value(str(number))) for number in range(100)]
+    rows = [(TableCell(f"model{number // 10}"), TableCell(str(number))) for number in range(100)]
     read = read_tabulars(latex_table(table(*rows), "s"))
     assert [row[1] for part in read for row in part.rows[1:]] == [str(number) for number in range(100)]
     assert all(len(part.rows) <= LINES / 1.5 + 1 for part in read)
@@ -126,32 +125,32 @@ def test_a_long_table_is_split_between_its_groups() -> None:
 
 
 def test_rows_without_anything_in_a_part_are_left_out() -> None:
-    row = (Value("tiny"), *(Value("10.5", "[10.0, 90.0]") for _ in range(6)))
-    chance = (Value("chance"), *(Value("25.0") for _ in range(5)), Value(""))
+    row = (TableCell("tiny"), *(TableCell("10.5", "[10.0, 90.0]") for _ in range(6)))
+    chance = (TableCell("chance"), *(TableCell("25.0") for _ in range(5)), TableCell(""))
     read = read_tabulars(latex_table(table(row, chance, heads=tuple("abcdef")), "s"))
     kept = [[entry[0] for entry in part.rows] for part in read]
     assert kept == [["model", "tiny", "chance"]] * len(read)
-    alone = read_tabulars(latex_table(table((Value("x"), Value("")), (Value("y"), Value("1"))), "s"))
+    alone = read_tabulars(latex_table(table((TableCell("x"), TableCell("")), (TableCell("y"), TableCell("1"))), "s"))
     assert [entry[0] for entry in alone[0].rows] == ["model", "y"]
 
 
 def test_characters_that_pdflatex_lacks_are_told() -> None:
     assert beyond_latex("Ünïcödé – ok") == "–"
-    assert "LuaLaTeX or XeLaTeX, and a font that has: 中 文" in latex_table(table((Value("中文"), Value("1"))), "s")
-    assert "LuaLaTeX" not in latex_table(table((Value("Café − 5 ± 1 †"), Value("–"))), "s")
+    assert "LuaLaTeX or XeLaTeX, and a font that has: 中 文" in latex_table(
+        table((TableCell("中文"), TableCell("1"))), "s"
+    )
+    assert "LuaLaTeX" not in latex_table(table((TableCell("Café − 5 ± 1 †"), TableCell("–"))), "s")
 
 
 def test_sentences_are_broken_into_lines() -> None:
-    long = Value("A sentence. " * 20)
-    shown = PaperTable(
-        "told", "T", (), (*texts("role"), Column("result", "prose")), ((Value("a"), long),), 1, pd.DataFrame()
-    )
+    long = TableCell("A sentence. " * 20)
+    shown = Table("told", "T", (*texts("role"), TableColumn("result", "prose")), ((TableCell("a"), long),))
     (read,) = read_tabulars(latex_table(shown, "s"))
     assert read.columns == r"lp{0.78\textwidth}"
 
 
 def test_a_long_name_is_broken_into_lines() -> None:
-    (read,) = read_tabulars(latex_table(table((Value("name " * 30), Value("1"))), "s"))
+    (read,) = read_tabulars(latex_table(table((TableCell("name " * 30), TableCell("1"))), "s"))
     assert read.columns == r"p{0.3\textwidth}r"
 
 
@@ -165,4 +164,4 @@ def test_the_document_brings_in_every_file() -> None:
 
 def test_rows_have_as_many_entries_as_columns() -> None:
     with pytest.raises(ValueError, match="does not have 2 entries"):
-        table((Value("a"),))
+        table((TableCell("a"),))

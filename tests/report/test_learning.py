@@ -16,8 +16,8 @@ REFERENCES = "reference answers"
 def rows(*cells, frame=None):
     """The table's rows by their first column, as texts."""
     view = learning_view(empty_tables(cells=pd.DataFrame(list(cells)) if frame is None else frame))
-    assert {len(row) for row in view.rows} <= {len(view.head)}
-    return {row[0].text: [entry.text for entry in row[1:]] for row in view.rows}
+    assert {len(row) for row in view.rows} <= {len(view.headings)}
+    return {row[0].shown: [entry.shown for entry in row[1:]] for row in view.rows}
 
 
 def test_every_sort_of_model_is_told_apart():
@@ -118,7 +118,7 @@ def test_what_was_kept_and_chosen_is_told(own):
     sentences = training_rules(tables.cells)
     view = learning_view(tables)
     assert view.how_to_read.endswith(" ".join(sentences))
-    assert ("step kept" in view.head) == bool(sentences) == bool(own[0])
+    assert ("step kept" in view.headings) == bool(sentences) == bool(own[0])
 
 
 def test_steps_kept_and_rates_stand_in_the_table():

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from kdscope.cli.application import DataDirOption, JsonOption, StoreOption, TasksDirOption, app
-from kdscope.cli.printing import print_table, print_text_table, run_events
+from kdscope.cli.printing import print_table, run_events
+from kdscope.results.table import terminal_text
 
 
 @app.command()
@@ -89,7 +90,7 @@ def evaluate(
         print(json.dumps({"event": "result", "model": result.model, "folder": str(result.folder), "accuracy": rows}))
     else:
         if result.records:
-            print_text_table(leaderboard(result.accuracy))
+            print(terminal_text(leaderboard(result.accuracy)))
         for stage in result.run.failed:
             print(f"failed: {stage.label}: {result.run.messages[stage.identity]}")
         print(f"records and tables: {result.folder if result.records else 'none, because every task failed'}")
@@ -131,9 +132,9 @@ def rescore(
             json.dumps({"accuracy": json.loads(found.accuracy.to_json(orient="records")), "notes": list(found.notes)})
         )
         return
-    print_text_table(leaderboard(found.accuracy))
+    print(terminal_text(leaderboard(found.accuracy)))
     print()
-    print_text_table(changes_table(found.changes))
+    print(terminal_text(changes_table(found.changes)))
     for note in found.notes:
         print(f"note: {note}")
 
@@ -208,12 +209,12 @@ def _compare_two(a: Path, b: Path, teacher: Path | None, settings: dict[str, Any
         print(json.dumps({**told, "left_out": list(found.left_out)}))
         return
     print(f"A: {a}\nB: {b}")
-    print_text_table(differences_table(found))
+    print(terminal_text(differences_table(found)))
     if found.left_out:
         print(f"answered by one of them only: {', '.join(found.left_out)}")
     if teacher is not None:
         print(f"\nfidelity to {teacher}")
-        print_text_table(fidelity_table(found))
+        print(terminal_text(fidelity_table(found)))
 
 
 def _compare_with_teacher(student: Path, teacher: Path, settings: dict[str, Any], as_json: bool) -> None:

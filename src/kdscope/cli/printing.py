@@ -10,12 +10,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from kdscope.results.table import plain_table, terminal_text
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from kdscope.api import DataCheck, StudyResult
     from kdscope.data.contamination import Tally
-    from kdscope.evaluation.text_table import TextTable
     from kdscope.pipeline.plan import PlannedStage
     from kdscope.statistics.planning import PlannedComparison
 
@@ -173,15 +174,7 @@ def _show_bytes(count: float) -> str:
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> None:
     """Columns of text; those in `right` end flush."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, ["-" * width for width in widths], *rows):
-        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        print("  ".join(cells).rstrip())
-
-
-def print_text_table(table: TextTable) -> None:
-    """A table that knows which of its columns are numbers."""
-    print_table(table.headings, table.rows, right=[i for i, number in enumerate(table.numeric) if number])
+    print(terminal_text(plain_table(headings, rows, right)))
 
 
 def print_data_check(found: DataCheck) -> None:

@@ -13,9 +13,10 @@ from kdscope.evaluation.fidelity_items import SECOND, STUDENT, TaskFidelity
 from kdscope.evaluation.items import metric_of, values_by_task
 from kdscope.evaluation.pairs import fidelity_rows, matched_estimate, measure_estimate, measure_records
 from kdscope.evaluation.tables import ModelRecords, gains_table
-from kdscope.evaluation.text_table import TextTable, decimals, interval, probability
 from kdscope.fidelity import FidelityComparison, compare_fidelity
+from kdscope.results.formatting import decimals, interval, probability
 from kdscope.results.measures import HEADLINE, MATCHED_CONTROL, POOLED, POOLED_OF, POOLS, describe_measure
+from kdscope.results.table import Table, plain_table
 from kdscope.statistics.multiplicity import holm
 from kdscope.tasks import TaskRegistry, default_registry
 
@@ -81,7 +82,7 @@ def compare_evaluated(
     )
 
 
-def differences_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> TextTable:
+def differences_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> Table:
     """The differences to print."""
     headings = ("Task", "n", "Metric", *names, "Difference", "95% interval", "p", "p (Holm)")
     rows = [
@@ -97,10 +98,10 @@ def differences_table(comparison: Comparison, names: tuple[str, str] = ("A", "B"
         )
         for row in comparison.differences.to_dict("records")
     ]
-    return TextTable(headings, tuple(rows), (False, True, False, *[True] * 6))
+    return plain_table(headings, rows, (1, *range(3, len(headings))))
 
 
-def fidelity_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> TextTable:
+def fidelity_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> Table:
     """The fidelity rows of both to print; empty without a teacher.
 
     The floor is what each measure gives between a student's answers and those of the teacher to other items.
@@ -124,7 +125,7 @@ def fidelity_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) 
         )
         for row in frame.to_dict("records")
     ]
-    return TextTable(headings, tuple(rows), (False, False, *[True] * (len(headings) - 2)))
+    return plain_table(headings, rows, range(2, len(headings)))
 
 
 def _differences(sides: Mapping[str, ModelRecords], scoring: str, tasks: TaskRegistry) -> pd.DataFrame:

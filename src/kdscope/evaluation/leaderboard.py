@@ -8,18 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.evaluation.text_table import TextTable, decimals, interval
+from kdscope.results.formatting import decimals, interval
+from kdscope.results.markdown import padded_table
 from kdscope.results.measures import AVERAGES
+from kdscope.results.table import Table, plain_table
 
 _HEADINGS = ("Task", "n", "Scoring", "Metric", "Value", "±", "Stderr", "95% interval", "Unparsed", "Truncated")
-_NUMERIC = (False, True, False, False, True, False, True, True, True, True)
+_NUMERIC = (1, 4, 6, 7, 8, 9)
 BELOW_CHANCE = "▼"
 """Marks a value whose whole interval lies below a uniform guess."""
 
 
 def leaderboard(
     accuracy: pd.DataFrame, scorings: Sequence[str] = ("robust", "published"), *, unit: str = "Model"
-) -> TextTable:
+) -> Table:
     """Rows to print: tasks in their order, averages last; a column for the model only where there are several.
 
     Free text is scored in one way only and has one row. A value marked with ▼ is below chance, its whole interval
@@ -35,24 +37,24 @@ def leaderboard(
     tasks = list(dict.fromkeys(row["task"] for row in shown))
     shown.sort(key=lambda row: (cells.index(row["cell"]), row["task"] in AVERAGES, tasks.index(row["task"])))
     if len(cells) <= 1:
-        return TextTable(_HEADINGS, tuple(_line(row) for row in shown), _NUMERIC)
-    lines = tuple((str(row["cell"]), *_line(row)) for row in shown)
-    return TextTable((unit, *_HEADINGS), lines, (False, *_NUMERIC))
+        return plain_table(_HEADINGS, map(_line, shown), _NUMERIC)
+    lines = [(str(row["cell"]), *_line(row)) for row in shown]
+    return plain_table((unit, *_HEADINGS), lines, [place + 1 for place in _NUMERIC])
 
 
-def write_leaderboard(table: TextTable, file: Path, title: str = "") -> None:
+def write_leaderboard(table: Table, file: Path, title: str = "") -> None:
     """Write the table as a Markdown file."""
     head = f"# {title}\n\n" if title else ""
     note = f"\n{BELOW_CHANCE} below chance, the whole interval included.\n" if _is_marked(table) else ""
-    file.write_text(head + table.markdown() + note, encoding="utf-8", newline="\n")
+    file.write_text(head + padded_table(table) + note, encoding="utf-8", newline="\n")
 
 
 def _is_shown(row: Mapping[Any, Any], scorings: Sequence[str]) -> bool:
     return row["scoring"] in (scorings if row["metric"] == "accuracy" else scorings[:1])
 
 
-def _is_marked(table: TextTable) -> bool:
-    return any(BELOW_CHANCE in cell for row in table.rows for cell in row)
+def _is_marked(table: Table) -> bool:
+    return any(BELOW_CHANCE in cell.text for row in table.rows for cell in row)
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from kdscope.evaluation.asked import question_in
 from kdscope.evaluation.completions import Saved, SavedCompletion
 from kdscope.evaluation.items import item_index
 from kdscope.evaluation.records import Record, is_correct
-from kdscope.evaluation.text_table import TextTable
 from kdscope.fidelity.rouge import rouge_l
+from kdscope.results.table import Table, plain_table
 from kdscope.tasks import Task, TaskRegistry, default_registry
 
 _UNREAD = ("", "inf", "[invalid]")
@@ -100,12 +100,12 @@ def summarise_changes(before: Sequence[Saved], after: Sequence[Record]) -> list[
     ]
 
 
-def changes_table(changes: Sequence[Changes]) -> TextTable:
+def changes_table(changes: Sequence[Changes]) -> Table:
     """Changes to print."""
     scored = [(f"{scoring} read otherwise", "now right", "now wrong") for scoring in ("published", "robust")]
     headings = ("task", "answers", *scored[0], *scored[1], "other ROUGE-L")
     rows = [tuple(str(getattr(change, field.name)) for field in fields(Changes)) for change in changes]
-    return TextTable(headings, tuple(rows), (False, *[True] * (len(headings) - 1)))
+    return plain_table(headings, rows, range(1, len(headings)))
 
 
 _COUNTED = tuple(field.name for field in fields(Changes))[2:]

@@ -10,7 +10,7 @@ from kdscope.report.answer import Answer
 from kdscope.report.conclusions import Conclusions
 from kdscope.report.facts import PageFacts
 from kdscope.report.verdicts import Estimate, SettingRow, StudentTable
-from kdscope.report.views import View
+from kdscope.results.table import Table
 
 _CUT = " … (cut)"
 
@@ -103,14 +103,15 @@ class Bounds:
 
         return replace(row, name=self.cut(row.name), gain=cut(row.gain), fidelity=cut(row.fidelity))
 
-    def view(self, view: View) -> View:
+    def table(self, table: Table) -> Table:
         """The first rows of a table, and where the others are."""
-        if self.rows is None or len(view.rows) <= self.rows:
-            return view
+        if self.rows is None or len(table.rows) <= self.rows:
+            return table
         if not self.rows:
-            return replace(view, rows=(), head=(), empty=f"Left out of this page: all rows are in {view.csv}.csv.")
-        told = f"{view.how_to_read} Here are the first {self.rows:,} of {len(view.rows):,} rows; all of them:"
-        return replace(view, rows=view.rows[: self.rows], how_to_read=told)
+            empty = f"Left out of this page: all rows are in {table.source}.csv."
+            return replace(table, rows=(), columns=(), empty=empty)
+        told = f"Here are the first {self.rows:,} of {len(table.rows):,} rows; all of them:"
+        return replace(table, rows=table.rows[: self.rows], notes=(*table.notes, told))
 
 
 WIDEST, NARROWEST = Bounds(), Bounds(0, entries=20, letters=300, stages=20, document=3_000, choices=False)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from kdscope.report.figures import task_names
 from kdscope.report.marks import CONTROLS
-from kdscope.report.views import View
 from kdscope.results.labels import CellName, students
 from kdscope.results.measures import AVERAGES, POOLS
+from kdscope.results.table import Table
 from kdscope.results.tables import ReportTables
 
 
@@ -35,10 +35,10 @@ class Choices:
         about = {} if name.role == "teacher" else {"student": name.model}
         return about if name.method in CONTROLS else about | {"method": name.method}
 
-    def of_columns(self, view: View) -> dict[int, str]:
+    def of_columns(self, table: Table) -> dict[int, str]:
         """The tasks that a table's columns are about, means over tasks included, by place."""
         known = {*self.tasks, *AVERAGES, *POOLS}
-        bare = {place: head if head in known else head.split(" (n=")[0] for place, head in enumerate(view.head)}
+        bare = {place: head if head in known else head.split(" (n=")[0] for place, head in enumerate(table.headings)}
         return {place: task for place, task in bare.items() if task in known}
 
 

@@ -2,59 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
-from kdscope.report.views import Entry, View
-from kdscope.results.formatting import MISSING, is_missing, percent, plural, points, with_interval
+from kdscope.results.formatting import plural
 from kdscope.results.measures import POOLS
+from kdscope.results.table import Row, Table, TableCell, TableColumn, gain, number, numbers, rows_of, share, texts
 from kdscope.results.tables import ReportTables, records, select
 
+_SHOWN = 5
+"""Pairs of training set and task that the caution names."""
 
-def contamination_view(tables: ReportTables) -> View:
-    """One row for every training set and task that have anything in common."""
-    rows = [
-        (
-            Entry(row["training_set"]),
-            Entry(row["task"]),
-            *(_count(row[name], flagged=name in ("exact", "near") and row[name] > 0) for name in _COUNTS),
-            Entry(row["examples"].split(";")[0]),
-        )
-        for row in records(tables.contamination)
-    ]
-    return View(
+
+def contamination_overview(tables: ReportTables) -> Table:
+    """The page's table: one row for every training set and task that have anything in common."""
+    columns = (
+        *texts("training set", "task"),
+        *numbers("items"),
+        *numbers("word for word", "near", show=_flagged, word_for_word="exact"),
+        *numbers("some"),
+        TableColumn("for example", "text", lambda row: TableCell(row["examples"].split(";")[0])),
+    )
+    return Table(
         key="contamination",
         title="Evaluation items in the training sets",
-        how_to_read="Each training set is compared with each task's items; each item counts once a row, in the first "
-        "column that it fits. Word for word: the set has the same question, letter case, punctuation and spacing "
-        "aside. Near: one of its examples has at least half of the item's 8-grams of words. Some: it has any. The "
-        "first two count as contaminated.",
-        csv="contamination",
+        notes=(
+            "Each training set is compared with each task's items; each item counts once a row, in the first "
+            "column that it fits. Word for word: the set has the same question, letter case, punctuation and spacing "
+            "aside. Near: one of its examples has at least half of the item's 8-grams of words. Some: it has any. The "
+            "first two count as contaminated.",
+        ),
+        columns=columns,
+        rows=rows_of(columns, records(tables.contamination)),
+        source="contamination",
         empty="No training set shares an 8-gram or a question with any evaluation item.",
-        head=("training set", "task", "items", "word for word", "near", "some", "for example"),
-        rows=tuple(rows),
     )
 
 
-def clean_view(tables: ReportTables, scoring: str) -> View:
-    """One row for every model and contaminated task: results on all items, and on the clean ones."""
-    rows = tables.named(select(tables.clean, scoring=scoring))
-    body = [
-        (
-            Entry(row["cell"]),
-            Entry("all tasks" if row["task"] in POOLS else row["task"]),
-            *(entry for part in ("all", "clean") for entry in _results(row, part)),
-        )
-        for row in records(rows)
-    ]
-    return View(
+def _flagged(count: int) -> TableCell:
+    return replace(number(count), flagged=count > 0)
+
+
+def decontaminated_overview(tables: ReportTables, scoring: str) -> Table:
+    """The page's table: for every model and contaminated task results on all items, and on the clean ones."""
+    columns = (*texts("cell"), _task("all tasks"), *_both_results())
+    return Table(
         key="clean",
         title=f"With and without contaminated items ({scoring} scoring)",
-        how_to_read="Accuracy in percent, gains over SFT in points with their 95% intervals.",
-        csv="clean",
+        notes=("Accuracy in percent, gains over SFT in points with their 95% intervals.",),
+        columns=columns,
+        rows=rows_of(columns, records(tables.named(select(tables.clean, scoring=scoring)))),
+        source="clean",
         empty="No item is contaminated, so there is only one result.",
-        head=("cell", "task", "items", "accuracy", "gain", "clean items", "accuracy on them", "gain on them"),
-        rows=tuple(body),
+    )
+
+
+def paper_contamination(tables: ReportTables, scoring: str) -> Iterator[Table]:
+    """What training sets hold of the items, and the results with and without those items."""
+    columns = (
+        *texts("training set", "task"),
+        *numbers("items", "same question", "near", "some", same_question="exact"),
+    )
+    yield Table(
+        key="contamination",
+        title="Evaluation items in the training sets",
+        notes=(
+            "Same question: letter case, punctuation and spacing aside. Near: one training example has at least half "
+            "of the item's 8-grams of words. Some: it has any.",
+        ),
+        columns=columns,
+        rows=rows_of(columns, records(tables.contamination)),
+        names=2,
+        data=tables.contamination,
+    )
+    data = tables.with_names(select(tables.clean, scoring=scoring))
+    columns = (*texts("model", "trained with"), _task("all items"), *_both_results())
+    yield Table(
+        key="clean",
+        title="Results with and without the items that training sets hold",
+        notes=("Accuracy in percent, gain over SFT in percentage points with its 95% interval.",),
+        columns=columns,
+        rows=rows_of(columns, records(data)),
+        names=3,
+        data=data,
+    )
+
+
+def _task(all_of_them: str) -> TableColumn:
+    return TableColumn("task", "text", lambda row: TableCell(all_of_them if row["task"] in POOLS else row["task"]))
+
+
+def _both_results() -> Iterator[TableColumn]:
+    for part, headings in (
+        ("all", ("items", "accuracy", "gain")),
+        ("clean", ("clean items", "accuracy on them", "gain on them")),
+    ):
+        yield from _results(part, headings)
+
+
+def _results(part: str, headings: tuple[str, str, str]) -> tuple[TableColumn, ...]:
+    return (
+        TableColumn(headings[0], show=lambda row: number(row[f"items_{part}"])),
+        TableColumn(headings[1], show=lambda row: share(row, f"accuracy_{part}")),
+        TableColumn(headings[2], show=lambda row: gain(row, *(f"{name}_{part}" for name in ("gain", "low", "high")))),
     )
 
 
@@ -76,7 +126,7 @@ def contamination_caution(tables: ReportTables, *, excluded: bool) -> str:
     return f"{'; '.join(parts)}. {use}"
 
 
-def _found(row: Mapping[str, Any]) -> str:
+def _found(row: Row) -> str:
     """What one training set holds of one task; exact and near are told apart because they are not alike."""
     exact, near = int(row["exact"]), int(row["near"])
     verb, whose = ("is", "its") if exact + near == 1 else ("are", "their")
@@ -87,21 +137,3 @@ def _found(row: Mapping[str, Any]) -> str:
     if not near:
         return f"{which} in {row['training_set']} word for word"
     return f"{which} in {row['training_set']} ({exact:,} word for word, {near:,} nearly: {grams})"
-
-
-_COUNTS = ("items", "exact", "near", "some")
-_SHOWN = 5
-
-
-def _count(value: Any, *, flagged: bool) -> Entry:
-    return Entry(f"{value:,}", repr(float(value)), flagged=flagged)
-
-
-def _results(row: Mapping[str, Any], part: str) -> tuple[Entry, Entry, Entry]:
-    items, accuracy, gain = (row[f"{name}_{part}"] for name in ("items", "accuracy", "gain"))
-    interval = with_interval(*(points(row[f"{name}_{part}"]) for name in ("gain", "low", "high")))
-    return (
-        Entry(MISSING) if is_missing(items) else _count(items, flagged=False),
-        Entry(MISSING) if is_missing(accuracy) else Entry(percent(accuracy), repr(float(accuracy))),
-        Entry(MISSING) if is_missing(gain) else Entry(interval, repr(float(gain))),
-    )

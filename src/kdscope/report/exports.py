@@ -8,14 +8,15 @@ from types import MappingProxyType
 from typing import Literal
 
 from kdscope.core.errors import DataError
+from kdscope.report.contamination import paper_contamination
+from kdscope.report.fidelity_tables import paper_fidelity, paper_probes
 from kdscope.report.findings import distilled_only
 from kdscope.report.latex import latex_document, latex_table
-from kdscope.report.paper import PaperTable
-from kdscope.report.paper_ablations import ablation_tables
-from kdscope.report.paper_facts import contamination_tables, statistics_tables, training_table
-from kdscope.report.paper_fidelity import fidelity_table, probes_table
-from kdscope.report.paper_markdown import markdown_table
-from kdscope.report.paper_results import result_tables
+from kdscope.report.result_tables import paper_results
+from kdscope.report.statistics_tables import paper_statistics
+from kdscope.report.training_tables import paper_ablations, paper_training
+from kdscope.results.markdown import markdown_table
+from kdscope.results.table import Table, csv_text
 from kdscope.results.tables import ReportTables
 
 Format = Literal["latex", "markdown", "csv"]
@@ -23,7 +24,7 @@ FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv")
 _DOCUMENT = "all_tables.tex"
 
 
-def paper_tables(tables: ReportTables, scoring: str) -> Iterator[PaperTable]:
+def paper_tables(tables: ReportTables, scoring: str) -> Iterator[Table]:
     """The tables of a study that have rows, in the order in which a paper brings them.
 
     Students that were left in their warm start have accuracies only.
@@ -46,7 +47,7 @@ def write_exports(
 ) -> tuple[Path, ...]:
     """Write one file per table; in LaTeX also ``all_tables.tex``, a document that shows them all.
 
-    CSV files have every number as it was computed; the other two round by the rule of `paper`.
+    CSV files have every number as it was computed; the other two round by the rule of `results.table`.
 
     Args:
         tables: The study's tidy tables.
@@ -73,20 +74,20 @@ def write_exports(
     return tuple(folder / name for name in texts)
 
 
-def _csv(table: PaperTable, _: str) -> str:
-    return table.data.to_csv(index=False, lineterminator="\n")
-
-
-_RENDERERS: Mapping[Format, tuple[str, Callable[[PaperTable, str], str]]] = MappingProxyType(
-    {"latex": (".tex", latex_table), "markdown": (".md", markdown_table), "csv": (".csv", _csv)}
+_RENDERERS: Mapping[Format, tuple[str, Callable[[Table, str], str]]] = MappingProxyType(
+    {
+        "latex": (".tex", latex_table),
+        "markdown": (".md", markdown_table),
+        "csv": (".csv", lambda table, _: csv_text(table)),
+    }
 )
 
 
-def _all(tables: ReportTables, scoring: str) -> Iterator[PaperTable]:
-    yield from result_tables(tables, scoring)
-    yield fidelity_table(tables)
-    yield from statistics_tables(tables)
-    yield from ablation_tables(tables, scoring)
-    yield training_table(tables)
-    yield probes_table(tables)
-    yield from contamination_tables(tables, scoring)
+def _all(tables: ReportTables, scoring: str) -> Iterator[Table]:
+    yield from paper_results(tables, scoring)
+    yield paper_fidelity(tables)
+    yield from paper_statistics(tables)
+    yield from paper_ablations(tables, scoring)
+    yield paper_training(tables)
+    yield paper_probes(tables)
+    yield from paper_contamination(tables, scoring)

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 
-from kdscope.report.markdown import one_line
-from kdscope.report.paper import PaperTable, Value
+from kdscope.results.markdown import one_line
+from kdscope.results.table import Table, TableCell
 
 WIDTH = 113
 """How many characters of \\footnotesize fit across a page with usual margins: narrow ones and numbers mixed."""
@@ -73,7 +73,7 @@ def beyond_latex(text: str) -> str:
     return "".join(dict.fromkeys(strange))
 
 
-def latex_table(table: PaperTable, study: str) -> str:
+def latex_table(table: Table, study: str) -> str:
     """A table as one or more floats; each part repeats the names of its rows."""
     parts = [(columns, rows) for rows in _row_parts(table) for columns in _column_parts(table)]
     floats = [_float(table, study, columns, rows, n, len(parts)) for n, (columns, rows) in enumerate(parts, 1)]
@@ -97,7 +97,7 @@ def latex_document(files: Sequence[str], study: str) -> str:
 
 
 def _float(
-    table: PaperTable, study: str, columns: Sequence[int], rows: Sequence[Sequence[Value]], part: int, parts: int
+    table: Table, study: str, columns: Sequence[int], rows: Sequence[Sequence[TableCell]], part: int, parts: int
 ) -> str:
     shown = [table.columns[index] for index in columns]
     lines = [
@@ -107,7 +107,7 @@ def _float(
         rf"\label{{tab:{table.key.replace('_', '-')}{'' if part == 1 else f'-{part}'}}}",
         rf"\begin{{tabular}}{{@{{}}{''.join(_alignment(table, index) for index in columns)}@{{}}}}",
         r"\toprule",
-        _row([escape_latex(column.head) for column in shown]),
+        _row([escape_latex(column.heading) for column in shown]),
         *_body(rows, columns, table.names),
         r"\bottomrule",
         r"\end{tabular}",
@@ -117,20 +117,20 @@ def _float(
     return "\n".join(lines)
 
 
-def _caption(table: PaperTable, study: str, part: int, parts: int) -> str:
+def _caption(table: Table, study: str, part: int, parts: int) -> str:
     which = f" Part {part} of {parts}." if parts > 1 else ""
     title = f"{escape_latex(table.title)} ({escape_latex(study)}).{which}"
     return title if part > 1 else " ".join([title, *(escape_latex(note) for note in table.notes if note)])
 
 
-def _alignment(table: PaperTable, index: int) -> str:
+def _alignment(table: Table, index: int) -> str:
     kind = table.columns[index].kind
     if kind == "prose" or (kind == "text" and _longest(table, index) > _LONGEST):
         return rf"p{{{_PROSE if kind == 'prose' else _BROKEN}\textwidth}}"
     return "l" if kind == "text" else "r"
 
 
-def _body(rows: Sequence[Sequence[Value]], columns: Sequence[int], names: int) -> Iterator[str]:
+def _body(rows: Sequence[Sequence[TableCell]], columns: Sequence[int], names: int) -> Iterator[str]:
     """The rows, a rule where what they are about changes; names that the row above has too are not repeated.
 
     A row that has nothing in these columns is left out.
@@ -154,7 +154,7 @@ def _row(entries: Sequence[str]) -> str:
     return f"{' & '.join([first, *entries[1:]])} \\\\"
 
 
-def _value(value: Value) -> str:
+def _value(value: TableCell) -> str:
     shown = escape_latex(value.text)
     shown = rf"\textbf{{{shown}}}" if value.bold else shown
     mark = rf"\textsuperscript{{{escape_latex(value.mark)}}}" if value.mark else ""
@@ -162,7 +162,7 @@ def _value(value: Value) -> str:
     return f"{shown}{mark}{interval}"
 
 
-def _column_parts(table: PaperTable) -> list[tuple[int, ...]]:
+def _column_parts(table: Table) -> list[tuple[int, ...]]:
     """The columns in as many parts as the page is too narrow for, about equally wide; at least one beside the names."""
     names = tuple(range(table.names))
     others = range(table.names, len(table.columns))
@@ -188,7 +188,7 @@ def _filled(widths: Mapping[int, float], room: float) -> list[tuple[int, ...]]:
     return parts
 
 
-def _width(table: PaperTable, index: int) -> float:
+def _width(table: Table, index: int) -> float:
     """Characters across."""
     kind, longest = table.columns[index].kind, _longest(table, index)
     if kind == "prose":
@@ -196,16 +196,16 @@ def _width(table: PaperTable, index: int) -> float:
     return (WIDTH * _BROKEN if kind == "text" and longest > _LONGEST else longest) + _GAP
 
 
-def _longest(table: PaperTable, index: int) -> float:
+def _longest(table: Table, index: int) -> float:
     """The longest entry in characters, those of an interval being smaller."""
     widths = [len(row[index].text) + 0.8 * len(row[index].interval) + len(row[index].mark) for row in table.rows]
-    return max([len(table.columns[index].head), *widths])
+    return max([len(table.columns[index].heading), *widths])
 
 
-def _row_parts(table: PaperTable) -> list[tuple[tuple[Value, ...], ...]]:
+def _row_parts(table: Table) -> list[tuple[tuple[TableCell, ...], ...]]:
     """The rows, in parts that fit on a page; a new part begins with a new group where that wastes little."""
     lines = [_lines(table, row) for row in table.rows]
-    parts: list[tuple[tuple[Value, ...], ...]] = []
+    parts: list[tuple[tuple[TableCell, ...], ...]] = []
     start = 0
     while start < len(table.rows):
         end = start + max(1, sum(total <= LINES for total in accumulate(lines[start:])))
@@ -216,11 +216,11 @@ def _row_parts(table: PaperTable) -> list[tuple[tuple[Value, ...], ...]]:
     return parts or [()]
 
 
-def _begins_group(table: PaperTable, row: int) -> bool:
+def _begins_group(table: Table, row: int) -> bool:
     return 0 < row < len(table.rows) and table.rows[row][0].text != table.rows[row - 1][0].text
 
 
-def _lines(table: PaperTable, row: Sequence[Value]) -> float:
+def _lines(table: Table, row: Sequence[TableCell]) -> float:
     """How many lines a row takes, the rule above it counted as half of one."""
     broken = [_alignment(table, index).startswith("p") for index in range(len(row))]
     room = {True: WIDTH * _BROKEN, False: WIDTH * _PROSE}

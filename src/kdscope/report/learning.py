@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kdscope.report.training_rules import training_rules
-from kdscope.report.views import Entry, View
 from kdscope.results.formatting import MISSING, is_missing, span
 from kdscope.results.methods import BASE, SEQKD, SFT, has_divergence, samples_student
+from kdscope.results.table import Row, Table, TableCell, numbers, texts
 from kdscope.results.tables import ReportTables, known_counts, records
 from kdscope.study.arms import Method
-
-Row = Mapping[str, Any]
 
 _REFERENCES = "reference answers"
 _CHOSEN = ("step kept", "learning rate")
@@ -36,7 +33,7 @@ class Lesson:
     probabilities: bool | None = False
 
 
-def learning_view(tables: ReportTables) -> View:
+def learning_view(tables: ReportTables) -> Table:
     """One row per group of models that learned from the same sort of thing."""
     groups: dict[str, list[Row]] = {}
     cells = records(tables.cells)
@@ -44,21 +41,25 @@ def learning_view(tables: ReportTables) -> View:
     for row in cells:
         if row["role"] != "base":
             groups.setdefault(_sort_of_model(row), []).append(row)
-    return View(
+    return Table(
         key="learning",
         title="Who learned from what",
-        how_to_read="How many labelled examples, and how many unlabelled prompts that the teacher answered, a model "
-        "trained on, each as often as its steps allow, and where the responses came from. Using the teacher's "
-        "probabilities means comparing the student's distribution over the next token with the teacher's, for every "
-        "token of a response. A range where models of a group differ; a dash where none was trained. "
-        f"{' '.join(training_rules(tables.cells))}".strip(),
-        csv="cells",
-        empty="The study trains nothing.",
-        head=(
-            *("models", "labelled", "unlabelled", "responses", "teacher's probabilities", "optimiser steps"),
-            *(_CHOSEN if told else ()),
+        notes=(
+            "How many labelled examples, and how many unlabelled prompts that the teacher answered, a model "
+            "trained on, each as often as its steps allow, and where the responses came from. Using the teacher's "
+            "probabilities means comparing the student's distribution over the next token with the teacher's, for "
+            "every token of a response. A range where models of a group differ; a dash where none was trained.",
+            *training_rules(tables.cells),
+        ),
+        columns=(
+            *texts("models"),
+            *numbers("labelled", "unlabelled"),
+            *texts("responses", "teacher's probabilities"),
+            *numbers("optimiser steps", *(_CHOSEN if told else ())),
         ),
         rows=tuple((*_group_row(rows), *(_chosen(rows) if told else ())) for rows in groups.values()),
+        source="cells",
+        empty="The study trains nothing.",
     )
 
 
@@ -71,26 +72,26 @@ def _sort_of_model(row: Row) -> str:
     return f"student {row['method']}"
 
 
-def _group_row(rows: Sequence[Row]) -> tuple[Entry, ...]:
+def _group_row(rows: Sequence[Row]) -> tuple[TableCell, ...]:
     trained = [row for row in rows if not is_missing(row["steps"])]
     lessons = [_lesson(row) for row in trained]
     return (
-        Entry(_name(rows)),
+        TableCell(_name(rows)),
         _range(trained, "labelled_examples"),
         _range(trained, "unlabelled_prompts"),
-        Entry(_responses(trained, lessons)),
-        Entry(_probabilities(lessons)),
+        TableCell(_responses(trained, lessons)),
+        TableCell(_probabilities(lessons)),
         _range(trained, "steps"),
     )
 
 
-def _chosen(rows: Sequence[Row]) -> tuple[Entry, ...]:
+def _chosen(rows: Sequence[Row]) -> tuple[TableCell, ...]:
     return _range(rows, "kept_step"), _rates(rows)
 
 
-def _rates(rows: Sequence[Row]) -> Entry:
+def _rates(rows: Sequence[Row]) -> TableCell:
     values = sorted({float(row["learning_rate"]) for row in rows if not is_missing(row["learning_rate"])})
-    return Entry(", ".join(f"{value:g}" for value in values), str(values[-1])) if values else Entry(MISSING)
+    return TableCell(", ".join(f"{value:g}" for value in values), value=values[-1]) if values else TableCell(MISSING)
 
 
 def _name(rows: Sequence[Row]) -> str:
@@ -137,6 +138,6 @@ def _probabilities(lessons: Sequence[Lesson]) -> str:
     return " or ".join(dict.fromkeys(words[lesson.probabilities] for lesson in lessons)) or MISSING
 
 
-def _range(rows: Sequence[Row], column: str) -> Entry:
+def _range(rows: Sequence[Row], column: str) -> TableCell:
     values = known_counts(rows, column)
-    return Entry(span(values), str(values[-1])) if values else Entry(MISSING)
+    return TableCell(span(values), value=values[-1]) if values else TableCell(MISSING)

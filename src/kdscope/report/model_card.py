@@ -9,8 +9,8 @@ from typing import Any
 
 from kdscope.report.card_results import CardResults, card_results
 from kdscope.report.facts import PageFacts
-from kdscope.report.markdown import code, fenced, literal, one_line, plain
 from kdscope.report.templating import templates
+from kdscope.results.markdown import code, fenced, literal, one_line, plain
 from kdscope.results.methods import has_divergence
 from kdscope.results.tables import ReportTables
 from kdscope.study.arms import applicable_settings

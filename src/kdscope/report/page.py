@@ -17,27 +17,22 @@ from kdscope.report.bounds import Bounds
 from kdscope.report.cautions import cautions, failures
 from kdscope.report.choices import Choices, choices
 from kdscope.report.conclusions import conclusions
-from kdscope.report.contamination import clean_view, contamination_caution, contamination_view
+from kdscope.report.contamination import contamination_caution, contamination_overview, decontaminated_overview
 from kdscope.report.drawing import ShownFigure
 from kdscope.report.facts import PageFacts
-from kdscope.report.fidelity_views import fidelity_view, probes_view
+from kdscope.report.fidelity_tables import fidelity_overview, fidelity_parts, probes_overview
 from kdscope.report.figures import appendix_figures, main_figures, other_scoring_figures
 from kdscope.report.findings import distilled_only
 from kdscope.report.fitting import LIMIT, Parts, fitted
 from kdscope.report.learning import learning_view
-from kdscope.report.statistics_views import fidelity_parts_view, variance_view
+from kdscope.report.result_tables import accuracy_overview, gains_overview
+from kdscope.report.statistics_tables import published_tests_overview, variance_table
 from kdscope.report.summary import summary_sentences
 from kdscope.report.templating import templates
 from kdscope.report.training_rules import training_rules
+from kdscope.report.training_tables import cells_overview, models_overview
 from kdscope.report.verdicts import other_settings, student_tables
-from kdscope.report.views import (
-    View,
-    accuracy_view,
-    cells_view,
-    gains_view,
-    grid_tests_view,
-    models_view,
-)
+from kdscope.results.table import Table
 from kdscope.results.tables import ReportTables
 
 _VIEWS = ("models", "learning", "cells", "contamination", "clean", "variance")
@@ -106,19 +101,19 @@ def _told(tables: ReportTables, facts: PageFacts, other: str) -> dict[str, Any]:
         "other_settings": other_settings(tables),
         "rules": training_rules(tables.cells),
         "done": summary_sentences(tables, facts.scoring),
-        "variance": variance_view(tables),
+        "variance": variance_table(tables),
         "conclusions": conclusions(tables),
         "choices": choices(tables),
         "cautions": [*filter(None, [contaminated]), *cautions(tables, facts.scoring), *facts.warnings],
         "failures": list(dict([*failures(tables.cells), *facts.failures]).items()),
-        "models": models_view(tables),
+        "models": models_overview(tables),
         "learning": learning_view(tables),
-        "cells": cells_view(tables),
+        "cells": cells_overview(tables),
         "contaminated": contaminated,
-        "contamination": contamination_view(tables),
-        "clean": clean_view(tables, facts.scoring),
+        "contamination": contamination_overview(tables),
+        "clean": decontaminated_overview(tables, facts.scoring),
         "views": _views(tables, facts.scoring),
-        "other_views": [accuracy_view(tables, other), gains_view(tables, other)],
+        "other_views": [accuracy_overview(tables, other), gains_overview(tables, other)],
     }
 
 
@@ -136,8 +131,8 @@ def _bounded(told: Mapping[str, Any], bounds: Bounds) -> dict[str, Any]:
         "choices": told["choices"] if bounds.choices else Choices((), (), (), {}),
         "failures": bounds.pairs(told["failures"]),
         "contaminated": bounds.cut(told["contaminated"]),
-        **{name: bounds.view(told[name]) for name in _VIEWS},
-        **{name: [bounds.view(view) for view in told[name]] for name in ("views", "other_views")},
+        **{name: bounds.table(told[name]) for name in _VIEWS},
+        **{name: [bounds.table(table) for table in told[name]] for name in ("views", "other_views")},
     }
 
 
@@ -155,12 +150,12 @@ def paragraphs(text: str) -> list[str]:
     return [" ".join(part.split()) for part in end.split(text) if part.strip()]
 
 
-def _views(tables: ReportTables, scoring: str) -> list[View]:
+def _views(tables: ReportTables, scoring: str) -> list[Table]:
     views = [
-        accuracy_view(tables, scoring),
-        fidelity_parts_view(tables),
-        gains_view(tables, scoring),
-        fidelity_view(tables),
-        grid_tests_view(tables),
+        accuracy_overview(tables, scoring),
+        fidelity_parts(tables),
+        gains_overview(tables, scoring),
+        fidelity_overview(tables),
+        published_tests_overview(tables),
     ]
-    return [*views, probes_view(tables)] if len(tables.probes) else views
+    return [*views, probes_overview(tables)] if len(tables.probes) else views

@@ -133,3 +133,32 @@ def plural(number: int, noun: str, nouns: str = "") -> str:
     ('1 cell', '1,200 items', '2 losses')
     """
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def decimals(value: float, digits: int = 4) -> str:
+    """A number with so many decimals and a plain minus sign; a dash where there is none.
+
+    >>> decimals(0.123456), decimals(float("nan"))
+    ('0.1235', '–')
+    """
+    return MISSING if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def interval(low: float, high: float, digits: int = 4) -> str:
+    """Two limits.
+
+    >>> interval(0.1, 0.25)
+    '[0.1000, 0.2500]'
+    """
+    return MISSING if math.isnan(low) or math.isnan(high) else f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def probability(value: float) -> str:
+    """A p-value, small ones by their size.
+
+    >>> probability(0.04321), probability(0.0000123)
+    ('0.0432', '1.2e-05')
+    """
+    if math.isnan(value):
+        return MISSING
+    return f"{value:.4f}" if value >= 0.001 or value == 0 else f"{value:.1e}"

@@ -87,6 +87,12 @@ class ReportTables:
             unadapted=[name.cell in hollow for name in own],
         ).sort_values("place", kind="stable")
 
+    def with_names(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with model and training of their cells in front, as a paper's tables name them."""
+        own = [self.names[cell] for cell in rows["cell"]]
+        front = {"model": [name.model for name in own], "trained_with": [name.short for name in own]}
+        return pd.concat([pd.DataFrame(front, index=rows.index), rows], axis=1).reset_index(drop=True)
+
     @cached_property
     def _of_unadapted_teachers(self) -> frozenset[str]:
         """Students of an unadapted teacher where others had an adapted one: where all are alike, none stands out."""

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from kdscope.report.markdown import code, fenced, one_line, plain
+from kdscope.results.markdown import code, fenced, one_line, plain
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 NASTY = st.text(st.sampled_from("ab1 \n\t\r`*_[]()<>#+-=.!|~&\\$:/'\"{}\u2028\0")) | st.text()
