@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from kdscope.core.errors import IdentityError
 from kdscope.core.files import write_atomically
@@ -27,9 +27,10 @@ def plain(value: object, where: str = "value") -> JSON:
     Raises:
         IdentityError: the value, or something inside it, has no stable identity; the message names the key path.
     """
-    if value is None or (isinstance(value, str | int) and type(value) in (str, int, bool)):
-        return value
-    if isinstance(value, float) and type(value) is float:
+    kind = type(value)
+    if value is None or kind is str or kind is int or kind is bool:
+        return cast(JSON, value)
+    if kind is float and isinstance(value, float):
         if not math.isfinite(value):
             raise IdentityError(f"{where}: {value} is not a finite number")
         return value + 0.0
@@ -55,7 +56,7 @@ def canonical_json(value: object) -> str:
     Raises:
         IdentityError: see `plain`.
     """
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _dump(plain(value))
 
 
 def fingerprint(value: object) -> str:
@@ -67,7 +68,16 @@ def fingerprint(value: object) -> str:
     Raises:
         IdentityError: see `plain`.
     """
-    return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()
+    return fingerprint_plain(plain(value))
+
+
+def fingerprint_plain(value: JSON) -> str:
+    """The fingerprint of a value that `plain` has made already."""
+    return hashlib.sha256(_dump(value).encode("ascii")).hexdigest()
+
+
+def _dump(value: JSON) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def hash_file(path: Path) -> str:

@@ -36,15 +36,12 @@ def needed(targets: Iterable[Stage], is_sound: Callable[[Stage, bool], bool]) ->
     """
     targets, found = list(targets), set[str]()
 
-    def visit(stage: Stage, as_input: bool) -> None:
-        if stage.identity in found or is_sound(stage, as_input):
-            return
-        found.add(stage.identity)
-        for parent in stage.inputs.values():
-            visit(parent, True)
-
-    for target in targets:
-        visit(target, False)
+    waiting = [(target, False) for target in targets]
+    while waiting:
+        stage, as_input = waiting.pop()
+        if stage.identity not in found and not is_sound(stage, as_input):
+            found.add(stage.identity)
+            waiting += [(parent, True) for parent in stage.inputs.values()]
     return [stage for stage in in_order(targets) if stage.identity in found]
 
 
@@ -103,6 +100,6 @@ def prune_failed(targets: Iterable[Stage], failed: Collection[str], is_complete:
             actual[stage.identity] = None
             blocked[stage] = missing
             continue
-        rewired = stage.with_inputs(present)
-        actual[stage.identity] = None if rewired.identity in failed else rewired
+        left = stage if present == stage.inputs else stage.with_inputs(present)
+        actual[stage.identity] = None if left.identity in failed else left
     return Pruned(actual, blocked)

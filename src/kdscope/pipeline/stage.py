@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from typing import Any
 
 from kdscope.core.errors import IdentityError
-from kdscope.pipeline.fingerprint import JSON, fingerprint, plain
+from kdscope.pipeline.fingerprint import JSON, fingerprint, fingerprint_plain, plain
 
 KIND = re.compile(r"[a-z][a-z_]*")
 
@@ -60,14 +61,19 @@ class Stage:
         # The kind becomes a folder name; own copies keep later changes by the caller away from the identity.
         if not KIND.fullmatch(self.kind):
             raise IdentityError(f"stage kind {self.kind!r}: only lower-case letters and underscores")
-        own = {
-            "parameters": plain(self.parameters, f"{self.kind}.parameters"),
-            "context": plain(self.context, f"{self.kind}.context"),
-            "inputs": dict(self.inputs),
-        }
-        identities = {role: stage.identity for role, stage in self.inputs.items()}
-        own["identity"] = identify(self.kind, self.version, self.parameters, identities)
-        for name, value in own.items():
+        self._keep(
+            parameters=plain(self.parameters, f"{self.kind}.parameters"),
+            context=plain(self.context, f"{self.kind}.context"),
+            inputs=dict(self.inputs),
+        )
+        self._keep(identity=self._identify())
+
+    def _identify(self) -> str:
+        inputs = {role: stage.identity for role, stage in self.inputs.items()}
+        return fingerprint_plain(_ingredients(self.kind, self.version, self.parameters, inputs))
+
+    def _keep(self, **values: object) -> None:
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -77,7 +83,16 @@ class Stage:
 
     def with_inputs(self, inputs: Mapping[str, Stage]) -> Stage:
         """The same step on other inputs."""
-        return replace(self, inputs=inputs)
+        other = copy(self)
+        other._keep(inputs=dict(inputs))
+        other._keep(identity=other._identify())
+        return other
+
+    def with_cost(self, cost: Cost) -> Stage:
+        """The same stage with another expectation of what it takes."""
+        other = copy(self)
+        other._keep(cost=cost)
+        return other
 
     def without(self, roles: Collection[str]) -> Stage:
         """The same step with some inputs left out: another stage, with an identity of its own."""
@@ -99,7 +114,11 @@ def identify(kind: str, version: int, parameters: Mapping[str, JSON], inputs: Ma
     Raises:
         IdentityError: an ingredient has no stable identity.
     """
-    return fingerprint({"kind": kind, "version": version, "parameters": parameters, "inputs": inputs})
+    return fingerprint(_ingredients(kind, version, parameters, inputs))
+
+
+def _ingredients(kind: str, version: int, parameters: Mapping[str, JSON], inputs: Mapping[str, str]) -> dict[str, JSON]:
+    return {"kind": kind, "version": version, "parameters": parameters, "inputs": inputs}
 
 
 def in_order(targets: Iterable[Stage]) -> list[Stage]:
@@ -108,15 +127,17 @@ def in_order(targets: Iterable[Stage]) -> list[Stage]:
     Depth first, in the order given: what one target needs stays together. Stages are frozen, so no cycle can exist.
     """
     found: dict[str, Stage] = {}
-
-    def visit(stage: Stage) -> None:
-        if stage.identity not in found:
-            for parent in stage.inputs.values():
-                visit(parent)
-            found[stage.identity] = stage
-
     for target in targets:
-        visit(target)
+        # A stack of its own: a chain of stages may be longer than Python's.
+        path = [] if target.identity in found else [(target, iter(target.inputs.values()))]
+        while path:
+            stage, parents = path[-1]
+            parent = next((p for p in parents if p.identity not in found), None)
+            if parent is not None:
+                path.append((parent, iter(parent.inputs.values())))
+            else:
+                found[stage.identity] = stage
+                path.pop()
     return list(found.values())
 
 

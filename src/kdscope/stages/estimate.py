@@ -181,7 +181,7 @@ def estimate_seconds(planned: Sequence[PlannedStage], store: Store, device: str)
         if cost.tokens and not cost.flops:
             return item
         seconds = 1.0 + cost.flops / rates.get(item.stage.kind, fallback)
-        return replace(item, stage=replace(item.stage, cost=replace(cost, seconds=seconds)))
+        return replace(item, stage=item.stage.with_cost(replace(cost, seconds=seconds)))
 
     return [timed(item) for item in planned]
 
