@@ -76,8 +76,7 @@ def _judged(
         np.asarray(side.index[side["seed"].isin(seeds)] if seeds else side.index, dtype=np.intp)
         for side in (best, control)
     ]
-    weights = study.runs.weights(rows[0]) - study.runs.weights(rows[1])
-    return contrast_in_points(study.runs.contrast(weights, rows[0].size, rows[1].size, keep=items))
+    return contrast_in_points(study.runs.difference(*rows, keep=items))
 
 
 def _values(study: RecordStudy, side: pd.DataFrame, seeds: list[object] | None) -> NDArray[np.float64]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kdscope.core.errors import StatisticsError
 from kdscope.protocols.published_gains import with_average
 from kdscope.results.column_names import ACCURACY, AVERAGE, COLUMNS, ITEM_STDERR, ITEMS, SFT, UNADAPTED, is_distilled
 from kdscope.statistics.estimates import Estimate, t_estimate
-from kdscope.statistics.run_contrasts import CHECKPOINTS, RUNS, Contrast
+from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, TrainedRuns
 from kdscope.statistics.run_noise import RunNoise, gain_over_runs, run_noise
-from kdscope.statistics.run_variance import RunComponents, RunDesign, RunShare, with_runs
+from kdscope.statistics.run_variance import RunComponents
 
 PAIR = ["student", "teacher"]
 CELL = [*PAIR, "family"]
@@ -185,33 +186,29 @@ class KnownNoise:
     discordance: float | None = None
 
 
-class TableRuns:
-    """The runs of one domain on one task, and how much they vary."""
+class TableRuns(TrainedRuns):
+    """The runs of one domain on one task, one value each, and how much they vary."""
 
     def __init__(self, domain: DomainRuns, task: str, known: KnownNoise | None = None) -> None:
         self.domain, self.task, self.known = domain, task, known or KnownNoise()
         runs, controls = (rows[rows["task"] == task] for rows in (domain.runs, domain.controls))
         controls = controls[controls["student"].isin(set(runs["student"]))]
         frame = pd.concat([runs, controls.assign(teacher="", family=SFT)], ignore_index=True)
-        frame["control"] = frame["family"] == SFT
         # Runs of one setting without seeds of their own are repetitions all the same.
         again = frame.groupby([*CELL, "seed"], sort=False, dropna=False).cumcount()
+        frame["control"] = frame["family"] == SFT
+        frame["arm"] = list(zip(frame["teacher"], frame["family"], strict=True))
         frame["seed"] = list(zip(frame["seed"].astype(str), again, strict=True))
         self.frame = frame
-        self.arms = list(zip(frame["teacher"], frame["family"], strict=True))
-        self.design = RunDesign(
-            frame["student"].tolist(), self.arms, frame["control"].to_numpy(dtype=bool), frame["seed"].tolist()
-        )
-
-    @property
-    def several_seeds(self) -> bool:
-        """Whether any setting of any student has several runs."""
-        return bool(self.frame.groupby(CELL, sort=False, dropna=False).size().gt(1).any())
+        self.values = frame["value"].to_numpy(dtype=np.float64)
+        run_sd = None if self.known.run_sd is None else (self.known.run_sd, self.known.run_df)
+        super().__init__(self.frame[["student", "arm", "control", "seed"]], len(frame), run_sd)
 
     @cached_property
-    def components(self) -> RunComponents:
-        """Components of the run variance of the domain, in points squared."""
-        return self.design.components(self.frame["value"].to_numpy(dtype=np.float64))
+    def components(self) -> tuple[RunComponents, NDArray[np.intp]]:
+        """As `TrainedRuns.components`, in points squared, of all runs."""
+        every = np.arange(len(self.frame))
+        return self.design_of(every).components(self.values), every
 
     def gain(self, student: str, family: str | None = None) -> Contrast | None:
         """Gain over the student's SFT runs, its settings counting the same; None without a control.
@@ -219,35 +216,23 @@ class TableRuns:
         With one run of each setting there is an interval only, from how much the distilled runs vary about ``student +
         family`` (`run_noise.run_noise`). That it holds for the control too cannot be checked, so that there is no test.
         """
-        mine = self.frame["student"] == student
-        first = mine & ~self.frame["control"] & ((family is None) | (self.frame["family"] == family))
-        second = mine & self.frame["control"]
-        if not first.any() or not second.any():
+        distilled = (self.frame["student"] == student) & ~self.frame["control"]
+        some = distilled if family is None else distilled & (self.frame["family"] == family)
+        first = np.flatnonzero(some)
+        second = np.flatnonzero((self.frame["student"] == student) & self.frame["control"])
+        if not first.size or not second.size:
             return None
-        weights = self._weights(first) - self._weights(second)
-        counts = int(first.sum()), int(second.sum())
-        value = float(weights @ self.frame["value"].to_numpy(dtype=np.float64))
+        weights = self.weights(first) - self.weights(second)
         error = self.item_error(student)
         if family is not None:
             # The mean over a student's families averages out what each of them has of its own; one of them does not.
-            settings = self.frame.loc[mine & ~self.frame["control"], ["teacher", "family"]].drop_duplicates()
-            error *= math.sqrt(2 / (1 + 1 / len(settings)))
-        items = Estimate(value, error, math.inf, math.nan, math.nan, math.nan, sum(counts))
-        run_sd, share = self.known.run_sd, RunShare(math.nan, math.nan, 0.0)
-        if self.several_seeds:
-            share = self.components.share(weights)
-        if math.isnan(share.variance) and run_sd is not None:
-            share = RunShare(float(np.sum(weights**2)) * run_sd**2, 0.0, self.known.run_df)
-            return Contrast(with_runs(items, share), RUNS, items, *counts, run_sd, "", error)
-        if not self.several_seeds:
+            settings = self.frame.loc[distilled, "arm"].nunique()
+            error *= math.sqrt(2 / (1 + 1 / settings))
+        value, count = float(weights @ self.values), first.size + second.size
+        items = Estimate(value, error, math.inf, math.nan, math.nan, math.nan, count)
+        if not self.several_seeds and self.run_sd is None:
             return self._single(first, second, items, self.noise(family))
-        found = with_runs(items, share)
-        if math.isnan(share.variance):
-            known = [variance for variance in self.components.variances.values() if variance > 0]
-            spread = math.sqrt(max(known)) if known else math.nan
-            reason = f"{' and '.join(self.components.unknown(weights))} trained only once, so that its luck is unknown"
-            return Contrast(found, RUNS, items, *counts, spread, reason, error)
-        return Contrast(found, RUNS, items, *counts, math.sqrt(self.components.largest_variance(weights)), "", error)
+        return replace(self.with_training(items, weights, first.size, second.size), item_stderr=error)
 
     def item_error(self, student: str) -> float:
         """Standard error in points that the choice of items leaves in a student's gain; NaN where it is not told."""
@@ -276,19 +261,10 @@ class TableRuns:
         ]
         return run_noise(some["value"].to_numpy(), students, some["family"].tolist())
 
-    def _single(self, first: pd.Series[bool], second: pd.Series[bool], items: Estimate, noise: RunNoise) -> Contrast:
-        values, counts = self.frame["value"].to_numpy(dtype=np.float64), (int(first.sum()), int(second.sum()))
-        pooled = gain_over_runs(values[first.to_numpy()], values[second.to_numpy()], noise)
+    def _single(self, first: NDArray[np.intp], second: NDArray[np.intp], items: Estimate, noise: RunNoise) -> Contrast:
+        pooled = gain_over_runs(self.values[first], self.values[second], noise)
         own = items.stderr if items.stderr > 0 else 0.0
         error = math.hypot(pooled.stderr, own) if pooled.stderr > 0 else math.nan
-        limits = t_estimate(items.value, error, noise.df, items.n)
-        untested = Estimate(items.value, limits.stderr, limits.df, limits.low, limits.high, math.nan, items.n)
+        untested = replace(t_estimate(items.value, error, noise.df, items.n), p_value=math.nan)
+        counts = first.size, second.size
         return Contrast(untested, CHECKPOINTS, items, *counts, noise.standard_deviation, "", items.stderr)
-
-    def _weights(self, rows: pd.Series[bool]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        some = self.frame[rows]
-        arms = some[["teacher", "family"]].drop_duplicates().shape[0]
-        sizes = some.groupby(["teacher", "family"], sort=False, dropna=False)["value"].transform("size")
-        weights = np.zeros(len(self.frame))
-        weights[rows.to_numpy()] = 1.0 / (arms * sizes.to_numpy(dtype=np.float64))
-        return weights

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from kdscope.statistics.estimates import Estimate, in_points, t_estimate
 from kdscope.statistics.means import macro_covariance, macro_mean, nothing_varies
-from kdscope.statistics.run_variance import CONTROL, OTHERS, RunComponents, RunDesign, RunShare, with_runs
+from kdscope.statistics.run_variance import (
+    CONTROL,
+    OTHERS,
+    RunComponents,
+    RunDesign,
+    RunShare,
+    item_variance,
+    with_runs,
+)
 
 Array = NDArray[np.float64]
 RUNS, CHECKPOINTS = "runs", "checkpoints"
@@ -47,43 +55,26 @@ class Contrast:
     item_stderr: float
 
 
-class RunContrasts:
-    """Values of runs on items, and how much runs vary.
+class TrainedRuns:
+    """Training runs of a study: how a set of them is averaged, and what training contributes to a contrast of them.
 
     Args:
-        values: of every run on every item, shape [R, N]; NaN = not measured.
-        runs: one row for each run that counts, its index the row in ``values``: ``student``, ``arm`` (its setting),
+        runs: one row for each run that counts, its index the number of the run: ``student``, ``arm`` (its setting),
             ``control``, ``seed``. A setting that stands twice with one seed is taken for two settings; without a seed
             its runs are repetitions.
-        task_of: number of each item's task, shape [N].
-        clusters: number of each item's cluster, shape [N].
+        count: of all runs, also of those that do not count.
         run_sd: standard deviation between training runs in the unit of the values, known from elsewhere (a pilot), and
             its degrees of freedom. It stands in where the runs themselves do not tell.
-
-    Example:
-        >>> runs = pd.DataFrame({"student": "s", "arm": ["control", "kd"], "control": [True, False], "seed": 0})
-        >>> values = np.array([[0.0, 0, 1, 1], [1, 0, 1, 1]])
-        >>> found = RunContrasts(values, runs, np.zeros(4), np.arange(4)).difference([1], [0])
-        >>> found.scope, found.found.value
-        ('checkpoints', 0.25)
     """
 
-    def __init__(
-        self,
-        values: Array,
-        runs: pd.DataFrame,
-        task_of: NDArray[np.generic],
-        clusters: NDArray[np.generic],
-        run_sd: tuple[float, float] | None = None,
-    ) -> None:
+    def __init__(self, runs: pd.DataFrame, count: int, run_sd: tuple[float, float] | None = None) -> None:
         unknown = runs["seed"].isna() | (runs["seed"].astype(str) == "")
         number = runs.groupby(["student", "arm"], sort=False).cumcount()
         runs = runs.assign(seed=runs["seed"].astype(object).where(~unknown, [("run", int(n)) for n in number]))
         again = runs.groupby(["student", "arm", "seed"], sort=False, dropna=False).cumcount()
         arms = [arm if n == 0 else (arm, int(n)) for arm, n in zip(runs["arm"], again, strict=True)]
-        self.values, self.runs = values, runs.assign(arm=pd.Series(arms, index=runs.index, dtype=object))
-        self.task_of, self.clusters, self.run_sd = task_of, clusters, run_sd
-        self._student_of, self._setting_of = (np.full(len(values), -1, dtype=np.intp) for _ in range(2))
+        self.runs, self.run_sd = runs.assign(arm=pd.Series(arms, index=runs.index, dtype=object)), run_sd
+        self._student_of, self._setting_of = (np.full(count, -1, dtype=np.intp) for _ in range(2))
         self._student_of[runs.index] = pd.factorize(self.runs["student"])[0]
         self._setting_of[runs.index] = self.runs.groupby(["student", "arm"], sort=False).ngroup()
 
@@ -92,17 +83,10 @@ class RunContrasts:
         """Whether any setting of any student was trained more than once."""
         return bool(self.runs.groupby(["student", "arm"], sort=False).size().gt(1).any())
 
-    def difference(self, first: Sequence[int] | NDArray[np.intp], second: Sequence[int] | NDArray[np.intp]) -> Contrast:
-        """Mean of some runs minus mean of others, each as `weights` has it.
-
-        Args:
-            first: numbers of runs.
-            second: numbers of runs, of the same students.
-
-        Raises:
-            StatisticsError: No item was measured on both sides.
-        """
-        return self.contrast(self.weights(first) - self.weights(second), len(first), len(second))
+    @cached_property
+    def components(self) -> tuple[RunComponents, NDArray[np.intp]]:
+        """Components of the run variance, and the number of each run among those they are estimated from (-1: none)."""
+        raise NotImplementedError
 
     def weights(self, rows: Sequence[int] | NDArray[np.intp]) -> Array:
         """Weights that sum to 1: the same for students, within them for settings, within those for runs; shape [R]."""
@@ -110,49 +94,36 @@ class RunContrasts:
         students, setting_of = self._student_of[numbers], self._setting_of[numbers]
         _, first, place, runs = np.unique(setting_of, return_index=True, return_inverse=True, return_counts=True)
         settings = np.bincount(students[first], minlength=int(students.max()) + 1)
-        weights = np.zeros(len(self.values))
+        weights = np.zeros(self._student_of.size)
         weights[numbers] = 1.0 / (np.count_nonzero(settings) * settings[students] * runs[place])
         return weights
 
-    def mean_of(self, rows: Sequence[int] | NDArray[np.intp]) -> Array:
-        """Weighted mean of some runs on every item, shape [N]; NaN where one of them was not measured."""
-        return np.asarray(self.weights(rows)[rows] @ self.values[rows])
+    def design_of(self, rows: NDArray[np.intp]) -> RunDesign:
+        """Student, setting, role and seed of some runs."""
+        some = self.runs.loc[rows]
+        controls = some["control"].to_numpy(dtype=bool)
+        return RunDesign(some["student"].tolist(), some["arm"].tolist(), controls, some["seed"].tolist())
 
-    def contrast(
-        self, weights: Array, runs: int, reference_runs: int, keep: NDArray[np.bool_] | None = None
-    ) -> Contrast:
-        """The weighted sum of the runs' means over tasks.
+    def with_training(self, items: Estimate, weights: Array, runs: int, reference_runs: int) -> Contrast:
+        """A contrast with the variance of training runs added to its error over items.
 
         Args:
+            items: the contrast with items alone random; its error is NaN where that is not known.
             weights: of every run, shape [R].
             runs: how many runs the first side has, to be told.
             reference_runs: of the other side.
-            keep: items it is computed on, shape [N]; all where None.
         """
-        used = np.flatnonzero(weights)
-        found = weights[used] @ self.values[used]
-        if keep is not None:
-            found = np.where(keep, found, np.nan)
-        items = macro_mean(found, self.task_of, self.clusters)
-        counts = runs, reference_runs
-        if self.run_sd is None and not self.several_seeds:
-            return Contrast(items, CHECKPOINTS, items, *counts, math.nan, "", items.stderr)
-        if not items.df > 0 and not nothing_varies(found, self.task_of, self.clusters):
-            reason = "a task has one independent item, so that the error of its mean is unknown"
-            return Contrast(_untested(items), RUNS, items, *counts, math.nan, reason, math.nan)
         share, run_sd, reason = self._share(weights)
         if reason and self.run_sd is not None:
             run_sd, df = self.run_sd
-            share = RunShare(float(np.sum(weights**2)) * run_sd**2, 0.0, df)
-        elif reason:
-            return Contrast(_untested(items), RUNS, items, *counts, run_sd, reason, items.stderr)
-        own = math.sqrt(max(items.stderr**2 - share.residual, 0.0)) if items.stderr > 0 else 0.0
-        return Contrast(with_runs(items, share), RUNS, items, *counts, run_sd, "", own)
+            share, reason = RunShare(float(np.sum(weights**2)) * run_sd**2, 0.0, df), ""
+        stderr = items.stderr if reason else math.sqrt(item_variance(items, share))
+        return Contrast(with_runs(items, share), RUNS, items, runs, reference_runs, run_sd, reason, stderr)
 
     def _share(self, weights: Array) -> tuple[RunShare, float, str]:
         """What runs contribute to a contrast, the standard deviation of one of them, and why that is unknown if it is.
 
-        Runs outside of the pool (measured on fewer items, or beyond `_MOST_POOLED`) have the variance of their group.
+        Runs outside of the pool that components are estimated from have the variance of their group.
         """
         if not self.several_seeds:
             return RunShare(math.nan, math.nan, 0.0), math.nan, "nothing was trained twice"
@@ -172,16 +143,78 @@ class RunContrasts:
             return share, spread, f"{which} trained only once, so that its luck is unknown"
         return share, math.sqrt(max(components.largest_variance(pooled, beside), 0.0)), ""
 
+
+class RunContrasts(TrainedRuns):
+    """Differences between training runs on the same items.
+
+    Args:
+        values: of every run on every item, shape [R, N]; NaN = not measured.
+        runs: as `TrainedRuns`, its index the row in ``values``.
+        task_of: number of each item's task, shape [N].
+        clusters: number of each item's cluster, shape [N].
+        run_sd: as `TrainedRuns`.
+
+    Example:
+        >>> runs = pd.DataFrame({"student": "s", "arm": ["sft", "gkd"], "control": [True, False], "seed": 0})
+        >>> values = np.array([[0.0, 0, 1, 1], [1, 0, 1, 1]])
+        >>> found = RunContrasts(values, runs, np.zeros(4), np.arange(4)).difference([1], [0])
+        >>> found.scope, found.found.value
+        ('checkpoints', 0.25)
+    """
+
+    def __init__(
+        self,
+        values: Array,
+        runs: pd.DataFrame,
+        task_of: NDArray[np.generic],
+        clusters: NDArray[np.generic],
+        run_sd: tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__(runs, len(values), run_sd)
+        self.values, self.task_of, self.clusters = values, task_of, clusters
+
+    def difference(
+        self,
+        first: Sequence[int] | NDArray[np.intp],
+        second: Sequence[int] | NDArray[np.intp],
+        *,
+        keep: NDArray[np.bool_] | None = None,
+    ) -> Contrast:
+        """Mean over tasks of some runs minus that of others, runs averaged as `weights` has it.
+
+        Args:
+            first: numbers of runs.
+            second: numbers of runs, of the same students.
+            keep: items it is computed on, shape [N]; all where None.
+
+        Raises:
+            StatisticsError: No item was measured on both sides.
+        """
+        weights, counts = self.weights(first) - self.weights(second), (len(first), len(second))
+        used = np.flatnonzero(weights)
+        found = weights[used] @ self.values[used]
+        if keep is not None:
+            found = np.where(keep, found, np.nan)
+        items = macro_mean(found, self.task_of, self.clusters)
+        if self.run_sd is None and not self.several_seeds:
+            return Contrast(items, CHECKPOINTS, items, *counts, math.nan, "", items.stderr)
+        if not items.df > 0 and not nothing_varies(found, self.task_of, self.clusters):
+            reason = "a task has one independent item, so that the error of its mean is unknown"
+            untested = t_estimate(items.value, math.nan, math.nan, items.n)
+            return Contrast(untested, RUNS, items, *counts, math.nan, reason, math.nan)
+        return self.with_training(items, weights, *counts)
+
+    def mean_of(self, rows: Sequence[int] | NDArray[np.intp]) -> Array:
+        """Weighted mean of some runs on every item, shape [N]; NaN where one of them was not measured."""
+        return np.asarray(self.weights(rows)[rows] @ self.values[rows])
+
     @cached_property
     def components(self) -> tuple[RunComponents, NDArray[np.intp]]:
-        """Components of the run variance, and the number of each run among those they are estimated from (-1: none)."""
+        """As `TrainedRuns.components`; residuals from the covariance of runs over items."""
         pooled = self._pooled()
         place = np.full(len(self.values), -1, dtype=np.intp)
         place[pooled] = np.arange(pooled.size)
-        some = self.runs.loc[pooled]
-        design = RunDesign(
-            some["student"].tolist(), some["arm"].tolist(), some["control"].to_numpy(), some["seed"].tolist()
-        )
+        design = self.design_of(pooled)
         means, residuals = np.zeros(pooled.size), {}
         for number, block in enumerate(design.blocks):
             values = self.values[pooled[block.rows]]
@@ -204,10 +237,6 @@ class RunContrasts:
         sizes = order.groupby(["student", "arm"], sort=False)["seed"].transform("size")
         kept = order[(count + sizes <= _MOST_POOLED) | order["control"]]
         return np.sort(kept.index.to_numpy(dtype=np.intp))
-
-
-def _untested(items: Estimate) -> Estimate:
-    return t_estimate(items.value, math.nan, math.nan, items.n)
 
 
 def settings_of(models: pd.DataFrame, columns: Sequence[str]) -> list[Hashable]:

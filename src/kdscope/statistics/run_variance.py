@@ -20,6 +20,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,7 +42,8 @@ _SPLIT_LEVEL = {"setting": 0.01, "student": 0.1}
 _NONE: Mapping[str, float] = MappingProxyType({})
 
 Array = NDArray[np.float64]
-_Key = tuple[Hashable, ...]
+_Key = tuple[Any, ...]
+"""A group of runs: `CONTROL` or `OTHERS`, then the students and settings that left the common pool, kind and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,13 @@ class RunDesign:
         self.controls = np.asarray(controls, dtype=np.bool_)
         if not len(students) == len(arms) == len(seeds) == self.controls.size:
             raise StatisticsError("run variance needs a student, a setting, a seed and a role for every run")
-        names: dict[Hashable, int] = {}
-        self.names: dict[str, list[Hashable]] = {"student": list(dict.fromkeys(students))}
-        self.names["setting"] = list(dict.fromkeys(arms))
-        self.student_of = np.array([names.setdefault(name, len(names)) for name in students], dtype=np.intp)
-        settings: dict[Hashable, int] = {}
-        self.setting_of = np.array([settings.setdefault(name, len(settings)) for name in arms], dtype=np.intp)
-        numbers: dict[Hashable, int] = {}
-        self.seed_of = np.array([numbers.setdefault(seed, len(numbers)) for seed in seeds], dtype=np.intp)
-        if len(set(zip(self.student_of, self.setting_of, self.seed_of, strict=True))) != len(students):
+        self.student_of, students = _numbered(students)
+        self.setting_of, settings = _numbered(arms)
+        self.seed_of, _ = _numbered(seeds)
+        self._named: dict[str, list[Hashable]] = {"student": students, "setting": settings}
+        if len(set(zip(self.student_of, self.setting_of, self.seed_of, strict=True))) != len(self):
             raise StatisticsError("a student has one run of each setting and seed")
-        self.blocks = tuple(_Block(self, np.flatnonzero(self.student_of == s)) for s in range(len(names)))
+        self.blocks = tuple(_Block(self, np.flatnonzero(self.student_of == s)) for s in range(len(students)))
         self._terms: dict[tuple[_Key, ...], list[_Term]] = {}
 
     def __len__(self) -> int:
@@ -125,8 +123,7 @@ class RunDesign:
         """The components of a grouping of the runs; made once, as most studies have the same."""
         key = tuple(groups)
         if key not in self._terms:
-            labels = list(dict.fromkeys(groups))
-            group_of = np.array([labels.index(group) for group in groups], dtype=np.intp)
+            group_of, labels = _numbered(groups)
             count = range(len(labels))
             own = [_Term(self, group_of, i, i, own=True) for i in count]
             self._terms[key] = own + [_Term(self, group_of, i, j, own=False) for i in count for j in count[i:]]
@@ -143,11 +140,17 @@ class RunDesign:
             pool = np.array([group == (OTHERS,) or kind == "student" for group in groups])
             while (worst := _noisiest(squares, df, candidate_of, pool, _SPLIT_LEVEL[kind])) is not None:
                 pool &= candidate_of != worst
+                whose = (kind, self._named[kind][worst])
                 groups = [
-                    (*group, f"{kind} {worst}") if c == worst else group
-                    for group, c in zip(groups, candidate_of, strict=True)
+                    (*group, whose) if c == worst else group for group, c in zip(groups, candidate_of, strict=True)
                 ]
         return groups
+
+
+def _numbered(labels: Sequence[Hashable]) -> tuple[NDArray[np.intp], list[Hashable]]:
+    """The number of each label's value in order of appearance, shape [n], and the distinct values."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp), list(numbers)
 
 
 def _standardised(squares: Array, df: Array, groups: Sequence[_Key]) -> Array:
@@ -199,9 +202,8 @@ class RunComponents:
     """
 
     def __init__(self, design: RunDesign, y: Array, groups: Sequence[_Key], residuals: Mapping[int, Array]) -> None:
-        labels = list(dict.fromkeys(groups))
-        group_of = np.array([labels.index(group) for group in groups], dtype=np.intp)
-        self._design, self._group_of, self._labels, self._y = design, group_of, labels, y
+        group_of, labels = _numbered(groups)
+        self._design, self._group_of, self._labels, self._y = design, group_of, cast("list[_Key]", labels), y
         self._terms = design.terms(groups)
         divisors = self._divisors = np.array([term.divisor for term in self._terms])
         self._known = divisors > 1e-9
@@ -229,13 +231,8 @@ class RunComponents:
 
     def beside_the_pool(self) -> dict[tuple[str, Hashable], tuple[float, float]]:
         """Variance of one run and its df in every group that left the pool: of `CONTROL` or `OTHERS`, and of whom."""
-        found = {}
-        for label in self._labels:
-            if len(label) > 1 and label in self.variances:
-                kind, number = str(label[-1]).split()
-                whose = self._design.names[kind][int(number)]
-                found[str(label[0]), whose] = self.variances[label], self.dfs[label]
-        return found
+        left = [label for label in self._labels if len(label) > 1 and label in self.variances]
+        return {(str(label[0]), label[-1][1]): (self.variances[label], self.dfs[label]) for label in left}
 
     def unknown(self, weights: ArrayLike, beside: Mapping[str, float] = _NONE) -> list[str]:
         """Names of the groups in a contrast that have no repetition."""
@@ -323,6 +320,11 @@ def _core(block: _Block, group_of: NDArray[np.intp], first: int, second: int, ow
     return np.where(cross | cross.T, block.paired, 0.0)
 
 
+def item_variance(items: Estimate, share: RunShare) -> float:
+    """The variance of an estimate over items without the part that runs vary by from item to item; 0 for no error."""
+    return max(items.stderr**2 - share.residual, 0.0) if items.stderr > 0 else 0.0
+
+
 def with_runs(items: Estimate, share: RunShare) -> Estimate:
     """An estimate whose error comes from items, with that of training runs added.
 
@@ -340,7 +342,7 @@ def with_runs(items: Estimate, share: RunShare) -> Estimate:
     """
     if math.isnan(share.variance):
         return t_estimate(items.value, math.nan, math.nan, items.n, items.confidence)
-    own = max(items.stderr**2 - share.residual, 0.0) if items.stderr > 0 else 0.0
+    own = item_variance(items, share)
     total, parts, dfs = own + share.variance, [own, share.variance], [items.df, share.df]
     found = t_estimate(items.value, math.sqrt(total), combined_df(parts, dfs), items.n, items.confidence)
     if not found.stderr > 0 or min(share.df, items.df) > _MANY:
