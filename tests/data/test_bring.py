@@ -8,9 +8,10 @@ from datetime import date
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.data.bring import DatasetSource, bring, source_name
+from kdscope.data.bring import bring, source_name
 from kdscope.data.lock import LOCK_NAME, LockedFile, read_lock
 from kdscope.data.rows import read_rows
+from kdscope.tasks import HubDataset
 from tests.data.file_server import file_server
 from tests.data.hub_double import COMMIT, OLD_COMMIT, FolderHub
 
@@ -36,14 +37,13 @@ class File:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(HubDataset):
     dataset_id: str = "owner/name"
     config: str | None = None
     split: str = "test"
     fields: Rename = Rename("question")
     revision: str | None = None
     file: str | None = None
-    url: str = "https://huggingface.co/datasets/owner/name"
 
 
 ROWS = [{"instruction": "1 + 1?", "answer": "2"}, {"instruction": "2 + 2?", "answer": "4"}]
@@ -219,11 +219,3 @@ def test_a_download_that_is_no_rows_is_not_kept(folder):
 )
 def test_names_of_sources(source, name):
     assert source_name(source) == name
-
-
-def test_declared_sources_are_told_apart():
-    from kdscope.tasks.mapping import FieldMapping
-    from kdscope.tasks.sources import HubDataset, RepositoryFile
-
-    assert isinstance(HubDataset("a/b", None, "test", FieldMapping()), DatasetSource)
-    assert not isinstance(RepositoryFile("a/b", "0" * 40, "x.json", None), DatasetSource)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -13,30 +12,19 @@ from kdscope.data.check import MAX_PROBLEMS, check_file, check_folder
 from kdscope.data.lock import LOCK_NAME
 from kdscope.data.rows import read_rows
 from kdscope.data.sources import as_examples, as_items
+from kdscope.tasks import Task, default_registry, get_task
 
 
-@dataclass(frozen=True)
-class Task:
-    name: str
-    labels: tuple[str, ...] = ()
-    chance: float = 0.0
-    answer_kind: str = "number"
-    test_items: int | None = None
-    aliases: tuple[str, ...] = ()
+def _task(name, labels=(), chance=0.0, answer_kind="number", **more):
+    return Task(name, "math", answer_kind, labels, chance, more.pop("test_items", None), "", "", "", **more)
 
 
-SUMS = Task("sums")
-TRUTH = Task("truth", ("true", "false"), 0.5, "label")
-LETTERS = Task("letters", tuple("ABC"), 1 / 3, "letter")
-WORDS = Task("words", ("answer1", "answer2", "answer3", "answer4"), 1 / 4, "label")
-FEWER = Task("fewer", WORDS.labels, 0.26, "label")
-FREE = Task("free", answer_kind="text", aliases=("free-text",))
-
-
-def _options(task, instruction):
-    """Labels in order: `(A)` or `answer1:`."""
-    pattern = r"\(([A-Z])\)" if len(task.labels[0]) == 1 else r"\b(answer\d):"
-    return [label for label in re.findall(pattern, instruction) if label in task.labels]
+SUMS = _task("sums")
+TRUTH = _task("truth", ("true", "false"), 0.5, "label")
+LETTERS = _task("letters", tuple("ABC"), 1 / 3, "letter")
+WORDS = _task("words", ("answer1", "answer2", "answer3", "answer4"), 1 / 4, "label")
+FEWER = _task("fewer", WORDS.labels, 0.26, "label")
+FREE = _task("free", answer_kind="text", aliases=("free-text",))
 
 
 def _row(number=0, **changes):
@@ -158,16 +146,16 @@ DAMAGE = [("items", *damage) for damage in ROW_DAMAGE] + [("training", *damage) 
 def test_damage_names_file_row_and_key_and_nothing_else(write, kind, row, task, words):
     good = _good(task)
     file = write([good, row, good, good])
-    check = check_file(file, kind, task, options=_options)
+    check = check_file(file, kind, task, check_options=True)
     assert check.problems[0].startswith(f"{file}, {words}")
     assert (check.problem_count, check.rows) == (1, 4)
-    assert check_file(write([good, good]), kind, task, options=_options).problems == ()
+    assert check_file(write([good, good]), kind, task, check_options=True).problems == ()
 
 
 def test_several_options_that_are_not_in_the_tasks_order_of_letters(write):
     rows = [_row(number, instruction=f"{number}? (A) x (B) y (C) z", answer="C") for number in range(3)]
     file = write([*rows, _row(instruction="? (A) x (C) z", answer="A"), _row(instruction="(A)(B)(C)(D)", answer="A")])
-    assert check_file(file, "items", LETTERS, options=_options).problems == (
+    assert check_file(file, "items", LETTERS, check_options=True).problems == (
         f"{file}, row 4: instruction: the item lists 2 options (A, C), and letters has A to C",
         f"{file}, row 5: instruction: the item lists D, and letters has A to C",
     )
@@ -175,7 +163,7 @@ def test_several_options_that_are_not_in_the_tasks_order_of_letters(write):
 
 def test_items_without_lists_of_options_have_no_such_problems(write):
     file = write([_row(number, answer="answer2") for number in range(3)] + [_choice(3, "answer1")])
-    assert check_file(file, "items", WORDS, options=_options).ok
+    assert check_file(file, "items", WORDS, check_options=True).ok
     assert check_file(write([_choice(2, "answer4")]), "items", WORDS).ok
 
 
@@ -208,7 +196,7 @@ def test_lines_of_two_objects_and_broken_lines_are_told_beside_the_others(write)
 
 def test_every_problem_of_a_row_is_told_and_rows_stay_in_order(write):
     file = write([_choice(4, "answer1"), _choice(3, "answer4", 1) | {"input": 3}, _choice(4, "x", 2)])
-    check = check_file(file, "items", WORDS, options=_options)
+    check = check_file(file, "items", WORDS, check_options=True)
     assert [re.match(r".*(row \d): (\w+)", problem).groups() for problem in check.problems] == [
         ("row 2", "input"),
         ("row 2", "instruction"),
@@ -225,7 +213,7 @@ def test_only_the_first_problems_are_told_and_all_are_counted(write):
 
 def test_notes_and_warnings_are_no_problems(write):
     rows = [_row(0), _row(1), _row(0, output="another"), _row(0, answer="2"), _row(2, input="a\x85b\x92c\x0c\v\t")]
-    task = Task("sums", test_items=6)
+    task = _task("sums", test_items=6)
     check = check_file(write("\ufeff" + json.dumps(rows)), "items", task)
     assert check.ok
     assert check.warnings[0] == "5 rows, and 6 items were published"
@@ -249,9 +237,9 @@ def test_notes_and_warnings_are_no_problems(write):
 )
 def test_published_numbers_are_those_of_whole_tests(write, name, kind, counted, warned):
     file = write(GOOD + "\n", name) if name.endswith("l") else write([_row()], name)
-    check = check_file(file, kind, Task("sums", test_items=6), count_items=counted)
+    check = check_file(file, kind, _task("sums", test_items=6), count_items=counted)
     assert len(check.warnings) == warned
-    assert check_file(file, kind, Task("sums", test_items=1), count_items=counted).warnings == ()
+    assert check_file(file, kind, _task("sums", test_items=1), count_items=counted).warnings == ()
 
 
 def test_repeated_training_rows_differ_in_their_response(write):
@@ -281,7 +269,7 @@ def test_whatever_stands_in_a_row_is_a_problem_or_none_but_no_crash(tmp_path_fac
     file.write_text(json.dumps(rows))
     for kind in ("items", "training"):
         for task in (None, SUMS, WORDS, FREE):
-            check = check_file(file, kind, task, options=_options)
+            check = check_file(file, kind, task, check_options=True)
             assert check.rows == len(rows)
             assert check.problem_count >= 1
 
@@ -363,9 +351,7 @@ def test_a_folder_without_data_is_not_passed(tmp_path):
 
 
 def test_all_real_files_pass(shared_data):
-    from kdscope.tasks import Task, default_registry
-
-    check = check_folder(shared_data, default_registry(), options=Task.options)
+    check = check_folder(shared_data, default_registry(), check_options=True)
     assert [problem for file in check.files for problem in file.problems] == []
     by_name = {file.file.relative_to(shared_data).as_posix(): file for file in check.files}
     assert len(by_name) == len([*shared_data.glob("tasks/*/*.json"), *shared_data.glob("instruct/*/*.jsonl")])
@@ -376,11 +362,9 @@ def test_all_real_files_pass(shared_data):
 
 
 def test_real_files_with_planted_damage_fail_where_it_was_planted(shared_data, tmp_path):
-    from kdscope.tasks import Task, get_task
-
     rows = json.loads((shared_data / "tasks" / "ARC-Easy" / "test.json").read_text(encoding="utf-8"))
     rows[10]["answer"] = "answer5"
     rows[20]["instruction"] = rows[20]["instruction"].replace("Answer2:", "Answer 2")
     (tmp_path / "test.json").write_text(json.dumps(rows))
-    check = check_file(tmp_path / "test.json", "items", get_task("arc-e"), options=Task.options)
+    check = check_file(tmp_path / "test.json", "items", get_task("arc-e"), check_options=True)
     assert [int(re.search(r"row (\d+)", problem)[1]) for problem in check.problems][:2] == [11, 21]

@@ -15,7 +15,6 @@ from kdscope.data.rows import mapped_row, read_rows
 from kdscope.data.sources import Item, as_items, read_examples
 from kdscope.tasks import (
     Source,
-    Task,
     TaskRegistry,
     TrainingSet,
     default_registry,
@@ -115,7 +114,7 @@ def check_data(folder: Path, *, tasks_dir: Path | None = None, training: Sequenc
     registry = registry_with(tasks_dir)
     own = [task for task in registry if task.file is not None]
     known = [task for task in registry if task.file is None and not task.generated]
-    found = check_folder(folder, known, training=training, options=Task.options)
+    found = check_folder(folder, known, training=training, check_options=True)
     more = [_check_own(registry, task.name) for task in own]
     checked = FolderCheck(found.folder, (*found.files, *more), found.not_checked)
     return DataCheck(checked, tuple(_tallies(checked, registry)))

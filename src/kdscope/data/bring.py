@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol, runtime_checkable
 
 from kdscope.core.errors import DataError
 from kdscope.data.disk import write_rows, writing
@@ -15,86 +14,12 @@ from kdscope.data.fetch import Download, Progress, fetch_file
 from kdscope.data.hub import HubApi, fetch_hub
 from kdscope.data.lock import LOCK_NAME, LockedFile, read_lock, record, verify_locked
 from kdscope.data.rows import Row, mapped_row, read_rows
-
-
-class Fields(Protocol):
-    """How a source's row becomes one of this project."""
-
-    def row(self, columns: Mapping[str, object]) -> Mapping[str, object]:
-        """The row."""
-        ...
-
-
-class FileSource(Protocol):
-    """A file of a public repository at one commit."""
-
-    @property
-    def url(self) -> str:
-        """Where it is downloaded."""
-        ...
-
-    @property
-    def commit(self) -> str:
-        """The commit."""
-        ...
-
-    @property
-    def path(self) -> str:
-        """Its path in the repository."""
-        ...
-
-    @property
-    def git_blob(self) -> str | None:
-        """Its git blob id, where known."""
-        ...
-
-    @property
-    def fields(self) -> Fields | None:
-        """How its rows are converted; None where it is taken as it is."""
-        ...
-
-
-@runtime_checkable
-class DatasetSource(Protocol):
-    """A split of a dataset of the hub."""
-
-    @property
-    def dataset_id(self) -> str:
-        """Owner and name."""
-        ...
-
-    @property
-    def config(self) -> str | None:
-        """The configuration; None for the only one."""
-        ...
-
-    @property
-    def split(self) -> str:
-        """The split, or several joined by ``+``."""
-        ...
-
-    @property
-    def revision(self) -> str | None:
-        """The commit to read; None for the newest."""
-        ...
-
-    @property
-    def file(self) -> str | None:
-        """A file of the repository to read instead."""
-        ...
-
-    @property
-    def fields(self) -> Fields:
-        """How its rows are converted."""
-        ...
-
-
-Source = FileSource | DatasetSource
+from kdscope.tasks import FieldMapping, HubDataset, RepositoryFile, Source
 
 
 def source_name(source: Source) -> str:
     """What the lock file calls a source."""
-    if isinstance(source, DatasetSource):
+    if isinstance(source, HubDataset):
         place = source.file or f"{source.config or 'default'}/{source.split}"
         return f"hub:{source.dataset_id}/{place}"
     return source.url
@@ -163,7 +88,7 @@ def _first(
 def _bring_one(
     source: Source, path: Path, held: LockedFile | None, day: str, progress: Progress | None, api: HubApi | None
 ) -> LockedFile:
-    if isinstance(source, DatasetSource):
+    if isinstance(source, HubDataset):
         return _bring_dataset(source, path, held, day, progress, api)
     sha256 = held.sha256 if held is not None else None
     if source.fields is not None:
@@ -180,7 +105,7 @@ def _bring_one(
 
 
 def _convert_file(
-    source: FileSource, fields: Fields, path: Path, sha256: str | None, progress: Progress | None
+    source: RepositoryFile, fields: FieldMapping, path: Path, sha256: str | None, progress: Progress | None
 ) -> tuple[str, int]:
     """Download beside the target, convert, and remove what was downloaded."""
     raw = path.with_name(f".{path.stem}.source{PurePosixPath(source.path).suffix}")
@@ -193,7 +118,7 @@ def _convert_file(
 
 
 def _bring_dataset(
-    source: DatasetSource, path: Path, held: LockedFile | None, day: str, progress: Progress | None, api: HubApi | None
+    source: HubDataset, path: Path, held: LockedFile | None, day: str, progress: Progress | None, api: HubApi | None
 ) -> LockedFile:
     name, revision = source_name(source), source.revision
     if held is not None and held.source == name:

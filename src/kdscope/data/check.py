@@ -10,9 +10,7 @@ from typing import Any
 
 from kdscope.core.errors import DataError
 from kdscope.data.check_rows import (
-    CheckedTask,
     Kind,
-    OptionReader,
     keep_repeated,
     misread_character,
     option_problems,
@@ -20,6 +18,7 @@ from kdscope.data.check_rows import (
 )
 from kdscope.data.lock import LOCK_NAME
 from kdscope.data.rows import Row, mapped_row, scan_rows
+from kdscope.tasks import Task
 
 MAX_PROBLEMS = 20
 """Problems of one file that are told; of the rest, their number."""
@@ -81,9 +80,9 @@ class FolderCheck:
 def check_file(
     path: Path,
     kind: Kind,
-    task: CheckedTask | None = None,
+    task: Task | None = None,
     *,
-    options: OptionReader | None = None,
+    check_options: bool = False,
     convert: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
     count_items: bool | None = None,
 ) -> FileCheck:
@@ -94,7 +93,7 @@ def check_file(
         kind: What its rows are for.
         task: Its task; None: answers are only required to be there. Without a task, items in a ``.jsonl`` are free
             text with references in `output`.
-        options: Reads the options an instruction lists; None: they are not looked at.
+        check_options: Whether to look at the options that instructions list.
         convert: Makes a row of this project of each of the file's, as for a person's own task.
         count_items: Whether the file should have the published number of items; None: if it is called as such files.
     """
@@ -103,7 +102,7 @@ def check_file(
     except DataError as error:
         return FileCheck(path, kind, _name(task), 0, (str(error),), 1)
     rows = [entry for entry in entries if isinstance(entry, Row)]
-    problems = list(_problems(entries, kind, task, path, options))
+    problems = list(_problems(entries, kind, task, path, check_options))
     counted = path.stem in _WHOLE_TESTS if count_items is None else count_items
     published = task.test_items if task is not None and kind == "items" and counted else None
     return FileCheck(
@@ -120,10 +119,10 @@ def check_file(
 
 def check_folder(
     folder: Path,
-    tasks: Iterable[CheckedTask] = (),
+    tasks: Iterable[Task] = (),
     *,
     training: Iterable[Path] = (),
-    options: OptionReader | None = None,
+    check_options: bool = False,
 ) -> FolderCheck:
     """Check all data files of a folder.
 
@@ -134,7 +133,7 @@ def check_folder(
         folder: The folder.
         tasks: The tasks that are known; a folder may go by another of a task's names.
         training: More files to train on, here or elsewhere.
-        options: Reads the options an instruction lists; None: they are not looked at.
+        check_options: Whether to look at the options that instructions list.
 
     Raises:
         DataError: There is no such folder, or no data in it.
@@ -146,7 +145,7 @@ def check_folder(
     checks = []
     for file in found:
         kind: Kind = "training" if file.stem == "train" else "items"
-        checks.append(check_file(file, kind, by_key.get(_key(file.parent.name)), options=options))
+        checks.append(check_file(file, kind, by_key.get(_key(file.parent.name)), check_options=check_options))
     seen = {file.resolve() for file in found}
     extra = [file for file in training if file.resolve() not in seen]
     checks += [check_file(file, "training") for file in extra]
@@ -167,7 +166,7 @@ def _converted(
 
 
 def _problems(
-    entries: Sequence[Row | DataError], kind: Kind, task: CheckedTask | None, path: Path, options: OptionReader | None
+    entries: Sequence[Row | DataError], kind: Kind, task: Task | None, path: Path, check_options: bool
 ) -> list[DataError]:
     """All problems in the order of the rows."""
     free_text = path.suffix == ".jsonl" if task is None else task.answer_kind == "text"
@@ -177,8 +176,8 @@ def _problems(
             problems.append(entry)
         else:
             problems += row_problems(entry, kind, task, free_text=free_text)
-    if task is not None and options is not None:
-        problems += option_problems([entry for entry in entries if isinstance(entry, Row)], task, options)
+    if task is not None and check_options:
+        problems += option_problems([entry for entry in entries if isinstance(entry, Row)], task)
     return sorted(problems, key=lambda error: error.row or 0)
 
 
@@ -242,7 +241,7 @@ def _others(folder: Path, checked: set[Path]) -> Iterator[Path]:
             yield path
 
 
-def _name(task: CheckedTask | None) -> str | None:
+def _name(task: Task | None) -> str | None:
     return None if task is None else task.name
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from kdscope.core.errors import DataError
 from kdscope.data.formats import form_of, training_texts
 from kdscope.data.rows import Row
-from kdscope.data.sources import EvaluationTask, read_gold
+from kdscope.data.sources import read_gold
+from kdscope.tasks import Task
 
 Kind = Literal["items", "training"]
 """Evaluation items, or examples to train on."""
@@ -18,29 +19,6 @@ Kind = Literal["items", "training"]
 _USED = ("instruction", "input", "output", "answer", "prompt", "completion", "messages")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _MISREAD = re.compile("[\x80-\x84\x86-\x9f]")
-
-
-class CheckedTask(EvaluationTask, Protocol):
-    """The part of a task used here."""
-
-    @property
-    def aliases(self) -> tuple[str, ...]:
-        """Its other names."""
-        ...
-
-    @property
-    def chance(self) -> float:
-        """Expected accuracy of a uniform guess."""
-        ...
-
-    @property
-    def test_items(self) -> int | None:
-        """Number of test items as published, if it is."""
-        ...
-
-
-OptionReader = Callable[[Any, str], Collection[str]]
-"""Of a task and an instruction: the labels of the options it lists, in order; empty where it lists none."""
 
 
 class Repeating(dict[str, Any]):
@@ -60,7 +38,7 @@ def keep_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return marked
 
 
-def row_problems(row: Row, kind: Kind, task: CheckedTask | None, *, free_text: bool) -> Iterator[DataError]:
+def row_problems(row: Row, kind: Kind, task: Task | None, *, free_text: bool) -> Iterator[DataError]:
     """Whatever makes a row unusable, each with its key.
 
     Args:
@@ -86,7 +64,7 @@ def misread_character(row: Row) -> str | None:
     return next((character for character in found if character is not None), None)
 
 
-def option_problems(rows: Sequence[Row], task: CheckedTask, options: OptionReader) -> Iterator[DataError]:
+def option_problems(rows: Sequence[Row], task: Task) -> Iterator[DataError]:
     """Items whose own list of options is not one that the task has, or does not have the right answer.
 
     A task that is asked without a list of its options has no such problems. Items of a task list all of its labels,
@@ -95,7 +73,7 @@ def option_problems(rows: Sequence[Row], task: CheckedTask, options: OptionReade
     if not task.labels or task.labels == ("true", "false"):
         return
     listed = [
-        (row, tuple(options(task, text))) for row in rows if isinstance(text := row.values.get("instruction"), str)
+        (row, tuple(task.options(text))) for row in rows if isinstance(text := row.values.get("instruction"), str)
     ]
     if sum(bool(labels) for _, labels in listed) * 2 <= len(listed):
         return
@@ -107,7 +85,7 @@ def option_problems(rows: Sequence[Row], task: CheckedTask, options: OptionReade
             yield row.error(f"{gold!r} is not among the {len(labels)} options that the item lists", "answer")
 
 
-def _training_problems(row: Row, task: CheckedTask | None) -> Iterator[DataError]:
+def _training_problems(row: Row, task: Task | None) -> Iterator[DataError]:
     form = _raised(lambda: form_of(row))
     if form or form_of(row) != "instruction":
         yield from form or _raised(lambda: training_texts(row))
@@ -118,7 +96,7 @@ def _training_problems(row: Row, task: CheckedTask | None) -> Iterator[DataError
         yield from _answer_problems(row, task)
 
 
-def _item_problems(row: Row, task: CheckedTask | None, *, free_text: bool) -> Iterator[DataError]:
+def _item_problems(row: Row, task: Task | None, *, free_text: bool) -> Iterator[DataError]:
     yield from _question_problems(row)
     yield from _raised(lambda: row.texts("output")) if free_text else _answer_problems(row, task)
 
@@ -128,7 +106,7 @@ def _question_problems(row: Row) -> Iterator[DataError]:
     yield from _raised(lambda: row.optional_text("input"))
 
 
-def _answer_problems(row: Row, task: CheckedTask | None) -> Sequence[DataError]:
+def _answer_problems(row: Row, task: Task | None) -> Sequence[DataError]:
     value = row.values.get("answer")
     if isinstance(value, float) and not math.isfinite(value):
         return [row.error("NaN or Infinity is written, which is no answer and not JSON", "answer")]
@@ -161,7 +139,7 @@ def _first_match(pattern: re.Pattern[str], value: object) -> str | None:
     return next((character for character in found if character is not None), None)
 
 
-def _listing_problem(task: CheckedTask, instruction: str, labels: tuple[str, ...]) -> str | None:
+def _listing_problem(task: Task, instruction: str, labels: tuple[str, ...]) -> str | None:
     count = len(task.labels)
     listed = f"the item lists {len(labels)} option{'' if len(labels) == 1 else 's'} ({', '.join(labels) or 'none'})"
     all_listed = math.isclose(task.chance, 1 / count)

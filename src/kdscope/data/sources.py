@@ -13,11 +13,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from kdscope.core.errors import DataError
 from kdscope.data.formats import prompt_texts, training_texts
 from kdscope.data.rows import Row, read_rows
+from kdscope.tasks import Task
 
 _FRACTION = re.compile(r"[-+]?\d+/0*[1-9]\d*")
 
@@ -80,25 +80,6 @@ class Split:
     duplicates_removed: int = 0
 
 
-class EvaluationTask(Protocol):
-    """The part of a task used here."""
-
-    @property
-    def name(self) -> str:
-        """The name of its folder."""
-        ...
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Every possible answer; empty where the answer is a number or a text."""
-        ...
-
-    @property
-    def answer_kind(self) -> str:
-        """What an answer is: ``"text"`` where it is free text with references; anything else is told by `labels`."""
-        ...
-
-
 def read_examples(path: Path) -> list[Example]:
     """The training examples of a JSON list or a JSONL file.
 
@@ -128,7 +109,7 @@ def as_prompts(rows: Sequence[Row]) -> list[Example]:
     return [Example(row.number, *prompt_texts(row)) for row in rows]
 
 
-def read_items(task: EvaluationTask, folder: Path, limit: int | None = None) -> list[Item]:
+def read_items(task: Task, folder: Path, limit: int | None = None) -> list[Item]:
     """The first `limit` items of `folder/<task>/test.json`, or all.
 
     Raises:
@@ -137,7 +118,7 @@ def read_items(task: EvaluationTask, folder: Path, limit: int | None = None) -> 
     return as_items(task, read_rows(Path(folder) / task.name / "test.json")[:limit])
 
 
-def as_items(task: EvaluationTask, rows: Sequence[Row]) -> list[Item]:
+def as_items(task: Task, rows: Sequence[Row]) -> list[Item]:
     """Rows as evaluation items.
 
     Raises:
@@ -175,7 +156,7 @@ def _text(example: Example) -> tuple[str, str, str]:
     return example.instruction, example.input, example.output
 
 
-def read_gold(task: EvaluationTask, row: Row) -> str:
+def read_gold(task: Task, row: Row) -> str:
     """The right answer of a row, for a task with labels or numbers.
 
     Raises:
@@ -189,7 +170,7 @@ def read_gold(task: EvaluationTask, row: Row) -> str:
     return gold
 
 
-def _read_item(task: EvaluationTask, index: int, row: Row) -> Item:
+def _read_item(task: Task, index: int, row: Row) -> Item:
     instruction, context = row.text("instruction"), row.optional_text("input")
     references = row.texts("output") if task.answer_kind == "text" else ()
     gold = references[0] if references else read_gold(task, row)
