@@ -24,9 +24,9 @@ class Catalogue(Mapping[str, Entry], Generic[Entry]):
     Example:
         >>> from types import SimpleNamespace
         >>> shapes = Catalogue("shape", [SimpleNamespace(name="circle"), SimpleNamespace(name="square")])
-        >>> shapes.add(SimpleNamespace(name="star"), origin="5a1f")
-        >>> list(shapes), shapes.origin("star"), shapes.origin("circle")
-        (['circle', 'square', 'star'], '5a1f', None)
+        >>> shapes.add(SimpleNamespace(name="star"))
+        >>> list(shapes)
+        ['circle', 'square', 'star']
         >>> shapes.add(SimpleNamespace(name="circle"))
         Traceback (most recent call last):
         ValueError: there is already a shape named 'circle'
@@ -35,7 +35,6 @@ class Catalogue(Mapping[str, Entry], Generic[Entry]):
     def __init__(self, kind: str, entries: Iterable[Entry] = ()) -> None:
         self.kind = kind
         self._entries: dict[str, Entry] = {}
-        self._origins: dict[str, str | None] = {}
         for entry in entries:
             self.add(entry)
 
@@ -48,12 +47,8 @@ class Catalogue(Mapping[str, Entry], Generic[Entry]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, entry: Entry, *, origin: str | None = None) -> None:
+    def add(self, entry: Entry) -> None:
         """Append an entry.
-
-        Args:
-            entry: With a name of its own.
-            origin: SHA-256 of the extension it comes from; None for one that comes with kdscope.
 
         Raises:
             ValueError: The name is taken.
@@ -61,12 +56,7 @@ class Catalogue(Mapping[str, Entry], Generic[Entry]):
         if entry.name in self._entries:
             raise ValueError(f"there is already a {self.kind} named '{entry.name}'")
         self._entries[entry.name] = entry
-        self._origins[entry.name] = origin
 
     def remove(self, name: str) -> None:
         """Take out an entry that was added."""
-        del self._entries[name], self._origins[name]
-
-    def origin(self, name: str) -> str | None:
-        """SHA-256 of the extension that an entry comes from; None for what comes with kdscope."""
-        return self._origins.get(name)
+        del self._entries[name]

@@ -51,7 +51,7 @@ class LegendEntry:
 
 def method_styles(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Colour and shape of every method, by either name; one not in the catalogue gets a spare pair, in order."""
-    known = {name: (method.colour, method.shape) for name, method in METHODS.items()}
+    known = {name: (method.colour, method.shape) for name, method in METHODS.items() if method.colour}
     known |= {published: known[name] for name, published in published_names().items()}
     unknown = [method for method in dict.fromkeys(methods) if method not in known]
     spare = {method: _SPARE[place % len(_SPARE)] for place, method in enumerate(unknown)}

@@ -6,10 +6,10 @@ that text alone or on a divergence from the teacher's distribution over every ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from kdscope.core.catalogue import Catalogue
 from kdscope.results.palette import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
@@ -36,13 +36,15 @@ class MethodEntry:
     Attributes:
         name: As a study and tables have it.
         sentence: Its name in a sentence.
-        colour: Of its marks in figures.
+        colour: Of its marks in figures; a spare one where empty.
         shape: Of its marks in figures, one of `report.style.SYMBOLS`.
         divergence: From the teacher's distribution, a name of `kdscope.objectives`; None where there is none.
         text: What it trains on: reference answers, what the teacher wrote in their place, or partly the student's
             samples.
         settings: Keys of a study's method that change what it does.
         own_settings: Settings that only this method has, and their defaults; given under `settings` in a study.
+        check: Is given a function from a setting's name to its value; raises ValueError where they do not fit.
+        defaults: Settings of a study's method that are other than usual.
         published: What Ramesh et al. 2025 (arXiv 2505.15442) call it; their SeqKD is token-level forward KL.
         trained: Whether a study can name it; the others tell how a model of a table came to be.
         open_marks: Whether its marks are always open.
@@ -56,9 +58,17 @@ class MethodEntry:
     text: Text = "reference"
     settings: frozenset[str] = _ANY_DIVERGENCE
     own_settings: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    check: Callable[[Callable[[str], Any]], object] = lambda setting: None
+    defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     published: str | None = None
     trained: bool = True
     open_marks: bool = False
+
+
+def settings_of_method(text: Text) -> frozenset[str]:
+    """The settings of every method that compares distributions on this text."""
+    # On its own samples, cross-entropy would only teach a student to repeat itself.
+    return _ANY_DIVERGENCE - {"kd_weight"} | _ON_POLICY if text == "student" else _ANY_DIVERGENCE
 
 
 def divergence_method(name: str, sentence: str, colour: str, shape: str, *settings: str) -> MethodEntry:
@@ -98,8 +108,7 @@ METHODS: Catalogue[MethodEntry] = Catalogue(
             "triangle-down",
             "jsd",
             text="student",
-            # On its own samples, cross-entropy would only teach a student to repeat itself.
-            settings=_ANY_DIVERGENCE - {"kd_weight"} | _ON_POLICY | {"beta"},
+            settings=settings_of_method("student") | {"beta"},
             published="GKD",
         ),
         divergence_method("skew_kl", "skew KL", SKY, "triangle-right", "skew"),

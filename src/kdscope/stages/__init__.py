@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from kdscope.core.extensions import loaded_extensions
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.stage import Stage
 
@@ -56,5 +57,7 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
 def make_stage(
     kind: str, label: str, parameters: Mapping[str, JSON], inputs: Mapping[str, Stage], **extra: Any
 ) -> Stage:
-    """A stage at its present code version."""
+    """A stage at its present code version; its context tells the extensions that are loaded."""
+    if extensions := loaded_extensions():
+        extra["context"] = {**extra.get("context", {}), "extensions": extensions}
     return Stage(kind, label, STAGE_VERSIONS[kind], parameters, inputs, **extra)

@@ -39,7 +39,7 @@ def run(context: StageContext) -> None:
 def _objective(method: dict[str, Any]) -> Objective:
     names = ("divergence", "kd_weight", "temperature", "t2_scale", "reduction")
     taken = DIVERGENCES[method["divergence"]].settings if method["divergence"] in DIVERGENCES else ()
-    settings = {name: method[name] for name in taken}
+    settings = {name: method[name] if name in method else method["settings"][name] for name in taken}
     return Objective(**{name: method[name] for name in names}, settings=settings)
 
 

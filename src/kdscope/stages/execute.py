@@ -6,7 +6,9 @@ import platform
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
+from kdscope.core.extensions import load_planned
 from kdscope.models.hardware import forget_peak_memory, peak_memory_bytes
 from kdscope.pipeline.attempt import collecting_new_garbage
 from kdscope.pipeline.run import StageContext
@@ -22,6 +24,8 @@ def execute(stage: Stage, context: StageContext) -> None:
     """
     if stage.kind not in STAGE_VERSIONS:
         raise KeyError(stage.kind)
+    planned: Any = stage.context.get("extensions", {})
+    load_planned(planned)
     context.facts["software"] = _software(stage)
     device = str(stage.context.get("device"))
     forget_peak_memory(device)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdscope.core.extensions import load_extensions
 from kdscope.pipeline.fingerprint import JSON, HashCache
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.results.methods import ADAPT, BASE
@@ -86,6 +87,7 @@ def build_plan(
         registry: The tasks, a person's own included.
         noise: What the study's numbers are expected to vary with.
     """
+    load_extensions(study.extensions)
     factory = StageFactory(study, cache, sizes, registry, store_root)
     cells = expand_cells(study)
     arms = [*_teacher_arms(factory, cells), *_base_arms(factory), *(_student_arm(factory, cell) for cell in cells)]

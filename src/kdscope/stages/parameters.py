@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from kdscope.core.extensions import origins
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.results.methods import METHODS, SFT, samples_student
 from kdscope.study.arms import Teacher, Tuning
@@ -34,15 +35,21 @@ def method_parameters(cell: Cell) -> dict[str, JSON]:
     """What a cell's method comes down to; settings that do not apply are left at neutral values."""
     method = cell.method
     sampled = samples_student(method.name)
-    warm: dict[str, JSON] = {"warm_start_steps": method.warm_start_steps} if method.warm_start_steps else {}
+    optional: dict[str, JSON] = {"warm_start_steps": method.warm_start_steps} if method.warm_start_steps else {}
     if method.warm_start != SFT:
-        warm["warm_start"] = method.warm_start
+        optional["warm_start"] = method.warm_start
+    entry = METHODS[method.name]
+    divergence = entry.divergence or "none"
+    if extensions := origins(("method", method.name), ("divergence", divergence)):
+        optional["extensions"] = list(extensions)
+    if entry.own_settings:
+        optional["settings"] = {key: method.setting(key) for key in entry.own_settings}
     adaptive: dict[str, JSON] = {"head_mass": method.head_mass} if "head_mass" in METHODS[method.name].settings else {}
     return (
-        warm
+        optional
         | adaptive
         | {
-            "divergence": METHODS[method.name].divergence or "none",
+            "divergence": divergence,
             "kd_weight": cell.kd_weight if cell.kd_weight is not None else 0.0,
             "temperature": cell.kd_temperature if cell.kd_temperature is not None else 1.0,
             "teacher_noise_std": cell.teacher_noise_std or 0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from kdscope.results.methods import FORWARD_KL, METHODS, SFT, method_names
 from kdscope.study.fields import (
@@ -246,12 +246,37 @@ class Method(Settings):
     probability_epsilon: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Added to probabilities inside forward_kl and reverse_kl, as the published code does (1e-9)."""
 
+    settings: dict[str, float | int | bool | str] = Field(default={})
+    """Settings of a method of an extension that no other method has."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_an_extension(cls, values: Any) -> Any:
+        name = values.get("name") if isinstance(values, dict) else None
+        return {**METHODS[name].defaults, **values} if isinstance(name, str) and name in METHODS else values
+
+    @field_validator("settings")
+    @classmethod
+    def _settings_exist(cls, settings: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        name = info.data.get("name", SFT)
+        own = METHODS[name].own_settings
+        for key in settings if own else ():
+            if key not in own:
+                raise ValueError(f"method '{name}' has no setting '{key}' of its own (known: {', '.join(own)})")
+        return settings
+
     @model_validator(mode="after")
     def _settings_apply(self) -> Self:
         if self.warm_start != SFT and not self.warm_start_steps and "warm_start" in applicable_settings(self.name):
             raise ValueError("'warm_start' says how the first steps train: give 'warm_start_steps', or leave it out")
         self.refuse_idle(f"method '{self.name}'")
+        METHODS[self.name].check(self.setting)
         return self
+
+    def setting(self, key: str) -> Any:
+        """A setting by name, one that only this method has included."""
+        own = METHODS[self.name].own_settings
+        return self.settings.get(key, own[key]) if key in own else getattr(self, key)
 
     def idle_settings(self) -> frozenset[str]:
         """Settings of other methods, and how a warm start of no steps would train."""
@@ -261,4 +286,7 @@ class Method(Settings):
 
 def applicable_settings(method: str) -> frozenset[str]:
     """The keys of `Method` that change what the method does."""
-    return METHODS[method].settings
+    if method not in METHODS:  # of an extension that is not loaded where a finished run is read
+        return frozenset(Method.model_fields)
+    entry = METHODS[method]
+    return entry.settings | ({"settings"} if entry.own_settings else set())

@@ -19,7 +19,7 @@ from kdscope.study.source import FLOAT_PATTERN, INT_PATTERN
 _EITHER = frozenset(
     {
         *("path", "hub", "revision", "mini", "max_steps", "folder", "definitions", "data", "unlabelled"),
-        *("teacher_condition", "tracking_folder"),
+        *("teacher_condition", "tracking_folder", "extensions", "settings"),
     }
 )
 
@@ -66,9 +66,8 @@ def _plain(value: Any, shorten_paths: bool) -> Any:
     if isinstance(value, Settings):
         keys = sorted(type(value).model_fields.keys() - value.idle_settings(), key=_reading_order(value))
         settings = {key: getattr(value, key) for key in keys}
-        return {
-            key: _plain(item, shorten_paths) for key, item in settings.items() if item is not None or key not in _EITHER
-        }
+        told = {key: item for key, item in settings.items() if key not in _EITHER or item not in (None, (), {})}
+        return {key: _plain(item, shorten_paths) for key, item in told.items()}
     if isinstance(value, tuple):
         return [_plain(item, shorten_paths) for item in value]
     if isinstance(value, PurePath) and shorten_paths and len(value.parts) > 3:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kdscope.results.methods import SFT, has_divergence
+from kdscope.results.methods import METHODS, SFT, has_divergence
 from kdscope.study.arms import Method, Student, Teacher, applicable_settings
 from kdscope.study.schema import Study
 
@@ -78,10 +78,13 @@ def _point(temperature: float, weight: float, noise: float) -> str:
 def _variant(study: Study, method: Method) -> str:
     """What tells this entry of `methods` from the defaults, and from other entries with the same name."""
     parts = []
-    for key in sorted(applicable_settings(method.name) - set(_GRID_KEYS)):
-        value = getattr(method, key)
-        varies = any(getattr(other, key) != value for other in study.methods if other.name == method.name)
-        if varies or (key in _NAMED and value != Method.model_fields[key].default):
+    own = METHODS[method.name].own_settings
+    namesakes = [other for other in study.methods if other.name == method.name]
+    defaults = {key: Method.model_fields[key].default for key in _NAMED} | dict(own)
+    for key in sorted((applicable_settings(method.name) - {*_GRID_KEYS, "settings"}) | own.keys()):
+        value = method.setting(key)
+        varies = any(other.setting(key) != value for other in namesakes)
+        if varies or (key in defaults and value != defaults[key]):
             parts.append(f"-{key}{_short(value) if isinstance(value, float) else f'_{value}'.lower()}")
     return "".join(parts)
 

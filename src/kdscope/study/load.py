@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kdscope.core.extensions import load_extensions
 from kdscope.study.embedded import EMBEDDED, embedded_model
 from kdscope.study.problems import find_problems
 from kdscope.study.schema import Study
@@ -50,6 +51,7 @@ def read_study(path: Path) -> LoadedStudy:
     problems = list(document.problems)
     known = {problem.location for problem in problems}
     problems += resolve_paths(values, source.file.parent, os.environ)
+    problems += _load_extensions(values)
     values = _with_teacher_training(apply_preset(values))
     try:
         study = Study.model_validate(values)
@@ -156,13 +158,14 @@ def resolve_paths(values: dict[str, Any], folder: Path, environment: Mapping[str
     return problems
 
 
-def _path_keys(values: dict[str, Any]) -> Iterator[tuple[Location, dict[str, Any], str]]:
-    places: list[tuple[Location, Any, str]] = [
+def _path_keys(values: dict[str, Any]) -> Iterator[tuple[Location, Any, Any]]:
+    places: list[tuple[Location, Any, Any]] = [
         (("data",), values.get("data"), "path"),
         (("tasks",), values.get("tasks"), "folder"),
         (("tasks",), values.get("tasks"), "definitions"),
         (("runtime",), values.get("runtime"), "tracking_folder"),
     ]
+    places += [(location[:-1], *place) for location, *place in _extensions(values)]
     places.append((("data", "unlabelled"), _inner(values.get("data"), "unlabelled"), "path"))
     for kind in ("teachers", "students"):
         models = values.get(kind)
@@ -171,8 +174,24 @@ def _path_keys(values: dict[str, Any]) -> Iterator[tuple[Location, dict[str, Any
             location: Location = (kind, index) if isinstance(models, list) else (kind,)
             places += [(location, model, "path"), ((*location, "data"), _inner(model, "data"), "path")]
     for location, parent, key in places:
-        if isinstance(parent, dict) and isinstance(parent.get(key), str):
+        if isinstance(parent, list) or (isinstance(parent, dict) and isinstance(parent.get(key), str)):
             yield (*location, key), parent, key
+
+
+def _extensions(values: dict[str, Any]) -> list[tuple[Location, Any, Any]]:
+    """Where extensions are named, as location, parent and key."""
+    given = values.get("extensions")
+    if not isinstance(given, list):
+        return [(("extensions",), values, "extensions")] if isinstance(given, str) else []
+    return [(("extensions", index), given, index) for index, path in enumerate(given) if isinstance(path, str)]
+
+
+def _load_extensions(values: dict[str, Any]) -> list[Problem]:
+    """Before anything is validated: what an extension adds is known from here on."""
+    named = {location: Path(parent[key]) for location, parent, key in _extensions(values)}
+    missing = [Problem(location, f"no file {path}") for location, path in named.items() if not path.is_file()]
+    load_extensions([] if missing else named.values())
+    return missing
 
 
 def _inner(values: Any, key: str) -> Any:

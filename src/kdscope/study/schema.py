@@ -199,6 +199,9 @@ class Study(Settings):
     """A sentence or two for the report."""
     preset: Literal["published"] | None = None
     """Start from these settings: 'published' follows the code of arXiv 2505.15442."""
+    extensions: Annotated[tuple[PathField, ...], BeforeValidator(as_list)] = ()
+    """List. Python files of yours that add methods, tasks, measures and more (docs/extending.md); relative to the study
+    file. They are run."""
     data: TrainingData
     tasks: Tasks
     teachers: Annotated[tuple[Teacher, ...], BeforeValidator(as_list)] = ()

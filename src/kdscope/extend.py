@@ -1,0 +1,106 @@
+"""What an extension calls to add to kdscope: a file that a study names under `extensions` (docs/extending.md).
+
+Every function raises ValueError where a name is malformed or taken; the person who runs the study is told the file and
+the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from kdscope.core.catalogue import Catalogue, Entry
+from kdscope.core.extensions import add_entry
+from kdscope.results.methods import METHODS, MethodEntry, Text, Value, settings_of_method
+from kdscope.study.arms import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["register_divergence", "register_method"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def register_divergence(
+    name: str,
+    function: Callable[..., Tensor],
+    *,
+    settings: Mapping[str, Value] | None = None,
+    check: Callable[..., None] | None = None,
+) -> None:
+    """Add a divergence of student from teacher.
+
+    Training calls it on chunks of tokens and differentiates it by autograd; nothing of a chunk outlives it.
+
+    Args:
+        name: Lower-case letters, digits and underscores.
+        function: ``(teacher_logits [N, V], student_logits [N, V], *, temperature, **settings) -> [N]``, both float32 or
+            float64, in torch operations that autograd knows. The teacher's logits have no gradient.
+        settings: What it takes beside the temperature, with defaults.
+        check: Is called with the settings by name; raises ValueError where one lies outside its range.
+    """
+    from kdscope.objectives import DIVERGENCES, Divergence
+
+    own = MappingProxyType(dict(settings or {}))
+    entry = Divergence(name=name, function=function, settings=own, check=check or (lambda **_: None))
+    _register(DIVERGENCES, entry)
+
+
+def register_method(
+    name: str,
+    *,
+    divergence: str,
+    text: Text = "reference",
+    defaults: Mapping[str, Any] | None = None,
+    label: str | None = None,
+    colour: str = "",
+    shape: str = "circle",
+) -> None:
+    """Add a method, which a study then names under `methods` as any other.
+
+    Args:
+        name: Lower-case letters, digits and underscores.
+        divergence: One of kdscope's, or one registered before.
+        text: What it trains on: "reference" answers, or partly what the "student" samples, as GKD does.
+        defaults: Settings of a study's method that are other than usual, such as ``{"kd_temperature": 2.0,
+            "warm_start_steps": 50}``.
+        label: Its name in a sentence; the name where absent.
+        colour: Of its marks, ``#rrggbb``; a spare colour where absent.
+        shape: Of its marks: circle, square, diamond, cross, triangle-up, -down, -left or -right.
+    """
+    from kdscope.objectives import DIVERGENCES
+
+    if divergence not in DIVERGENCES:
+        raise ValueError(f"divergence must be one of {', '.join(DIVERGENCES)}, not {divergence!r}")
+    if text == "teacher":
+        raise ValueError("a divergence is taken on reference answers or on what the student samples")
+    if colour and not _COLOUR.fullmatch(colour):
+        raise ValueError(f"colour is '#rrggbb', not {colour!r}")
+    if unknown := sorted(set(defaults or {}) - set(Method.model_fields)):
+        raise ValueError(f"a method of a study has no setting {unknown[0]!r}")
+    entry_of = DIVERGENCES[divergence]
+    taken = entry_of.settings
+    shared = {key for key in taken if key in Method.model_fields}
+    entry = MethodEntry(
+        name,
+        label or name,
+        colour,
+        shape,
+        divergence,
+        text,
+        settings_of_method(text) | shared,
+        own_settings=MappingProxyType({key: value for key, value in taken.items() if key not in shared}),
+        check=lambda setting: entry_of.complete({key: setting(key) for key in taken}),
+        defaults=MappingProxyType(dict(defaults or {})),
+    )
+    _register(METHODS, entry)
+
+
+def _register(catalogue: Catalogue[Entry], entry: Entry) -> None:
+    if not _NAME.fullmatch(entry.name):
+        raise ValueError(f"a {catalogue.kind} is named by lower-case letters, digits and '_', not {entry.name!r}")
+    add_entry(catalogue.kind, entry.name, lambda: catalogue.add(entry), lambda: catalogue.remove(entry.name))
