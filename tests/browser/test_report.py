@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
+from kdscope.figures.style import STEP
 from kdscope.report import save_tables, write_page
-from kdscope.report.style import STEP
 from tests.report.builders import TEACHER, build_facts, build_tables, only, stated
 from tests.report.statistics_builders import measured
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.report.answer import MOST_WORDS, QUESTION, answer, detectable_text
-from kdscope.report.findings import findings_of
+from kdscope.results.findings import findings_of
 
 from .builders import build_tables, empty_tables, stated
 from .statistics_builders import NAN, about_setting, interval, mean_of, measured, result, student_cells, study

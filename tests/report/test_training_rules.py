@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from kdscope.report.training_rules import training_rules
+from kdscope.report.training import training_rules
 
 from .builders import build_cells, empty_tables
 from .statistics_builders import student_cells

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import kdscope
-from kdscope.report.style import SYMBOLS
+from kdscope.figures.style import SYMBOLS
 from kdscope.results.methods import METHODS, has_divergence, method_names, method_sentence, published_names
 from kdscope.study.arms import Method
 

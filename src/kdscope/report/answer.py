@@ -1,11 +1,11 @@
-"""The answer of the first screen: which method, student by student, in at most `MOST_WORDS` words."""
+"""The answer of the first screen (which method, student by student), and the sentences of the statistics by role."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kdscope.report.findings import (
+from kdscope.results.findings import (
     CHECKPOINTS,
     LEVEL,
     MEAN_OF_METHODS,
@@ -14,12 +14,12 @@ from kdscope.report.findings import (
     Finding,
     StudentFindings,
     Verdict,
+    not_distilled,
     student_findings,
 )
-from kdscope.report.setting_names import not_distilled
-from kdscope.results.formatting import fixed, plural, points
+from kdscope.results.formatting import fixed, is_missing, plural, points
 from kdscope.results.hypotheses import METHOD
-from kdscope.results.tables import ReportTables
+from kdscope.results.tables import ReportTables, records
 
 MOST_WORDS = 120
 """Of the answer with its heading."""
@@ -31,6 +31,17 @@ _MOST_NAMED, _MOST_LISTED = 3, 4
 _NO_GAIN = "No reliable gain"
 _NONE_DETECTABLE = "none within 100 points"
 
+_GROUPS = (
+    (
+        "confirmatory",
+        "The primary question",
+        "Settled before looking; p-values are adjusted for the number of answers.",
+    ),
+    ("exploratory", "Other questions asked of the same data", "What is found here is a lead to test, not a finding."),
+    ("sensitivity", "The same with other choices", "How far the answer depends on how it was computed."),
+    ("detail", "By method, task and cell", "Parts of the questions above."),
+)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -38,6 +49,17 @@ class Answer:
 
     headline: str
     sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conclusions:
+    """The sentences of one role, how they may be read, and how many there are, shown or not."""
+
+    role: str
+    title: str
+    how_to_read: str
+    sentences: tuple[str, ...]
+    count: int
 
 
 def answer(tables: ReportTables) -> Answer:
@@ -271,3 +293,19 @@ def _between_methods(tables: ReportTables) -> Iterator[str]:
         yield "No significant difference between methods."
         return
     yield f"{len(differ)} of {plural(len(rows), 'difference')} between methods significant."
+
+
+def conclusions(tables: ReportTables) -> list[Conclusions]:
+    """The results in sentences, grouped by role; groups without any are left out."""
+    groups = []
+    for role, title, how_to_read in _GROUPS:
+        said = _sentences(tables, role)
+        if said:
+            groups.append(Conclusions(role, title, how_to_read, said, len(said)))
+    return groups
+
+
+def _sentences(tables: ReportTables, role: str) -> tuple[str, ...]:
+    rows = tables.statistics[tables.statistics["role"] == role]
+    told = [str(row["sentence"]) for row in records(rows) if not is_missing(row["sentence"]) and row["sentence"]]
+    return tuple(dict.fromkeys(told))

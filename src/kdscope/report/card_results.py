@@ -13,9 +13,8 @@ from kdscope.report.card_settings import setting_sentences
 from kdscope.report.cautions import cautions
 from kdscope.report.contamination import contamination_caution
 from kdscope.report.facts import PageFacts
-from kdscope.report.findings import distilled_only
-from kdscope.report.setting_names import not_distilled
-from kdscope.report.training_rules import training_rules
+from kdscope.report.training import training_rules
+from kdscope.results.findings import distilled_only, not_distilled
 from kdscope.results.formatting import (
     MISSING,
     count,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdscope.report.findings import CHECKPOINTS, Finding, Setting, Verdict, settings_of_cells
+from kdscope.results.findings import CHECKPOINTS, Finding, Setting, Verdict, settings_of_cells
 from kdscope.results.formatting import p_value, plural
 from kdscope.results.tables import ReportTables
 

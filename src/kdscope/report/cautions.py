@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kdscope.report.findings import RUNS, student_findings
-from kdscope.report.run_figures import UNPARSED_LIMIT, answer_rates
-from kdscope.results.formatting import is_missing, percent, plural, points
-from kdscope.results.labels import CellName, name_cells
+from kdscope.figures.run import UNPARSED_LIMIT, answer_rates
+from kdscope.results.findings import RUNS, student_findings
+from kdscope.results.formatting import is_missing, joined, percent, plural, points
+from kdscope.results.labels import CellName
 from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.methods import SFT
 from kdscope.results.tables import ReportTables, averages, records, select
@@ -73,7 +73,7 @@ def _never_distilled(tables: ReportTables) -> str:
     whose = "one student lies in its" if len(where) == 1 else f"{len(where)} students lies in their"
     return (
         f"The kept checkpoint of {whose} warm start: what was evaluated is fine-tuning up to there and says nothing of "
-        f"the method: {_listed(where)}."
+        f"the method: {joined(where, _SHOWN)}."
     )
 
 
@@ -85,7 +85,7 @@ def _opposite_ways(tables: ReportTables, scoring: str) -> str:
     rows = select(tables.gains, scoring=scoring)
     rows = rows[~rows["task"].isin((*AVERAGES, *POOLS))]
     found = []
-    for cell, name in _distilled(tables.cells).items():
+    for cell, name in _distilled(tables).items():
         own = rows[rows["cell"] == cell]
         up, down = own[own["low"] > 0], own[own["high"] < 0]
         if len(up) and len(down):
@@ -106,7 +106,7 @@ def _below_untrained(tables: ReportTables, scoring: str) -> str:
     known = _means(tables, scoring)
     untrained = tables.cells[tables.cells["role"] == "base"].drop_duplicates("student").set_index("student")["cell"]
     found = []
-    for cell, name in _distilled(tables.cells).items():
+    for cell, name in _distilled(tables).items():
         base = untrained.get(name.model)
         if base in known and cell in known and known[cell] < known[base]:
             numbers = f"({percent(known[cell])}% against {percent(known[base])}%)"
@@ -115,9 +115,9 @@ def _below_untrained(tables: ReportTables, scoring: str) -> str:
     return f"{told}." if told else ""
 
 
-def _distilled(cells: pd.DataFrame) -> dict[str, CellName]:
+def _distilled(tables: ReportTables) -> dict[str, CellName]:
     """The names of the students that were trained with a method other than the control's."""
-    return {cell: name for cell, name in name_cells(cells).items() if name.role == "student" and name.method != SFT}
+    return {cell: name for cell, name in tables.names.items() if name.role == "student" and name.method != SFT}
 
 
 def _means(tables: ReportTables, scoring: str) -> dict[str, float]:
@@ -137,7 +137,7 @@ def _likewise(found: list[tuple[float, CellName, str]], first: str, others: str)
         f"{name.model}, {name.short}: {(others if place else first).format(words)}"
         for place, (_, name, words) in enumerate(ranked)
     ]
-    return _listed(parts, _SHOWN_STUDENTS)
+    return joined(parts, _SHOWN_STUDENTS)
 
 
 def _seeds(tables: ReportTables) -> str:
@@ -167,7 +167,7 @@ def _failed(cells: pd.DataFrame) -> str:
         return ""
     return (
         f"{plural(len(labels), 'cell')} did not finish; what such a cell did not answer is missing from every "
-        f"comparison: {_listed(labels)}."
+        f"comparison: {joined(labels, _SHOWN)}."
     )
 
 
@@ -179,7 +179,7 @@ def _below_chance(tables: ReportTables, scoring: str) -> str:
     where = [f"{row['cell']} on {row['task']} ({percent(row['accuracy'])}%)" for row in records(rows)]
     return (
         f"{plural(len(rows), 'result')} below chance, the whole 95% interval included, which points to answers "
-        f"that lost their format: {_listed(where)}."
+        f"that lost their format: {joined(where, _SHOWN)}."
     )
 
 
@@ -189,10 +189,5 @@ def _unparsed(tables: ReportTables, scoring: str) -> str:
     if rates.empty:
         return ""
     where = [f"{row['cell']} ({percent(row['unparsed'])}%)" for row in records(rates)]
-    limit = f"{100 * UNPARSED_LIMIT:g}%"
-    return f"More than {limit} of the answers could not be read for {plural(len(rates), 'model')}: {_listed(where)}."
-
-
-def _listed(parts: list[str], most: int = _SHOWN) -> str:
-    more = [f"and {len(parts) - most} more"] if len(parts) > most else []
-    return "; ".join([*parts[:most], *more])
+    limit, many = f"{100 * UNPARSED_LIMIT:g}%", plural(len(rates), "model")
+    return f"More than {limit} of the answers could not be read for {many}: {joined(where, _SHOWN)}."

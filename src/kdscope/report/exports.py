@@ -10,11 +10,11 @@ from typing import Literal
 from kdscope.core.errors import DataError
 from kdscope.report.contamination import paper_contamination
 from kdscope.report.fidelity_tables import paper_fidelity, paper_probes
-from kdscope.report.findings import distilled_only
 from kdscope.report.latex import latex_document, latex_table
 from kdscope.report.result_tables import paper_results
 from kdscope.report.statistics_tables import paper_statistics
 from kdscope.report.training_tables import paper_ablations, paper_training
+from kdscope.results.findings import distilled_only
 from kdscope.results.markdown import markdown_table
 from kdscope.results.table import Table, csv_text
 from kdscope.results.tables import ReportTables

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kdscope.report.findings import Finding, findings_of
+from kdscope.results.findings import Finding, findings_of
 from kdscope.results.formatting import MISSING, fixed, is_missing, measured, p_value
 from kdscope.results.hypotheses import FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG
 from kdscope.results.measures import CARD_MEASURES, PAGE_MEASURES, PAPER_MEASURES, describe_measure

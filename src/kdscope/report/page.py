@@ -6,32 +6,32 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
-from kdscope.report.answer import QUESTION, answer
-from kdscope.report.bounds import Bounds
+from kdscope.figures.catalogue import appendix_figures, main_figures, other_scoring_figures
+from kdscope.figures.drawing import ShownFigure
+from kdscope.figures.panels import CONTROLS
+from kdscope.report.answer import QUESTION, answer, conclusions
 from kdscope.report.cautions import cautions, failures
-from kdscope.report.choices import Choices, choices
-from kdscope.report.conclusions import conclusions
 from kdscope.report.contamination import contamination_caution, contamination_overview, decontaminated_overview
-from kdscope.report.drawing import ShownFigure
 from kdscope.report.facts import PageFacts
 from kdscope.report.fidelity_tables import fidelity_overview, fidelity_parts, probes_overview
-from kdscope.report.figures import appendix_figures, main_figures, other_scoring_figures
-from kdscope.report.findings import distilled_only
-from kdscope.report.fitting import LIMIT, Parts, fitted
-from kdscope.report.learning import learning_view
+from kdscope.report.method_table import other_settings, student_tables
+from kdscope.report.page_size import LIMIT, Bounds, Parts, fitted
 from kdscope.report.result_tables import accuracy_overview, gains_overview
 from kdscope.report.statistics_tables import published_tests_overview, variance_table
 from kdscope.report.summary import summary_sentences
 from kdscope.report.templating import templates
-from kdscope.report.training_rules import training_rules
+from kdscope.report.training import learning_view, training_rules
 from kdscope.report.training_tables import cells_overview, models_overview
-from kdscope.report.verdicts import other_settings, student_tables
+from kdscope.results.findings import distilled_only
+from kdscope.results.labels import CellName, students
+from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.table import Table
 from kdscope.results.tables import ReportTables
 
@@ -53,7 +53,7 @@ def write_page(
 
 
 def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "tables/", limit: int = LIMIT) -> str:
-    """The page's HTML, of at most `limit` bytes in UTF-8: what is left out for that is told (see `fitting`)."""
+    """The page's HTML, of at most `limit` bytes in UTF-8: what is left out for that is told (see `page_size`)."""
     with debug_mode(False):  # the charts are our own: checking each of their parts takes longer than drawing them
         return _rendered(tables, facts, csv_folder, limit)
 
@@ -159,3 +159,44 @@ def _views(tables: ReportTables, scoring: str) -> list[Table]:
         published_tests_overview(tables),
     ]
     return [*views, probes_overview(tables)] if len(tables.probes) else views
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Students and tasks of the study, and the methods compared with the controls, which are always shown."""
+
+    students: tuple[str, ...]
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    cells: Mapping[str, CellName]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to choose between."""
+        return max(len(self.students), len(self.methods), len(self.tasks)) > 1
+
+    def of_row(self, label: str) -> dict[str, str]:
+        """The student and the method that a table's row is about, by its first entry."""
+        name = self.cells.get(label)
+        if name is None:
+            return {"student": label} if label in self.students else {}
+        about = {} if name.role == "teacher" else {"student": name.model}
+        return about if name.method in CONTROLS else about | {"method": name.method}
+
+    def of_columns(self, table: Table) -> dict[int, str]:
+        """The tasks that a table's columns are about, means over tasks included, by place."""
+        known = {*self.tasks, *AVERAGES, *POOLS}
+        bare = {place: head if head in known else head.split(" (n=")[0] for place, head in enumerate(table.headings)}
+        return {place: task for place, task in bare.items() if task in known}
+
+
+def choices(tables: ReportTables) -> Choices:
+    """What there is to choose between."""
+    names = tables.names
+    methods = dict.fromkeys(name.method for name in names.values() if name.role == "student")
+    return Choices(
+        students=tuple(students(names)),
+        methods=tuple(method for method in methods if method not in CONTROLS),
+        tasks=tuple(task for task in tables.tasks if task not in (*AVERAGES, *POOLS)),
+        cells=names,
+    )

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kdscope.report.figures import ITEM_LEVEL, task_names
-from kdscope.report.gains import Verdict, verdict_of
+from kdscope.figures.gains import ITEM_LEVEL
+from kdscope.results.findings import Verdict, verdict_of_checkpoint
 from kdscope.results.formatting import MISSING, is_missing, percent, plural, span
 from kdscope.results.labels import CellName
 from kdscope.results.measures import AVERAGES, POOLS
@@ -46,7 +46,7 @@ Marks = Mapping[tuple[str, str], Mapping[str, Any]]
 def accuracy_overview(tables: ReportTables, scoring: str) -> Table:
     """The page's table: one row per cell, one column per task, with 95% intervals; chance in the last row."""
     rows = tables.named(select(tables.accuracy, scoring=scoring))
-    tasks = [task for task in task_names(tables) if task in set(rows["task"])]
+    tasks = [task for task in tables.tasks if task in set(rows["task"])]
     body = [(text(cell), *(_page_accuracy(own.get(task)) for task in tasks)) for cell, own in _by_cell(rows).items()]
     chance = _chance_of(rows)
     if chance.notna().any():
@@ -198,8 +198,8 @@ def gain_marks(gains: pd.DataFrame, names: Mapping[str, CellName]) -> Marks:
         rows = records(part)
         for row in rows:
             others = [other for other in rows if other["cell"] != row["cell"]]
-            verdict = verdict_of(row["low"], row["high"], row["p_holm"])
-            sign = {Verdict.BETTER: BETTER, Verdict.WORSE: WORSE}.get(verdict, "")
+            verdict = verdict_of_checkpoint(row["low"], row["high"], row["p_holm"])
+            sign = {Verdict.HIGHER: BETTER, Verdict.LOWER: WORSE}.get(verdict, "")
             found[str(row["cell"]), str(task)] = {"mark": sign, "bold": sign == BETTER and _above(row, others)}
     return found
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdscope.report.answer import answer
-from kdscope.report.findings import Finding, Setting, Verdict, settings_of_cells
-from kdscope.report.setting_names import not_distilled
+from kdscope.results.findings import Finding, Setting, Verdict, not_distilled, settings_of_cells
 from kdscope.results.formatting import MISSING, p_value, percent
 from kdscope.results.labels import CellName
 from kdscope.results.methods import SFT

@@ -162,3 +162,12 @@ def probability(value: float) -> str:
     if math.isnan(value):
         return MISSING
     return f"{value:.4f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def joined(parts: Sequence[str], most: int) -> str:
+    """The first parts of an enumeration, and how many more there are.
+
+    >>> joined(["a", "b", "c"], 2), joined(["a", "b"], 2)
+    ('a; b; and 1 more', 'a; b')
+    """
+    return "; ".join([*parts[:most], *([f"and {len(parts) - most} more"] if len(parts) > most else [])])

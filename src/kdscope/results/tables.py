@@ -73,6 +73,11 @@ class ReportTables:
         """How every cell is called, in the order of `cells`."""
         return name_cells(self.cells)
 
+    @cached_property
+    def tasks(self) -> list[str]:
+        """The tasks of `accuracy` in their order of appearance, means over tasks last."""
+        return sorted(dict.fromkeys(self.accuracy["task"]), key=lambda task: task in AVERAGES)
+
     def named(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows with what their cells are (names, method, role, place, unadapted teacher), in the cells' order."""
         place = {cell: number for number, cell in enumerate(self.names)}

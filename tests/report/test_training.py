@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdscope.report.learning import learning_view
-from kdscope.report.training_rules import training_rules
+from kdscope.report.training import learning_view, training_rules
 
 from .builders import build_tables, cell_row, designed_cells, empty_tables, taught_row
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from kdscope.report.design import design_sentence
 from kdscope.report.summary import summary_sentences
+from kdscope.report.training import design_sentence
 
 from .builders import build_tables, cell_row, designed_cells, designed_tables, empty_tables, taught_row
 

@@ -10,9 +10,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, by_model, marks_legend, padded, reference_line, with_method_style
-from kdscope.report.style import FULL, chart, colour, finish, hover, panel_width, shape
+from kdscope.figures import style
+from kdscope.figures.panels import Figure, by_model, marks_legend, tagged, with_method_style
+from kdscope.figures.style import FULL, padded, panel_width
 from kdscope.results.formatting import percent, points, short_count, with_interval
 from kdscope.results.palette import MUTED
 from kdscope.results.tables import ReportTables, averages, pooled, records, select
@@ -180,18 +180,18 @@ def _interval_panel(
     up = padded(rows[[*_COLUMNS]].to_numpy(dtype=float), including=0.0)
     axis = alt.Axis(title="difference from SFT (points)", tickCount=5)
     scale = alt.Scale(domain=up, nice=False)
-    base = chart(rows).encode(x=x, color=colour(), description=hover())
+    base = style.chart(rows).encode(x=x, color=style.colour(), description=style.hover())
     base = base.encode(xOffset=alt.XOffset(beside)) if beside else base
     layers = [
-        reference_line(y=0.0),
+        style.reference_line(y=0.0),
         base.mark_rule(strokeWidth=1.1).encode(y=alt.Y("low:Q", scale=scale, axis=axis), y2="high:Q"),
         base.mark_point(size=60, strokeWidth=1.8, opacity=1).encode(
             y=alt.Y("gain:Q", scale=scale, axis=axis),
-            shape=shape(),
-            fill=alt.Fill("fill:N", scale=None, legend=None),
+            shape=style.shape(),
+            fill=style.fill(),
         ),
     ]
     if line:
         joined = base.mark_line(strokeWidth=1.2, color=MUTED)
         layers.insert(1, joined.encode(y=alt.Y("gain:Q", scale=scale, axis=axis), detail=line))
-    return finish(layers, title, width, height)
+    return style.finish(layers, title, width, height)

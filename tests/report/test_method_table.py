@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.report.conclusions import conclusions
-from kdscope.report.verdicts import interval_mark, other_settings, student_tables
+from kdscope.report.answer import conclusions
+from kdscope.report.method_table import interval_mark, other_settings, student_tables
 
 from .builders import build_tables, empty_tables, stated
 from .statistics_builders import NAN, about_setting, interval, mean_of, measured, result, study

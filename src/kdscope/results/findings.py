@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from kdscope.report.setting_names import Key, SettingNames, not_distilled, plain_text, temperature_text
 from kdscope.results import hypotheses
 from kdscope.results.formatting import is_missing, points, with_interval
 from kdscope.results.hypotheses import CELL, CONFIRMATORY, DETAIL, FIDELITY, FIDELITY_LEVEL, H1_STUDENT, INHERITED
+from kdscope.results.labels import CellName
 from kdscope.results.tables import ReportTables, records
 
 LEVEL = 0.05
@@ -28,6 +28,9 @@ MEAN_OF_METHODS = "mean over methods"
 """The name of a student's row on all of its methods."""
 
 
+_USUAL: Mapping[str, Any] = {"teacher_condition": "adapted", "kd_weight": 1.0, "teacher_noise_std": 0.0}
+
+
 class Verdict(Enum):
     """What a difference and its adjusted p-value allow to be said."""
 
@@ -35,6 +38,30 @@ class Verdict(Enum):
     LOWER = "lower"
     OPEN = "not significant"
     NO_CLAIM = "no claim"
+
+
+def verdict_of_checkpoint(low: float, high: float, p_adjusted: float) -> Verdict:
+    """What may be said of one checkpoint's gain, item by item: its 95% interval must exclude 0, too.
+
+    >>> verdict_of_checkpoint(0.01, 0.03, 0.002).value, verdict_of_checkpoint(-0.03, -0.01, 0.2).value
+    ('higher', 'not significant')
+    """
+    if is_missing(low) or is_missing(high):
+        return Verdict.NO_CLAIM
+    if low <= 0 <= high or is_missing(p_adjusted) or p_adjusted >= LEVEL:
+        return Verdict.OPEN
+    return Verdict.HIGHER if low > 0 else Verdict.LOWER
+
+
+class Key(NamedTuple):
+    """What a row of the statistics is about; `temperature` is empty where a method has none."""
+
+    domain: str
+    student: str
+    teacher: str
+    method: str
+    temperature: str
+    ablation: str
 
 
 @dataclass(frozen=True)
@@ -145,7 +172,7 @@ class StudentFindings:
 
 def student_findings(tables: ReportTables) -> list[StudentFindings]:
     """Every student and domain that the statistics speak of, in the study's order."""
-    names = SettingNames(tables)
+    names = _SettingNames(tables)
     means = {
         (found.key.domain, found.key.student): found
         for found in _read(tables, H1_STUDENT, names)
@@ -169,7 +196,7 @@ def student_findings(tables: ReportTables) -> list[StudentFindings]:
 
 def findings_of(tables: ReportTables, hypothesis: str) -> list[Finding]:
     """The rows of one hypothesis that are about single settings, in the order of the table."""
-    return [found for found in _read(tables, hypothesis, SettingNames(tables)) if found.setting != MEAN_OF_METHODS]
+    return [found for found in _read(tables, hypothesis, _SettingNames(tables)) if found.setting != MEAN_OF_METHODS]
 
 
 def settings_of_cells(tables: ReportTables) -> dict[str, list[tuple[str, Setting]]]:
@@ -182,6 +209,12 @@ def settings_of_cells(tables: ReportTables) -> dict[str, list[tuple[str, Setting
     return {cell: told.get((name.model, name.setting), []) for cell, name in names.items() if name.role == "student"}
 
 
+def not_distilled(tables: ReportTables) -> dict[str, int | None]:
+    """Cells of students whose kept step lies in their warm start, with that step where it is known."""
+    rows = tables.cells[~tables.cells["distilled"].fillna(True).astype(bool)]
+    return {row["cell"]: None if is_missing(row["kept_step"]) else int(row["kept_step"]) for row in records(rows)}
+
+
 def distilled_only(tables: ReportTables) -> ReportTables:
     """The tables without gains and fidelity of students that were left in their warm start; accuracy stays."""
     left_out = list(not_distilled(tables))
@@ -191,7 +224,7 @@ def distilled_only(tables: ReportTables) -> ReportTables:
     return replace(tables, **{name: frame[~frame["cell"].isin(left_out)] for name, frame in parts.items()})
 
 
-def _read(tables: ReportTables, hypothesis: str, names: SettingNames) -> list[Finding]:
+def _read(tables: ReportTables, hypothesis: str, names: _SettingNames) -> list[Finding]:
     rows = tables.statistics[tables.statistics["hypothesis"] == hypothesis]
     if hypothesis == H1_STUDENT:
         rows = rows[rows["role"].isin((CONFIRMATORY, DETAIL))]
@@ -203,14 +236,14 @@ def _read(tables: ReportTables, hypothesis: str, names: SettingNames) -> list[Fi
     return found
 
 
-def _key(row: Mapping[str, Any], names: SettingNames) -> Key:
-    text = {name: plain_text(row[name]) for name in ("domain", "student", "teacher", "method", "ablation")}
-    if not text["student"] and plain_text(row["group"]) in names.students:
-        text["student"] = plain_text(row["group"])
-    return Key(**text, temperature=temperature_text(row["temperature"]))
+def _key(row: Mapping[str, Any], names: _SettingNames) -> Key:
+    text = {name: _plain_text(row[name]) for name in ("domain", "student", "teacher", "method", "ablation")}
+    if not text["student"] and _plain_text(row["group"]) in names.students:
+        text["student"] = _plain_text(row["group"])
+    return Key(**text, temperature=_temperature_text(row["temperature"]))
 
 
-def _finding(row: Mapping[str, Any], key: Key, names: SettingNames) -> Finding:
+def _finding(row: Mapping[str, Any], key: Key, names: _SettingNames) -> Finding:
     low, high = _number(row["low_simultaneous"]), _number(row["high_simultaneous"])
     simultaneous = bool(np.isfinite([low, high]).all())
     if not simultaneous:
@@ -232,17 +265,17 @@ def _finding(row: Mapping[str, Any], key: Key, names: SettingNames) -> Finding:
         runs=_count(row["runs"]),
         control_runs=_count(row["control_runs"]),
         detectable=_number(row["detectable"]),
-        note=plain_text(row["note"]),
+        note=_plain_text(row["note"]),
     )
 
 
 def _scope(row: Mapping[str, Any]) -> str:
     """Of rows without a scope those count whose units were runs, as they are in tables of results."""
-    told = plain_text(row["scope"])
+    told = _plain_text(row["scope"])
     return told or (RUNS if row["unit"] == "runs" else UNKNOWN)
 
 
-def _settings(tables: ReportTables, names: SettingNames) -> dict[Key, Setting]:
+def _settings(tables: ReportTables, names: _SettingNames) -> dict[Key, Setting]:
     """Every setting with a gain, or with a level of fidelity where it has no control.
 
     Tables of results have no single settings: there a student's rows by method stand for them.
@@ -276,7 +309,7 @@ def _primary_temperature(tables: ReportTables, means: Sequence[Finding]) -> str:
     if told:
         return next(iter(told))
     known = tables.cells["kd_temperature"].dropna().tolist()
-    return temperature_text(1.0 if 1.0 in known or not known else known[0])
+    return _temperature_text(1.0 if 1.0 in known or not known else known[0])
 
 
 def _is_main(key: Key, primary: str) -> bool:
@@ -294,3 +327,58 @@ def _within(limit: float, furthest: float) -> float:
 
 def _count(value: Any) -> int:
     return 0 if is_missing(value) else int(value)
+
+
+class _SettingNames:
+    """The names of settings, and which of them were never distilled."""
+
+    def __init__(self, tables: ReportTables) -> None:
+        self.students = set(tables.cells["student"].dropna())
+        self._names: dict[tuple[str, str, str, frozenset[str]], list[CellName]] = {}
+        self._left_out = set(not_distilled(tables))
+        names = tables.names
+        for row in records(tables.cells[tables.cells["role"] == "student"]):
+            teacher, temperature = _plain_text(row["teacher"]), _temperature_text(row["kd_temperature"])
+            key = (str(row["student"]), teacher, temperature, _words_of(row))
+            self._names.setdefault(key, []).append(names[row["cell"]])
+
+    def of(self, key: Key) -> tuple[str, str]:
+        """Name and method of a setting; the row's own words where no cell is of that setting."""
+        found = self._names.get(_matching(key))
+        if found:
+            return found[0].setting, found[0].method
+        at = f"T={key.temperature}" if key.temperature else ""
+        return ", ".join(part for part in (key.method, at, key.ablation) if part), key.method.split(",")[0].split()[0]
+
+    def was_distilled(self, key: Key) -> bool:
+        """False where all cells of the setting were left in their warm start."""
+        cells = self._names.get(_matching(key), [])
+        return not cells or any(name.cell not in self._left_out for name in cells)
+
+
+def _matching(key: Key) -> tuple[str, str, str, frozenset[str]]:
+    words = frozenset(part for text in (key.method, key.ablation) for part in text.split(", ") if part)
+    return key.student, key.teacher, key.temperature, words
+
+
+def _words_of(row: Mapping[str, Any]) -> frozenset[str]:
+    """Method, variant and what is unusual about a cell, in the words that the statistics use for it."""
+    variant = _plain_text(row["variant"])
+    words = [f"{row['method']} {variant}" if variant else str(row["method"])]
+    for name, usual in _USUAL.items():
+        value = row[name]
+        if is_missing(value) or value == usual:
+            continue
+        told = {"kd_weight": f"kd_weight {value}", "teacher_noise_std": f"noise {value}"}
+        words.append(told.get(name, "unadapted teacher"))
+    return frozenset(words)
+
+
+def _temperature_text(value: Any) -> str:
+    """A temperature as keys have it; empty where there is none."""
+    return "" if is_missing(value) else f"{value:g}"
+
+
+def _plain_text(value: Any) -> str:
+    """A text of a table; empty where there is none."""
+    return "" if is_missing(value) else str(value)

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from kdscope.report.bounds import NARROWEST, Bounds
-from kdscope.report.fitting import LIMIT
 from kdscope.report.page import render_page, write_page
+from kdscope.report.page_size import LIMIT, NARROWEST, Bounds
 from kdscope.results.table import Table, TableCell, texts
 
 from .builders import build_facts, build_tables, empty_tables, stated
@@ -88,7 +87,7 @@ def _has(html, whole):
 
 
 def test_nothing_is_drawn_twice(tables, whole, monkeypatch):
-    from kdscope.report import drawing
+    from kdscope.figures import drawing
 
     drawn = []
 

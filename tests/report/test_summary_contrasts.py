@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.report.contrasts import contrast_sentences
-from kdscope.report.gains import pooled_gains
-from kdscope.report.summary import summary_sentences
+from kdscope.report.summary import contrast_sentences, summary_sentences
 
 from .builders import cell_row, designed_tables, empty_tables, pooled_gains_rows, taught_row
 
@@ -25,7 +23,7 @@ def told(*cells):
         cells=pd.DataFrame([CONTROL, *(row for row, _ in cells)]),
         gains=pooled_gains_rows({row["cell"]: gain for row, gain in cells if gain is not None}),
     )
-    return contrast_sentences(tables.cells, pooled_gains(tables, "robust", tables.names))
+    return contrast_sentences(tables, "robust")
 
 
 def seqkd(condition, seed=0, **values):

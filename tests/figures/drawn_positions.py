@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import altair as alt
 
-from kdscope.report.svg import render_svg
+from kdscope.figures.svg import render_svg
 
 Element = ElementTree.Element
 _TRANSLATE = re.compile(r"translate\((-?[\d.]+)[, ](-?[\d.]+)\)")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from kdscope.report.findings import (
+from kdscope.results.findings import (
     MEAN_OF_METHODS,
     UNKNOWN,
     Verdict,
@@ -16,9 +16,17 @@ from kdscope.report.findings import (
     settings_of_cells,
     student_findings,
 )
-
-from .builders import build_tables, empty_tables, pooled_gains_rows, stated
-from .statistics_builders import NAN, about_setting, interval, mean_of, measured, result, student_cells, study
+from tests.report.builders import build_tables, empty_tables, pooled_gains_rows, stated
+from tests.report.statistics_builders import (
+    NAN,
+    about_setting,
+    interval,
+    mean_of,
+    measured,
+    result,
+    student_cells,
+    study,
+)
 
 
 @pytest.mark.parametrize(

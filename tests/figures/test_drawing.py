@@ -10,13 +10,12 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from kdscope.report.downloads import csv_file, pdf_file, svg_file, to_pdf, whole_figure
-from kdscope.report.figures import accuracy_figure, gain_figure
-from kdscope.report.method_figures import plane_figure
-from kdscope.report.svg import render_svg
-
-from .builders import TEACHER, build_tables, only
-from .statistics_builders import measured
+from kdscope.figures.drawing import csv_file, pdf_file, svg_file, to_pdf, whole_figure
+from kdscope.figures.gains import gain_fidelity_figure, gain_figure
+from kdscope.figures.run import accuracy_figure
+from kdscope.figures.svg import render_svg
+from tests.report.builders import TEACHER, build_tables, only
+from tests.report.statistics_builders import measured
 
 CELLS = [TEACHER, "small/sft/s0", "small/seqkd/teacher/s0", "tiny/sft/s0", "tiny/jsd/teacher/s0"]
 
@@ -80,9 +79,9 @@ def test_files_hold_the_figure_and_its_numbers(tables):
     assert read["gain"].to_list() == pytest.approx((100 * expected["gain"]).to_list())
 
 
-@pytest.mark.parametrize("make", [gain_figure, plane_figure, accuracy_figure])
+@pytest.mark.parametrize("make", [gain_figure, gain_fidelity_figure, accuracy_figure])
 def test_the_same_figure_is_the_same_pdf(tables, make):
-    figure = make(tables) if make is plane_figure else make(tables, "robust")
+    figure = make(tables) if make is gain_fidelity_figure else make(tables, "robust")
     whole = whole_figure(figure, drawn(figure))
     assert figure.panels
     assert len({to_pdf(whole) for _ in range(6)}) == 1

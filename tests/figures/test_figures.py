@@ -5,14 +5,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kdscope.report.fidelity_figures import decomposition_figure
-from kdscope.report.figures import accuracy_figure, appendix_figures, gain_figure, main_figures, task_names
-from kdscope.report.run_figures import answer_rates, rates_figure
-from kdscope.report.style import STEP, method_legend, method_styles
-from kdscope.report.svg import render_svg
+from kdscope.figures.catalogue import appendix_figures, main_figures
+from kdscope.figures.fidelity import decomposition_figure
+from kdscope.figures.gains import gain_figure
+from kdscope.figures.run import accuracy_figure, answer_rates, rates_figure
+from kdscope.figures.style import STEP, method_legend, method_styles
+from kdscope.figures.svg import render_svg
 from kdscope.results.palette import MUTED
-
-from .builders import BELOW_CHANCE, build_tables, empty_tables, only
+from tests.report.builders import BELOW_CHANCE, build_tables, empty_tables, only
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_without_rows_every_figure_says_why():
 
 
 def test_average_comes_last(tables):
-    assert task_names(tables) == ["gsm8k", "SVAMP", "ARC-Easy", "average"]
+    assert tables.tasks == ["gsm8k", "SVAMP", "ARC-Easy", "average"]
 
 
 def test_method_styles_differ_and_unknown_methods_get_one():

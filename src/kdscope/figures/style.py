@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from kdscope.results.methods import METHODS, has_open_marks, published_names
@@ -104,9 +105,35 @@ def shape() -> alt.Shape:
     return alt.Shape("shape:N", scale=None, legend=None)
 
 
+def fill() -> alt.Fill:
+    """What marks are filled with is written in the rows."""
+    return alt.Fill("fill:N", scale=None, legend=None)
+
+
 def hover() -> alt.Description:
     """What the reader sees when pointing at a mark."""
     return alt.Description("hover:N")
+
+
+def reference_line(*, x: float | None = None, y: float | None = None) -> alt.Chart:
+    """A dashed line across the panel at a horizontal or a vertical position."""
+    mark = chart(pd.DataFrame({"at": [y if x is None else x]})).mark_rule(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
+    near = alt.Scale(zero=False)
+    line: alt.Chart = (
+        mark.encode(x=alt.X("at:Q", scale=near)) if y is None else mark.encode(y=alt.Y("at:Q", scale=near))
+    )
+    return line
+
+
+def padded(values: np.ndarray, including: float | None = None) -> list[float]:
+    """Lowest and highest finite value with a margin; `including` is kept in view."""
+    known = values[np.isfinite(values)]
+    known = known if including is None else np.append(known, including)
+    if not len(known):
+        return [0.0, 1.0]
+    low, high = float(known.min()), float(known.max())
+    margin = 0.08 * (high - low) or 1.0
+    return [low - margin, high + margin]
 
 
 def _axis_look() -> dict[str, Any]:

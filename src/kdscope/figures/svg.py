@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 import altair as alt
 import vl_convert
+from altair.typing import ChartType
 
-from kdscope.report.marks import SEPARATOR, taken_apart
-from kdscope.report.style import FONT
+from kdscope.figures.panels import SEPARATOR, taken_apart
+from kdscope.figures.style import FONT
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _CLIP = re.compile(r"clip\d+")
@@ -22,11 +23,11 @@ _PLACES = ("d", "transform", "x2", "y2")
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"opacity": "1", "stroke-width": "1", "font-family": FONT})
 
 
-def render_svg(chart: alt.LayerChart, prefix: str, description: str) -> str:
+def render_svg(chart: ChartType, prefix: str, description: str) -> str:
     """One chart as an `<svg>` element, the same bytes on every call.
 
     Texts in the chart are escaped. Every mark with a description gets a `<title>`, which browsers show on hover, and
-    `data-` attributes of what it is about (see `marks.described`), from which the names of rows and columns take
+    `data-` attributes of what it is about (see `panels.described`), from which the names of rows and columns take
     theirs. The renderer numbers clip paths over the life of the process; here they are numbered within the chart and
     carry `prefix`, so that several charts can share a page.
     """

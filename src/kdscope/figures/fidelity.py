@@ -5,9 +5,9 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from kdscope.report.marks import tagged
-from kdscope.report.panels import Figure, by_rows
-from kdscope.report.style import STEP, LegendEntry, chart, colour, finish, hover, panel_width, row_axis
+from kdscope.figures import style
+from kdscope.figures.panels import Figure, by_rows, tagged
+from kdscope.figures.style import STEP, LegendEntry, panel_width
 from kdscope.results.formatting import percent
 from kdscope.results.measures import DECOMPOSITION
 from kdscope.results.palette import GREEN, GRID, INK, PURPLE, SKY, VERMILION
@@ -61,6 +61,8 @@ def _pairs(rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 def _stack_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart:
     scale = alt.Scale(domain=[0, max(100.0, float(rows.groupby("short")["share"].sum().max()))], nice=False)
     x = alt.X("share:Q", title="% of items", stack="zero", scale=scale, axis=alt.Axis(tickCount=5))
-    bars = chart(tagged(rows, in_rows=True)).mark_bar(height=17, stroke=INK, strokeWidth=0.3)
-    bars = bars.encode(x=x, y=row_axis(), color=colour(), order=alt.Order("part:Q"), description=hover())
-    return finish([bars], title, width, alt.Step(STEP))
+    bars = style.chart(tagged(rows, in_rows=True)).mark_bar(height=17, stroke=INK, strokeWidth=0.3)
+    bars = bars.encode(
+        x=x, y=style.row_axis(), color=style.colour(), order=alt.Order("part:Q"), description=style.hover()
+    )
+    return style.finish([bars], title, width, alt.Step(STEP))

@@ -7,10 +7,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from kdscope.report.cost_figure import cost_figure
-from kdscope.report.settings_figures import noise_figure, size_figure, teacher_figure, temperature_figure
-
-from .builders import build_tables, designed_tables, empty_tables
+from kdscope.figures.run import cost_figure
+from kdscope.figures.settings import noise_figure, size_figure, teacher_figure, temperature_figure
+from tests.report.builders import build_tables, designed_tables, empty_tables
 
 
 def marks(panel):

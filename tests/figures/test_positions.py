@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kdscope.figures.catalogue import appendix_figures, main_figures
+from kdscope.figures.panels import Figure
+from kdscope.figures.style import FULL, TEXT, chart, finish
 from kdscope.report import ReportTables
-from kdscope.report.figures import appendix_figures, main_figures
-from kdscope.report.panels import Figure
-from kdscope.report.style import FULL, TEXT, chart, finish
+from tests.report.builders import TEACHER, build_tables, designed_tables, only
+from tests.report.statistics_builders import measured
 
-from .builders import TEACHER, build_tables, designed_tables, only
 from .drawn_positions import drawn, font_sizes, misplaced, size_of
-from .statistics_builders import measured
 
 CELLS = [TEACHER, *(f"{s}/{m}" for s in ("tiny", "small") for m in ("sft/s0", "seqkd/teacher/s0", "jsd/teacher/s0"))]
 

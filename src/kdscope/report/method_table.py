@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from kdscope.figures.style import padded
 from kdscope.report.answer import detectable_text
-from kdscope.report.findings import (
+from kdscope.results.findings import (
     CHECKPOINTS,
     MEAN_OF_METHODS,
     UNKNOWN,
@@ -20,7 +21,6 @@ from kdscope.report.findings import (
     Verdict,
     student_findings,
 )
-from kdscope.report.panels import padded
 from kdscope.results.formatting import MISSING, is_missing, p_value, plural, points, short_count, with_interval
 from kdscope.results.tables import ReportTables
 

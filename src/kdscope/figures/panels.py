@@ -1,0 +1,143 @@
+"""A figure's panels: rows grouped by model, marks in the look of their method, and what each mark is about.
+
+A mark carries the words that a reader sees when pointing at it, and its method, task and place, from which the page's
+filters hide it. Both travel through the renderer in the mark's description; `svg.render_svg` takes them apart again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from altair.typing import ChartType
+
+from kdscope.figures.style import LegendEntry, method_legend, method_styles
+from kdscope.results.formatting import is_missing
+from kdscope.results.methods import ADAPT, BASE, SFT, has_open_marks
+from kdscope.results.palette import MUTED
+from kdscope.results.tables import records
+
+SEPARATOR = "\u241f"
+CONTROLS = frozenset({SFT, BASE, ADAPT})
+"""Methods that a choice of methods never hides, because everything is compared with them."""
+_HOLLOW = LegendEntry("hollow: teacher not adapted", MUTED, filled=False)
+_MOST_ROWS = 40
+"""Cells in one panel with a row per cell: as many as a screen shows."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: panels that share a reading, their legend, and the reason where there is nothing to show.
+
+    `variants` has the panels of single tasks, by task and label; `students` tells whom a panel is about, by label;
+    `data` are the rows behind the marks.
+    """
+
+    key: str
+    title: str
+    how_to_read: str
+    empty: str
+    panels: Mapping[str, ChartType] = field(default_factory=dict)
+    legend: tuple[LegendEntry, ...] = ()
+    variants: Mapping[str, Mapping[str, ChartType]] = field(default_factory=dict)
+    students: Mapping[str, str] = field(default_factory=dict)
+    data: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def by_model(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Rows of one model at a time."""
+    for model, part in rows.groupby("model", sort=False):
+        yield str(model), part
+
+
+def by_rows(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Rows of one model at a time, for panels with a row per cell: those of a model with very many make several."""
+    for model, part in by_model(rows):
+        cells = list(dict.fromkeys(part["cell"]))
+        pages = -(-len(cells) // _MOST_ROWS)
+        each = -(-len(cells) // pages)
+        for page in range(pages):
+            label = model if pages == 1 else f"{model} ({page + 1} of {pages})"
+            yield label, part[part["cell"].isin(cells[page * each : (page + 1) * each])]
+
+
+def own_panels(rows: pd.DataFrame) -> dict[str, str]:
+    """The student that each panel of `by_rows` is about; a teacher's panel is nobody's."""
+    return {label: str(part["model"].iloc[0]) for label, part in by_rows(rows) if part["role"].iloc[0] != "teacher"}
+
+
+def with_method_style(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the colour, shape and filling of their method.
+
+    SFT and untrained models are open marks of their own; so are methods whose teacher was left unadapted.
+    """
+    styles = method_styles(list(rows["method"]))
+    colours = [styles[method][0] for method in rows["method"]]
+    is_open = rows["method"].map(has_open_marks) | rows["unadapted"].astype(bool)
+    return rows.assign(
+        colour=colours,
+        shape=[styles[method][1] for method in rows["method"]],
+        fill=np.where(is_open, "transparent", np.array(colours, dtype=object)),
+    )
+
+
+def marks_legend(rows: pd.DataFrame) -> tuple[LegendEntry, ...]:
+    """The legend of `with_method_style`, for the marks that these rows have."""
+    hollow = (_HOLLOW,) if rows["unadapted"].astype(bool).any() else ()
+    return (*method_legend(list(rows["method"])), *hollow)
+
+
+def described(
+    words: str,
+    row: Mapping[str, Any],
+    *,
+    at_row: int | None = None,
+    at_column: int | None = None,
+    by_student: bool = False,
+) -> str:
+    """The words with what the mark is about: its method, its task, and the row and column of the panel it stands in.
+
+    `by_student` for panels that hold several students: the mark then tells its own.
+    """
+    about: dict[str, str | int] = {"student": str(row["model"])} if by_student else {}
+    if not is_missing(row.get("method")) and row["method"] not in CONTROLS:
+        about["method"] = str(row["method"])
+    if not is_missing(row.get("task")) and at_column is not None:
+        about["task"] = str(row["task"])
+    about |= {name: place for name, place in (("row", at_row), ("column", at_column)) if place is not None}
+    return f"{words.replace(SEPARATOR, ' ')}{SEPARATOR}{json.dumps(about, ensure_ascii=False)}"
+
+
+def taken_apart(description: str) -> tuple[str, dict[str, str]]:
+    """The words, and what the mark is about.
+
+    >>> taken_apart(described("3 points", {"method": "kd"}, at_row=2))
+    ('3 points', {'method': 'kd', 'row': '2'})
+    """
+    words, _, about = description.partition(SEPARATOR)
+    return words, {name: str(value) for name, value in json.loads(about or "{}").items()}
+
+
+def tagged(
+    rows: pd.DataFrame, *, in_rows: bool = False, columns: Sequence[str] = (), by_student: bool = False
+) -> pd.DataFrame:
+    """The rows of a panel with their `hover` words `described`.
+
+    `in_rows` for panels whose vertical axis has a named row per cell; `columns` are the tasks along the horizontal one.
+    """
+    places = {name: place for place, name in enumerate(dict.fromkeys(rows["short"]))}
+    hover = [
+        described(
+            str(row["hover"]),
+            row,
+            at_row=places[row["short"]] if in_rows else None,
+            at_column=columns.index(row["task"]) if columns else None,
+            by_student=by_student,
+        )
+        for row in records(rows)
+    ]
+    return rows.assign(hover=hover)
