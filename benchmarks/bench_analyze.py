@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdscope.evaluation.questions import Questions, TaskFacts, save_questions
-from kdscope.evaluation.run_records import run_record_schema
+from kdscope.evaluation.records import run_record_schema
 from kdscope.results.measures import ITEM_MEASURE
 from kdscope.results.tables import ReportTables, save_tables
 

@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Sequence
 
-from kdscope.evaluation.pairs import compare_records
+from kdscope.evaluation.fidelity_table import compare_records
 from kdscope.evaluation.records import Record
 
 _SENTENCES = (

@@ -36,8 +36,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdscope.evaluation.records import Record
-from kdscope.evaluation.run_records import run_record_schema
+from kdscope.evaluation.records import Record, run_record_schema
 from kdscope.view.server import ViewServer, make_server
 from results import describe_machine, one_line
 

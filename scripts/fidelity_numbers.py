@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 
 from kdscope.evaluation.completions import read_completions
-from kdscope.evaluation.pairs import fidelity_table
+from kdscope.evaluation.fidelity_table import fidelity_table
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.rescore import group_by_task, rescore
+from kdscope.evaluation.score import group_by_task, rescore
 
 Answers = dict[str, list[Record]]
 ADAPTER_COLUMNS = (

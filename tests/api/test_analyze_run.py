@@ -13,10 +13,9 @@ from scipy import stats
 
 from kdscope.api import analyze_table
 from kdscope.core.errors import DataError
+from kdscope.evaluation.accuracy import accuracy_table
 from kdscope.evaluation.conclusions import Questions, TaskFacts, save_questions
-from kdscope.evaluation.records import write_records
-from kdscope.evaluation.run_records import write_run_records
-from kdscope.evaluation.tables import accuracy_table
+from kdscope.evaluation.records import write_records, write_run_records
 from kdscope.results.tables import ReportTables, save_tables
 from tests.cli.command import call
 from tests.evaluation.by_hand import marked

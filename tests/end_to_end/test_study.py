@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from kdscope.evaluation.records import read_records
-from kdscope.evaluation.run_records import read_run_records
+from kdscope.evaluation.records import read_records, read_run_records
 from tests.end_to_end.conftest import World
 
 Events = list[dict[str, Any]]

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.compare import compare_evaluated, differences_table, fidelity_table
-from kdscope.evaluation.pairs import POOLED, compare_records
+from kdscope.evaluation.fidelity_table import POOLED, compare_records
 from kdscope.evaluation.records import Record
 from tests.evaluation.by_hand import answered, essay_tasks, essays, marked, record
 

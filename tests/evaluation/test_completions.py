@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.completion_rows import SavedCompletion
-from kdscope.evaluation.completions import read_completions
+from kdscope.evaluation.completions import SavedCompletion, read_completions
 from kdscope.evaluation.records import write_records
 from tests.evaluation.by_hand import essay_tasks, marked, record
 

@@ -16,13 +16,13 @@ from kdscope.data.batches import TokenSequence
 from kdscope.data.sources import Item
 from kdscope.evaluation.confidence import LabelQuestion, confidence_rows, label_log_probabilities
 from kdscope.evaluation.distributions import DistributionRow
-from kdscope.evaluation.forced import ForcedModel, log_probabilities
 from kdscope.evaluation.records import Record
+from kdscope.evaluation.teacher_forcing import ForcedModel, log_probabilities
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.tasks import get_task
 from tests.builders import make_model, make_tokenizer
-from tests.evaluation.test_prefixes import record
+from tests.evaluation.test_continuations import record
 from tests.models.architectures import some_ids, tiny
 
 TOKENIZER = make_tokenizer()

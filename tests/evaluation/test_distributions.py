@@ -17,8 +17,9 @@ from scipy.stats import entropy
 from transformers import PreTrainedModel
 
 import kdscope.evaluation.distributions as distributions
-import kdscope.evaluation.forced as forced
+import kdscope.evaluation.teacher_forcing as forced
 from kdscope.core.errors import ModelError
+from kdscope.evaluation.continuations import Continuation
 from kdscope.evaluation.distributions import (
     DistributionRow,
     ForcedPair,
@@ -26,8 +27,7 @@ from kdscope.evaluation.distributions import (
     compare_logits,
     likeliest,
 )
-from kdscope.evaluation.forced import ForcedModel
-from kdscope.evaluation.prefixes import Continuation
+from kdscope.evaluation.teacher_forcing import ForcedModel
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.models.vocabulary import VocabularyMatch

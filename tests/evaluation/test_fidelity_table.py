@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.pairs import POOLED, FidelityRow, compare_records, fidelity_table, other_runs
+from kdscope.evaluation.fidelity_table import POOLED, FidelityRow, compare_records, fidelity_table, other_runs
 from kdscope.evaluation.records import Record
 from tests.evaluation.by_hand import answered
 

@@ -24,8 +24,8 @@ from kdscope.evaluation.conclusions import (
     load_questions,
     save_questions,
 )
-from kdscope.evaluation.fidelity_items import Sampling
-from kdscope.evaluation.pairs import item_likeness, measure_records
+from kdscope.evaluation.fidelity_per_task import Sampling
+from kdscope.evaluation.fidelity_table import item_likeness, measure_records
 from kdscope.evaluation.questions import ITEM_FIDELITY
 from kdscope.evaluation.records import Record
 from kdscope.protocols.item_matrix import item_matrix

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kdscope.evaluation.accuracy import accuracy_table
 from kdscope.evaluation.leaderboard import leaderboard, write_leaderboard
-from kdscope.evaluation.tables import accuracy_table
 from kdscope.results.markdown import padded_table
 from kdscope.results.table import Table, plain_table
 from tests.evaluation.by_hand import answered, essay_tasks, essays, marked

@@ -11,7 +11,7 @@ import pytest
 
 from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.evaluation.probe_measures import probe_measures
+from kdscope.evaluation.probe_results import probe_measures
 from kdscope.evaluation.probes import ProbeRow, ProbeSettings, Subject, plan_probes, run_probes, subjects_of
 from kdscope.evaluation.records import Record
 from kdscope.generation.base import Completion, Decoding
@@ -21,7 +21,7 @@ from kdscope.models.source import ModelPlace
 from kdscope.results.measures import PROBE_MEASURES
 from kdscope.tasks import get_task
 from tests.builders import make_model, make_tokenizer
-from tests.evaluation.test_prefixes import record
+from tests.evaluation.test_continuations import record
 
 TOKENIZER = make_tokenizer()
 TASK = get_task("AddSub")

@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from kdscope.evaluation.probe_measures import probe_measures
+from kdscope.evaluation.probe_results import probe_measures
 from kdscope.evaluation.probes import ProbeRow
-from kdscope.evaluation.records import read_records
-from kdscope.evaluation.row_files import read_row_file
+from kdscope.evaluation.records import read_records, read_row_file
 from kdscope.generation import huggingface
 from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.pipeline.stage import Stage

@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdscope.evaluation.records import Record, write_records
-from kdscope.evaluation.run_records import write_run_records
+from kdscope.evaluation.records import Record, write_records, write_run_records
 from kdscope.results.tables import ReportTables, save_tables
 
 TEACHER, SFT, KD, LATER = "teacher/big", "small/sft/s0", "small/forward_kl/big/s0", "small/gkd/big/s0"

@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.records import Record, answer_of, is_correct
-from kdscope.evaluation.run_records import run_record_schema
+from kdscope.evaluation.records import Record, answer_of, is_correct, run_record_schema
 from kdscope.view.selection import Selection, offered_likeness, offered_outcomes
 from kdscope.view.state import LIKENESS, OUTCOMES, Column
 from kdscope.view.task_index import NONE, TaskIndex, read_task_index

@@ -13,7 +13,7 @@ from kdscope.api.pilot import planning_noise
 from kdscope.core.errors import DataError
 from kdscope.core.files import explained
 from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, load_questions
-from kdscope.evaluation.run_records import read_run_records
+from kdscope.evaluation.records import read_run_records
 from kdscope.evaluation.tidy_results import tidy_results
 from kdscope.protocols.published import PUBLISHED_STUDIES, load_published, published_protocol
 from kdscope.protocols.published_claims import Claim, compare_with_abstract, published_claims

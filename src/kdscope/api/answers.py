@@ -10,12 +10,12 @@ import pandas as pd
 
 from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
+from kdscope.evaluation.accuracy import accuracy_table
 from kdscope.evaluation.compare import DEFAULT_MARGIN, Comparison, compare_evaluated
 from kdscope.evaluation.completions import read_completions
-from kdscope.evaluation.pairs import fidelity_table
+from kdscope.evaluation.fidelity_table import fidelity_table
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.rescore import Changes, group_by_task, rescore, summarise_changes
-from kdscope.evaluation.tables import accuracy_table
+from kdscope.evaluation.score import Changes, group_by_task, rescore, summarise_changes
 from kdscope.stages.rows import read_task_items, task_place
 from kdscope.study.schema import Tasks
 from kdscope.tasks import TaskRegistry, registry_with

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kdscope.core.files import discard, replace_folder, unique_token, write_atomically
-from kdscope.evaluation.run_records import write_run_records
+from kdscope.evaluation.records import write_run_records
 from kdscope.pipeline.run import RunResult
 from kdscope.stages.graph import StudyPlan
 from kdscope.study.schema import Study

@@ -119,7 +119,7 @@ def rescore(
     from kdscope import api
     from kdscope.evaluation.leaderboard import leaderboard
     from kdscope.evaluation.records import write_records
-    from kdscope.evaluation.rescore import changes_table
+    from kdscope.evaluation.score import changes_table
 
     found = api.rescore_answers(
         completions, task=task, tasks_dir=tasks_dir, data_dir=data_dir, finish_reason=finish_reason

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.fidelity_items import SECOND, STUDENT, TaskFidelity
-from kdscope.evaluation.items import metric_of, values_by_task
-from kdscope.evaluation.pairs import fidelity_rows, matched_estimate, measure_estimate, measure_records
-from kdscope.evaluation.tables import ModelRecords, gains_table
+from kdscope.evaluation.accuracy import ModelRecords, gains_table
+from kdscope.evaluation.fidelity_per_task import SECOND, STUDENT, TaskFidelity
+from kdscope.evaluation.fidelity_table import fidelity_rows, matched_estimate, measure_estimate, measure_records
+from kdscope.evaluation.item_scores import metric_of, scores_by_task
 from kdscope.fidelity import FidelityComparison, compare_fidelity
 from kdscope.results.formatting import decimals, interval, probability
 from kdscope.results.measures import HEADLINE, MATCHED_CONTROL, POOLED, POOLED_OF, POOLS, describe_measure
@@ -130,7 +130,7 @@ def fidelity_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) 
 
 def _differences(sides: Mapping[str, ModelRecords], scoring: str, tasks: TaskRegistry) -> pd.DataFrame:
     gains = gains_table(sides, {"a": "b"}, registry=tasks, scorings=(scoring,))
-    values = {side: values_by_task(records, scoring, tasks) for side, records in sides.items()}
+    values = {side: scores_by_task(records, scoring, tasks) for side, records in sides.items()}
     metrics = {pool: metric for metric, pool in POOLED_OF.items()} | {t: metric_of(tasks.get(t)) for t in sides["a"]}
     single = ~gains["task"].isin(POOLS)
     return pd.DataFrame(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kdscope.answers.quantities import number_key
 from kdscope.evaluation.questions import Questions, TaskFacts, load_questions, save_questions, task_facts
-from kdscope.evaluation.run_records import CELL
+from kdscope.evaluation.records import CELL
 from kdscope.protocols.item_matrix import item_matrix
 from kdscope.protocols.likeness import PAIR_COLUMNS
 from kdscope.protocols.record_fidelity import fidelity_levels

@@ -18,10 +18,10 @@ from torch import Tensor
 from kdscope.data.batches import TokenSequence
 from kdscope.data.encode import Tokenizer
 from kdscope.data.sources import Item
+from kdscope.evaluation.continuations import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.distributions import DistributionRow
-from kdscope.evaluation.forced import ForcedModel, log_probabilities
-from kdscope.evaluation.prefixes import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.records import Record
+from kdscope.evaluation.teacher_forcing import ForcedModel, log_probabilities
 from kdscope.tasks import Task
 
 

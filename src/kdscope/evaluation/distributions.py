@@ -13,8 +13,8 @@ from torch import Tensor
 
 from kdscope.core.errors import ModelError
 from kdscope.data.batches import Batch, TokenSequence
-from kdscope.evaluation.forced import ForcedModel, chunk_rows, forced_batches, pieces
-from kdscope.evaluation.prefixes import Continuation
+from kdscope.evaluation.continuations import Continuation
+from kdscope.evaluation.teacher_forcing import ForcedModel, chunk_rows, forced_batches, pieces
 from kdscope.models.vocabulary import VocabularyMatch, cut_student_logits, cut_teacher_logits
 from kdscope.objectives.divergence import Distribution, mixture, zero_where_impossible_
 

@@ -15,7 +15,7 @@ from kdscope.answers.completion import first_answer
 from kdscope.answers.quantities import Quantity, find_quantities
 from kdscope.answers.statements import find_statements, sentences
 from kdscope.core.seeds import derive_seed
-from kdscope.evaluation.prefixes import ANSWER_CUE
+from kdscope.evaluation.continuations import ANSWER_CUE
 
 # "2." or "Step 2:" alone belongs to the sentence after it.
 _LIST_MARK = re.compile(r"\W*(?:step\s{1,3})?\d{1,3}\s{0,3}[.):](?!\d)\W*", re.IGNORECASE)

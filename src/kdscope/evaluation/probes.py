@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from kdscope.data.encode import Tokenizer
 from kdscope.data.sources import Item
-from kdscope.evaluation.prefixes import ANSWER_CUE, answer_to, first_answers
+from kdscope.evaluation.continuations import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.probe_texts import add_mistake, reasoning_in, split_trace, trace_of, truncate, with_cue
 from kdscope.evaluation.records import Record
 from kdscope.generation.base import Completion, Decoding, Generator

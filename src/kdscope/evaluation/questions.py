@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.run_records import CELL
+from kdscope.evaluation.records import CELL
 from kdscope.results.measures import ITEM_MEASURE
 from kdscope.tasks import TaskRegistry
 

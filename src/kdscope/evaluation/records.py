@@ -1,28 +1,30 @@
-"""One row per model, task and item: everything a later question may need, and nothing averaged yet."""
+"""Item records: one row per model, task and item; of one model, and of a whole run beside its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdscope.core.errors import DataError
+from kdscope.core.files import unique_token
 
 SCORINGS = ("robust", "published")
 """The two ways of reading an answer that every record holds."""
 
-_COLUMN_TYPES = {
-    "str": pa.string(),
-    "str | None": pa.string(),
-    "int": pa.int64(),
-    "bool": pa.bool_(),
-    "float | None": pa.float64(),
-}
 LATER_COLUMNS = frozenset({"rouge_l"})
 """Columns that records of earlier versions do not have."""
+CELL = "cell"
+"""Column of a run's records: which model answered."""
+_SOURCES = b"kdscope.sources"
+_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,12 @@ def value_of(record: Record, scoring: str) -> float:
 
 def record_schema() -> pa.Schema:
     """The parquet schema of records."""
-    return pa.schema([(f.name, _COLUMN_TYPES[str(f.type)]) for f in fields(Record)])
+    return _schema(Record)
 
 
 def write_records(records: Iterable[Record], file: Path) -> None:
     """Write records to parquet; the same records give the same bytes."""
-    table = pa.Table.from_pylist([asdict(record) for record in records], schema=record_schema())
-    pq.write_table(table, file)
+    write_row_file(records, Record, file)
 
 
 def read_records(file: Path) -> list[Record]:
@@ -100,22 +101,143 @@ def read_records(file: Path) -> list[Record]:
     Raises:
         DataError: The file is no parquet file, or lacks a column.
     """
-    try:
-        # One open file, not a data set: folder names like task=other must not become columns.
-        table = pq.ParquetFile(file).read()
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"records cannot be read: {error}", file=file) from error
-    return [Record(**row) for row in _as_declared(table, file).to_pylist()]
+    return [Record(**row) for row in _record_table(file).to_pylist()]
 
 
-def _as_declared(table: pa.Table, file: Path) -> pa.Table:
-    """The table's columns, in order and with the types of records; columns of later versions may be missing."""
-    schema = record_schema()
-    missing = [name for name in schema.names if name not in table.column_names]
-    if any(name not in LATER_COLUMNS for name in missing):
-        raise DataError("this column of the records is missing", file=file, key=missing[0])
-    present = pa.schema([field for field in schema if field.name not in missing])
+def _record_table(file: Path) -> pa.Table:
+    """The columns of records, in order and with their types; columns of later versions are empty where missing."""
+    table, schema = _read_parquet(file, "records"), record_schema()
+    for field in schema:
+        if field.name not in table.column_names:
+            if field.name not in LATER_COLUMNS:
+                raise DataError("this column of the records is missing", file=file, key=field.name)
+            table = table.append_column(field, pa.nulls(len(table), field.type))
     try:
-        return table.select(present.names).cast(present)
+        return table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
         raise DataError(f"a column of the records has another type: {error}", file=file) from error
+
+
+def _read_parquet(file: Path, what: str, columns: Sequence[str] | None = None) -> pa.Table:
+    try:
+        # One open file, not a data set: folder names like task=other must not become columns.
+        return pq.ParquetFile(file).read(columns=None if columns is None else list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{what} cannot be read: {error}", file=file) from error
+
+
+def write_row_file(rows: Iterable[Any], kind: type[Any], file: Path) -> None:
+    """Rows of one dataclass; a table without rows has the columns all the same.
+
+    Args:
+        rows: Instances of `kind`, whose fields are str, int, float or bool, or one of these or None.
+        kind: The dataclass.
+        file: Where to.
+    """
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema(kind)), file)
+
+
+def read_row_file(kind: type[Row], file: Path) -> list[Row]:
+    """The rows that `write_row_file` wrote.
+
+    Raises:
+        DataError: The file cannot be read, or lacks a column.
+    """
+    schema, table = _schema(kind), _read_parquet(file, "the table")
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise DataError("this column is missing", file=file, key=missing[0])
+    try:
+        return [kind(**row) for row in table.select(schema.names).cast(schema).to_pylist()]
+    except pa.ArrowException as error:
+        raise DataError(f"the table cannot be read: {error}", file=file) from error
+
+
+def _schema(kind: type[Any]) -> pa.Schema:
+    return pa.schema([(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(kind)])
+
+
+def write_run_records(files: Mapping[str, Mapping[str, Path]], folder: Path) -> None:
+    """Put the records of every model and task into one file per task, a row group per model.
+
+    Processes may do so at the same time: every file is whole at any moment, and the last one's in the end.
+
+    Args:
+        files: Records of a cell (outer key) on a task (inner key), in the order of the study. A file in a folder that
+            never changes: a task whose files are those of the last call is left as it is.
+        folder: Gets `<task>.parquet`: the column ``cell``, then those of `Record`. Files of other tasks are removed.
+
+    Raises:
+        DataError: A file of records cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    by_task: dict[str, dict[str, Path]] = {}
+    for cell, answered in files.items():
+        for task, file in answered.items():
+            by_task.setdefault(task, {})[cell] = file
+    for file in folder.glob("*.parquet"):
+        if file.stem not in by_task:
+            file.unlink(missing_ok=True)  # another process may have been faster
+    for task, cells in by_task.items():
+        _write_task(cells, folder / f"{task}.parquet")
+
+
+def read_run_records(
+    folder: Path, columns: Sequence[str] | None = None, *, tasks: Iterable[str] | None = None
+) -> pa.Table:
+    """The records of a run, task by task, with the column ``cell``.
+
+    Args:
+        folder: As `write_run_records` leaves it.
+        columns: Which columns; all unless told.
+        tasks: Which tasks, in this order; all by name unless told. A task that no model answered has no file.
+
+    Raises:
+        DataError: The folder has no records, or a file is damaged.
+    """
+    files = sorted(folder.glob("*.parquet")) if tasks is None else [folder / f"{task}.parquet" for task in tasks]
+    present = [file for file in files if file.exists()]
+    if not present:
+        raise DataError("no item records are here; run the study again, nothing is trained twice", file=folder)
+    return pa.concat_tables([_read_task(file, columns) for file in present])
+
+
+def run_record_schema() -> pa.Schema:
+    """The columns of the files."""
+    return pa.schema([pa.field(CELL, pa.string()), *record_schema()])
+
+
+def _read_task(file: Path, columns: Sequence[str] | None) -> pa.Table:
+    table = _read_parquet(file, "records", columns)
+    missing = [name for name in columns or run_record_schema().names if name not in table.column_names]
+    if missing:
+        raise DataError("this column of the records is missing", file=file, key=missing[0])
+    return table.replace_schema_metadata(None)
+
+
+def _write_task(cells: Mapping[str, Path], file: Path) -> None:
+    sources = hashlib.sha256(json.dumps([[cell, str(path)] for cell, path in cells.items()]).encode()).digest()
+    if file.exists() and _sources(file) == sources:
+        return
+    partial = file.with_name(f".{file.name}.{unique_token()}.partial")  # nobody else's, whoever writes beside us
+    try:
+        _write_cells(cells, partial, sources)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_cells(cells: Mapping[str, Path], file: Path, sources: bytes) -> None:
+    schema = run_record_schema()
+    with pq.ParquetWriter(file, schema.with_metadata({_SOURCES: sources}), compression="zstd") as writer:
+        for cell, path in cells.items():
+            table = _record_table(path)
+            table = table.add_column(0, schema.field(CELL), pa.array([cell] * len(table), pa.string()))
+            writer.write_table(table.cast(schema).replace_schema_metadata({_SOURCES: sources}))
+
+
+def _sources(file: Path) -> bytes | None:
+    try:
+        return (pq.read_schema(file).metadata or {}).get(_SOURCES)
+    except (OSError, pa.ArrowException):
+        return None

@@ -16,6 +16,17 @@ from kdscope.results.measures import AGREEMENT, BOTH_PARSED, BOTH_WRONG_SAME, MA
 
 _TRIES = 50
 _REPAIRS = 1000
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_PLACES = (1 + _NODES) / 2
+_LARGEST = 0.99
+_STEPS = 10
+COLUMNS = (
+    ("student", AGREEMENT),
+    ("student", BOTH_PARSED),
+    ("control", BOTH_PARSED),
+    ("control", BOTH_WRONG_SAME),
+)
+"""Whose columns of which measure of `agreement` stand side by side: 2, 5, 5 and 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +107,6 @@ def _shuffled(labels: Order, generator: np.random.Generator) -> Order | None:
     return None
 
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
-_PLACES = (1 + _NODES) / 2
-_LARGEST = 0.99
-_STEPS = 10
-
-
 def both_above(first: Values, second: Values, correlation: Values) -> Values:
     """P(X < h, Y < k) of standard normal X and Y, from their margins Phi(h) and Phi(k).
 
@@ -180,11 +185,4 @@ def _mean_excess(sums: Values) -> Values:
     return ratio(sums[..., 1], sums[..., 0])
 
 
-COLUMNS = (
-    ("student", AGREEMENT),
-    ("student", BOTH_PARSED),
-    ("control", BOTH_PARSED),
-    ("control", BOTH_WRONG_SAME),
-)
-"""Whose columns of which measure of `agreement` stand side by side: 2, 5, 5 and 2."""
 MATCHED = Measure(MATCHED_CONTROL, 14, _mean_excess, _beyond_control)

@@ -10,6 +10,11 @@ from typing import NamedTuple
 from kdscope.fidelity.step_chains import CalculatorMark, Chain, Segment, find_chains
 from kdscope.fidelity.step_tokens import UNKNOWN, Number
 
+_SUM, _PRODUCT, _NEGATION, _POWER, _ATOM = range(1, 6)
+_LEVELS = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "~": _NEGATION, "^": _POWER}
+_INVERSES = "-/"
+_MOST_OPERANDS = 100
+
 
 class Expression(NamedTuple):
     """An expression and everything that is asked of it.
@@ -36,12 +41,6 @@ class _Part(NamedTuple):
     text: str
     level: int
     terms: tuple[str, ...]
-
-
-_SUM, _PRODUCT, _NEGATION, _POWER, _ATOM = range(1, 6)
-_LEVELS = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "~": _NEGATION, "^": _POWER}
-_INVERSES = "-/"
-_MOST_OPERANDS = 100
 
 
 def read_expression(segment: Sequence[Number | str]) -> Expression | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from kdscope.core.errors import StatisticsError
 
+_WORDS = re.compile(r"[a-z0-9]+")
+
 
 def rouge_l(prediction: str, references: Sequence[str]) -> float:
     """ROUGE-L F1 (Lin 2004, ACL W04-1013, section 3) against the reference where it is largest, from 0 to 1.
@@ -32,9 +34,6 @@ def rouge_l(prediction: str, references: Sequence[str]) -> float:
         raise StatisticsError("ROUGE-L needs at least one reference")
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
     return max(float(scorer.score(reference, prediction)["rougeL"].fmeasure) for reference in references)
-
-
-_WORDS = re.compile(r"[a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,25 +7,6 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-
-class Number(NamedTuple):
-    """A written number: 60 for ``60%``, the decimals it is written with, and whether a percent sign follows."""
-
-    written: float
-    decimals: int = 0
-    percent: bool = False
-
-    @property
-    def value(self) -> float:
-        """The number it stands for: 0.6 for ``60%``."""
-        return float(f"{self.written / 100:.12g}") if self.percent else self.written
-
-
-def _word_set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-UNKNOWN = Number(math.nan)
 NUMERALS = {
     "two": 2,
     "three": 3,
@@ -51,6 +32,103 @@ PARTS = {
     "ninth": 9,
     "tenth": 10,
 }
+_UNIT_LETTERS = frozenset("mghslkLCF")
+_INDEXED = re.compile(r"[^\W\d_]_?\d+")
+_SHARE = re.compile(r"(?:(\w+)[ -])?(\w+?)s?\s+of")
+_MOST_DIGITS = 40
+_SIGNS = str.maketrans(
+    {
+        "×": "*", "·": "*", "∙": "*", "⋅": "*", "∗": "*", "✕": "*", "✖": "*", "÷": "/", "∕": "/", "⁄": "/",
+        "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "➕": "+", "＋": "+", "＝": "=", "≈": "=", "≃": "=", "≅": "=",
+        "~": "=", "∼": "=", "％": "%", "²": "^2", "³": "^3", "½": " 1/2", "¼": " 1/4", "¾": " 3/4", "⅓": " 1/3",
+        "⅔": " 2/3", "⅕": " 1/5", "⅛": " 1/8", "’": "'", "\u00a0": " ", "\u202f": " ", "\r": "\n", "�": " ",
+    }
+)  # fmt: skip
+_LATEX = (
+    (re.compile(r"\\\\(?![A-Za-z])"), "\n"),
+    (re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|mbox|operatorname)\s?\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"\\[dt]?frac\s?(\d)(\d)"), r" ((\1)/(\2)) "),
+    (re.compile(r"\\(?:times|cdot|ast)(?![A-Za-z])"), " * "),
+    (re.compile(r"\\div(?![A-Za-z])"), " / "),
+    (re.compile(r"\\(?:approx|simeq|equiv)(?![A-Za-z])"), " = "),
+    (re.compile(r"\\(?:left|right|quad|qquad|displaystyle|[,;:! ()\[\]])"), " "),
+    (re.compile(r"\\([%$#&])"), r"\1"),
+)
+_FRACTION = re.compile(r"\\[dt]?frac\s?\{([^{}]*)\}\s?\{([^{}]*)\}")
+# What a number may start with, after a word that needs one behind it. Gaps are bounded to keep the scan linear.
+_GAP = r"[^\S\n]{1,3}"
+_GAP_OR_NONE = r"[^\S\n]{0,3}"
+_NUMERALS = "|".join(f"[{word[0].upper()}{word[0]}]{word[1:]}" for word in NUMERALS)
+_AHEAD = r"(?:\(?(?:[$€£₹]|Rs\.?)?[ ]?\.?\d|(?:" + _NUMERALS + r")\b)"
+_PARTS = "|".join(f"[{word[0].upper()}{word[0]}]{word[1:]}" for word in PARTS)
+_COUNTS = f"[Oo]ne|[Aa]|[Aa]n|{_NUMERALS}"
+_SOFT = (
+    r"(?:(?:which|that|this|it|and|so|we|you|they)" + _GAP + r")?"
+    r"(?:(?:is|are) equal to|is|was|equals?(?: to)?|gives(?: us)?|makes|leaves|will be|would be|to get|get)"
+)
+_NEARLY = "about|approximately|around|roughly|only|exactly|nearly|just|a total of|the same as"
+_SPECIAL = (
+    rf"(?:{_COUNTS}|{_PARTS}|and|are|divided|equals?|gets?|gives|is|it|leaves|makes|minus|multiplied|percent|"
+    r"plus|Rs|so|that|they|this|times|to|was|we|which|will|would|you|sq|cu|ft|in|hrs?|mins?|lbs?|oz|yds?|[ckm]?m|kg)s?"
+)
+_WORD = r"[^\W\d_][\w']*(?:[-/][^\W\d_][\w']*)*"
+_PATTERNS = (
+    ("skip", r"\n\s*(?=&?=)|[$€£¥₹¢°'\"`&_|]"),
+    ("word", rf"(?!{_SPECIAL}\b)(?=[^\W\d_]{{2}}){_WORD}"),
+    ("mark", r"<<[^<>\n]*>>"),
+    ("break", r"<=|>=|=>|->|!=|[<>]|(?:\n\s*|\A)[-*+•]\s+"),
+    ("line", r"\n\s*"),
+    ("equals", r"=+"),
+    ("ratio", r"\d+(?::\d+)+"),
+    ("mixed", r"(?<![\d.,])\d{1,3}[ ](?:and[ ])?\d{1,3}/\d{1,3}(?![\d/.%,])"),
+    ("number", r"(?:\d{1,3}(?:,\d{2,3}){0,8},\d{3}(?!\d)|\d+)(?:\.\d+)?(?:[ ]?%|[ ]percent\b)?|\.\d+(?:[ ]?%)?"),
+    ("unit", r"(?<=[a-z])\^[23](?!\d)|(?<=\d)-[^\W\d_]{2,}(?:-[^\W\d_]+)*"),
+    ("unit", r"(?:sq|cu)\.|(?:ft|in|hrs?|mins?|lbs?|oz|yds?|[ckm]?m|kg)\.(?=[ ]?[-+*/=x)])"),
+    ("power", r"(?<=[\d)])\*\*(?=[\d(])|\^"),
+    ("skip", r"\*\*+"),
+    ("operator", rf"[-+*/]|[xX](?=[^\S\n]{{0,3}}(?:\(|{_AHEAD}))"),
+    ("operator", rf"\b(?:plus|minus|times|multiplied{_GAP}by|divided{_GAP}by)(?={_GAP}{_AHEAD})"),
+    ("soft", rf"(?:,[^\S\n]{{0,3}})?\b{_SOFT}(?={_GAP}(?:(?:{_NEARLY}){_GAP})?{_AHEAD})"),
+    ("number", rf"\b(?:{_NUMERALS})(?={_GAP}(?:plus|minus|times|multiplied{_GAP}by|divided{_GAP}by)\b)"),
+    ("share", rf"\b(?:(?:(?:{_COUNTS})[ -])?(?:{_PARTS})s?{_GAP}of)(?={_GAP}{_AHEAD})"),
+    ("comment", r"\([ ]?[^\W\d_]['\w][^()\d=+*/\n]{0,60}\)"),
+    ("open", r"[(\[{]"),
+    ("close", r"[)\]}]"),
+    ("word", rf"Rs\.|{_WORD}"),
+    ("break", r"[\s\S]"),
+)
+_KINDS = ("", *(kind for kind, _ in _PATTERNS))
+_TOKEN = re.compile(rf"[^\S\n]*(?:{'|'.join(f'({pattern})' for _, pattern in _PATTERNS)})")
+_WAITING = frozenset(["equals", "operator", "power", "open"])
+# Where a clause surely ends; elsewhere the tokens tell. A comma before "which is" joins, and so does a line break
+# beside an operator or an equals sign.
+_CLAUSE_END = re.compile(
+    rf"[:;?!](?=\s)|\.(?<!Rs\.)(?<!sq\.)(?<!cu\.)(?=\s(?![-+*/=x)]))|,(?=\s(?!{_GAP_OR_NONE}{_SOFT}\b))"
+    r"|\n\s{0,9}+\d{1,2}[.)]\s(?=[^\W\d_])|\n(?:(?<=[\w.:;,?!>)%]\n)|(?<=[\w.:;,?!>)%][ ]\n))\s{0,9}+(?!&?=)"
+)
+_EQUALITY = re.compile(rf"=|(?:is|was|to|equals?|us|gives|makes|leaves|be|get){_GAP}(?:(?:{_NEARLY}){_GAP})?{_AHEAD}")
+_FIRST_NUMBER = re.compile(rf"\d|\b(?:{_NUMERALS})\b")
+_NEAR = 12
+
+
+class Number(NamedTuple):
+    """A written number: 60 for ``60%``, the decimals it is written with, and whether a percent sign follows."""
+
+    written: float
+    decimals: int = 0
+    percent: bool = False
+
+    @property
+    def value(self) -> float:
+        """The number it stands for: 0.6 for ``60%``."""
+        return float(f"{self.written / 100:.12g}") if self.percent else self.written
+
+
+def _word_set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+UNKNOWN = Number(math.nan)
 CURRENCIES = _word_set("rs. rs usd inr eur")
 # Left out between an operator and its number, and between an equals sign and the result.
 FILLERS = _word_set(
@@ -62,11 +140,7 @@ STOPS = _word_set(
     "and so then therefore thus hence because since if but while whereas or as we she he they it i you is are was were "
     "be has have had will would could which that this who where when now let let's there here not plus minus"
 )
-_UNIT_LETTERS = frozenset("mghslkLCF")
 _SHORT_UNITS = _word_set("cm mm km kg mg ml dl lb oz ft in yd hr am pm th st nd rd pc qt gb mb kb cc sq")
-_INDEXED = re.compile(r"[^\W\d_]_?\d+")
-_SHARE = re.compile(r"(?:(\w+)[ -])?(\w+?)s?\s+of")
-_MOST_DIGITS = 40
 
 
 def written_number(text: str) -> Number:
@@ -124,84 +198,6 @@ class Token(NamedTuple):
     kind: str
     text: str
     glued: bool
-
-
-_SIGNS = str.maketrans(
-    {
-        "×": "*", "·": "*", "∙": "*", "⋅": "*", "∗": "*", "✕": "*", "✖": "*", "÷": "/", "∕": "/", "⁄": "/",
-        "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "➕": "+", "＋": "+", "＝": "=", "≈": "=", "≃": "=", "≅": "=",
-        "~": "=", "∼": "=", "％": "%", "²": "^2", "³": "^3", "½": " 1/2", "¼": " 1/4", "¾": " 3/4", "⅓": " 1/3",
-        "⅔": " 2/3", "⅕": " 1/5", "⅛": " 1/8", "’": "'", "\u00a0": " ", "\u202f": " ", "\r": "\n", "�": " ",
-    }
-)  # fmt: skip
-
-_LATEX = (
-    (re.compile(r"\\\\(?![A-Za-z])"), "\n"),
-    (re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|mbox|operatorname)\s?\{([^{}]*)\}"), r" \1 "),
-    (re.compile(r"\\[dt]?frac\s?(\d)(\d)"), r" ((\1)/(\2)) "),
-    (re.compile(r"\\(?:times|cdot|ast)(?![A-Za-z])"), " * "),
-    (re.compile(r"\\div(?![A-Za-z])"), " / "),
-    (re.compile(r"\\(?:approx|simeq|equiv)(?![A-Za-z])"), " = "),
-    (re.compile(r"\\(?:left|right|quad|qquad|displaystyle|[,;:! ()\[\]])"), " "),
-    (re.compile(r"\\([%$#&])"), r"\1"),
-)
-_FRACTION = re.compile(r"\\[dt]?frac\s?\{([^{}]*)\}\s?\{([^{}]*)\}")
-
-# What a number may start with, after a word that needs one behind it. Gaps are bounded to keep the scan linear.
-_GAP = r"[^\S\n]{1,3}"
-_GAP_OR_NONE = r"[^\S\n]{0,3}"
-_NUMERALS = "|".join(f"[{word[0].upper()}{word[0]}]{word[1:]}" for word in NUMERALS)
-_AHEAD = r"(?:\(?(?:[$€£₹]|Rs\.?)?[ ]?\.?\d|(?:" + _NUMERALS + r")\b)"
-_PARTS = "|".join(f"[{word[0].upper()}{word[0]}]{word[1:]}" for word in PARTS)
-_COUNTS = f"[Oo]ne|[Aa]|[Aa]n|{_NUMERALS}"
-_SOFT = (
-    r"(?:(?:which|that|this|it|and|so|we|you|they)" + _GAP + r")?"
-    r"(?:(?:is|are) equal to|is|was|equals?(?: to)?|gives(?: us)?|makes|leaves|will be|would be|to get|get)"
-)
-_NEARLY = "about|approximately|around|roughly|only|exactly|nearly|just|a total of|the same as"
-_SPECIAL = (
-    rf"(?:{_COUNTS}|{_PARTS}|and|are|divided|equals?|gets?|gives|is|it|leaves|makes|minus|multiplied|percent|"
-    r"plus|Rs|so|that|they|this|times|to|was|we|which|will|would|you|sq|cu|ft|in|hrs?|mins?|lbs?|oz|yds?|[ckm]?m|kg)s?"
-)
-_WORD = r"[^\W\d_][\w']*(?:[-/][^\W\d_][\w']*)*"
-_PATTERNS = (
-    ("skip", r"\n\s*(?=&?=)|[$€£¥₹¢°'\"`&_|]"),
-    ("word", rf"(?!{_SPECIAL}\b)(?=[^\W\d_]{{2}}){_WORD}"),
-    ("mark", r"<<[^<>\n]*>>"),
-    ("break", r"<=|>=|=>|->|!=|[<>]|(?:\n\s*|\A)[-*+•]\s+"),
-    ("line", r"\n\s*"),
-    ("equals", r"=+"),
-    ("ratio", r"\d+(?::\d+)+"),
-    ("mixed", r"(?<![\d.,])\d{1,3}[ ](?:and[ ])?\d{1,3}/\d{1,3}(?![\d/.%,])"),
-    ("number", r"(?:\d{1,3}(?:,\d{2,3}){0,8},\d{3}(?!\d)|\d+)(?:\.\d+)?(?:[ ]?%|[ ]percent\b)?|\.\d+(?:[ ]?%)?"),
-    ("unit", r"(?<=[a-z])\^[23](?!\d)|(?<=\d)-[^\W\d_]{2,}(?:-[^\W\d_]+)*"),
-    ("unit", r"(?:sq|cu)\.|(?:ft|in|hrs?|mins?|lbs?|oz|yds?|[ckm]?m|kg)\.(?=[ ]?[-+*/=x)])"),
-    ("power", r"(?<=[\d)])\*\*(?=[\d(])|\^"),
-    ("skip", r"\*\*+"),
-    ("operator", rf"[-+*/]|[xX](?=[^\S\n]{{0,3}}(?:\(|{_AHEAD}))"),
-    ("operator", rf"\b(?:plus|minus|times|multiplied{_GAP}by|divided{_GAP}by)(?={_GAP}{_AHEAD})"),
-    ("soft", rf"(?:,[^\S\n]{{0,3}})?\b{_SOFT}(?={_GAP}(?:(?:{_NEARLY}){_GAP})?{_AHEAD})"),
-    ("number", rf"\b(?:{_NUMERALS})(?={_GAP}(?:plus|minus|times|multiplied{_GAP}by|divided{_GAP}by)\b)"),
-    ("share", rf"\b(?:(?:(?:{_COUNTS})[ -])?(?:{_PARTS})s?{_GAP}of)(?={_GAP}{_AHEAD})"),
-    ("comment", r"\([ ]?[^\W\d_]['\w][^()\d=+*/\n]{0,60}\)"),
-    ("open", r"[(\[{]"),
-    ("close", r"[)\]}]"),
-    ("word", rf"Rs\.|{_WORD}"),
-    ("break", r"[\s\S]"),
-)
-_KINDS = ("", *(kind for kind, _ in _PATTERNS))
-_TOKEN = re.compile(rf"[^\S\n]*(?:{'|'.join(f'({pattern})' for _, pattern in _PATTERNS)})")
-_WAITING = frozenset(["equals", "operator", "power", "open"])
-
-# Where a clause surely ends; elsewhere the tokens tell. A comma before "which is" joins, and so does a line break
-# beside an operator or an equals sign.
-_CLAUSE_END = re.compile(
-    rf"[:;?!](?=\s)|\.(?<!Rs\.)(?<!sq\.)(?<!cu\.)(?=\s(?![-+*/=x)]))|,(?=\s(?!{_GAP_OR_NONE}{_SOFT}\b))"
-    r"|\n\s{0,9}+\d{1,2}[.)]\s(?=[^\W\d_])|\n(?:(?<=[\w.:;,?!>)%]\n)|(?<=[\w.:;,?!>)%][ ]\n))\s{0,9}+(?!&?=)"
-)
-_EQUALITY = re.compile(rf"=|(?:is|was|to|equals?|us|gives|makes|leaves|be|get){_GAP}(?:(?:{_NEARLY}){_GAP})?{_AHEAD}")
-_FIRST_NUMBER = re.compile(rf"\d|\b(?:{_NUMERALS})\b")
-_NEAR = 12
 
 
 def tokenize(text: str) -> Iterator[list[Token]]:

@@ -11,14 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdscope.core.errors import StatisticsError
-from kdscope.evaluation.clean import clean_table, without_items
+from kdscope.evaluation.accuracy import (
+    accuracy_table,
+    decontaminated_results,
+    gains_table,
+    published_tests_table,
+    without_items,
+)
 from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, save_questions, task_facts
-from kdscope.evaluation.probe_table import probe_table
+from kdscope.evaluation.probe_results import probe_table
 from kdscope.evaluation.probes import ProbeRow
-from kdscope.evaluation.records import Record, read_records
-from kdscope.evaluation.row_files import read_row_file
-from kdscope.evaluation.run_records import CELL
-from kdscope.evaluation.tables import accuracy_table, gains_table, published_tests_table
+from kdscope.evaluation.records import CELL, Record, read_records, read_row_file
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
 from kdscope.results.methods import BASE, SFT
@@ -70,7 +73,7 @@ def run(context: StageContext) -> None:
         training=_stacked(context, "trained", "training.parquet", arms).drop(columns="cut_mass", errors="ignore"),
         probes=_probes(context, arms),
         contamination=audit.table(),
-        clean=clean_table(answered, controls, audit.items, registry),
+        clean=decontaminated_results(answered, controls, audit.items, registry),
         statistics=statistics,
     )
     save_tables(tables, context.output)

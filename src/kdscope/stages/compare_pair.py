@@ -10,11 +10,10 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from kdscope.evaluation.clean import without_items
-from kdscope.evaluation.fidelity_items import Sampling
-from kdscope.evaluation.pair_reading import PairReading
-from kdscope.evaluation.pairs import FidelityRow, fidelity_rows, item_likeness, measure_records
-from kdscope.evaluation.reading_rows import compare_readings
+from kdscope.evaluation.accuracy import without_items
+from kdscope.evaluation.distribution_fidelity import PairReading, compare_readings
+from kdscope.evaluation.fidelity_per_task import Sampling
+from kdscope.evaluation.fidelity_table import FidelityRow, fidelity_rows, item_likeness, measure_records
 from kdscope.evaluation.records import Record, read_records
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.audit_contamination import read_audit

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kdscope.evaluation.generative import score_items
 from kdscope.evaluation.records import Record, write_records
+from kdscope.evaluation.score import score_items
 from kdscope.generation.base import Completion, Decoding, Generator
 from kdscope.generation.resumable import generate_all
 from kdscope.pipeline.run import StageContext

@@ -6,10 +6,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from kdscope.evaluation.prefixes import choose_items
+from kdscope.evaluation.continuations import choose_items
 from kdscope.evaluation.probes import ProbeRow, ProbeSettings, Subject, run_probes, subjects_of
-from kdscope.evaluation.records import read_records
-from kdscope.evaluation.row_files import write_row_file
+from kdscope.evaluation.records import read_records, write_row_file
 from kdscope.generation.base import Decoding
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.audit_contamination import read_audit

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.records import SCORINGS
-from kdscope.evaluation.run_records import run_record_schema
+from kdscope.evaluation.records import SCORINGS, run_record_schema
 from kdscope.results.formatting import is_missing
 from kdscope.results.labels import CellName, name_cells
 from kdscope.results.methods import SFT

@@ -1,26 +1,76 @@
-"""Both scorings of saved completions again, without generating, and what changed by it."""
+"""Scoring completions by both rules: of a model just evaluated, and of completions saved before."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from kdscope.answers import numbers_match
+from kdscope.answers.answer_format import Score
 from kdscope.answers.quantities import parse_number
 from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.evaluation.asked import question_in
 from kdscope.evaluation.completions import Saved, SavedCompletion
-from kdscope.evaluation.items import item_index
+from kdscope.evaluation.item_scores import item_index
 from kdscope.evaluation.records import Record, is_correct
 from kdscope.fidelity.rouge import rouge_l
+from kdscope.generation.base import Completion
 from kdscope.results.table import Table, plain_table
-from kdscope.tasks import Task, TaskRegistry, default_registry
+from kdscope.tasks import Task, TaskRegistry, default_registry, list_templates
 
+_UNSCORED = Score(None, False, None, "none", "unparsed", False, False)
 _UNREAD = ("", "inf", "[invalid]")
 """How evaluation programs write that they found no answer."""
+
+
+def score_items(
+    task: Task, items: Sequence[Item], prompts: Sequence[str], completions: Sequence[Completion], decoding_seed: int
+) -> list[Record]:
+    """Records of one model on one task, in the order of the items.
+
+    Free text gets its ROUGE-L against the best of the item's references; it is otherwise neither right nor wrong.
+    Several decoding seeds are scored one after the other, and their records kept together.
+    """
+    triples = zip(items, prompts, completions, strict=True)
+    return [_scored_item(task, item, prompt, completion, decoding_seed) for item, prompt, completion in triples]
+
+
+def _scored_item(task: Task, item: Item, prompt: str, completion: Completion, decoding_seed: int) -> Record:
+    score = task.score(completion.text, item.gold, finish_reason=completion.finish_reason, instruction=item.instruction)
+    return Record(
+        task=task.name,
+        item_id=item.item_id,
+        item_hash=item.content_hash,
+        decoding_seed=decoding_seed,
+        prompt=prompt,
+        completion=completion.text,
+        finish_reason=completion.finish_reason,
+        gold=item.gold,
+        completion_tokens=len(completion.token_ids),
+        **asdict(score),
+        rouge_l=rouge_l(score.robust_value or "", item.references) if task.answer_kind == "text" else None,
+    )
+
+
+def question_from_prompt(prompt: str) -> str:
+    r"""The instruction of a prompt in a built-in template with a frame; any other prompt as it is.
+
+    >>> from kdscope.tasks import get_template
+    >>> question_from_prompt(get_template("alpaca").render("How many?", "2 and 3"))
+    'How many?'
+    >>> question_from_prompt("Question: How many?\nAnswer:")
+    'Question: How many?\nAnswer:'
+    """
+    framed = [template for template in list_templates() if template.without_input != "{instruction}"]
+    for form in (form for template in framed for form in (template.with_input, template.without_input)):
+        # The first header after the instruction ends it: the shortest text that lets the rest of the form follow.
+        pattern = re.escape(form).replace(r"\{instruction\}", "(.*?)", 1).replace(r"\{input\}", ".*", 1)
+        if match := re.fullmatch(pattern, prompt, re.DOTALL):
+            return match[1]
+    return prompt
 
 
 def rescore(
@@ -139,23 +189,13 @@ def _scored(answer: Saved, task: Task, item: Item | None) -> Record:
     gold = record.gold if item is None else item.gold
     question = _question(answer) if item is None else item.instruction
     score = task.score(record.completion, gold, finish_reason=record.finish_reason, instruction=question)
-    scored = replace(
-        record,
-        gold=gold,
-        published_value=score.published_value,
-        correct_published=score.correct_published,
-        robust_value=score.robust_value,
-        robust_rule=score.robust_rule,
-        robust_status=score.robust_status,
-        truncated=score.truncated,
-        correct_robust=score.correct_robust,
-    )
+    scored = replace(record, gold=gold, **asdict(score))
     return replace(scored, rouge_l=_rouge(answer, scored, item)) if task.answer_kind == "text" else scored
 
 
 def _question(answer: Saved) -> str:
     told = "" if isinstance(answer, Record) else answer.instruction
-    return told or question_in(answer.prompt)
+    return told or question_from_prompt(answer.prompt)
 
 
 def _rouge(answer: Saved, scored: Record, item: Item | None) -> float:
@@ -198,14 +238,8 @@ def _unscored(answer: SavedCompletion, item: Item | None) -> Record:
         completion=answer.completion,
         finish_reason=answer.finish_reason,
         gold=gold,
-        published_value=None,
-        correct_published=False,
-        robust_value=None,
-        robust_rule="none",
-        robust_status="unparsed",
-        truncated=False,
-        correct_robust=False,
         completion_tokens=0,
+        **asdict(_UNSCORED),
     )
 
 

@@ -1,4 +1,4 @@
-"""Records of one task, item by item: what an item is worth, and which items are copies of one question."""
+"""Scores item by item: what a record is worth, and which items are copies of one question."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kdscope.tasks import Task, TaskRegistry
 
 
 @dataclass(frozen=True, eq=False)
-class ItemValues:
+class ItemScores:
     """What one model is worth on each of n items.
 
     Attributes:
@@ -39,7 +39,7 @@ def metric_of(task: Task) -> Metric:
     return "rouge_l" if task.answer_kind == "text" else "accuracy"
 
 
-def item_values(task: Task, records: Sequence[Record], scoring: str) -> ItemValues:
+def item_scores(task: Task, records: Sequence[Record], scoring: str) -> ItemScores:
     """The values of the items of one task, in the order of their first records.
 
     An item's unit is the item, not the completion: several decoding seeds are averaged within it first. Items with the
@@ -55,24 +55,24 @@ def item_values(task: Task, records: Sequence[Record], scoring: str) -> ItemValu
     answers = by_item(records)
     values = [np.mean([value_of(record, scoring) for record in same]) for same in answers]
     single = metric == "accuracy" and len(answers[0]) == 1
-    return ItemValues(np.array(values), tuple(_cluster(same[0]) for same in answers), single)
+    return ItemScores(np.array(values), tuple(_cluster(same[0]) for same in answers), single)
 
 
-def values_by_task(records: Mapping[str, Sequence[Record]], scoring: str, tasks: TaskRegistry) -> dict[str, ItemValues]:
+def scores_by_task(records: Mapping[str, Sequence[Record]], scoring: str, tasks: TaskRegistry) -> dict[str, ItemScores]:
     """The item values of each task, then those of all items of each metric that has several tasks.
 
     Raises:
-        DataError: As `item_values`.
+        DataError: As `item_scores`.
     """
-    values = {task: item_values(tasks.get(task), answers, scoring) for task, answers in records.items()}
-    by_metric: dict[Metric, list[ItemValues]] = {}
+    values = {task: item_scores(tasks.get(task), answers, scoring) for task, answers in records.items()}
+    by_metric: dict[Metric, list[ItemScores]] = {}
     for task in records:
         by_metric.setdefault(metric_of(tasks.get(task)), []).append(values[task])
     return values | {POOLED_OF[metric]: _joined(parts) for metric, parts in by_metric.items() if len(parts) > 1}
 
 
-def _joined(parts: Sequence[ItemValues]) -> ItemValues:
-    return ItemValues(
+def _joined(parts: Sequence[ItemScores]) -> ItemScores:
+    return ItemScores(
         np.concatenate([part.values for part in parts]),
         tuple(cluster for part in parts for cluster in part.clusters),
         all(part.single for part in parts),

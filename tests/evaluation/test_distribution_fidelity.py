@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from kdscope.evaluation.confidence import ConfidenceRow
+from kdscope.evaluation.continuations import PREFIXES
+from kdscope.evaluation.distribution_fidelity import PairReading, compare_readings
 from kdscope.evaluation.distributions import DistributionRow
-from kdscope.evaluation.fidelity_items import Sampling
-from kdscope.evaluation.pair_reading import PairReading
-from kdscope.evaluation.pairs import FidelityRow
-from kdscope.evaluation.prefixes import PREFIXES
-from kdscope.evaluation.reading_rows import compare_readings
+from kdscope.evaluation.fidelity_per_task import Sampling
+from kdscope.evaluation.fidelity_table import FidelityRow
 from kdscope.fidelity import calibration
 
 NUMBERS = ("forward_kl", "reverse_kl", "jensen_shannon", "total_variation", "top1_agreement", "top5_overlap")

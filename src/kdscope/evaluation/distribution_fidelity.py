@@ -1,23 +1,107 @@
-"""What two models made of the same texts, as rows of the fidelity table: distributions and calibration."""
+"""Distributions and confidences of a student beside its teacher on the same texts, and their fidelity rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from kdscope.core.seeds import derive_seed
-from kdscope.evaluation.confidence import ConfidenceRow
-from kdscope.evaluation.fidelity_items import CONTROL, STUDENT, Sampling
-from kdscope.evaluation.pair_reading import PairReading
-from kdscope.evaluation.pairs import FidelityRow, fidelity_row
-from kdscope.evaluation.prefixes import PREFIXES
+from kdscope.data.sources import Item
+from kdscope.evaluation.confidence import ConfidenceRow, confidence_rows
+from kdscope.evaluation.continuations import PREFIXES, continuations_of
+from kdscope.evaluation.distributions import DistributionRow, ForcedPair, compare_distributions
+from kdscope.evaluation.fidelity_per_task import CONTROL, STUDENT, Sampling
+from kdscope.evaluation.fidelity_table import FidelityRow, fidelity_row
+from kdscope.evaluation.records import Record, read_row_file, write_row_file
 from kdscope.fidelity import Measure, ResampledSums, ResampledValue, estimate, pair_confidences, resample
 from kdscope.fidelity.bootstrap import select_columns
 from kdscope.fidelity.measures import Values, columns, mean_measure
 from kdscope.results.measures import DISTRIBUTION_STEMS, POOLED, describe_measure
+from kdscope.tasks import Task
+
+_Part = tuple[list[str], tuple[Measure, ...], dict[str, Values]]
+
+
+@dataclass(frozen=True)
+class PairReading:
+    """Two tables: distributions.parquet and confidence.parquet."""
+
+    distributions: Sequence[DistributionRow]
+    confidence: Sequence[ConfidenceRow]
+
+    @classmethod
+    def joined(cls, parts: Iterable[PairReading]) -> PairReading:
+        """The readings of several tasks."""
+        every = list(parts)
+        return cls([row for p in every for row in p.distributions], [row for p in every for row in p.confidence])
+
+    @classmethod
+    def load(cls, folder: Path) -> PairReading:
+        """What `save` wrote.
+
+        Raises:
+            DataError: A table cannot be read.
+        """
+        return cls(
+            read_row_file(DistributionRow, folder / "distributions.parquet"),
+            read_row_file(ConfidenceRow, folder / "confidence.parquet"),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Both tables into a folder that is there."""
+        write_row_file(self.distributions, DistributionRow, folder / "distributions.parquet")
+        write_row_file(self.confidence, ConfidenceRow, folder / "confidence.parquet")
+
+
+def read_pair(
+    pair: ForcedPair,
+    task: Task,
+    items: Sequence[Item],
+    prompts: Sequence[Sequence[int]],
+    records: Mapping[Literal["teacher", "student"], Sequence[Record]],
+    tokenizer: Any,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PairReading:
+    """Distributions on the three texts of every item, and how sure either model is of its answers.
+
+    Args:
+        pair: The models.
+        task: The task.
+        items: Some or all of it.
+        prompts: Token ids of each item's prompt: the student's prompt, which the teacher reads too.
+        records: What both answered.
+        tokenizer: Of both, a Hugging Face one.
+        progress: Called with (texts done, texts in all).
+
+    Raises:
+        DataError: A model has not answered one of the items.
+        ModelError: The logits of a model are not numbers.
+    """
+    texts = continuations_of(items, prompts, records, tokenizer)
+    rows = compare_distributions(pair, texts, int(tokenizer.pad_token_id), progress)
+    sides: Any = {"teacher": pair.teacher, "student": pair.student}
+    sure = [
+        row
+        for side, model in sides.items()
+        for row in confidence_rows(model, side, task, items, prompts, records[side], rows, tokenizer)
+    ]
+    return PairReading(rows, sure)
+
+
+def kept_reading(folder: Path, read: Callable[[], PairReading]) -> PairReading:
+    """A reading that is made once: whole in its folder, or not there."""
+    if not folder.exists():
+        building = folder.with_suffix(".tmp")
+        building.mkdir(exist_ok=True)
+        read().save(building)
+        os.replace(building, folder)
+    return PairReading.load(folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +153,6 @@ def _measured(
                 shifted = slice(place.start + number * width, place.stop + number * width)
                 sums[role][kind.name] = select_columns(together, shifted)
     return _Measured(measures, sums, items)
-
-
-_Part = tuple[list[str], tuple[Measure, ...], dict[str, Values]]
 
 
 def _distributions(task: str, roles: Mapping[str, PairReading]) -> _Part:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kdscope.answers.quantities import number_key
 from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
-from kdscope.evaluation.items import by_item, check_same_items
+from kdscope.evaluation.item_scores import by_item, check_same_items
 from kdscope.evaluation.records import Record, answer_of, is_correct
 from kdscope.fidelity import (
     Measure,

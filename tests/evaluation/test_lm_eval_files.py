@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 from kdscope.evaluation.completions import read_completions
-from kdscope.evaluation.export import ExportFacts, model_folder, write_lm_eval_files
-from kdscope.evaluation.rescore import group_by_task, rescore
+from kdscope.evaluation.lm_eval_files import ExportFacts, model_folder, write_lm_eval_files
+from kdscope.evaluation.score import group_by_task, rescore
 from tests.evaluation.by_hand import answered, essay_tasks, essays, marked, sampled
 
 FACTS = ExportFacts(

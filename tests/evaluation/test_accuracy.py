@@ -13,9 +13,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.pairs import POOLED
+from kdscope.evaluation.accuracy import AVERAGE, accuracy_table, gains_table, published_tests_table
+from kdscope.evaluation.fidelity_table import POOLED
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.tables import AVERAGE, accuracy_table, gains_table, published_tests_table
 from tests.evaluation.by_hand import answered, marked, record, row
 
 

@@ -13,14 +13,14 @@ import sacrebleu
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.completions import read_completions
-from kdscope.evaluation.pairs import (
+from kdscope.evaluation.fidelity_table import (
     POOLED,
     FidelityRow,
     check_same_items,
     compare_records,
 )
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.rescore import group_by_task, rescore
+from kdscope.evaluation.score import group_by_task, rescore
 from tests.evaluation.by_hand import answered, essay_tasks, essays, record
 
 GOLDS = ["1", "2", "3", "4", "5", "6"]

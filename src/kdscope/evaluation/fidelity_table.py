@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.fidelity_items import (
+from kdscope.evaluation.fidelity_per_task import (
     CEILING,
     CONTROL,
     SECOND,
@@ -21,7 +21,7 @@ from kdscope.evaluation.fidelity_items import (
     measure_task,
     other_runs,
 )
-from kdscope.evaluation.items import check_same_items
+from kdscope.evaluation.item_scores import check_same_items
 from kdscope.evaluation.records import Record
 from kdscope.fidelity import (
     Floor,

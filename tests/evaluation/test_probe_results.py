@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kdscope.evaluation.probe_table import COLUMNS, probe_table
+from kdscope.evaluation.probe_results import COLUMNS, probe_table
 from kdscope.evaluation.probes import ProbeRow
 
 

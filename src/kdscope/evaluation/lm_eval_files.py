@@ -1,4 +1,4 @@
-"""Results as the files that lm-evaluation-harness writes, so that what reads those reads these.
+"""Results as the files of lm-evaluation-harness, so that what reads those reads these.
 
 The structure is that of version 0.4.13: `results_<time>.json` with the values of each task, and one
 `samples_<task>_<time>.jsonl` for each task with a line for each item. The two scorings are two filters.
@@ -16,16 +16,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kdscope.evaluation.export_samples import Sample, task_filters, task_samples
-from kdscope.evaluation.items import metric_of
-from kdscope.evaluation.records import Record
-from kdscope.evaluation.tables import ModelRecords, accuracy_table
+from kdscope.evaluation.accuracy import ModelRecords, accuracy_table
+from kdscope.evaluation.item_scores import by_item, item_index, metric_of
+from kdscope.evaluation.records import Record, answer_of, value_of
 from kdscope.results.measures import AVERAGES, Metric
 from kdscope.tasks import Task, TaskRegistry, default_registry
 
 _VERSION = 1.0
 METRIC_NAMES: Mapping[Metric, str] = {"accuracy": "exact_match", "rouge_l": "rougeL"}
 """What lm-evaluation-harness calls the two metrics."""
+Sample = dict[str, Any]
+_NO_ANSWER = "[invalid]"
 
 
 @dataclass(frozen=True)
@@ -212,3 +213,58 @@ def _task_hash(samples: Sequence[Sample]) -> str:
 
 def _write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8", newline="\n")
+
+
+def task_filters(task: Task) -> dict[str, str]:
+    """The filter that stands for each scoring of a task; free text is read in one way only."""
+    if metric_of(task) == "rouge_l":
+        return {"robust": "none"}
+    return {"robust": "robust", "published": "published"}
+
+
+def task_samples(
+    task: Task, records: Sequence[Record], metrics: Mapping[Metric, str], generation: Mapping[str, Any]
+) -> list[Sample]:
+    """All lines of a task: every item by the first filter, then every item by the second.
+
+    Args:
+        task: The task.
+        records: Its records.
+        metrics: What the metrics are called.
+        generation: Settings of the generation, part of what the model was asked.
+
+    Raises:
+        DataError: The items were not all answered with the same seeds.
+    """
+    metric = metrics[metric_of(task)]
+    return [
+        _sample(answers, scoring, told, metric, generation)
+        for scoring, told in task_filters(task).items()
+        for answers in by_item(records)
+    ]
+
+
+def _sample(answers: Sequence[Record], scoring: str, told: str, metric: str, generation: Mapping[str, Any]) -> Sample:
+    first = answers[0]
+    document = {"item_id": first.item_id, "item_hash": first.item_hash, "answer": first.gold}
+    read = [answer_of(record, scoring) for record in answers]
+    filtered = [_NO_ANSWER if value is None else value for value in read]
+    return {
+        "doc_id": item_index(first),
+        "doc": document,
+        "target": first.gold,
+        "arguments": {"gen_args_0": {"arg_0": first.prompt, "arg_1": dict(generation)}},
+        "resps": [[record.completion for record in answers]],
+        "filtered_resps": filtered if len(filtered) == 1 else [filtered],
+        "filter": told,
+        "metrics": [metric],
+        "doc_hash": _hash(json.dumps(document, indent=2, ensure_ascii=False)),
+        "prompt_hash": _hash(first.prompt),
+        "target_hash": _hash(first.gold),
+        metric: sum(value_of(record, scoring) for record in answers) / len(answers),
+        "finish_reason": [record.finish_reason for record in answers],
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

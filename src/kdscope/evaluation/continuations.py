@@ -1,4 +1,4 @@
-"""The texts on which distributions are compared: what followed a prompt, by the book or from either model's hand."""
+"""The texts on which distributions are compared: reference, teacher or student completion of a prompt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
 from kdscope.data.encode import Tokenizer, encode_recorded, encode_response
 from kdscope.data.sources import Item
-from kdscope.evaluation.items import by_item
+from kdscope.evaluation.item_scores import by_item
 from kdscope.evaluation.records import Record
 
 Prefix = Literal["gold", "teacher", "student"]

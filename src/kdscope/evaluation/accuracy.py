@@ -1,18 +1,18 @@
-"""From item records to tidy tables: accuracy of every model, gain of every student over its control."""
+"""Accuracy of every model and gain of every student over its control, also without contaminated items."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from kdscope.evaluation.items import ItemValues, check_same_items, item_values, metric_of, values_by_task
+from kdscope.evaluation.item_scores import ItemScores, check_same_items, item_scores, metric_of, scores_by_task
 from kdscope.evaluation.records import SCORINGS, Record, answer_of
 from kdscope.protocols.published import published_h1
-from kdscope.results.measures import AVERAGE, AVERAGE_OF, POOLS, Metric
+from kdscope.results.measures import AVERAGE, AVERAGE_OF, AVERAGES, POOLS, Metric
 from kdscope.statistics.means import MeanEstimate, estimate_mean, estimate_share
 from kdscope.statistics.multiplicity import holm
 from kdscope.statistics.paired import compare_paired
@@ -22,6 +22,8 @@ from kdscope.tasks import TaskRegistry, default_registry
 __all__ = ["SCORINGS", "ModelRecords", "accuracy_table", "gains_table", "published_tests_table"]
 
 ModelRecords = Mapping[str, Sequence[Record]]
+_KEY = ["cell", "task", "scoring"]
+_GAIN = ("gain", "low", "high")
 
 
 def accuracy_table(records: Mapping[str, ModelRecords], *, registry: TaskRegistry | None = None) -> pd.DataFrame:
@@ -119,7 +121,7 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
 
 def _accuracy_row(cell: str, task: str, records: Sequence[Record], scoring: str, tasks: TaskRegistry) -> dict[str, Any]:
     declared = tasks.get(task)
-    measured = item_values(declared, records, scoring)
+    measured = item_scores(declared, records, scoring)
     estimate = _estimate(measured, metric_of(declared))
     return {
         "cell": cell,
@@ -139,7 +141,7 @@ def _accuracy_row(cell: str, task: str, records: Sequence[Record], scoring: str,
     }
 
 
-def _estimate(measured: ItemValues, metric: Metric) -> MeanEstimate:
+def _estimate(measured: ItemScores, metric: Metric) -> MeanEstimate:
     if measured.single:
         return estimate_share(measured.values, measured.clusters)
     estimate = estimate_mean(measured.values, measured.clusters)
@@ -177,11 +179,11 @@ def _gain_rows(own: ModelRecords, other: ModelRecords, scoring: str, tasks: Task
     common = [task for task in own if task in other]
     for task in common:
         check_same_items(task, own[task], other[task])
-    values = [values_by_task({task: side[task] for task in common}, scoring, tasks) for side in (own, other)]
+    values = [scores_by_task({task: side[task] for task in common}, scoring, tasks) for side in (own, other)]
     return [{"task": task, "scoring": scoring, **_gain(values[0][task], values[1][task])} for task in values[0]]
 
 
-def _gain(own: ItemValues, other: ItemValues) -> dict[str, Any]:
+def _gain(own: ItemScores, other: ItemScores) -> dict[str, Any]:
     if own.single and other.single:
         exact = compare_paired(own.values, other.values, clusters=own.clusters)
         counts: dict[str, int | None] = {"only_cell": exact.only_first, "only_control": exact.only_second}
@@ -212,3 +214,61 @@ def _only_tasks(names: Iterable[str], tasks: TaskRegistry) -> set[str]:
     for name in names:
         by_metric.setdefault(metric_of(tasks.get(name)), []).append(name)
     return {several[0] for several in by_metric.values() if len(several) == 1}
+
+
+def without_items(records: Mapping[str, ModelRecords], left_out: Collection[str]) -> dict[str, dict[str, list[Record]]]:
+    """Records by model and task without those of some items; tasks of which none is left are gone."""
+    kept = {
+        cell: {
+            task: [record for record in answered if record.item_id not in left_out] for task, answered in tasks.items()
+        }
+        for cell, tasks in records.items()
+    }
+    return {cell: {task: rows for task, rows in tasks.items() if rows} for cell, tasks in kept.items()}
+
+
+def decontaminated_results(
+    records: Mapping[str, ModelRecords],
+    controls: Mapping[str, str],
+    contaminated: Collection[str],
+    registry: TaskRegistry | None = None,
+) -> pd.DataFrame:
+    """Accuracy and gain on all items and on the clean ones, for the tasks that have contaminated items and for all.
+
+    Columns cell, task, scoring, and for each of the two sets of items (suffixes `_all` and `_clean`) items, accuracy,
+    gain, low, high; the gains are empty where a model has no control. Empty where no item is contaminated.
+
+    Args:
+        records: Records by model label and task.
+        controls: The control's label by student label.
+        contaminated: Ids of the contaminated items.
+        registry: The tasks; the built-in ones where absent.
+    """
+    concerned = {
+        task
+        for tasks in records.values()
+        for task, answered in tasks.items()
+        if any(record.item_id in contaminated for record in answered)
+    }
+    if not concerned:
+        return pd.DataFrame()
+    parts = {"all": records, "clean": without_items(records, contaminated)}
+    frames = [_results(part, controls, registry).add_suffix(f"_{name}") for name, part in parts.items()]
+    both = frames[0].join(frames[1]).reset_index()
+    return both[both["task"].isin([*concerned, *POOLS])].reset_index(drop=True)
+
+
+def _results(
+    records: Mapping[str, ModelRecords], controls: Mapping[str, str], registry: TaskRegistry | None
+) -> pd.DataFrame:
+    """Accuracy joined with gains, by cell, task and scoring."""
+    answered = {cell: tasks for cell, tasks in records.items() if tasks}
+    known = {cell: control for cell, control in controls.items() if {cell, control} <= {*answered}}
+    rows = accuracy_table(answered, registry=registry).to_dict("records") if answered else []
+    accuracy = pd.DataFrame(rows, columns=[*_KEY, "items", "accuracy"])
+    accuracy = accuracy[~accuracy["task"].isin(AVERAGES)].set_index(_KEY)
+    gained = gains_table(answered, known, registry=registry).to_dict("records") if known else []
+    gains = pd.DataFrame(gained, columns=[*_KEY, "items", *_GAIN]).set_index(_KEY)
+    joined = accuracy.join(gains[list(_GAIN)], how="outer")
+    joined["items"] = joined["items"].fillna(gains["items"])
+    return joined
