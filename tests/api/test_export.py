@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import kdscope.api.export as export_module
 from kdscope.api import Exported, export_models, load_study, read_run, run_study
+from kdscope.api.finished import find_model
 from kdscope.core.errors import DataError, KdscopeError, ModelError, StoreError
+from kdscope.models.source import ModelPlace
 from kdscope.study.embedded import embedded_model
 from tests.cli.command import call
 
@@ -107,6 +110,32 @@ def test_the_cards_code_needs_nothing_but_the_folder(run: Path, tmp_path: Path) 
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) > 2
+
+
+def test_merging_runs_code_of_a_base_only_if_this_command_allows_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[ModelPlace] = []
+
+    def told_by_the_run(finished: Any, cell: str) -> Any:
+        model = find_model(finished, cell)
+        assert model.base is not None
+        return replace(model, base=replace(model.base, trust_remote_code=True))
+
+    def load(place: ModelPlace, *_: Any) -> Any:
+        loaded.append(place)
+        raise ModelError("loaded")
+
+    monkeypatch.setattr(export_module, "find_model", told_by_the_run)
+    monkeypatch.setattr("kdscope.models.load.load_model", load)
+    with pytest.raises(ModelError, match="Python code that comes with"):
+        one(run, ADAPTER, tmp_path / "a", merge=True)
+    assert not loaded
+    assert not (tmp_path / "a").exists()
+    assert one(run, ADAPTER, tmp_path / "b").folder.is_dir(), "an adapter by itself runs nothing"
+    with pytest.raises(ModelError, match="loaded"):
+        one(run, ADAPTER, tmp_path / "c", merge=True, trust_remote_code=True)
+    assert [place.trust_remote_code for place in loaded] == [True]
 
 
 @pytest.mark.parametrize("cell", [ADAPTER, CUT])

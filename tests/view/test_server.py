@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -105,6 +106,24 @@ def test_many_at_once(server: ViewServer) -> None:
     for thread in threads:
         thread.join()
     assert [b" 200 " in answer.split(b"\r\n")[0] for answer in answers] == [True] * 12
+
+
+def test_half_open_connections_are_bounded_and_do_not_shut_others_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(room._Handler, "timeout", 1.0)
+    with make_server(folder, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        before = threading.active_count()
+        silent = [socket.create_connection((room.ADDRESS, server.server_port)) for _ in range(20)]
+        time.sleep(0.5)
+        assert threading.active_count() - before <= 4
+        time.sleep(2.5)  # those that said nothing are gone by now
+        assert b" 200 " in _raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        for connection in silent:
+            connection.close()
+        server.shutdown()
 
 
 def test_nothing_is_written(folder: Path, server: ViewServer) -> None:

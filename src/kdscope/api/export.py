@@ -12,7 +12,7 @@ from typing import Any
 
 from kdscope import __version__
 from kdscope.api.finished import FinishedModel, FinishedRun, check_base, find_model, read_run, teacher_of
-from kdscope.core.errors import DataError
+from kdscope.core.errors import DataError, ModelError
 from kdscope.core.files import explained, replace_folder, unique_token
 from kdscope.data.disk import sha256_of
 from kdscope.report.card_results import card_results
@@ -52,7 +52,13 @@ class Exported:
 
 
 def export_models(
-    run: Path, cell: str | None = None, *, every: bool = False, out: Path | None = None, merge: bool = False
+    run: Path,
+    cell: str | None = None,
+    *,
+    every: bool = False,
+    out: Path | None = None,
+    merge: bool = False,
+    trust_remote_code: bool = False,
 ) -> list[Exported]:
     """Copy trained models of a finished run into folders of their own, each with a model card.
 
@@ -62,11 +68,13 @@ def export_models(
         every: All that were trained, instead of one.
         out: The model's folder (RUN/models/CELL where absent); with `every`, the folder for all of them.
         merge: Put adapters into their bases, so that every folder holds a whole model.
+        trust_remote_code: With `merge`, run Python code that comes with a base. What the run says of it is no consent,
+            as its folder may be anybody's.
 
     Raises:
         DataError: There is no such run or model; the folder is in use by something else.
         StoreError: The store no longer has the model, or a folder cannot be written.
-        ModelError: The base of an adapter is gone or has changed.
+        ModelError: The base of an adapter is gone or has changed, or has code that is not trusted.
     """
     if every == (cell is not None):
         raise DataError("give either a cell or ask for all of them")
@@ -79,12 +87,17 @@ def export_models(
         folders = dict.fromkeys(chosen, Path(out))
     for folder in folders.values():
         check_free(folder)
-    return [_export(finished, name, folder, merge=merge) for name, folder in folders.items()]
+    return [_export(finished, name, folder, merge, trust_remote_code) for name, folder in folders.items()]
 
 
-def _export(run: FinishedRun, cell: str, folder: Path, *, merge: bool) -> Exported:
+def _export(run: FinishedRun, cell: str, folder: Path, merge: bool, trust: bool) -> Exported:
     """One model: built beside its place, then put there by one rename."""
     model = find_model(run, cell)
+    if merge and model.is_adapter and model.base is not None and model.base.trust_remote_code and not trust:
+        raise ModelError(
+            f"{cell}: to merge its adapter, Python code that comes with {model.base.location} would run. Read that "
+            "code, then allow it with --trust-remote-code, or export the adapter without --merge"
+        )
     building = folder.absolute().parent / f".{folder.absolute().name}.{unique_token()}"
     card = _card_facts(run, model, folder.absolute().name, merge=merge)
     try:

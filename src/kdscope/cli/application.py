@@ -69,6 +69,7 @@ StoreOption = Annotated[
     typer.Option("--store", help="Where finished stages are kept. Default: $KDSCOPE_STORE, or .kdscope here."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+TrustOption = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")]
 TasksDirOption = Annotated[
     Path | None, typer.Option("--tasks-dir", help="Folder with tasks of your own (YAML or Python); see docs/tasks.md.")
 ]

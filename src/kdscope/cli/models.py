@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kdscope.cli.application import DataDirOption, JsonOption, StoreOption, TasksDirOption, app
+from kdscope.cli.application import DataDirOption, JsonOption, StoreOption, TasksDirOption, TrustOption, app
 from kdscope.cli.printing import print_table, run_events
 from kdscope.results.table import terminal_text
 
@@ -22,9 +22,7 @@ def evaluate(
     tasks_dir: TasksDirOption = None,
     adapter: Annotated[Path | None, typer.Option("--adapter", help="A peft adapter to put on the model.")] = None,
     revision: Annotated[str | None, typer.Option("--revision", help="Commit or branch of a hub repository.")] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
-    ] = False,
+    trust_remote_code: TrustOption = False,
     template: Annotated[str, typer.Option("--template", help="alpaca, published, plain or chat.")] = "alpaca",
     apply_chat_template: Annotated[
         bool, typer.Option("--apply-chat-template", help="The same as --template chat.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdscope.cli.application import JsonOption, app, one_of
+from kdscope.cli.application import JsonOption, TrustOption, app, one_of
 
 if TYPE_CHECKING:
     from kdscope.api import Exported
@@ -95,6 +95,7 @@ def export(
     merge: Annotated[
         bool, typer.Option("--merge", help="Put an adapter into its base, so that the folder holds a whole model.")
     ] = False,
+    trust_remote_code: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Copy a trained model out of a run into an ordinary Hugging Face folder, with a model card.
@@ -112,7 +113,7 @@ def export(
         raise DataError(f"say which model, or --all; this run trained {cells}", file=run)
     if cell is not None and every:
         raise DataError(f"give either a cell or --all, not {cell} and --all")
-    found = api.export_models(run, cell, every=every, out=out, merge=merge)
+    found = api.export_models(run, cell, every=every, out=out, merge=merge, trust_remote_code=trust_remote_code)
     if as_json:
         print(json.dumps([exported_json(model) for model in found], indent=1))
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,8 @@ from kdscope.view.routes import Response, Viewer
 
 ADDRESS = "127.0.0.1"
 USUAL_PORT = 8471
+MOST_CONNECTIONS = 32
+"""Served at once, each by a thread; a browser opens six."""
 _IN_USE = (errno.EADDRINUSE, errno.EACCES)
 
 
@@ -27,12 +30,27 @@ class ViewServer(ThreadingHTTPServer):
 
     def __init__(self, viewer: Viewer, port: int) -> None:
         self.viewer = viewer
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((ADDRESS, port), _Handler)
 
     @property
     def url(self) -> str:
         """Where the pages are."""
         return f"http://{ADDRESS}:{self.server_port}/"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own; one too many is closed, as those that say nothing soon are."""
+        if not self._free.acquire(timeout=0.1):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """What the thread does, which then makes room for another."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away early is no error."""
@@ -101,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.0"  # no answer without headers
     server_version = "kdscope"
     sys_version = ""
-    timeout = 60
+    timeout = 15  # seconds without a byte until a connection is closed
     wbufsize = -1  # headers and body in one packet
     server: ViewServer
 
