@@ -44,6 +44,17 @@ def test_names_of_what_can_be_had() -> None:
             wanted_files([name])
 
 
+def test_own_tasks_that_declare_sources_can_be_had(tmp_path: Path) -> None:
+    source = "{dataset_id: a/b, split: test}"
+    (tmp_path / "own.yaml").write_text(f"name: own\nanswer: number\ntest_items: 3\nsources: [{source}]\n")
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    (tmp_path / "capitals.yaml").write_text(OWN)
+    assert [one.target for one in wanted_files(["own"], tasks_dir=tmp_path)] == ["own/test.json"]
+    assert len(wanted_files(tasks_dir=tmp_path)) == 20
+    with pytest.raises(DataError, match="capitals: it declares no sources"):
+        wanted_files(["capitals"], tasks_dir=tmp_path)
+
+
 def test_what_cannot_be_had_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, int, int | None]] = []
 

@@ -9,6 +9,9 @@ import pytest
 
 from kdscope.core.errors import DataError, StudyError
 from kdscope.tasks import (
+    FieldMapping,
+    HubDataset,
+    RepositoryFile,
     Task,
     default_registry,
     find_task_file,
@@ -144,6 +147,45 @@ def test_all_problems_at_once_in_file_order(tmp_path: Path) -> None:
         read_task_definitions(folder_with(tmp_path, SMALL + "chance: 2\ncolour: red\ntemplate: none\n"))
     lines = str(caught.value).splitlines()
     assert [line.partition("mine.yaml:")[2].split(":")[0] for line in lines] == ["4", "5", "6"]
+
+
+SOURCES = """
+name: mine
+answer: number
+test_items: 7
+sources:
+  - {repository: a/b, commit: 0123456789abcdef0123456789abcdef01234567, path: test.json}
+  - dataset_id: a/b
+    split: test
+    fields: {instruction: "{question}", answer: "{key:float}"}
+"""
+
+
+def test_a_task_whose_rows_can_be_fetched(tmp_path: Path) -> None:
+    task = only_task(tmp_path, SOURCES)
+    assert (task.file, task.test_items, task.generated) == (None, 7, False)
+    assert task.locations() == ("mine/test.json", "tasks/mine/test.json")
+    file, dataset = task.sources
+    assert isinstance(file, RepositoryFile)
+    assert (file.path, file.git_blob, file.fields) == ("test.json", None, None)
+    assert isinstance(dataset, HubDataset)
+    assert dataset.fields == FieldMapping("{question}", answer="{key:float}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("test_items: 7", "test_items: 0", r"mine.yaml:4: test_items: expected a whole number from 1"),
+        ("test_items: 7", "test_items: [7]", r"mine.yaml:4: test_items: expected a whole number from 1"),
+        ("split: test", "splits: test", r"mine.yaml:8: sources\[1\].splits: unknown key; did you mean 'split'"),
+        ("    split: test\n", "", r"mine.yaml:7: sources\[1\].split: this key is required"),
+        ("commit: 0123", "commit: main", r"mine.yaml:6: sources\[0\].commit: 'main.*' is not a full id"),
+        ("{question}", "{question", r"mine.yaml:9: sources\[1\].fields.instruction: '{question' is no pattern"),
+    ],
+)
+def test_errors_in_sources_name_line_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        read_task_definitions(folder_with(tmp_path, SOURCES.replace(old, new)))
 
 
 PYTHON = """

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
 from kdscope.tasks import FieldMapping
-from kdscope.tasks.patterns import filter_names, render_pattern
+from kdscope.tasks.mapping import FILTERS, render_pattern
 
 
 def rendered(pattern: str, **columns: object) -> str:
@@ -43,7 +43,7 @@ def test_patterns(pattern: str, columns: dict[str, object], expected: str) -> No
 
 
 def test_every_filter_is_tried_above() -> None:
-    assert set(filter_names()) == {"strip", "sentence", "question", "float", "final", "worked", "spaced"}
+    assert set(FILTERS) == {"strip", "sentence", "question", "float", "final", "worked", "spaced"}
 
 
 @given(st.text(), st.text())

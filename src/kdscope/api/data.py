@@ -17,7 +17,6 @@ from kdscope.tasks import (
     Source,
     TaskRegistry,
     TrainingSet,
-    default_registry,
     get_training_set,
     list_training_sets,
     registry_with,
@@ -64,18 +63,19 @@ class DataCheck:
     tallies: tuple[Tally, ...]
 
 
-def wanted_files(names: Sequence[str] = (), *, train: bool = False) -> list[Wanted]:
+def wanted_files(names: Sequence[str] = (), *, train: bool = False, tasks_dir: Path | None = None) -> list[Wanted]:
     """The files of tasks and training sets; of all tasks where no name is given.
 
     Args:
         names: Tasks or training sets.
         train: The tasks' training splits too, where they have one.
+        tasks_dir: Folder with a person's own tasks.
 
     Raises:
-        DataError: A name is neither, or its items are generated.
+        DataError: A name is neither, or its items are generated or in a file of its own.
     """
-    registry = default_registry()
-    every = [task.name for task in registry if not task.generated]
+    registry = registry_with(tasks_dir)
+    every = [task.name for task in registry if task.sources]
     return list(_wanted(names or every, registry, train))
 
 
@@ -130,6 +130,8 @@ def _wanted(names: Iterable[str], registry: TaskRegistry, train: bool) -> Iterat
         task = registry.get(name)
         if task.generated:
             raise DataError("its items are generated; there is nothing to fetch", key=task.name)
+        if not task.sources:
+            raise DataError("it declares no sources to fetch its items from", key=task.name)
         yield Wanted(task.name, task.locations()[0], task.sources)
         if train and task.train_sources:
             yield Wanted(task.name, task.locations("train")[0], task.train_sources)

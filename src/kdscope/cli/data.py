@@ -57,6 +57,7 @@ def data_fetch(
     update: Annotated[
         bool, typer.Option("--update", help="Bring what the sources now have, whatever the lock file says.")
     ] = False,
+    tasks_dir: TasksDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the files of tasks and training sets: verified, resumed where an earlier attempt broke off.
@@ -70,9 +71,9 @@ def data_fetch(
 
     from kdscope import api
 
-    failed = 0
+    failed, wanted = 0, api.wanted_files(names or (), train=train, tasks_dir=tasks_dir)
     with download_progress(quiet=as_json) as tell:
-        for brought in api.fetch_data(api.wanted_files(names or (), train=train), data_dir, update=update, tell=tell):
+        for brought in api.fetch_data(wanted, data_dir, update=update, tell=tell):
             failed += brought.locked is None
             if as_json:
                 locked = None if brought.locked is None else asdict(brought.locked)
@@ -125,7 +126,7 @@ def data_mini(
     No training problem has a test problem's calculation. Studies need no files: they generate the same rows.
     """
     from kdscope.tasks import get_task, list_tasks
-    from kdscope.tasks.mini.files import write_mini_files
+    from kdscope.tasks.mini import write_mini_files
 
     names = [get_task(name).name for name in task] if task else [t.name for t in list_tasks() if t.generated]
     for file in write_mini_files(folder, names, train=train, test=test, seed=seed):

@@ -36,45 +36,9 @@ class PromptTemplate:
         return re.sub(r"\{(instruction|input)\}", lambda match: values[match[1]], form)
 
 
-def alpaca() -> PromptTemplate:
-    """The Alpaca prompt (Taori et al. 2023), one line break after the response header."""
-    return _template("alpaca", first_ends=("", ""), indent="", blank="")
-
-
-def published() -> PromptTemplate:
-    """The prompt of the paper's evaluation code.
-
-    Its lines after the first carry the 16 spaces of the source code they were written in, and the form without input
-    has a space after the first sentence's period.
-    """
-    return _template("published", first_ends=("", " "), indent=" " * 16, blank="")
-
-
-def published_training() -> PromptTemplate:
-    """The prompt of the paper's fine-tuning code, which differs from `published` in white space only.
-
-    The blank lines between sections carry the 16 spaces too, and the first line ends in one space with an input, two
-    without. The response follows the last 16 spaces directly.
-    """
-    return _template("published_training", first_ends=(" ", "  "), indent=" " * 16, blank=" " * 16)
-
-
-def plain() -> PromptTemplate:
-    """The instruction and, after a line break, the input: nothing else."""
-    return PromptTemplate("plain", "{instruction}\n{input}", "{instruction}")
-
-
-def chat() -> PromptTemplate:
-    """A user's message: the instruction and, after a blank line, the input.
-
-    It is a marker: whoever renders it puts the chat template of the model's tokenizer around the message.
-    """
-    return PromptTemplate("chat", "{instruction}\n\n{input}", "{instruction}", chat=True)
-
-
 def list_templates() -> tuple[PromptTemplate, ...]:
     """Every built-in template."""
-    return (alpaca(), published(), published_training(), plain(), chat())
+    return _TEMPLATES
 
 
 def get_template(name: str) -> PromptTemplate:
@@ -83,7 +47,7 @@ def get_template(name: str) -> PromptTemplate:
     Raises:
         DataError: No template has that name.
     """
-    templates = {template.name: template for template in list_templates()}
+    templates = {template.name: template for template in _TEMPLATES}
     if name not in templates:
         raise DataError(f"unknown prompt template {name!r} (known: {', '.join(templates)})")
     return templates[name]
@@ -103,3 +67,19 @@ def _template(name: str, *, first_ends: tuple[str, str], indent: str, blank: str
         f"{instruction}{given}{response}",
         f"{task}. {request}{without_input}\n\n{instruction}{response}",
     )
+
+
+_TEMPLATES = (
+    # The Alpaca prompt (Taori et al. 2023), one line break after the response header.
+    _template("alpaca", first_ends=("", ""), indent="", blank=""),
+    # The prompt of the paper's evaluation code: its lines after the first carry the 16 spaces of the source code they
+    # were written in, and the form without input has a space after the first sentence's period.
+    _template("published", first_ends=("", " "), indent=" " * 16, blank=""),
+    # The prompt of the paper's fine-tuning code, which differs from `published` in white space only: the blank lines
+    # between sections carry the 16 spaces too, and the first line ends in one space with an input, two without. The
+    # response follows the last 16 spaces directly.
+    _template("published_training", first_ends=(" ", "  "), indent=" " * 16, blank=" " * 16),
+    PromptTemplate("plain", "{instruction}\n{input}", "{instruction}"),
+    # A user's message: whoever renders it puts the chat template of the model's tokenizer around it.
+    PromptTemplate("chat", "{instruction}\n\n{input}", "{instruction}", chat=True),
+)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from dataclasses import asdict
 from itertools import islice, product
 from typing import get_args
 
@@ -38,7 +37,7 @@ def test_the_calculation_decides_the_split_whatever_the_task_and_its_words(other
     tasks: dict[Hashable, set[str]] = {}
     for task, seed in product(("mini-one-step", other), range(4000)):
         problem = MINI_MAKERS[task](random.Random(f"{task} {seed}"))
-        found = calculation(asdict(row_of(task, problem)))
+        found = calculation(row_of(task, problem))
         splits.setdefault(found, set()).add(problem.split)
         tasks.setdefault(found, set()).add(task)
     assert sum(len(told) == 2 for told in tasks.values()) > 300
@@ -67,7 +66,7 @@ def test_the_first_two_numbers_are_in_one_split_in_both_orders(sign: str) -> Non
 @pytest.mark.parametrize("task", MINI_MAKERS)
 def test_the_key_is_the_calculation_and_nothing_else(task: str) -> None:
     problems = [MINI_MAKERS[task](random.Random(seed)) for seed in range(3000)]
-    pairs = {(problem.key, calculation(asdict(row_of(task, problem)))) for problem in problems}
+    pairs = {(problem.key, calculation(row_of(task, problem))) for problem in problems}
     assert len(pairs) == len({key for key, _ in pairs}) == len({found for _, found in pairs})
 
 

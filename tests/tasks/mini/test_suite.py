@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
 from kdscope.tasks import Task, get_task, mini_rows
-from kdscope.tasks.mini import MINI_MAKERS, MiniSplit, mini_problems, mini_tasks, row_of
+from kdscope.tasks.mini import MINI_MAKERS, MiniSplit, mini_problems, mini_tasks, row_of, write_mini_files
 from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS
 from tests.tasks.mini.readers import wording
 
@@ -46,7 +47,7 @@ SPLITS: st.SearchStrategy[MiniSplit] = st.sampled_from(["train", "test"])
 def test_the_text_is_the_one_the_tiny_models_know(task: str) -> None:
     rows = [mini_rows(task, "train", 200), mini_rows(task, "test", 200)]
     draws = [row_of(task, MINI_MAKERS[task](random.Random(seed))) for seed in range(200)]
-    text = json.dumps([*rows, [[draw.instruction, draw.output] for draw in draws]], sort_keys=True)
+    text = json.dumps([*rows, [[draw["instruction"], draw["output"]] for draw in draws]], sort_keys=True)
     assert hashlib.sha256(text.encode()).hexdigest() == GOLDEN[task]
 
 
@@ -96,7 +97,7 @@ def test_problems_are_of_their_split_and_rows_of_their_problems(task: str, split
     problems = list(islice(mini_problems(task, split, seed), 5))
     assert {problem.split for problem in problems} == {split}
     instructions = [row["instruction"] for row in mini_rows(task, split, 5, seed)]
-    assert instructions == [row_of(task, problem).instruction for problem in problems]
+    assert instructions == [row_of(task, problem)["instruction"] for problem in problems]
 
 
 @pytest.mark.parametrize("task", MINI_MAKERS)
@@ -141,3 +142,26 @@ def test_rows_cannot_be_fewer_than_none() -> None:
     assert mini_rows("mini-choose", "test", 0) == []
     with pytest.raises(DataError, match="items must be at least 0, not -1"):
         mini_rows("mini-choose", "test", -1)
+
+
+def test_written_files_hold_the_rows_and_nothing_else(tmp_path: Path) -> None:
+    files = write_mini_files(tmp_path, ["mini-compare", "mini-one-step"], train=5, test=3, seed=4)
+    assert sorted(files) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert [str(file.relative_to(tmp_path)) for file in files[:2]] == [
+        "mini-compare/train.json",
+        "mini-compare/test.json",
+    ]
+    for file in files:
+        split, items = ("train", 5) if file.stem == "train" else ("test", 3)
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        assert rows == mini_rows(file.parent.name, split, items, seed=4)  # type: ignore[arg-type]
+
+
+def test_files_of_every_task_unless_told_which(tmp_path: Path) -> None:
+    assert {file.parent.name for file in write_mini_files(tmp_path, train=1, test=1)} == set(MINI_MAKERS)
+
+
+def test_only_mini_tasks_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="unknown mini task 'gsm8k'"):
+        write_mini_files(tmp_path, ["gsm8k"], train=1, test=1)
+    assert list(tmp_path.iterdir()) == []

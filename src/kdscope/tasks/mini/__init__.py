@@ -4,17 +4,23 @@ On mini-compare and mini-choose chance is 1/2, but the question's number alone (
 of the answers, and always adding the story's two numbers, whatever happens in it, three quarters.
 """
 
-from kdscope.tasks.mini.catalogue import mini_tasks
-from kdscope.tasks.mini.problem import MiniProblem, MiniSplit
-from kdscope.tasks.mini.suite import MINI_MAKERS, MiniRow, mini_problems, mini_rows, row_of
+from kdscope.tasks.mini.problems import MiniProblem, MiniSplit
+from kdscope.tasks.mini.suite import (
+    MINI_MAKERS,
+    mini_problems,
+    mini_rows,
+    mini_tasks,
+    row_of,
+    write_mini_files,
+)
 
 __all__ = [
     "MINI_MAKERS",
     "MiniProblem",
-    "MiniRow",
     "MiniSplit",
     "mini_problems",
     "mini_rows",
     "mini_tasks",
     "row_of",
+    "write_mini_files",
 ]

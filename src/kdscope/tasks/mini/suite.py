@@ -2,40 +2,79 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from itertools import count, islice
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
 
 from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
-from kdscope.tasks.mini.arithmetic import one_step, three_steps, two_steps, with_distractor
-from kdscope.tasks.mini.choices import choose, compare
-from kdscope.tasks.mini.problem import Maker, MiniProblem, MiniSplit
-
-MINI_MAKERS: Mapping[str, Maker] = MappingProxyType(
-    {
-        "mini-one-step": one_step,
-        "mini-two-step": two_steps,
-        "mini-distractor": with_distractor,
-        "mini-three-step": three_steps,
-        "mini-compare": compare,
-        "mini-choose": choose,
-    }
+from kdscope.tasks.mini.problems import (
+    Maker,
+    MiniProblem,
+    MiniSplit,
+    choose,
+    compare,
+    count,
 )
+from kdscope.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
-class MiniRow:
-    """One row in the schema of LLM-Adapters (Hu et al. 2023, arXiv 2304.01933)."""
+class _Mini:
+    """A mini task: what draws its problems, and what a list of tasks says of it."""
 
-    instruction: str
-    input: str
-    output: str
-    answer: str
+    make: Maker
+    description: str
+    labels: tuple[str, ...] = ()
+
+
+_SUITE: Mapping[str, _Mini] = MappingProxyType(
+    {
+        "mini-one-step": _Mini(partial(count, steps=1), "generated word problems of one operation"),
+        "mini-two-step": _Mini(partial(count, steps=2), "generated word problems of two operations"),
+        "mini-distractor": _Mini(
+            partial(count, steps=1, aside=True),
+            "generated word problems of one operation, with a number that is not needed",
+        ),
+        "mini-three-step": _Mini(partial(count, steps=3), "generated word problems of three operations"),
+        "mini-compare": _Mini(
+            compare, "generated: whether a result is more, or less, than a number", ("true", "false")
+        ),
+        "mini-choose": _Mini(
+            choose, "generated: of two options, more or less than a number, the right one", ("answer1", "answer2")
+        ),
+    }
+)
+MINI_MAKERS: Mapping[str, Maker] = MappingProxyType({name: mini.make for name, mini in _SUITE.items()})
+
+
+def mini_tasks() -> tuple[Task, ...]:
+    """The six generated tasks, word problems first.
+
+    >>> [task.name for task in mini_tasks() if task.labels]
+    ['mini-compare', 'mini-choose']
+    """
+    return tuple(
+        Task(
+            name,
+            domain="commonsense" if mini.labels else "math",
+            answer_kind="label" if mini.labels else "number",
+            labels=mini.labels,
+            chance=1 / len(mini.labels) if mini.labels else 0.0,
+            test_items=None,
+            citation="kdscope",
+            licence="Apache-2.0",
+            description=mini.description,
+        )
+        for name, mini in _SUITE.items()
+    )
 
 
 def mini_rows(task: str, split: MiniSplit, items: int, seed: int = 0) -> list[dict[str, str]]:
@@ -57,7 +96,7 @@ def mini_rows(task: str, split: MiniSplit, items: int, seed: int = 0) -> list[di
         raise DataError(f"items must be at least 0, not {items}", key=task)
     made = _made(task, split, seed)
     made.rows.extend(row_of(task, problem) for problem in islice(made.rest, max(0, items - len(made.rows))))
-    return [asdict(row) for row in made.rows[:items]]
+    return [dict(row) for row in made.rows[:items]]
 
 
 def mini_problems(task: str, split: MiniSplit, seed: int = 0) -> Iterator[MiniProblem]:
@@ -73,8 +112,8 @@ def mini_problems(task: str, split: MiniSplit, seed: int = 0) -> Iterator[MiniPr
     return _endless(task, split, seed)
 
 
-def row_of(task: str, problem: MiniProblem) -> MiniRow:
-    """A problem as the real tasks of its form would put and solve it."""
+def row_of(task: str, problem: MiniProblem) -> dict[str, str]:
+    """A problem as the real tasks of its form would put and solve it: a row of LLM-Adapters (Hu et al. 2023)."""
     asked = f"{problem.story} {problem.question}"
     if task == "mini-compare":
         request = f"Please answer the following question with true or false, question: {asked}"
@@ -84,14 +123,35 @@ def row_of(task: str, problem: MiniProblem) -> MiniRow:
         options = " ".join(f"Answer{number}: {text}" for number, text in numbered.items())
         request = f"Please choose the correct answer to the question: {asked}\n\n{options}"
         return _choice_row(request, tuple(f"answer{number}" for number in numbered), problem)
-    return MiniRow(asked, "", f"{problem.working} The answer is {problem.answer}.", problem.answer)
+    return _row(asked, f"{problem.working} The answer is {problem.answer}.", problem.answer)
+
+
+def write_mini_files(
+    folder: Path, tasks: Iterable[str] = tuple(MINI_MAKERS), *, train: int, test: int, seed: int = 0
+) -> list[Path]:
+    """Write <folder>/<task>/train.json and test.json in the schema of LLM-Adapters; returns the files.
+
+    Raises:
+        DataError: One of the names is not a mini task's.
+    """
+    written = []
+    for task in tasks:
+        for split, rows in (
+            ("train", mini_rows(task, "train", train, seed)),
+            ("test", mini_rows(task, "test", test, seed)),
+        ):
+            file = folder / task / f"{split}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            written.append(file)
+    return written
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
     """The rows of a task that were asked for so far, and where the others come from."""
 
-    rows: list[MiniRow]
+    rows: list[dict[str, str]]
     rest: Iterator[MiniProblem]
 
 
@@ -101,14 +161,18 @@ def _made(task: str, split: MiniSplit, seed: int) -> _Made:
     return _Made([], mini_problems(task, split, seed))
 
 
-def _choice_row(request: str, labels: tuple[str, ...], problem: MiniProblem) -> MiniRow:
+def _choice_row(request: str, labels: tuple[str, ...], problem: MiniProblem) -> dict[str, str]:
     instruction = f"{request}\n\nAnswer format: {'/'.join(labels)}"
-    return MiniRow(instruction, "", f"{problem.working} the correct answer is {problem.answer}", problem.answer)
+    return _row(instruction, f"{problem.working} the correct answer is {problem.answer}", problem.answer)
+
+
+def _row(instruction: str, output: str, answer: str) -> dict[str, str]:
+    return {"instruction": instruction, "input": "", "output": output, "answer": answer}
 
 
 def _endless(task: str, split: MiniSplit, seed: int) -> Iterator[MiniProblem]:
     told: set[tuple[str, str]] = set()
-    for number in count():
+    for number in itertools.count():
         problem = MINI_MAKERS[task](random.Random(derive_seed("mini", task, split, seed, number)))
         text = (problem.story, problem.question)
         if problem.split == split and text not in told and _is_one_sided(task, problem):

@@ -1,4 +1,4 @@
-"""Word problems with worked solutions: a quantity, and what happens to it.
+"""Generated word problems with worked solutions: a quantity, what happens to it, and for choices a number near it.
 
 Every intermediate result is a whole number from 1 to 99.
 """
@@ -6,18 +6,66 @@ Every intermediate result is a whole number from 1 to 99.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from kdscope.tasks.mini.problem import MiniProblem
-from kdscope.tasks.mini.sentences import ASIDES, GAINS, GROUPS, LOSSES, QUESTIONS, STARTS
-from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS
+from kdscope.core.seeds import derive_seed
+from kdscope.tasks.mini.words import (
+    ASIDES,
+    CONTAINERS,
+    EITHER,
+    GAINS,
+    GROUPS,
+    LOSSES,
+    ONE_SIDED,
+    PEOPLE,
+    QUESTIONS,
+    STARTS,
+    THINGS,
+)
 
-LARGEST = 99
+MiniSplit = Literal["train", "test"]
+_TEST_SHARE_PERCENT = 20
+_LARGEST = 99
 """No number of a problem is larger."""
 _LARGEST_CHANGE = 39
 # Before the first and before every later step of the working.
 _OPENINGS = (("", ""), ("First ", "Then "), ("{name}: ", ""))
 _OPENINGS_ALONE = (("", ""), ("{name}: ", ""))
+_FURTHEST = 20
+"""The number is at most so far from the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class MiniProblem:
+    """One generated problem.
+
+    Attributes:
+        story: What is told, as sentences.
+        question: What is asked, as one sentence.
+        working: The steps to the answer, as sentences; the answer itself is not named yet.
+        answer: The answer, as the task's files write it.
+        options: The texts to choose from, for choices.
+        key: The calculation, the same for every kind of problem, whatever is told around it and in whatever order its
+            first two numbers come.
+    """
+
+    story: str
+    question: str
+    working: str
+    answer: str
+    key: tuple[object, ...]
+    options: tuple[str, ...] = ()
+
+    @property
+    def split(self) -> MiniSplit:
+        """Decided by the key alone, so that no key of a training problem returns in a test problem."""
+        return "test" if derive_seed("mini split", *self.key) % 100 < _TEST_SHARE_PERCENT else "train"
+
+
+Maker = Callable[[random.Random], MiniProblem]
+"""Draws a problem; everything in it is decided by the generator it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +79,8 @@ class _Change:
         return {"+": value + self.operand, "-": value - self.operand, "*": value * self.operand}[self.sign]
 
 
-def one_step(rng: random.Random) -> MiniProblem:
-    """One addition, subtraction or multiplication."""
-    return _problem(rng, steps=1)
-
-
-def two_steps(rng: random.Random) -> MiniProblem:
-    """Two operations, one after the other."""
-    return _problem(rng, steps=2)
-
-
-def three_steps(rng: random.Random) -> MiniProblem:
-    """Three operations, one after the other."""
-    return _problem(rng, steps=3)
-
-
-def with_distractor(rng: random.Random) -> MiniProblem:
-    """One operation, and a number that has nothing to do with it."""
-    return _problem(rng, steps=1, aside=True)
-
-
 @dataclass(frozen=True, slots=True)
-class Told:
+class _Story:
     """A story about quantities: its words, its text, its working, the last result, and the calculation as a key."""
 
     words: dict[str, str]
@@ -62,7 +90,51 @@ class Told:
     key: tuple[object, ...]
 
 
-def tell(rng: random.Random, steps: int, *, aside: bool = False) -> Told:
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A story, a number near its result, and on which side of that the result is."""
+
+    told: _Story
+    bound: int
+    relation: Literal["more", "less"]
+
+    @property
+    def working(self) -> str:
+        return f"{self.told.working} {self.told.result} is {self.relation} than {self.bound}."
+
+
+def count(rng: random.Random, *, steps: int, aside: bool = False) -> MiniProblem:
+    """How many things somebody then has, after so many additions, subtractions or multiplications.
+
+    Args:
+        rng: Decides everything.
+        steps: Number of operations, one after the other.
+        aside: Whether the story has a number that has nothing to do with the answer.
+    """
+    told = _tell(rng, steps, aside=aside)
+    question = rng.choice(QUESTIONS).format(**told.words)
+    return MiniProblem(told.story, question, told.working, str(told.result), told.key)
+
+
+def compare(rng: random.Random) -> MiniProblem:
+    """Whether somebody then has more, or less, than a number: true or false."""
+    compared = _compared(rng)
+    asked = rng.choice(("more", "less"))
+    question = rng.choice(ONE_SIDED).format(**compared.told.words, n=compared.bound, side=asked)
+    answer = "true" if asked == compared.relation else "false"
+    return MiniProblem(compared.told.story, question, compared.working, answer, compared.told.key)
+
+
+def choose(rng: random.Random) -> MiniProblem:
+    """Which of the two it is: the options are the words, in either order."""
+    compared = _compared(rng)
+    options = tuple(rng.sample(("more", "less"), 2))
+    question = rng.choice(EITHER).format(**compared.told.words, n=compared.bound)
+    answer = f"answer{options.index(compared.relation) + 1}"
+    return MiniProblem(compared.told.story, question, compared.working, answer, compared.told.key, options)
+
+
+def _tell(rng: random.Random, steps: int, *, aside: bool = False) -> _Story:
     """Draw a story of so many operations, with a number that is not needed if asked."""
     start, changes = _draw_quantities(rng, steps)
     words = _draw_words(rng)
@@ -72,13 +144,7 @@ def tell(rng: random.Random, steps: int, *, aside: bool = False) -> Told:
         sentences.insert(_place_of_aside(rng, sentences, words["things"]), told)
     working, result = _work(rng, words["name"], start, changes)
     story = _named_first(sentences, words["name"], words["they"])
-    return Told(words, story, working, result, _key(start, changes))
-
-
-def _problem(rng: random.Random, *, steps: int, aside: bool = False) -> MiniProblem:
-    told = tell(rng, steps, aside=aside)
-    question = rng.choice(QUESTIONS).format(**told.words)
-    return MiniProblem(told.story, question, told.working, str(told.result), told.key)
+    return _Story(words, story, working, result, _key(start, changes))
 
 
 def _key(start: int, changes: list[_Change]) -> tuple[object, ...]:
@@ -103,10 +169,10 @@ def _draw_quantities(rng: random.Random, steps: int) -> tuple[int, list[_Change]
 
 
 def _draw_change(rng: random.Random, value: int) -> _Change:
-    may_lose, may_gain = value >= 4, value <= LARGEST - 2
+    may_lose, may_gain = value >= 4, value <= _LARGEST - 2
     if may_lose and (not may_gain or rng.random() < 1 / 2):
         return _Change("-", rng.randint(2, min(value - 1, _LARGEST_CHANGE)))
-    return _Change("+", rng.randint(2, min(LARGEST - value, _LARGEST_CHANGE)))
+    return _Change("+", rng.randint(2, min(_LARGEST - value, _LARGEST_CHANGE)))
 
 
 def _draw_words(rng: random.Random) -> dict[str, str]:
@@ -157,3 +223,13 @@ def _work(rng: random.Random, name: str, start: int, changes: list[_Change]) -> 
         lines.append(f"{opening}{value} {change.sign} {change.operand} = {result}.")
         value = result
     return " ".join(lines), value
+
+
+def _compared(rng: random.Random) -> _Compared:
+    """The result lies on either side with the same chance, but where there is no room on one of them."""
+    told = _tell(rng, 1)
+    below, above = told.result - 1, _LARGEST - told.result
+    is_more = rng.random() < 1 / 2 if below and above else bool(below)
+    distance = rng.randint(1, min(_FURTHEST, below if is_more else above))
+    bound = told.result - distance if is_more else told.result + distance
+    return _Compared(told, bound, "more" if is_more else "less")
