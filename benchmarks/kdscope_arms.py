@@ -24,11 +24,10 @@ from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Head, Objective
 from kdscope.teacher.expectation import ExpectationTeacher
 from kdscope.teacher.expectation import expect as expect_rows
-from kdscope.teacher.layout import expectation_layout, fingerprint_tokens, hidden_layout
-from kdscope.teacher.live import LiveTeacher
-from kdscope.teacher.positions import PositionReader
-from kdscope.teacher.positions_writer import PositionWriter
+from kdscope.teacher.recording import PositionReader, expectation_layout, fingerprint_tokens, hidden_layout
+from kdscope.teacher.recording_writer import PositionWriter
 from kdscope.teacher.replay import ReplayTeacher, load_head, save_head
+from kdscope.teacher.teacher_logits import LiveTeacher
 from kdscope.training.checkpoints import Checkpoints
 from kdscope.training.loop import Job, train
 from kdscope.training.on_policy import OnPolicySampling

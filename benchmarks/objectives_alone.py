@@ -15,7 +15,7 @@ from torch import Tensor
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Expectation, Head, Objective, fused_loss, token_weights
 from kdscope.teacher.expectation import expect
-from kdscope.teacher.rows import HeadRows
+from kdscope.teacher.teacher_logits import HeadRows
 
 _BETA = 0.5
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import kdscope.teacher.tensor_file
 from kdscope.api import plan_study
 from kdscope.pipeline.plan import plan_states
 from kdscope.pipeline.run import RunResult, run_plan
@@ -181,7 +181,7 @@ def test_a_full_disk_is_named_and_leaves_the_store_sound(world: World, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(kdscope.teacher.tensor_file.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         result = world.run(states)
     (message,) = (result.messages[stage.identity] for stage in result.failed if stage == states)
     assert "disk" in message

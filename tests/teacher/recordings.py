@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from kdscope.data.batches import TokenSequence
-from kdscope.teacher.layout import PART_BYTES, PositionLayout, PositionTensor, fingerprint_tokens
-from kdscope.teacher.parts import count_rows
-from kdscope.teacher.positions import PositionReader
-from kdscope.teacher.positions_writer import PositionWriter
+from kdscope.teacher.recording import PositionLayout, PositionReader, PositionTensor, count_rows, fingerprint_tokens
+from kdscope.teacher.recording_writer import PART_BYTES, PositionWriter
 
 TOKENS = {f"token {i}": i for i in range(64)}
 TOKENIZER = fingerprint_tokens(TOKENS)

@@ -16,7 +16,7 @@ from kdscope.data.batches import collate, count_targets
 from kdscope.objectives import Expectation, Objective, fused_loss
 from kdscope.objectives.head import Head
 from kdscope.teacher.expectation import ExpectationTeacher, expect
-from kdscope.teacher.layout import expectation_layout
+from kdscope.teacher.recording import expectation_layout
 from tests.teacher.recordings import TOKENIZER, layout_of, open_recording, record, some_sequences, some_values
 
 VOCABULARY, WIDTH, COUNT = 300, 24, 17

@@ -21,7 +21,7 @@ from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Objective
-from kdscope.teacher.live import LiveTeacher
+from kdscope.teacher.teacher_logits import LiveTeacher
 from kdscope.training.answers import ReferenceScore, ValidationAnswers
 from kdscope.training.checkpoints import Checkpoints
 from kdscope.training.loop import Job, learning_rate_at, train, warmup_length

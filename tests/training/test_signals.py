@@ -18,11 +18,10 @@ from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Objective
 from kdscope.teacher import Teacher
 from kdscope.teacher.expectation import ExpectationTeacher, expect
-from kdscope.teacher.layout import expectation_layout, hidden_layout
-from kdscope.teacher.live import LiveTeacher
-from kdscope.teacher.positions import PositionReader
-from kdscope.teacher.positions_writer import PositionWriter
+from kdscope.teacher.recording import PositionReader, expectation_layout, hidden_layout
+from kdscope.teacher.recording_writer import PositionWriter
 from kdscope.teacher.replay import ReplayTeacher, load_head, save_head
+from kdscope.teacher.teacher_logits import LiveTeacher
 from kdscope.training.checkpoints import Checkpoints
 from kdscope.training.loop import Job, train
 from tests.builders import make_model

@@ -14,8 +14,8 @@ from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording
 from kdscope.stages.training_data import training_sequences
 from kdscope.stages.training_setup import use_threads
 from kdscope.teacher.expectation import expect
-from kdscope.teacher.layout import expectation_layout
-from kdscope.teacher.positions_writer import PositionWriter
+from kdscope.teacher.recording import expectation_layout
+from kdscope.teacher.recording_writer import PositionWriter
 
 _BATCH_TOKENS = 4096
 

@@ -18,7 +18,7 @@ from kdscope.stages.files import model_place
 from kdscope.stages.recordings import TEACHER_ROWS, match_models, open_recording, replay
 from kdscope.stages.training_setup import Prepared, generator_of, load_frozen, prepare, run_training
 from kdscope.teacher.expectation import ExpectationTeacher
-from kdscope.teacher.live import LiveTeacher
+from kdscope.teacher.teacher_logits import LiveTeacher
 from kdscope.training.on_policy import OnPolicySampling
 
 

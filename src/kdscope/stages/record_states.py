@@ -17,8 +17,8 @@ from kdscope.stages.files import model_place
 from kdscope.stages.recordings import TEACHER_ROWS, publish
 from kdscope.stages.training_data import training_sequences
 from kdscope.stages.training_setup import load_frozen, use_threads
-from kdscope.teacher.layout import fingerprint_tokens, hidden_layout
-from kdscope.teacher.positions_writer import PositionWriter
+from kdscope.teacher.recording import fingerprint_tokens, hidden_layout
+from kdscope.teacher.recording_writer import PositionWriter
 from kdscope.teacher.replay import save_head
 
 _BATCH_TOKENS = 4096

@@ -14,8 +14,7 @@ from kdscope.models.load import load_tokenizer
 from kdscope.models.vocabulary import VocabularyMatch, match_vocabularies
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.files import model_place
-from kdscope.teacher.layout import fingerprint_tokens
-from kdscope.teacher.positions import PositionReader
+from kdscope.teacher.recording import PositionReader, fingerprint_tokens
 from kdscope.teacher.replay import ReplayTeacher, load_head
 
 TEACHER_ROWS = "teacher_head_rows"

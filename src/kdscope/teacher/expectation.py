@@ -21,7 +21,7 @@ from kdscope.data.batches import Batch, TokenSequence
 from kdscope.objectives import Expectation, TeacherRows
 from kdscope.objectives.divergence import check_temperature
 from kdscope.objectives.head import Head
-from kdscope.teacher.positions import PositionReader
+from kdscope.teacher.recording import PositionReader
 
 _VALUES_PER_BLOCK = 1 << 24  # probabilities, or values of the head made float32, at a time
 

@@ -6,7 +6,7 @@ where its logits would take 304 kB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +18,11 @@ from kdscope.core.errors import ModelError, StoreError
 from kdscope.data.batches import Batch, TokenSequence
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives.head import Head
-from kdscope.teacher.parts import raw_bytes
-from kdscope.teacher.positions import PositionReader
-from kdscope.teacher.rows import HeadRows
-from kdscope.teacher.tensor_file import Entry, make_header, write_file
+from kdscope.teacher.recording import PositionReader
+from kdscope.teacher.recording_writer import write_tensors
+from kdscope.teacher.teacher_logits import HeadRows
 
 HEAD_FILE = "head.safetensors"
-_STORED_AS = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
 def save_head(folder: Path, head: Head) -> None:
@@ -35,14 +33,10 @@ def save_head(folder: Path, head: Head) -> None:
         ModelError: The head is in a precision that is not stored.
     """
     tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
-    unknown = [str(t.dtype) for t in tensors.values() if t.dtype not in _STORED_AS]
-    if unknown:
-        raise ModelError(f"a head in {unknown[0]} cannot be stored")
-    entries = [Entry(name, _STORED_AS[t.dtype], tuple(t.shape)) for name, t in tensors.items()]
-    header = make_header(entries, {"scale": repr(head.scale), "softcap": repr(head.softcap)})
-    needed = len(header) + sum(entry.size_bytes for entry in entries)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / HEAD_FILE, _pieces(header, list(tensors.values())), needed_bytes=needed)
+    try:
+        write_tensors(folder / HEAD_FILE, tensors, {"scale": repr(head.scale), "softcap": repr(head.softcap)})
+    except KeyError as error:
+        raise ModelError(f"a head in {error} cannot be stored") from error
 
 
 def load_head(folder: Path, device: torch.device) -> Head:
@@ -104,9 +98,3 @@ class ReplayTeacher:
             self.noise_std,
             self.noise_seed,
         )
-
-
-def _pieces(header: bytes, tensors: Sequence[Tensor]) -> Iterator[bytes | memoryview]:
-    yield header
-    for tensor in tensors:
-        yield raw_bytes(tensor.detach().cpu())

@@ -1,12 +1,19 @@
-"""A teacher's logits of target positions, made chunk by chunk from its last hidden states."""
+"""A teacher's logits of target positions, made chunk by chunk from its last hidden states; a teacher that runs live.
+
+The live teacher runs on every batch: exact, on and off policy, at the cost of one forward pass of its decoder.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from kdscope.data.batches import Batch, TokenSequence
+from kdscope.models.forward import SelectedStates
+from kdscope.models.packing import packed
 from kdscope.models.vocabulary import VocabularyMatch, cut_teacher_logits
 from kdscope.objectives.head import Head
 from kdscope.teacher.noise import add_teacher_noise
@@ -55,3 +62,31 @@ class HeadRows:
     def cut_mass(self) -> float:
         """Teacher probability on vocabulary padding the student lacks, summed over the rows asked for so far."""
         return float(self._cut.sum())
+
+
+@dataclass(frozen=True)
+class LiveTeacher:
+    """A frozen causal LM asked about every batch.
+
+    Attributes:
+        states: The teacher's decoder, in evaluation mode; for packed batches it must be able to attend to them.
+        head: Its head.
+        vocabulary: How its ids match the student's.
+        noise_std: Standard deviation of the noise added to its logits.
+        noise_seed: Seed of that noise.
+    """
+
+    states: SelectedStates
+    head: Head
+    vocabulary: VocabularyMatch
+    noise_std: float = 0.0
+    noise_seed: int = 0
+
+    @torch.no_grad()
+    def rows(self, sequences: Sequence[TokenSequence], batch: Batch) -> HeadRows:
+        """What the teacher says of a batch's targets; the sequences are in the batch already."""
+        with packed(self.states.model, batch.attention_mask is None):
+            hidden = self.states(**batch.inputs())
+        return HeadRows(
+            hidden, self.head, self.vocabulary, batch.examples, batch.positions, self.noise_std, self.noise_seed
+        )
