@@ -14,6 +14,7 @@ import pytest
 from kdscope.api import load_study
 from kdscope.core.errors import StudyError
 from kdscope.study.embedded import embedded_study
+from kdscope.study.schema import Study
 from kdscope.tasks import mini_rows
 from tests.builders import make_data, make_hollow_model, study_values, write_study
 from tests.cli.command import call
@@ -163,8 +164,8 @@ def test_run_without_a_study_runs_the_quickstart(
 ) -> None:
     asked: list[tuple[str, int | None]] = []
 
-    def instead(study: Path, *, seed: int | None, **_: object) -> None:
-        asked.append((embedded_study("quickstart").name if study == embedded_study("quickstart").path else "", seed))
+    def instead(study: Study, *, seed: int | None, **_: object) -> None:
+        asked.append((study.name, seed))
         raise StudyError("not now")
 
     monkeypatch.setattr("kdscope.api.run_study", instead)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,13 +69,17 @@ def default_store() -> Path:
     return Path(os.environ.get("KDSCOPE_STORE", ".kdscope"))
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, extensions: Sequence[Path] = ()) -> Study:
     """The study of a YAML file, with everything it points to looked at.
+
+    Args:
+        path: The file.
+        extensions: Python files that add to kdscope, beside those that the study names. They are run.
 
     Raises:
         StudyError: What is wrong, with file, line and key.
     """
-    loaded = read_study(Path(path))
+    loaded = read_study(Path(path), extensions)
     definitions = loaded.study.tasks.definitions
     registry = registry_with(definitions if definitions is not None and definitions.is_dir() else None)
     check_files(loaded, registry.get)

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from kdscope.cli.application import DiscordanceOption, JsonOption, PilotOption, RunSdOption, app, one_of
+from kdscope.cli.application import (
+    DiscordanceOption,
+    ExtensionsOption,
+    JsonOption,
+    PilotOption,
+    RunSdOption,
+    app,
+    one_of,
+)
 from kdscope.cli.printing import print_table
 
 
@@ -40,6 +48,7 @@ def analyze(
     run_sd: RunSdOption = None,
     discordance: DiscordanceOption = None,
     pilot: PilotOption = None,
+    extensions: ExtensionsOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for statistics.csv and more.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,7 +63,9 @@ def analyze(
     items in its intervals too.
     """
     from kdscope import api
+    from kdscope.core.extensions import load_extensions
 
+    load_extensions(extensions or ())
     choices: Any = {
         "protocol": one_of("--protocol", protocol, ("rigorous", "published")),
         "unit": one_of("--unit", unit, ("auto", "percent", "fraction")),

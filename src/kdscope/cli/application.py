@@ -76,6 +76,10 @@ TasksDirOption = Annotated[
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder with the tasks' files; `kdscope data fetch` fills one.")
 ]
+ExtensionsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--extensions", help="A Python file of yours that adds methods and more; may be repeated. It is run."),
+]
 RunSdOption = Annotated[
     float | None,
     typer.Option(

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from kdscope.cli.application import DataDirOption, JsonOption, StoreOption, TasksDirOption, TrustOption, app
+from kdscope.cli.application import (
+    DataDirOption,
+    ExtensionsOption,
+    JsonOption,
+    StoreOption,
+    TasksDirOption,
+    TrustOption,
+    app,
+)
 from kdscope.cli.printing import print_table, run_events
 from kdscope.results.table import terminal_text
 
@@ -35,6 +43,7 @@ def evaluate(
     stop: Annotated[
         list[str] | None, typer.Option("--stop", help="End an answer where this text begins; may be repeated.")
     ] = None,
+    extensions: ExtensionsOption = None,
     backend: Annotated[str, typer.Option("--backend", help="transformers or vllm.")] = "transformers",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")] = "auto",
@@ -54,8 +63,10 @@ def evaluate(
     Exit code: 0 all done, 1 a task failed, 2 bad input.
     """
     from kdscope import api
+    from kdscope.core.extensions import load_extensions
     from kdscope.evaluation.leaderboard import leaderboard
 
+    load_extensions(extensions or ())
     settings: dict[str, Any] = {
         "batch_size": batch_size,
         "max_new_tokens": max_new_tokens,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdscope.cli.application import JsonOption, TrustOption, app, one_of
+from kdscope.cli.application import ExtensionsOption, JsonOption, TrustOption, app, one_of
 
 if TYPE_CHECKING:
     from kdscope.api import Exported
@@ -36,6 +36,7 @@ def report(
     unit: Annotated[
         str, typer.Option("--unit", help="Unit of that table's values: auto, percent or fraction.")
     ] = "auto",
+    extensions: ExtensionsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +52,9 @@ def report(
     """
     from kdscope import api
     from kdscope.core.errors import DataError
+    from kdscope.core.extensions import load_extensions
 
+    load_extensions(extensions or ())
     if sum(given is not None for given in (run, published, table)) != 1:
         raise DataError("give the folder of a run, --published NAME or --table FILE: one of them")
     form: Any = tables if tables is None else one_of("--tables", tables, ("latex", "markdown", "csv"))

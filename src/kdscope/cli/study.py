@@ -10,6 +10,7 @@ import typer
 
 from kdscope.cli.application import (
     DiscordanceOption,
+    ExtensionsOption,
     JsonOption,
     PilotOption,
     RunSdOption,
@@ -58,6 +59,7 @@ def run(
             "--seed", min=0, max=2**31 - 1, help="Use this seed instead of the study's; results go to NAME-sN."
         ),
     ] = None,
+    extensions: ExtensionsOption = None,
     store: StoreOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for report and tables. Default: runs/NAME.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures, warnings and the result.")] = False,
@@ -82,7 +84,8 @@ def run(
         print(study.read_text(encoding="utf-8"), end="")
         return
     with run_events(quiet, as_json) as events:
-        result = api.run_study(study, store=store, out=out, events=events, seed=seed)
+        loaded = api.load_study(study, extensions or ())
+        result = api.run_study(loaded, store=store, out=out, events=events, seed=seed)
     print_result(result, as_json, quiet=quiet)
     raise typer.Exit(1 if result.run.failed or result.report is None else 0)
 
@@ -90,6 +93,7 @@ def run(
 @app.command()
 def plan(
     study: StudyFile,
+    extensions: ExtensionsOption = None,
     store: StoreOption = None,
     run_sd: RunSdOption = None,
     discordance: DiscordanceOption = None,
@@ -103,7 +107,7 @@ def plan(
     from kdscope import api
 
     noise = api.planning_noise(pilot, run_sd=run_sd, discordance=discordance)
-    plan, planned = api.plan_study(study, store, noise)
+    plan, planned = api.plan_study(api.load_study(study, extensions or ()), store, noise)
     if as_json:
         stages = [planned_json(item) for item in planned]
         print(json.dumps({"stages": stages, "comparisons": comparisons_json(plan.comparisons)}, indent=1))
@@ -116,13 +120,14 @@ def plan(
 def explain(
     study: StudyFile,
     stage: Annotated[str, typer.Argument(help="A stage's label, or part of it, as `kdscope plan` shows it.")],
+    extensions: ExtensionsOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say why a stage is done, or which changed input makes it run again."""
     from kdscope import api
 
-    explained = api.explain_stage(study, stage, store)
+    explained = api.explain_stage(api.load_study(study, extensions or ()), stage, store)
     if as_json:
         print(json.dumps([{"label": s.label, "identity": s.identity, **vars(e)} for s, e in explained], indent=1))
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from kdscope.core.extensions import load_extensions
 from kdscope.study.embedded import EMBEDDED, embedded_model
+from kdscope.study.fields import as_list
 from kdscope.study.problems import find_problems
 from kdscope.study.schema import Study
 from kdscope.study.source import Location, Problem, StudySource, parse_document, read_document
@@ -40,8 +41,12 @@ def load_study(path: Path) -> Study:
     return read_study(path).study
 
 
-def read_study(path: Path) -> LoadedStudy:
+def read_study(path: Path, extensions: Iterable[Path] = ()) -> LoadedStudy:
     """The same with line numbers, for checks that come after loading.
+
+    Args:
+        path: The file.
+        extensions: Files beside those that the study names under `extensions`.
 
     Raises:
         StudyError: As `load_study`.
@@ -51,7 +56,7 @@ def read_study(path: Path) -> LoadedStudy:
     problems = list(document.problems)
     known = {problem.location for problem in problems}
     problems += resolve_paths(values, source.file.parent, os.environ)
-    problems += _load_extensions(values)
+    problems += _load_extensions(values, extensions)
     values = _with_teacher_training(apply_preset(values))
     try:
         study = Study.model_validate(values)
@@ -186,8 +191,10 @@ def _extensions(values: dict[str, Any]) -> list[tuple[Location, Any, Any]]:
     return [(("extensions", index), given, index) for index, path in enumerate(given) if isinstance(path, str)]
 
 
-def _load_extensions(values: dict[str, Any]) -> list[Problem]:
+def _load_extensions(values: dict[str, Any], more: Iterable[Path]) -> list[Problem]:
     """Before anything is validated: what an extension adds is known from here on."""
+    if added := [str(path.absolute()) for path in more]:
+        values["extensions"] = [*as_list(values.get("extensions", ())), *added]
     named = {location: Path(parent[key]) for location, parent, key in _extensions(values)}
     missing = [Problem(location, f"no file {path}") for location, path in named.items() if not path.is_file()]
     load_extensions([] if missing else named.values())
