@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from kdscope.core.errors import DataError
 from kdscope.evaluation.fidelity_table import POOLED, FidelityRow, compare_records, fidelity_table, other_runs
 from kdscope.evaluation.records import Record
+from kdscope.fidelity import ITEM_MEASURES, ItemMeasure
+from kdscope.results.measures import MEASURES, MeasureEntry
 from tests.evaluation.by_hand import answered
 
 
@@ -202,3 +204,19 @@ def test_the_same_seed_gives_the_same_table() -> None:
     pd.testing.assert_frame_equal(tables[0], tables[1])
     assert not tables[0].equals(tables[2])
     assert list(tables[0].columns) == [field.name for field in fields(FidelityRow)]
+
+
+def test_a_measure_of_an_extension_has_an_interval_a_floor_and_a_control() -> None:
+    teacher = answered("gsm8k", ["1", "2", "3", "1"], ["1"] * 4)
+    student = answered("gsm8k", ["1", "2", "1", "1"], ["1"] * 4)
+    MEASURES.add(MeasureEntry("same_end", "answers"))
+    ITEM_MEASURES.add(ItemMeasure("same_end", lambda t, s: float(t.text[-9:] == s.text[-9:])))
+    try:
+        rows = compare_records({"gsm8k": student}, {"gsm8k": teacher}, "robust", control={"gsm8k": teacher})
+    finally:
+        ITEM_MEASURES.remove("same_end")
+        MEASURES.remove("same_end")
+    found = {row.measure: row for row in rows}
+    row, agreement = found["same_end"], found["agreement"]
+    assert (row.family, row.value, row.items, row.control) == ("answers", 3 / 4, 4, 1.0)
+    assert (row.low, row.high, row.floor) == (agreement.low, agreement.high, agreement.floor)

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import Pairing, encode_answers, joined, pair_answers, values_of, with_both_right
+from kdscope.fidelity import (
+    ItemMeasure,
+    Pairing,
+    Response,
+    encode_answers,
+    joined,
+    pair_answers,
+    pair_responses,
+    values_of,
+    with_both_right,
+)
 from kdscope.fidelity.measures import columns, mean_measure, numbered_clusters, ratio
 from kdscope.results.measures import BOTH_RIGHT
 
@@ -64,3 +74,22 @@ def test_a_ratio_over_nothing_is_nan() -> None:
 
 def test_clusters_are_numbered_by_name() -> None:
     assert numbered_clusters(["pears", "apples", "pears"]).tolist() == [1, 0, 1]
+
+
+SAME_LENGTH = ItemMeasure("same_length", lambda t, s: float(len(t.text) == len(s.text)) if s.answer else math.nan)
+
+
+def test_item_measure_is_the_mean_of_its_function_over_items_where_it_is_defined() -> None:
+    teacher = [Response("1", "one", True), Response("2", "two", False), Response("3", "three", True)]
+    student = [Response("1", "uno", True), Response(None, "who", False), Response("3", "tre", True)]
+    pairing = pair_responses(teacher, student, [SAME_LENGTH, ItemMeasure("right", lambda t, s: s.correct)])
+    assert values_of(pairing) == {"same_length": 1 / 2, "right": 2 / 3}
+    turned = pairing.contributions(np.array([2, 0, 1])).sum(axis=0)
+    assert turned.tolist() == [2.0, 2.0, 3.0, 2.0]
+
+
+def test_responses_must_pair_up() -> None:
+    with pytest.raises(StatisticsError):
+        pair_responses([], [], [SAME_LENGTH])
+    with pytest.raises(StatisticsError):
+        pair_responses([Response("1", "one", True)], [], [SAME_LENGTH])

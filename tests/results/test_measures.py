@@ -8,7 +8,6 @@ import pytest
 import kdscope
 from kdscope.evaluation.distributions import DistributionRow
 from kdscope.fidelity.steps import StepScores
-from kdscope.results import measures
 from kdscope.results.measures import (
     CARD_MEASURES,
     DISTRIBUTION_STEMS,
@@ -16,8 +15,8 @@ from kdscope.results.measures import (
     PAGE_MEASURES,
     PAPER_MEASURES,
     MeasureEntry,
-    add_measure,
     describe_measure,
+    is_own,
 )
 
 SOURCE = Path(kdscope.__file__).parent
@@ -76,12 +75,12 @@ def test_perfect_values_are_those_of_a_model_against_itself() -> None:
     )
 
 
-def test_a_measure_is_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "_CATALOGUE", catalogue := dict(MEASURES))
-    monkeypatch.setattr(measures, "MEASURES", catalogue)
-    mine = MeasureEntry("same_length", "answers")
-    add_measure(mine)
-    add_measure(mine)
-    assert describe_measure("same_length") == mine
-    with pytest.raises(ValueError, match="already"):
-        add_measure(MeasureEntry("same_length", "traces"))
+def test_a_measure_of_an_extension_is_described_by_its_entry() -> None:
+    assert is_own("same_length")
+    MEASURES.add(mine := MeasureEntry("same_length", "answers", "percent"))
+    try:
+        assert describe_measure("same_length") == mine
+        assert is_own("same_length")
+    finally:
+        MEASURES.remove("same_length")
+    assert not is_own("forward_kl_gold")

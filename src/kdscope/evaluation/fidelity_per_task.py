@@ -17,13 +17,16 @@ from kdscope.core.seeds import derive_seed
 from kdscope.evaluation.item_scores import by_item, check_same_items
 from kdscope.evaluation.records import Record, answer_of, is_correct
 from kdscope.fidelity import (
+    ITEM_MEASURES,
     Measure,
     Pairing,
     ResampledSums,
+    Response,
     count_answers,
     encode_answers,
     joined,
     pair_answers,
+    pair_responses,
     pair_steps,
     pair_traces,
     parse_trace,
@@ -140,6 +143,7 @@ class _Reading:
     answers: NDArray[np.int64]
     texts: PreparedTexts
     steps: Sequence[Trace]
+    responses: Sequence[Response]
 
 
 def _runs(records: Sequence[Record]) -> list[list[Record]]:
@@ -160,6 +164,7 @@ def _read(task: Task, runs: Mapping[str, Sequence[Sequence[Record]]], scoring: s
             own,
             words,
             [parse_trace(record.completion) for record in run] if stepped else (),
+            [Response(answer_of(record, scoring), record.completion, is_correct(record, scoring)) for record in run],
         )
         for run, own, words in zip(every, answers, texts, strict=True)
     )
@@ -185,15 +190,17 @@ def _pairings(task: Task, teacher: Sequence[_Reading], other: Sequence[_Reading]
 def _pair(task: Task, teacher: _Reading, other: _Reading, different: int) -> Pairing:
     """Every family that the task's answers allow; free text has words only, and is neither right nor wrong."""
     traces = pair_traces(teacher.texts, other.texts)
+    added = [*ITEM_MEASURES.values()]
+    extra = [pair_responses(teacher.responses, other.responses, added)] if added else []
     if task.answer_kind == "text":
-        return traces
+        return joined([traces, *extra])
     right = (teacher.right, other.right)
     few = task.answer_kind != "number"
     answers = pair_answers(
         teacher.answers, other.answers, *right, chance=task.chance, categories=different if few else None
     )
     reasoning = traces if few else joined([traces, pair_steps(teacher.steps, other.steps)])
-    return joined([answers, with_both_right(reasoning, *right)])
+    return joined([answers, with_both_right(reasoning, *right), *extra])
 
 
 def _mean(seeds: Sequence[Values]) -> Values:

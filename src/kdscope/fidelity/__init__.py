@@ -5,18 +5,31 @@ from kdscope.fidelity.bootstrap import ResampledSums, ResampledValue, estimate, 
 from kdscope.fidelity.calibration import calibration, pair_confidences
 from kdscope.fidelity.comparison import FidelityComparison, Normalised, compare_fidelity, normalise
 from kdscope.fidelity.controls import Floor, agreement_beyond_matched_control, floor, shuffled_orders
-from kdscope.fidelity.measures import Measure, Pairing, joined, values_of, with_both_right
+from kdscope.fidelity.measures import (
+    ITEM_MEASURES,
+    ItemMeasure,
+    Measure,
+    Pairing,
+    Response,
+    joined,
+    pair_responses,
+    values_of,
+    with_both_right,
+)
 from kdscope.fidelity.steps import pair_steps, parse_trace
 from kdscope.fidelity.traces import pair_traces, prepare_texts, trace_signatures
 
 __all__ = [
+    "ITEM_MEASURES",
     "FidelityComparison",
     "Floor",
+    "ItemMeasure",
     "Measure",
     "Normalised",
     "Pairing",
     "ResampledSums",
     "ResampledValue",
+    "Response",
     "agreement_beyond_matched_control",
     "calibration",
     "compare_fidelity",
@@ -29,6 +42,7 @@ __all__ = [
     "normalise",
     "pair_answers",
     "pair_confidences",
+    "pair_responses",
     "pair_steps",
     "pair_traces",
     "parse_trace",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kdscope.core.catalogue import Catalogue
 from kdscope.core.errors import StatisticsError
 from kdscope.results.measures import BOTH_RIGHT, MeasureEntry, describe_measure
 
@@ -70,6 +71,59 @@ class Pairing:
 def mean_measure(name: str) -> Measure:
     """A weighted mean over items: every item contributes ``(weight, weight * value)``."""
     return Measure(name, 2, lambda sums: ratio(sums[..., 1], sums[..., 0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What one model answered to one item.
+
+    Attributes:
+        answer: the answer that was read, None where there is none.
+        text: the completion.
+        correct: whether the answer is right.
+    """
+
+    answer: str | None
+    text: str
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMeasure:
+    """A measure of an extension: the mean over items of a function of both responses to an item.
+
+    Attributes:
+        name: of its entry in the catalogue.
+        value: from the teacher's and the student's response; NaN where the item does not enter.
+    """
+
+    name: str
+    value: Callable[[Response, Response], float]
+
+
+ITEM_MEASURES: Catalogue[ItemMeasure] = Catalogue("fidelity measure", ())
+"""What the fidelity table holds beside the built-in measures."""
+
+
+def pair_responses(
+    teacher: Sequence[Response], student: Sequence[Response], measures: Sequence[ItemMeasure]
+) -> Pairing:
+    """Measures that are functions of two responses, over the items where they are defined.
+
+    Raises:
+        StatisticsError: There are no responses, or their numbers differ.
+    """
+    n = len(teacher)
+    if n == 0 or n != len(student):
+        raise StatisticsError(f"responses must pair up: {len(student)} of the student, {n} of the teacher")
+
+    def contributions(order: Order) -> Values:
+        pairs = [(teacher[item], student[other]) for item, other in enumerate(order)]
+        values = np.array([[measure.value(*pair) for pair in pairs] for measure in measures], np.float64)
+        entered = np.isfinite(values)
+        return np.stack([entered, np.where(entered, values, 0.0)], axis=-1).transpose(1, 0, 2).reshape(n, -1)
+
+    return Pairing(n, tuple(mean_measure(measure.name) for measure in measures), contributions)
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Values:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from kdscope.core.catalogue import Catalogue
+
 Metric = Literal["accuracy", "rouge_l"]
 """What a task is scored by: right answers, or ROUGE-L of free text."""
 AVERAGE, POOLED = "average", "pooled"
@@ -202,9 +204,9 @@ def _on(heading: str, where: str, unit: Unit) -> str:
 
 
 _BASIC = (*_ANSWERS, *_TRACES, *_STEPS, *_CALIBRATION, *_PROBES, *_PUBLISHED)
-_CATALOGUE = {entry.name: entry for entry in (*_BASIC, *_variants())}
-MEASURES: Mapping[str, MeasureEntry] = _CATALOGUE
-"""Every measure by its name."""
+MEASURES: Catalogue[MeasureEntry] = Catalogue("measure", (*_BASIC, *_variants()))
+"""Every measure by its name, also those that extensions add."""
+_BUILT_IN = frozenset(MEASURES)
 DISTRIBUTION_STEMS = tuple(stem.name.removesuffix("_") for stem in _DISTRIBUTIONS)
 """Measures of distributions, without the ending that says whose text is read."""
 PROBE_MEASURES: Mapping[str, str] = {entry.name: entry.meaning for entry in _PROBES}
@@ -215,9 +217,9 @@ PAGE_MEASURES = (
     *(BLEU, BLEU + BOTH_RIGHT, "value_f1", "operator_similarity", "shape_f1"),
     *("top1_agreement_gold", "forward_kl_gold", "forward_kl_student", "ece_gap"),
 )
-"""The measures of the page; the file has all of them, task by task."""
+"""The measures of the page, beside those of extensions; the file has all of them, task by task."""
 PAPER_MEASURES = (AGREEMENT, HEADLINE, "error_inheritance", BLEU, "value_f1", "forward_kl_teacher")
-"""The measures of a paper's table, where a study has them."""
+"""The measures of a paper's table, where a study has them, beside those of extensions."""
 CARD_MEASURES = (
     *(AGREEMENT, HEADLINE, "error_inheritance", BLEU, "value_f1", "operator_similarity"),
     *("top1_agreement_gold", "forward_kl_gold"),
@@ -226,7 +228,7 @@ CARD_MEASURES = (
 
 
 def describe_measure(name: str) -> MeasureEntry:
-    """The entry of a measure; of one that is not in the catalogue (of a foreign table), a plain number.
+    """The entry of a measure; of one that is not in the catalogue (of an extension not loaded), a plain number.
 
     >>> entry = describe_measure("forward_kl_teacher")
     >>> entry.unit, entry.decimals, entry.paper
@@ -235,12 +237,6 @@ def describe_measure(name: str) -> MeasureEntry:
     return MEASURES.get(name) or MeasureEntry(name, "answers", "number", 0, has_floor=False)
 
 
-def add_measure(entry: MeasureEntry) -> None:
-    """Enter a measure of one's own.
-
-    Raises:
-        ValueError: There is another one of this name.
-    """
-    if MEASURES.get(entry.name, entry) != entry:
-        raise ValueError(f"there is a measure {entry.name!r} already")
-    _CATALOGUE[entry.name] = entry
+def is_own(name: str) -> bool:
+    """Whether a measure is of an extension, loaded or not."""
+    return name not in _BUILT_IN
