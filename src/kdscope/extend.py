@@ -12,14 +12,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kdscope.core.catalogue import Catalogue, Entry
-from kdscope.core.extensions import add_entry
+from kdscope.core.extensions import add_entry, running_file
 from kdscope.results.methods import METHODS, MethodEntry, Text, Value, settings_of_method
 from kdscope.study.arms import Method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["register_divergence", "register_method"]
+    from kdscope.tasks import Task
+
+__all__ = ["register_divergence", "register_method", "register_task"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -98,6 +100,26 @@ def register_method(
         defaults=MappingProxyType(dict(defaults or {})),
     )
     _register(METHODS, entry)
+
+
+def register_task(task: Task) -> None:
+    """Add a task, which a study or a command then names as any other.
+
+    Args:
+        task: Its `file` of rows is a path relative to the extension; without a file it has `test_items`, and its rows
+            are looked for in the folder of data.
+    """
+    from kdscope.tasks.definitions import located_task
+    from kdscope.tasks.registry import EXTENSION_TASKS, default_registry
+
+    file = running_file()
+    added = task if file is None else located_task(task, file)
+
+    def add() -> None:
+        default_registry().extended([added])  # refuses names and aliases that are taken
+        EXTENSION_TASKS.add(added)
+
+    add_entry("task", added.name, add, lambda: EXTENSION_TASKS.remove(added.name))
 
 
 def _register(catalogue: Catalogue[Entry], entry: Entry) -> None:

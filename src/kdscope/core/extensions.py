@@ -111,6 +111,12 @@ def add_entry(kind: str, name: str, add: Callable[[], None], remove: Callable[[]
     _LOADED.removals.setdefault(extension.path, []).append(remove)
 
 
+def running_file() -> Path | None:
+    """The extension that is running; None outside of one."""
+    extension = _RUNNING.get()
+    return None if extension is None else extension.path
+
+
 def _load(path: Path) -> Extension:
     try:
         content = path.read_bytes()

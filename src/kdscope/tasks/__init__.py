@@ -6,7 +6,7 @@ Planning imports this room, so it uses the standard library only.
 from kdscope.tasks.definitions import read_task_definitions, registry_with
 from kdscope.tasks.mapping import FieldMapping
 from kdscope.tasks.mini import mini_rows
-from kdscope.tasks.registry import TaskRegistry, default_registry, get_task, list_tasks
+from kdscope.tasks.registry import TaskRegistry, built_in_registry, default_registry, get_task, list_tasks
 from kdscope.tasks.sources import HubDataset, RepositoryFile, Source
 from kdscope.tasks.task import Task, find_task_file, task_from_json, task_to_json
 from kdscope.tasks.template import PromptTemplate, get_template, list_templates
@@ -21,6 +21,7 @@ __all__ = [
     "Task",
     "TaskRegistry",
     "TrainingSet",
+    "built_in_registry",
     "default_registry",
     "find_task_file",
     "find_training_file",

@@ -139,7 +139,7 @@ def read_python_tasks(file: Path) -> list[Task]:
     if not tasks or not all(isinstance(task, Task) for task in tasks):
         expected = "a Task" if given == ["TASK"] else "a list of Task, at least one"
         raise StudyError(f"expected {expected}", file=file, key=given[0])
-    return [_located(task, file) for task in tasks]
+    return [located_task(task, file) for task in tasks]
 
 
 def _run(file: Path) -> dict[str, Any]:
@@ -154,7 +154,12 @@ def _run(file: Path) -> dict[str, Any]:
         raise StudyError(message, file=file, line=lines[-1] if lines else None) from error
 
 
-def _located(task: Task, file: Path) -> Task:
+def located_task(task: Task, file: Path) -> Task:
+    """The task that a Python file declares, whose rows lie beside that file.
+
+    Raises:
+        StudyError: It names neither a file nor a number of items, or a file that does not exist.
+    """
     if task.generated:
         raise StudyError("needs a file, or test_items if its rows are in the data folder", file=file, key=task.name)
     if task.file is None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from kdscope.core.catalogue import Catalogue
 from kdscope.core.errors import DataError
 from kdscope.tasks.declaration import built_in_task
 from kdscope.tasks.mini import mini_tasks
@@ -84,23 +85,32 @@ def name_key(name: str) -> str:
 
 
 @functools.cache
-def default_registry() -> TaskRegistry:
-    """The built-in tasks.
+def built_in_registry() -> TaskRegistry:
+    """The tasks that come with kdscope.
 
     First the 14 of Ramesh et al. 2025 (arXiv 2505.15442), mathematics before commonsense, then the five instruction
     sets of Gu et al. 2024 (arXiv 2306.08543), then the six generated mini tasks.
 
-    >>> sum(not task.generated for task in default_registry()), len(default_registry())
+    >>> sum(not task.generated for task in built_in_registry()), len(built_in_registry())
     (19, 25)
     """
     return TaskRegistry((*map(built_in_task, _LIBRARY), *mini_tasks()))
 
 
+EXTENSION_TASKS: Catalogue[Task] = Catalogue("task")
+"""What loaded extensions of a user added (`kdscope.extend.register_task`)."""
+
+
+def default_registry() -> TaskRegistry:
+    """The built-in tasks and, after them, those of loaded extensions."""
+    return built_in_registry().extended(EXTENSION_TASKS.values()) if EXTENSION_TASKS else built_in_registry()
+
+
 def get_task(name: str) -> Task:
-    """The built-in task called `name`, in any case, common short names included.
+    """The task of `default_registry` called `name`, in any case, common short names included.
 
     Raises:
-        DataError: No built-in task has that name.
+        DataError: No task has that name.
 
     >>> get_task("siqa").name
     'social_i_qa'
@@ -109,5 +119,5 @@ def get_task(name: str) -> Task:
 
 
 def list_tasks() -> tuple[Task, ...]:
-    """The built-in tasks: those of the paper, mathematics first, the instruction sets, then the generated ones."""
+    """The tasks of `default_registry`: the paper's, the instruction sets, the generated ones, those of extensions."""
     return default_registry().tasks
