@@ -18,9 +18,8 @@ from kdscope.figures.style import method_styles
 from kdscope.protocols.published import load_published
 from kdscope.protocols.results_table import read_results_table, results_table
 from kdscope.report.page import paragraphs
-from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes
-from kdscope.report.published_index import write_index
-from kdscope.report.published_results import decimals_of, newcombe, share_of
+from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes, write_index
+from kdscope.report.published_tables import decimals_of, newcombe, share_of
 from kdscope.results.tables import load_tables, save_tables
 
 ABOUT = About("mine", "My results.", {"source": "mine.csv"})

@@ -15,8 +15,7 @@ from kdscope.protocols.table_checks import Unit
 from kdscope.report.exports import Format, write_exports
 from kdscope.report.facts import PageFacts, load_facts, save_facts
 from kdscope.report.page import write_page
-from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes
-from kdscope.report.published_index import write_index
+from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes, write_index
 from kdscope.results.tables import ReportTables, load_tables, save_tables
 
 _MAKES = "`kdscope run STUDY.yaml` makes one, runs/NAME"

@@ -1,4 +1,4 @@
-"""A tidy table of results, a published study's or a person's own, as tables and facts of a report."""
+"""A tidy table of results, a published study's or a person's own, as reports: one for each domain, and an index."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from kdscope.core.errors import StatisticsError
 from kdscope.protocols.published import published_protocol
@@ -17,18 +20,22 @@ from kdscope.protocols.published_gains import with_average
 from kdscope.protocols.rigorous import rigorous_protocol
 from kdscope.protocols.sentences import sentence
 from kdscope.report.facts import PageFacts
-from kdscope.report.published_cells import PAIR, find_cells
-from kdscope.report.published_results import (
+from kdscope.report.page import paragraphs
+from kdscope.report.published_tables import (
+    PAIR,
     UNPAIRED,
     accuracy_rows,
     fidelity_rows,
+    find_cells,
     gain_rows,
     shares,
     shares_of_pairs,
 )
+from kdscope.report.templating import templates
 from kdscope.results.column_names import ITEMS
 from kdscope.results.formatting import plural
-from kdscope.results.measures import AVERAGE
+from kdscope.results.hypotheses import CONFIRMATORY, EXPLORATORY
+from kdscope.results.measures import AVERAGE, POOLED
 from kdscope.results.methods import published_names
 from kdscope.results.schema import SCHEMAS
 from kdscope.results.tables import ReportTables, records
@@ -133,6 +140,38 @@ def table_reports(table: pd.DataFrame, about: About) -> tuple[TableReport, ...]:
         for domain, folder in folders.items()
         for tables in [_tables(table[table["domain"] == domain], _of(statistics, domain), _of(tests, domain))]
     )
+
+
+def write_index(reports: Sequence[TableReport], about: About, path: Path) -> None:
+    """Write the page in front of the reports of a table's domains: what each says, and the way to it.
+
+    One HTML file that loads nothing; reports are looked for at ``<folder>/report.html`` beside it.
+    """
+    environment = templates()
+    html = environment.get_template("index.html.jinja").render(
+        about=about,
+        lead=paragraphs(about.description),
+        parts=[_part(report) for report in reports],
+        style=Markup(environment.get_template("page.css").render()),  # noqa: S704 - our own file
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
+
+
+def _part(report: TableReport) -> dict[str, Any]:
+    """What the index says of one domain."""
+    statistics, cells = report.tables.statistics, report.tables.cells
+    said = {role: tuple(rows["sentence"].dropna()) for role, rows in statistics.groupby("role", sort=False)}
+    students = cells.loc[cells["role"] == "student", "student"].nunique()
+    tasks = set(report.tables.gains["task"]) - {POOLED}
+    return {
+        "title": report.title,
+        "address": f"{report.folder}/report.html",
+        "size": f"{plural(students, 'student')}, {plural(len(tasks), 'task')}, {plural(len(cells), 'model')}.",
+        "primary": said.get(CONFIRMATORY, ()),
+        "exploratory": said.get(EXPLORATORY, ()),
+        "warnings": tuple(report.facts.warnings),
+    }
 
 
 def _tables(rows: pd.DataFrame, statistics: pd.DataFrame, tests: pd.DataFrame) -> ReportTables:
