@@ -9,28 +9,26 @@ from typing import Any
 import pandas as pd
 
 from kdscope.core.errors import DataError
-from kdscope.report.card_settings import setting_sentences
 from kdscope.report.cautions import cautions
 from kdscope.report.contamination import contamination_caution
 from kdscope.report.facts import PageFacts
+from kdscope.report.fidelity_tables import card_fidelity
 from kdscope.report.training import training_rules
-from kdscope.results.findings import distilled_only, not_distilled
-from kdscope.results.formatting import (
-    MISSING,
-    count,
-    fixed,
-    is_missing,
-    measured,
-    p_value,
-    percent,
-    points,
-    with_interval,
+from kdscope.results.findings import (
+    CHECKPOINTS,
+    Finding,
+    Setting,
+    Verdict,
+    distilled_only,
+    not_distilled,
+    settings_of_cells,
 )
+from kdscope.results.formatting import MISSING, count, is_missing, p_value, plural, points
 from kdscope.results.hypotheses import CONFIRMATORY, H1_STUDENT
-from kdscope.results.measures import AVERAGES, CARD_MEASURES, POOLS, describe_measure
+from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.methods import SFT
-from kdscope.results.schema import SCHEMAS
-from kdscope.results.tables import TABLE_NAMES, ReportTables, pooled, records, select
+from kdscope.results.table import Row, gain, share
+from kdscope.results.tables import ReportTables, records, select
 
 _FACTS = (
     ("parameters", "parameters", "{:,.0f}"),
@@ -52,19 +50,6 @@ _UNITS = {"peak_memory_bytes": 2**30}
 
 
 @dataclass(frozen=True)
-class TaskRow:
-    """Accuracy on one task, as a share; the limits are those of its 95% interval."""
-
-    task: str
-    metric: str
-    items: int
-    accuracy: float
-    stderr: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
 class CardResults:
     """What the tables say of one model.
 
@@ -73,7 +58,7 @@ class CardResults:
         distilled: Whether it learned from a teacher.
         condition: The teacher's: adapted or base.
         scoring: The scoring of the conclusions.
-        tasks: Accuracy on every task.
+        tasks: The rows of table `accuracy` of every task.
         compared: Rows of text: task, items, accuracy, gain, adjusted p, and accuracy of control, teacher and base.
         fidelity: Rows of text: measure, value, shuffled, control, minus control, ceiling, normalised.
         training: Facts of the training and their values.
@@ -87,7 +72,7 @@ class CardResults:
     distilled: bool
     condition: str
     scoring: str
-    tasks: tuple[TaskRow, ...]
+    tasks: tuple[Row, ...]
     compared: tuple[tuple[str, ...], ...]
     fidelity: tuple[tuple[str, ...], ...]
     training: tuple[tuple[str, str], ...]
@@ -119,19 +104,18 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
     left_out = cell in not_distilled(tables)
     tables = distilled_only(tables)
     others = _others(tables, own)
-    near = _only(tables, {cell, *others.values()})
+    near = tables.only({cell, *others.values()})
     scoring = page.scoring
     gains = _by_task(select(near.gains, cell=cell, scoring=scoring))
-    fidelity = _fidelity(near, cell, others.get("teacher", ""))
     evaluated = _by_task(select(near.accuracy, cell=cell, scoring=scoring))
     return CardResults(
         method=str(own["method"]),
         distilled=own["role"] == "student" and not is_missing(own["teacher"]),
         condition="" if is_missing(own["teacher_condition"]) else str(own["teacher_condition"]),
         scoring=scoring,
-        tasks=tuple(_task(row) for task, row in evaluated.items() if task not in AVERAGES),
+        tasks=tuple(row for task, row in evaluated.items() if task not in AVERAGES),
         compared=tuple(_compared(near, scoring, cell, others, gains)),
-        fidelity=tuple(_fidelity_row(row) for row in fidelity),
+        fidelity=card_fidelity(near, cell, others.get("teacher", "")),
         training=tuple(
             (name, form.format(own[key] / _UNITS[key] if key in _UNITS else own[key]))
             for key, name, form in _FACTS
@@ -140,7 +124,7 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
         headline=(
             *([_left_in_warm_start(own)] if left_out else []),
             *_headline(own, evaluated, gains, compared=not left_out),
-            *(setting_sentences(tables, cell) if evaluated else []),
+            *(_setting_sentences(tables, cell) if evaluated else []),
         ),
         rules=tuple(training_rules(tables.cells[tables.cells["role"] == "student"])) if others else (),
         unseen=() if left_out else tuple(_unseen(tables.statistics, own)),
@@ -148,7 +132,7 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
     )
 
 
-def _others(tables: ReportTables, own: Mapping[str, Any]) -> dict[str, str]:
+def _others(tables: ReportTables, own: Row) -> dict[str, str]:
     """The models this one is compared with, by role: its control, its teacher, its untrained self."""
     found: dict[str, str] = {}
     controls = select(tables.gains, cell=own["cell"])["control"].unique()
@@ -163,29 +147,12 @@ def _others(tables: ReportTables, own: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _only(tables: ReportTables, cells: set[str]) -> ReportTables:
-    """The tables as if the run had these models only."""
-    frames: dict[str, pd.DataFrame] = {name: getattr(tables, name) for name in TABLE_NAMES}
-    for name, frame in frames.items():
-        text = {column.name for column in SCHEMAS[name].columns if column.kind == "text"}
-        for column in {"cell", "control", "teacher_cell"} & text:
-            frame = frame[frame[column].isin(cells)]
-        frames[name] = frame
-    return ReportTables(**frames)
-
-
 def _by_task(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {row["task"]: row for row in records(rows)}
 
 
-def _task(row: Mapping[str, Any]) -> TaskRow:
-    known = {name: None if is_missing(row[name]) else float(row[name]) for name in ("stderr", "low", "high")}
-    metric = "accuracy" if is_missing(row["metric"]) else str(row["metric"])
-    return TaskRow(str(row["task"]), metric, int(row["items"]), float(row["accuracy"]), **known)
-
-
 def _compared(
-    near: ReportTables, scoring: str, cell: str, others: Mapping[str, str], gains: Mapping[str, Mapping[str, Any]]
+    near: ReportTables, scoring: str, cell: str, others: Mapping[str, str], gains: Mapping[str, Row]
 ) -> list[tuple[str, ...]]:
     rows = {name: _by_task(select(near.accuracy, cell=label, scoring=scoring)) for name, label in others.items()}
     own = _by_task(select(near.accuracy, cell=cell, scoring=scoring))
@@ -200,42 +167,58 @@ def _compared(
     return shown
 
 
-def _share(row: Mapping[str, Any] | None) -> str:
-    return MISSING if row is None else with_interval(*(percent(row[name]) for name in ("accuracy", "low", "high")))
+def _share(row: Row | None) -> str:
+    return MISSING if row is None else share(row, "accuracy").shown
 
 
-def _gain(row: Mapping[str, Any] | None) -> tuple[str, str]:
-    if row is None:
-        return MISSING, MISSING
-    return with_interval(*(points(row[name]) for name in ("gain", "low", "high"))), p_value(row["p_holm"])
+def _gain(row: Row | None) -> tuple[str, str]:
+    return (MISSING, MISSING) if row is None else (gain(row).shown, p_value(row["p_holm"]))
 
 
-def _fidelity(near: ReportTables, cell: str, teacher: str) -> list[dict[str, Any]]:
-    rows = select(near.fidelity, cell=cell, teacher_cell=teacher)
-    by_measure = {row["measure"]: row for row in records(pooled(rows)) if not is_missing(row["value"])}
-    return [by_measure[name] for name in CARD_MEASURES if name in by_measure]
+def _setting_sentences(tables: ReportTables, cell: str) -> list[str]:
+    """What the statistics say of the setting that this model is one run of, in every domain."""
+    said = []
+    for domain, setting in settings_of_cells(tables).get(cell, []):
+        where = f" on {domain} tasks" if domain else ""
+        gain = setting.gain
+        if gain is not None and gain.verdict is not Verdict.NO_CLAIM:
+            significant = ("not " if gain.verdict is Verdict.OPEN else "") + "statistically significant"
+            whose = f"Over {plural(gain.runs, 'training run')} this setting differs from SFT"
+            whose = "This checkpoint differs from its SFT control's" if gain.scope == CHECKPOINTS else whose
+            said.append(
+                f"{whose}{where} by {gain.text} points ({_kind(gain)} 95% interval), "
+                f"adjusted p {p_value(gain.p_adjusted)}, {significant}."
+            )
+        elif gain is not None:
+            said.append(f"Nothing is claimed of this setting{where}: the variation between training runs is not known.")
+        said += _fidelity_sentences(setting, where)
+    return said
 
 
-def _fidelity_row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    measure = str(row["measure"])
+def _fidelity_sentences(setting: Setting, where: str) -> list[str]:
+    if setting.fidelity is not None:
+        beside = "" if setting.inherited is None else f"; inherited errors {setting.inherited.text} points"
+        return [
+            f"Fidelity (agreement with the teacher beyond accuracy) minus the control's{where}: "
+            f"{setting.fidelity.text} points{beside}."
+        ]
+    if setting.level is None:
+        return []
+    level = setting.level.text.replace("+", "")
+    return [
+        f"Agreement with the teacher beyond accuracy{where}: {level} points. There is no control, and items of shared "
+        "difficulty alone give some of it."
+    ]
 
-    def show(value: float) -> str:
-        return measured(measure, value)
 
-    return (
-        describe_measure(measure).card,
-        with_interval(*(show(row[name]) for name in ("value", "low", "high"))),
-        *(show(row[name]) for name in ("floor", "control")),
-        with_interval(*(show(row[name]) for name in ("over_control", "over_control_low", "over_control_high"))),
-        show(row["ceiling"]),
-        with_interval(*(fixed(row[name], 2) for name in ("normalised", "normalised_low", "normalised_high"))),
-    )
+def _kind(found: Finding) -> str:
+    return "simultaneous" if found.simultaneous else "pointwise"
 
 
 def _headline(
-    own: Mapping[str, Any],
-    evaluated: Mapping[str, Mapping[str, Any]],
-    gains: Mapping[str, Mapping[str, Any]],
+    own: Row,
+    evaluated: Mapping[str, Row],
+    gains: Mapping[str, Row],
     *,
     compared: bool,
 ) -> list[str]:
@@ -262,12 +245,12 @@ def _headline(
     return said
 
 
-def _left_in_warm_start(own: Mapping[str, Any]) -> str:
+def _left_in_warm_start(own: Row) -> str:
     kept = "its kept step" if is_missing(own["kept_step"]) else f"kept step {int(own['kept_step']):,}"
     return f"Not distilled ({kept} lies in its warm start): its method trained it not one step."
 
 
-def _range(gains: Mapping[str, Mapping[str, Any]], tasks: list[str]) -> str:
+def _range(gains: Mapping[str, Row], tasks: list[str]) -> str:
     """One number for tasks that went opposite ways says nothing of either."""
     known = {task: gains[task]["gain"] for task in tasks if task in gains and not is_missing(gains[task]["gain"])}
     if len(known) < 2 or min(known.values()) * max(known.values()) >= 0:
@@ -276,7 +259,7 @@ def _range(gains: Mapping[str, Mapping[str, Any]], tasks: list[str]) -> str:
     return f" Tasks differ: from {points(known[low])} on {low} to {points(known[high])} on {high}."
 
 
-def _unseen(statistics: pd.DataFrame, own: Mapping[str, Any]) -> list[str]:
+def _unseen(statistics: pd.DataFrame, own: Row) -> list[str]:
     """The primary question about this student, and the smallest gain that would have been found."""
     if own["role"] != "student":
         return []

@@ -10,8 +10,10 @@ from typing import Any
 from kdscope.report.card_results import CardResults, card_results
 from kdscope.report.facts import PageFacts
 from kdscope.report.templating import templates
+from kdscope.results.formatting import is_missing
 from kdscope.results.markdown import code, fenced, literal, one_line, plain
 from kdscope.results.methods import has_divergence
+from kdscope.results.table import Row
 from kdscope.results.tables import ReportTables
 from kdscope.study.arms import applicable_settings
 
@@ -151,21 +153,17 @@ def _metadata(card: CardFacts, results: CardResults) -> str:
     evaluated = [
         EvalResult(
             task_type="text-generation",
-            dataset_type=one_line(row.task),
-            dataset_name=one_line(row.task),
+            dataset_type=one_line(row["task"]),
+            dataset_name=one_line(row["task"]),
             dataset_split="test",
-            metric_type="rouge" if row.metric == "rouge_l" else "accuracy",
-            metric_name=f"{row.metric} ({results.scoring} scoring, zero-shot)",
-            metric_value=round(row.accuracy, 6),
-            metric_args={
-                name: value if isinstance(value, int) else round(value, 6)
-                for name, value in (
-                    ("items", row.items),
-                    ("stderr", row.stderr),
-                    ("ci95_low", row.low),
-                    ("ci95_high", row.high),
-                )
-                if value is not None
+            metric_type="rouge" if row["metric"] == "rouge_l" else "accuracy",
+            metric_name=f"{_metric(row)} ({results.scoring} scoring, zero-shot)",
+            metric_value=round(float(row["accuracy"]), 6),
+            metric_args={"items": int(row["items"])}
+            | {
+                name: round(float(row[column]), 6)
+                for name, column in (("stderr", "stderr"), ("ci95_low", "low"), ("ci95_high", "high"))
+                if not is_missing(row[column])
             },
         )
         for row in results.tasks
@@ -181,6 +179,10 @@ def _metadata(card: CardFacts, results: CardResults) -> str:
         eval_results=evaluated or None,
     )
     return data.to_yaml()
+
+
+def _metric(row: Row) -> str:
+    return "accuracy" if is_missing(row["metric"]) else str(row["metric"])
 
 
 def _title(card: CardFacts, results: CardResults) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -61,12 +61,19 @@ class ReportTables:
         position = {cell: row for row, cell in enumerate(self.cells["cell"])}
         for name in TABLE_NAMES[1:]:
             frame = getattr(self, name)
-            text = {column.name for column in SCHEMAS[name].columns if column.kind == "text"}
-            for column in {"cell", "control", "teacher_cell"} & text:
+            for column in _CELL_COLUMNS[name]:
                 _check_known(frame, name, column, position)
             if "cell" in frame.columns:
                 order = frame["cell"].map(position).astype("int64").sort_values(kind="stable").index
                 object.__setattr__(self, name, frame.loc[order].reset_index(drop=True))
+
+    def only(self, cells: Collection[str]) -> ReportTables:
+        """The tables as if the study had these cells only."""
+        frames: dict[str, pd.DataFrame] = {name: getattr(self, name) for name in TABLE_NAMES}
+        for name, columns in _CELL_COLUMNS.items():
+            for column in columns:
+                frames[name] = frames[name][frames[name][column].isin(cells)]
+        return ReportTables(**frames)
 
     @cached_property
     def names(self) -> dict[str, CellName]:
@@ -109,6 +116,17 @@ class ReportTables:
 
 TABLE_NAMES = tuple(table.name for table in fields(ReportTables))
 """The tables' names, which are also their file names."""
+_CELL_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        name: tuple(
+            column.name
+            for column in schema.columns
+            if column.name in ("cell", "control", "teacher_cell") and column.kind == "text"
+        )
+        for name, schema in SCHEMAS.items()
+    }
+)
+"""Which columns name cells; in `fidelity`, `control` is a number."""
 _LATER = ("statistics",)
 """Tables that runs of before there were such do not have."""
 WRITTEN_AGAIN = "`kdscope run STUDY.yaml` writes it again; nothing is trained twice"
