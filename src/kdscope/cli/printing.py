@@ -67,13 +67,13 @@ def print_result(result: StudyResult, as_json: bool, *, quiet: bool = False) -> 
 
 
 def _print_summary(result: StudyResult, *, quiet: bool) -> None:
-    from kdscope.report.run_summary import HEADINGS, RIGHT_ALIGNED, run_answers, run_rows
+    from kdscope.report.run_summary import run_answers, run_table
 
     if (tables := result.load_tables()) is None:
         return
     if not quiet:
         print()
-        print_table(HEADINGS, run_rows(tables, result.scoring), right=RIGHT_ALIGNED)
+        print(terminal_text(run_table(tables, result.scoring)))
         print()
     for answer in run_answers(tables):
         print(f"- {answer}")

@@ -12,18 +12,18 @@ from kdscope.results.findings import Finding, Setting, Verdict, not_distilled, s
 from kdscope.results.formatting import MISSING, p_value, percent
 from kdscope.results.labels import CellName
 from kdscope.results.methods import SFT
+from kdscope.results.table import Table, TableCell, numbers, texts
 from kdscope.results.tables import ReportTables, averages, records
 
-HEADINGS = (
-    *("model", "how", "runs", "accuracy %", "vs SFT, points", "adjusted p"),
-    *("fidelity vs SFT", "inherited errors vs SFT"),
+_COLUMNS = (
+    *texts("model", "how"),
+    *numbers("runs", "accuracy %", "vs SFT, points", "adjusted p", "fidelity vs SFT", "inherited errors vs SFT"),
 )
-RIGHT_ALIGNED = frozenset({2, 3, 4, 5, 6, 7})
 _UNITS = ("gain", "fidelity", "inherited")
 
 
-def run_rows(tables: ReportTables, scoring: str) -> list[list[str]]:
-    """The settings of a study under `HEADINGS`, one row each, and one for every domain where there are several.
+def run_table(tables: ReportTables, scoring: str) -> Table:
+    """The settings of a study, one row each, and one for every domain where there are several.
 
     Accuracy is the mean over tasks and over the runs that finished. Differences to the SFT control have simultaneous
     95% intervals where there are such. A setting whose runs all failed says so, and so does one that was not distilled.
@@ -41,7 +41,7 @@ def run_rows(tables: ReportTables, scoring: str) -> list[list[str]]:
         about = [name.model, how, str(len(runs)), accuracy if runs else "failed"]
         parts = [_differences(domain, setting) for domain, setting in told.get(cells[0], [])] or [[MISSING] * 4]
         shown += [[*about, *parts[0]], *(["", "", "", "", *part] for part in parts[1:])]
-    return shown
+    return Table("run", "Settings", _COLUMNS, tuple(tuple(map(TableCell, row)) for row in shown), names=2)
 
 
 def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:

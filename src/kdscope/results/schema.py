@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+
+from kdscope.results.hypotheses import CONFIRMATORY, DETAIL, EXPLORATORY, SENSITIVITY
+from kdscope.results.measures import AVERAGE_OF
+
+Kind = Literal["text", "integer", "number", "flag"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class ColumnSchema:
     """
 
     name: str
-    kind: Literal["text", "integer", "number", "flag"]
+    kind: Kind
     required: bool = False
     lowest: float | None = None
     highest: float | None = None
@@ -36,231 +42,163 @@ class TableSchema:
     key: tuple[str, ...] = ()
 
 
-def _text(name: str, *, required: bool = False, choices: tuple[str, ...] = ()) -> ColumnSchema:
-    return ColumnSchema(name, "text", required=required, choices=choices)
+def _columns(kind: Kind, *names: str, **limits: Any) -> tuple[ColumnSchema, ...]:
+    return tuple(ColumnSchema(name, kind, **limits) for name in names)
 
 
-def _count(name: str, *, required: bool = False, optional: bool = False) -> ColumnSchema:
-    return ColumnSchema(name, "integer", required=required, lowest=0, optional=optional)
+_texts = partial(_columns, "text")
+_numbers = partial(_columns, "number")
+_counts = partial(_columns, "integer", lowest=0)
+_amounts = partial(_columns, "number", lowest=0.0)
+_shares = partial(_columns, "number", lowest=0.0, highest=1.0)
+_differences = partial(_columns, "number", lowest=-1.0, highest=1.0)
 
-
-def _number(name: str) -> ColumnSchema:
-    return ColumnSchema(name, "number")
-
-
-def _share(name: str) -> ColumnSchema:
-    return ColumnSchema(name, "number", lowest=0.0, highest=1.0)
-
-
-def _difference(name: str) -> ColumnSchema:
-    return ColumnSchema(name, "number", lowest=-1.0, highest=1.0)
-
-
-_CELL = _text("cell", required=True)
-_TASK = _text("task", required=True)
-_SCORING = _text("scoring", required=True, choices=("robust", "published"))
+_CELL, _TASK = _texts("cell", "task", required=True)
+(_SCORING,) = _texts("scoring", required=True, choices=("robust", "published"))
 
 SCHEMAS: Mapping[str, TableSchema] = MappingProxyType(
     {
         "cells": TableSchema(
             (
                 _CELL,
-                _text("role", required=True, choices=("teacher", "student", "base")),
-                _text("student"),
-                _text("teacher"),
-                _text("teacher_condition", choices=("adapted", "base")),
-                _text("method", required=True),
-                _text("variant"),
-                _number("kd_temperature"),
-                _number("kd_weight"),
-                _number("teacher_noise_std"),
-                ColumnSchema("seed", "integer"),
-                _text("state", required=True, choices=("done", "failed")),
-                _text("cause"),
-                _count("parameters"),
-                _count("trained_parameters"),
-                _count("steps"),
-                _count("target_tokens"),
-                _number("validation_loss"),
-                _count("labelled_examples", optional=True),
-                _count("unlabelled_prompts", optional=True),
-                ColumnSchema("training_seconds", "number", lowest=0.0, optional=True),
-                ColumnSchema("peak_memory_bytes", "integer", lowest=0, optional=True),
-                _count("kept_step", optional=True),
-                ColumnSchema("keep", "text", choices=("last", "best_accuracy", "best_loss"), optional=True),
-                _count("warm_start_steps", optional=True),
-                ColumnSchema("distilled", "flag", optional=True),
-                ColumnSchema("learning_rate", "number", lowest=0.0, optional=True),
-                _count("tuning_runs", optional=True),
-                ColumnSchema("rates_tried", "text", optional=True),
-                ColumnSchema("validation_accuracy", "number", lowest=0.0, highest=1.0, optional=True),
-                _count("other_rule_step", optional=True),
+                *_texts("role", required=True, choices=("teacher", "student", "base")),
+                *_texts("student", "teacher"),
+                *_texts("teacher_condition", choices=("adapted", "base")),
+                *_texts("method", required=True),
+                *_texts("variant"),
+                *_numbers("kd_temperature", "kd_weight", "teacher_noise_std"),
+                *_columns("integer", "seed"),
+                *_texts("state", required=True, choices=("done", "failed")),
+                *_texts("cause"),
+                *_counts("parameters", "trained_parameters", "steps", "target_tokens"),
+                *_numbers("validation_loss"),
+                *_counts("labelled_examples", "unlabelled_prompts", optional=True),
+                *_amounts("training_seconds", optional=True),
+                *_counts("peak_memory_bytes", "kept_step", optional=True),
+                *_texts("keep", choices=("last", "best_accuracy", "best_loss"), optional=True),
+                *_counts("warm_start_steps", optional=True),
+                *_columns("flag", "distilled", optional=True),
+                *_amounts("learning_rate", optional=True),
+                *_counts("tuning_runs", optional=True),
+                *_texts("rates_tried", optional=True),
+                *_shares("validation_accuracy", optional=True),
+                *_counts("other_rule_step", optional=True),
             ),
             key=("cell",),
         ),
         "accuracy": TableSchema(
             (
-                _CELL,
-                _TASK,
-                _SCORING,
-                ColumnSchema("metric", "text", choices=("accuracy", "rouge_l"), optional=True),
-                _count("items"),
-                _count("correct"),
-                _share("accuracy"),
-                ColumnSchema("stderr", "number", lowest=0.0, optional=True),
-                _share("low"),
-                _share("high"),
-                _share("unparsed_rate"),
-                _share("truncated_rate"),
-                _share("chance"),
-                ColumnSchema("below_chance", "flag"),
+                *(_CELL, _TASK, _SCORING),
+                *_texts("metric", choices=tuple(AVERAGE_OF), optional=True),
+                *_counts("items", "correct"),
+                *_shares("accuracy"),
+                *_amounts("stderr", optional=True),
+                *_shares("low", "high", "unparsed_rate", "truncated_rate", "chance"),
+                *_columns("flag", "below_chance"),
             ),
             key=("cell", "task", "scoring"),
         ),
         "gains": TableSchema(
             (
                 _CELL,
-                _text("control", required=True),
-                _TASK,
-                _SCORING,
-                _count("items", required=True),
-                _count("only_cell"),
-                _count("only_control"),
-                _difference("gain"),
-                _difference("low"),
-                _difference("high"),
-                _share("p_value"),
-                _share("p_holm"),
-                _text("method_of_test"),
+                *_texts("control", required=True),
+                *(_TASK, _SCORING),
+                *_counts("items", required=True),
+                *_counts("only_cell", "only_control"),
+                *_differences("gain", "low", "high"),
+                *_shares("p_value", "p_holm"),
+                *_texts("method_of_test"),
             ),
             key=("cell", "control", "task", "scoring"),
         ),
         "fidelity": TableSchema(
             (
                 _CELL,
-                _text("teacher_cell", required=True),
+                *_texts("teacher_cell", required=True),
                 _TASK,
-                ColumnSchema("family", "text", optional=True),
-                _text("measure", required=True),
-                _number("value"),
-                *(ColumnSchema(name, "number", optional=True) for name in ("low", "high")),
-                _count("items"),
-                _number("floor"),
-                *(
-                    ColumnSchema(name, "number", optional=True)
-                    for name in (
-                        "floor_spread",
-                        "control",
-                        "over_control",
-                        "over_control_low",
-                        "over_control_high",
-                        "ceiling",
-                        "normalised",
-                        "normalised_low",
-                        "normalised_high",
-                    )
-                ),
-                ColumnSchema("reason", "text", optional=True),
+                *_texts("family", optional=True),
+                *_texts("measure", required=True),
+                *_numbers("value"),
+                *_numbers("low", "high", optional=True),
+                *_counts("items"),
+                *_numbers("floor"),
+                *_numbers("floor_spread", "control", optional=True),
+                *_numbers("over_control", "over_control_low", "over_control_high", optional=True),
+                *_numbers("ceiling", "normalised", "normalised_low", "normalised_high", optional=True),
+                *_texts("reason", optional=True),
             ),
             key=("cell", "teacher_cell", "task", "measure"),
         ),
         "tests": TableSchema(
             (
-                _text("protocol", required=True),
-                _text("hypothesis", required=True),
-                _text("group"),
-                _text("task"),
-                _text("test", required=True),
-                _number("statistic"),
-                _share("p_value"),
-                _count("n"),
+                *_texts("protocol", "hypothesis", required=True),
+                *_texts("group", "task"),
+                *_texts("test", required=True),
+                *_numbers("statistic"),
+                *_shares("p_value"),
+                *_counts("n"),
             )
         ),
         "statistics": TableSchema(
             (
-                _text("protocol", required=True),
-                _text("domain"),
-                _text("hypothesis", required=True),
-                _text("group"),
-                _text("task"),
-                _text("test", required=True),
-                _number("statistic"),
-                _share("p_value"),
-                _count("n"),
-                *(_number(name) for name in ("estimate", "low", "high")),
-                _share("p_adjusted"),
-                *(_text(name) for name in ("note", "unit", "per")),
-                _text("role", choices=("confirmatory", "exploratory", "sensitivity", "detail")),
-                *(_number(name) for name in ("detectable", "margin")),
-                _text("sentence"),
-                ColumnSchema("scope", "text", choices=("runs", "checkpoints", ""), optional=True),
-                *(
-                    ColumnSchema(name, "text", optional=True)
-                    for name in ("student", "teacher", "method", "ablation", "reference")
-                ),
-                *(
-                    ColumnSchema(name, "number", optional=True)
-                    for name in (
-                        *("temperature", "low_simultaneous", "high_simultaneous", "run_sd"),
-                        *("item_stderr", "p_exact", "stderr", "df"),
-                    )
-                ),
-                *(_count(name, optional=True) for name in ("runs", "control_runs")),
+                *_texts("protocol", required=True),
+                *_texts("domain"),
+                *_texts("hypothesis", required=True),
+                *_texts("group", "task"),
+                *_texts("test", required=True),
+                *_numbers("statistic"),
+                *_shares("p_value"),
+                *_counts("n"),
+                *_numbers("estimate", "low", "high"),
+                *_shares("p_adjusted"),
+                *_texts("note", "unit", "per"),
+                *_texts("role", choices=(CONFIRMATORY, EXPLORATORY, SENSITIVITY, DETAIL)),
+                *_numbers("detectable", "margin"),
+                *_texts("sentence"),
+                *_texts("scope", choices=("runs", "checkpoints", ""), optional=True),
+                *_texts("student", "teacher", "method", "ablation", "reference", optional=True),
+                *_numbers("temperature", "low_simultaneous", "high_simultaneous", "run_sd", optional=True),
+                *_numbers("item_stderr", "p_exact", "stderr", "df", optional=True),
+                *_counts("runs", "control_runs", optional=True),
             )
         ),
         "training": TableSchema(
             (
                 _CELL,
-                _count("step", required=True),
-                _count("tokens"),
-                _number("loss"),
-                _number("cross_entropy"),
-                _number("divergence"),
-                _number("learning_rate"),
-                _number("gradient_norm"),
-                _number("validation_loss"),
-                ColumnSchema("validation_accuracy", "number", lowest=0.0, highest=1.0, optional=True),
+                *_counts("step", required=True),
+                *_counts("tokens"),
+                *_numbers("loss", "cross_entropy", "divergence", "learning_rate", "gradient_norm", "validation_loss"),
+                *_shares("validation_accuracy", optional=True),
             ),
             key=("cell", "step"),
         ),
         "probes": TableSchema(
             (
-                _CELL,
-                _TASK,
-                _text("measure", required=True),
-                _share("value"),
-                _share("low"),
-                _share("high"),
-                _count("items", required=True),
+                *(_CELL, _TASK),
+                *_texts("measure", required=True),
+                *_shares("value", "low", "high"),
+                *_counts("items", required=True),
             ),
             key=("cell", "task", "measure"),
         ),
         "contamination": TableSchema(
             (
-                _text("training_set", required=True),
+                *_texts("training_set", required=True),
                 _TASK,
-                _count("items", required=True),
-                _count("exact", required=True),
-                _count("near", required=True),
-                _count("some", required=True),
-                _text("examples"),
+                *_counts("items", "exact", "near", "some", required=True),
+                *_texts("examples"),
             ),
             key=("training_set", "task"),
         ),
         "clean": TableSchema(
             (
-                _CELL,
-                _TASK,
-                _SCORING,
-                *(
-                    column
-                    for part in ("all", "clean")
-                    for column in (
-                        _count(f"items_{part}"),
-                        _share(f"accuracy_{part}"),
-                        *(_difference(f"{name}_{part}") for name in ("gain", "low", "high")),
-                    )
-                ),
+                *(_CELL, _TASK, _SCORING),
+                *_counts("items_all"),
+                *_shares("accuracy_all"),
+                *_differences("gain_all", "low_all", "high_all"),
+                *_counts("items_clean"),
+                *_shares("accuracy_clean"),
+                *_differences("gain_clean", "low_clean", "high_clean"),
             ),
             key=("cell", "task", "scoring"),
         ),
