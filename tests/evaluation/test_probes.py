@@ -1,4 +1,4 @@
-"""Probes put to models whose ways are known: those that never listen, and those that believe what they read last."""
+"""Causal probes with a model that answers by rule, and their measures worked by hand."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ import pytest
 
 from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
-from kdscope.evaluation.probe_results import probe_measures
-from kdscope.evaluation.probes import ProbeRow, ProbeSettings, Subject, plan_probes, run_probes, subjects_of
+from kdscope.evaluation.probes import (
+    COLUMNS,
+    ProbeRow,
+    ProbeSettings,
+    Subject,
+    plan_probes,
+    probe_measures,
+    probe_table,
+    run_probes,
+    subjects_of,
+)
 from kdscope.evaluation.records import Record
 from kdscope.generation.base import Completion, Decoding
 from kdscope.generation.huggingface import HuggingFaceGenerator
@@ -231,3 +240,26 @@ def test_a_real_model_is_probed_the_same_way_twice(tmp_path: Path) -> None:
         runs.append(run_probes(generator, TOKENIZER, [subject()], settings, scratch=tmp_path / name, progress=ignore))
     assert runs[0] == runs[1]
     assert len(runs[0]) == 13
+
+
+def probed(task: str, item: int, probe: str, same: bool | None, fraction: float = 0.5) -> ProbeRow:
+    return ProbeRow(task, f"{task}/{item}", probe, fraction, 4, "7", same is True, "7", same, None, None)
+
+
+def test_means_over_items_by_task_and_together() -> None:
+    rows = [probed("gsm8k", i, "mistake", same) for i, same in enumerate([True, False, False, True])]
+    rows += [probed("SVAMP", i, "mistake", same) for i, same in enumerate([True, True])]
+    rows += [probed("SVAMP", 2, "mistake", None)]
+    table = probe_table(rows).set_index(["task", "measure"])
+    assert table.loc[("gsm8k", "mistake_changed"), "value"] == 0.5
+    assert table.loc[("SVAMP", "mistake_changed"), "value"] == 0.0
+    pooled = table.loc[("pooled", "mistake_changed")]
+    assert (pooled["value"], pooled["items"]) == (pytest.approx(2 / 6), 6)
+    assert 0 <= pooled["low"] < pooled["value"] < pooled["high"] <= 1
+
+
+def test_one_task_needs_no_row_for_all_and_no_probe_no_row() -> None:
+    table = probe_table([probed("gsm8k", 0, "mistake", True), probed("gsm8k", 1, "mistake", False)])
+    assert set(table["task"]) == {"gsm8k"}
+    assert (table["low"].min(), table["high"].max()) == (0.0, 1.0)
+    assert list(probe_table([]).columns) == list(COLUMNS)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from kdscope.core.errors import StatisticsError
 from kdscope.fidelity import (
     ItemMeasure,
+    ItemResponse,
     Pairing,
-    Response,
     encode_answers,
     joined,
     pair_answers,
@@ -80,8 +80,8 @@ SAME_LENGTH = ItemMeasure("same_length", lambda t, s: float(len(t.text) == len(s
 
 
 def test_item_measure_is_the_mean_of_its_function_over_items_where_it_is_defined() -> None:
-    teacher = [Response("1", "one", True), Response("2", "two", False), Response("3", "three", True)]
-    student = [Response("1", "uno", True), Response(None, "who", False), Response("3", "tre", True)]
+    teacher = [ItemResponse("1", "one", True), ItemResponse("2", "two", False), ItemResponse("3", "three", True)]
+    student = [ItemResponse("1", "uno", True), ItemResponse(None, "who", False), ItemResponse("3", "tre", True)]
     pairing = pair_responses(teacher, student, [SAME_LENGTH, ItemMeasure("right", lambda t, s: s.correct)])
     assert values_of(pairing) == {"same_length": 1 / 2, "right": 2 / 3}
     turned = pairing.contributions(np.array([2, 0, 1])).sum(axis=0)
@@ -92,4 +92,4 @@ def test_responses_must_pair_up() -> None:
     with pytest.raises(StatisticsError):
         pair_responses([], [], [SAME_LENGTH])
     with pytest.raises(StatisticsError):
-        pair_responses([Response("1", "one", True)], [], [SAME_LENGTH])
+        pair_responses([ItemResponse("1", "one", True)], [], [SAME_LENGTH])

@@ -1,4 +1,4 @@
-"""Trace overlap against sacrebleu called directly, and at its limits."""
+"""Trace overlap against sacrebleu called directly, at its limits, and n-grams against counting."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import pair_traces, prepare_texts, trace_signatures, values_of
+from kdscope.fidelity import pair_traces, prepare_texts, trace_signatures, traces, values_of
 from kdscope.fidelity.measures import columns
-from kdscope.fidelity.traces import bleu_score, chrf_score
+from kdscope.fidelity.traces import TokenTexts, bleu_score, chrf_score, count_ngrams, shared_ngrams
 
 TEACHER = [
     "Tom has 3 apples and buys 4 more. 3 + 4 = 7. The answer is 7.",
@@ -179,3 +179,50 @@ def test_real_completions_of_two_models(shared_data):
     paired, shifted = trace_bleu(student, teacher), trace_bleu(student, teacher[1:] + teacher[:1])
     assert paired.bleu > shifted.bleu + 10
     assert paired.bleu == pytest.approx(sacrebleu.corpus_bleu(student, [teacher], force=True).score, abs=1e-9)
+
+
+NUMBERED = st.lists(st.sampled_from([0, 1, 2, 900_000]), max_size=9)
+SIDES = st.integers(1, 5).flatmap(
+    lambda n: st.tuples(*[st.lists(NUMBERED, min_size=n, max_size=n)] * 2, st.permutations(range(n)))
+)
+
+
+def texts(side: list[list[int]]) -> TokenTexts:
+    return TokenTexts(
+        np.array([token for text in side for token in text], np.int64), np.array([len(t) for t in side], np.int64)
+    )
+
+
+def counted(text: list[int], order: int) -> Counter[tuple[int, ...]]:
+    return Counter(tuple(text[i : i + order]) for i in range(len(text) - order + 1))
+
+
+def check(teacher: list[list[int]], student: list[list[int]], order: list[int]) -> None:
+    own, other = count_ngrams([texts(teacher), texts(student)], 6)
+    for length in range(1, 7):
+        grams = [counted(text, length) for text in student]
+        expected = [(counted(text, length) & grams[i]).total() for text, i in zip(teacher, order, strict=True)]
+        found = shared_ngrams(own[length - 1], other[length - 1], np.array(order, np.intp))
+        assert found.tolist() == expected
+        assert other[length - 1].totals.tolist() == [gram.total() for gram in grams]
+        assert other[length - 1].counts.sum() == sum(gram.total() for gram in grams)
+
+
+@given(SIDES)
+def test_shared_ngrams_are_counter_intersections(sides: tuple[list[list[int]], list[list[int]], list[int]]) -> None:
+    check(*sides)
+
+
+@pytest.mark.parametrize("largest", [1, 1 << 30])
+def test_renumbering_changes_nothing(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "_LARGEST", largest)
+    check([[0, 1, 2, 0, 1, 2], [900_000, 0, 900_000, 0], []], [[1, 2, 0], [], [2, 2, 2, 2]], [2, 0, 1])
+
+
+def test_a_large_alphabet_of_long_ngrams_needs_renumbering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six tokens of 20 bits do not fit into a number."""
+    calls = []
+    renumbered = traces._renumbered
+    monkeypatch.setattr(traces, "_renumbered", lambda codes: calls.append(1) or renumbered(codes))
+    check([[900_000, 5, 900_000, 5, 900_000, 5, 7]], [[5, 900_000, 5, 900_000, 5, 7]], [0])
+    assert calls

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from kdscope.evaluation.probe_results import probe_measures
-from kdscope.evaluation.probes import ProbeRow
+from kdscope.evaluation.probes import ProbeRow, probe_measures
 from kdscope.evaluation.records import read_records, read_row_file
 from kdscope.generation import huggingface
 from kdscope.generation.huggingface import HuggingFaceGenerator

@@ -17,8 +17,7 @@ from kdscope.api.answers import task_items
 from kdscope.api.study import default_store
 from kdscope.core.errors import ModelError, StudyError
 from kdscope.core.files import explained
-from kdscope.evaluation.accuracy import accuracy_table
-from kdscope.evaluation.leaderboard import leaderboard, write_leaderboard
+from kdscope.evaluation.accuracy import accuracy_table, leaderboard, write_leaderboard
 from kdscope.evaluation.lm_eval_files import ExportFacts, write_lm_eval_files
 from kdscope.evaluation.records import Record, read_records, write_records
 from kdscope.models.source import resolve_revision

@@ -64,7 +64,7 @@ def evaluate(
     """
     from kdscope import api
     from kdscope.core.extensions import load_extensions
-    from kdscope.evaluation.leaderboard import leaderboard
+    from kdscope.evaluation.accuracy import leaderboard
 
     load_extensions(extensions or ())
     settings: dict[str, Any] = {
@@ -126,7 +126,7 @@ def rescore(
     the right answer (label, gold, answer or target) unless --data-dir has the items.
     """
     from kdscope import api
-    from kdscope.evaluation.leaderboard import leaderboard
+    from kdscope.evaluation.accuracy import leaderboard
     from kdscope.evaluation.records import write_records
     from kdscope.evaluation.score import changes_table
 

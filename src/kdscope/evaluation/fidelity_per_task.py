@@ -18,10 +18,10 @@ from kdscope.evaluation.item_scores import by_item, check_same_items
 from kdscope.evaluation.records import Record, answer_of, is_correct
 from kdscope.fidelity import (
     ITEM_MEASURES,
+    ItemResponse,
     Measure,
     Pairing,
     ResampledSums,
-    Response,
     count_answers,
     encode_answers,
     joined,
@@ -143,7 +143,7 @@ class _Reading:
     answers: NDArray[np.int64]
     texts: PreparedTexts
     steps: Sequence[Trace]
-    responses: Sequence[Response]
+    responses: Sequence[ItemResponse]
 
 
 def _runs(records: Sequence[Record]) -> list[list[Record]]:
@@ -164,7 +164,10 @@ def _read(task: Task, runs: Mapping[str, Sequence[Sequence[Record]]], scoring: s
             own,
             words,
             [parse_trace(record.completion) for record in run] if stepped else (),
-            [Response(answer_of(record, scoring), record.completion, is_correct(record, scoring)) for record in run],
+            [
+                ItemResponse(answer_of(record, scoring), record.completion, is_correct(record, scoring))
+                for record in run
+            ],
         )
         for run, own, words in zip(every, answers, texts, strict=True)
     )

@@ -74,7 +74,7 @@ def mean_measure(name: str) -> Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class ItemResponse:
     """What one model answered to one item.
 
     Attributes:
@@ -98,7 +98,7 @@ class ItemMeasure:
     """
 
     name: str
-    value: Callable[[Response, Response], float]
+    value: Callable[[ItemResponse, ItemResponse], float]
 
 
 ITEM_MEASURES: Catalogue[ItemMeasure] = Catalogue("fidelity measure", ())
@@ -106,7 +106,7 @@ ITEM_MEASURES: Catalogue[ItemMeasure] = Catalogue("fidelity measure", ())
 
 
 def pair_responses(
-    teacher: Sequence[Response], student: Sequence[Response], measures: Sequence[ItemMeasure]
+    teacher: Sequence[ItemResponse], student: Sequence[ItemResponse], measures: Sequence[ItemMeasure]
 ) -> Pairing:
     """Measures that are functions of two responses, over the items where they are defined.
 

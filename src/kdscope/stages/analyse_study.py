@@ -19,8 +19,7 @@ from kdscope.evaluation.accuracy import (
     without_items,
 )
 from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, save_questions, task_facts
-from kdscope.evaluation.probe_results import probe_table
-from kdscope.evaluation.probes import ProbeRow
+from kdscope.evaluation.probes import ProbeRow, probe_table
 from kdscope.evaluation.records import CELL, Record, read_records, read_row_file
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
