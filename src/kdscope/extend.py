@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdscope.core.catalogue import Catalogue, Entry
 from kdscope.core.extensions import add_entry, running_file
+from kdscope.results.backends import BACKENDS, Backend
 from kdscope.results.methods import METHODS, MethodEntry, Text, Value, settings_of_method
 from kdscope.study.arms import Method
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from kdscope.tasks import Task
 
-__all__ = ["register_divergence", "register_method", "register_task"]
+__all__ = ["register_backend", "register_divergence", "register_method", "register_task"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -120,6 +121,17 @@ def register_task(task: Task) -> None:
         EXTENSION_TASKS.add(added)
 
     add_entry("task", added.name, add, lambda: EXTENSION_TASKS.remove(added.name))
+
+
+def register_backend(name: str, load: Callable[..., Any]) -> None:
+    """Add a generation backend, which a study then names as `evaluation.backend`.
+
+    Args:
+        name: Lower-case letters, digits and underscores.
+        load: ``(place, tokenizer, *, dtype, device) -> generator``: a `kdscope.models.source.ModelPlace`, the model's
+            tokenizer, "bfloat16" or "float32", and "cpu", "cuda" or "mps" become a `kdscope.generation.base.Generator`.
+    """
+    _register(BACKENDS, Backend(name, load))
 
 
 def _register(catalogue: Catalogue[Entry], entry: Entry) -> None:

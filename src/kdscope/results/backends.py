@@ -1,29 +1,46 @@
-"""The generation backends: what `evaluation.backend` and `--backend` may name.
+"""The catalogue of generation backends: what `evaluation.backend` and `--backend` may name.
 
-A backend is one file of `kdscope.generation` and one entry here. An entry names a loader, as ``module:function`` so
-that planning imports neither torch nor the backend, or is the loader itself. A loader is called with the model's place
-and tokenizer, `dtype` and `device`, and returns a `kdscope.generation.base.Generator`.
+A backend is one file of `kdscope.generation` and one entry here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from kdscope.core.catalogue import Catalogue
+
 Loader = Callable[..., Any]
-
-BACKENDS: dict[str, str | Loader] = {
-    "transformers": "kdscope.generation.huggingface:load_transformers",
-    "vllm": "kdscope.generation.vllm:load_vllm",
-}
+"""Called with a model's place and tokenizer, `dtype` and `device`; gives a `kdscope.generation.base.Generator`."""
 
 
-def backend_loader(name: str) -> Loader:
-    """The loader of a backend, imported only now."""
-    entry = BACKENDS[name]
-    if callable(entry):
-        return entry
-    module, function = entry.split(":")
-    loader: Loader = getattr(import_module(module), function)
-    return loader
+@dataclass(frozen=True)
+class Backend:
+    """A way to generate completions.
+
+    Attributes:
+        name: As a study has it.
+        loader: The function that loads a model, or where it is, as ``module:function``: planning imports neither torch
+            nor a backend.
+    """
+
+    name: str
+    loader: str | Loader
+
+    def load(self, place: Any, tokenizer: Any, *, dtype: str, device: str) -> Any:
+        """The generator of a model."""
+        if not isinstance(self.loader, str):
+            return self.loader(place, tokenizer, dtype=dtype, device=device)
+        module, function = self.loader.split(":")
+        return getattr(import_module(module), function)(place, tokenizer, dtype=dtype, device=device)
+
+
+BACKENDS = Catalogue(
+    "backend",
+    [
+        Backend("transformers", "kdscope.generation.huggingface:load_transformers"),
+        Backend("vllm", "kdscope.generation.vllm:load_vllm"),
+    ],
+)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kdscope.core.extensions import origins
 from kdscope.models.hardware import resolve_device, resolve_dtype
 from kdscope.models.source import MODEL_FILES, ModelPlace
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint, hash_tree
@@ -100,6 +101,8 @@ class Evaluations:
         }
         where: Any = model_source_place(source)
         place = ModelPlace(**where)
+        if extensions := origins(("backend", settings.backend)):
+            parameters["extensions"] = list(extensions)
         if adapter is not None:
             parameters["adapter"] = fingerprint(hash_tree(adapter, MODEL_FILES, self.cache))
             place = replace(place, adapter=str(adapter))

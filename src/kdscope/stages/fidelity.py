@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kdscope.core.extensions import origins
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.stage import Cost, Stage
 from kdscope.stages import make_stage
@@ -98,6 +99,8 @@ def probes(factory: StageFactory, model: Model, teacher: Model | None) -> Stage 
         ),
         "answer_tokens": min(_ANSWER_TOKENS, evaluation.max_new_tokens),
     }
+    if extensions := origins(("backend", evaluation.backend)):
+        parameters["extensions"] = list(extensions)
     inputs = {**model.made, **_items(factory), **_side("own", model)}
     if teacher is not None:
         inputs |= _side("teacher", teacher)

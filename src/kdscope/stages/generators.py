@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from kdscope.generation.base import Generator
 from kdscope.models.load import load_tokenizer
 from kdscope.pipeline.run import StageContext
-from kdscope.results.backends import backend_loader
+from kdscope.results.backends import BACKENDS
 from kdscope.stages.files import model_place
 
 
@@ -23,7 +23,7 @@ def open_generator(context: StageContext) -> tuple[Generator, PreTrainedTokenize
 
     def load() -> tuple[Generator, PreTrainedTokenizerBase]:
         tokenizer = load_tokenizer(place)
-        generator: Generator = backend_loader(backend)(place, tokenizer, dtype=settings["dtype"], device=device)
+        generator: Generator = BACKENDS[backend].load(place, tokenizer, dtype=settings["dtype"], device=device)
         return generator, tokenizer
 
     return context.resources.get(json.dumps([asdict(place), settings["dtype"], device, backend]), load)

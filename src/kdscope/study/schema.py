@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from kdscope.results.backends import BACKENDS
 from kdscope.results.methods import SFT
 from kdscope.study.arms import (
     Method,
@@ -20,6 +21,7 @@ from kdscope.study.arms import (
 from kdscope.study.fields import (
     Name,
     NonNegative,
+    OneOf,
     PathField,
     Positive,
     SeedList,
@@ -134,7 +136,7 @@ class Evaluation(Settings):
         "### Instruction",
     )
     """List. A completion ends where one of these begins: a model that writes the next instruction is done."""
-    backend: Literal["transformers", "vllm"] = "transformers"
+    backend: Annotated[str, OneOf(lambda: tuple(BACKENDS))] = "transformers"
     """What generates; vllm needs a GPU and `pip install kdscope[vllm]`."""
     base_models: bool = False
     """Evaluate the untrained students too."""
