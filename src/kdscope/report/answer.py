@@ -44,7 +44,7 @@ _GROUPS = (
 
 
 @dataclass(frozen=True)
-class Answer:
+class MethodAnswer:
     """A headline and a few sentences, one for each student and domain as far as there is room."""
 
     headline: str
@@ -62,25 +62,19 @@ class Conclusions:
     count: int
 
 
-def answer(tables: ReportTables) -> Answer:
+def answer(tables: ReportTables) -> MethodAnswer:
     """Which methods differ from SFT, by the adjusted p-values of table `statistics`; worse ones are named too."""
     found = student_findings(tables)
     headline = _headline(found)
     lines = [line for one in found if (line := _about(one))]
     others = [line for line in _without(found) if not _says(headline, line)]
     others += [*_left_in_warm_start(tables), *_between_methods(tables), *_detectable(found)]
-    room = MOST_WORDS - _words(QUESTION) - _words(headline) - _KEPT_BACK
-    told, missing = [], 0
+    room = MOST_WORDS - _words(QUESTION) - _words(headline)
     # Short sentences on everything are never the ones that find no room: single students are in the table too.
-    room -= sum(_words(line) for line in others)
-    for line in lines:
-        if _words(line) <= room:
-            told.append(line)
-            room -= _words(line)
-        else:
-            missing += 1
+    told = _fitting(lines, room - _KEPT_BACK - sum(map(_words, others)))
+    missing = len(lines) - len(told)
     more = [f"See the table for {plural(missing, 'more student')}."] if missing else []
-    return Answer(headline, _cut([*told, *more, *others], MOST_WORDS - _words(QUESTION) - _words(headline)))
+    return MethodAnswer(headline, tuple(_fitting([*told, *more, *others], room)))
 
 
 def _says(headline: str, line: str) -> bool:
@@ -88,14 +82,14 @@ def _says(headline: str, line: str) -> bool:
     return line.startswith(_NO_GAIN) and headline == line.replace(_NO_GAIN, f"{_NO_GAIN} over SFT")
 
 
-def _cut(lines: Sequence[str], room: int) -> tuple[str, ...]:
-    """As many as there is room for: names of many words could fill any."""
+def _fitting(lines: Sequence[str], room: int) -> list[str]:
+    """The lines that so many words have room for: names of many words could fill any."""
     kept = []
     for line in lines:
         if _words(line) <= room:
             kept.append(line)
             room -= _words(line)
-    return tuple(kept)
+    return kept
 
 
 def detectable_text(gains: Sequence[Finding], unit: str = " points") -> str:
@@ -222,24 +216,17 @@ def _counted(gains: Sequence[Finding]) -> str:
 def _about(found: StudentFindings) -> str:
     """What is significant for one student; empty where nothing is."""
     checkpoints = {gain.scope for gain in found.gains} == {CHECKPOINTS}
+    words = ("higher", "lower") if checkpoints else ("better", "worse")
     parts = []
-    for verdict in (Verdict.HIGHER, Verdict.LOWER):
-        some = _of(found, verdict)
+    for verdict, word in zip((Verdict.HIGHER, Verdict.LOWER), words, strict=True):
+        some = [f"{_name(gain)} ({points(gain.estimate / 100)} points)" for gain in _of(found, verdict)]
         if some:
-            told = listed([f"{_name(gain)} ({points(gain.estimate / 100)} points)" for gain in some])
-            parts.append(f"{_compared(verdict, checkpoints=checkpoints)}: {told}")
+            parts.append(f"significantly {word}: {listed(some)}")
     mean = found.mean
     if not parts and mean is not None and mean.scope == RUNS and mean.verdict in (Verdict.HIGHER, Verdict.LOWER):
         average = f"{points(mean.estimate / 100)} points on average over methods, significant"
         parts.append(f"{average}; no single method's difference is")
     return f"{found.name}: {'; '.join(parts)}." if parts else ""
-
-
-def _compared(verdict: Verdict, *, checkpoints: bool) -> str:
-    higher = verdict is Verdict.HIGHER
-    if checkpoints:
-        return f"significantly {'higher' if higher else 'lower'}"
-    return f"significantly {'better' if higher else 'worse'}"
 
 
 def _without(found: Sequence[StudentFindings]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -43,7 +43,7 @@ _PREDATES = "training runs may not be part of the interval"
 
 
 @dataclass(frozen=True)
-class Estimate:
+class DrawnEstimate:
     """A number as text, with a drawing of its interval."""
 
     text: str
@@ -60,9 +60,9 @@ class SettingRow:
     runs: str
     kind: str
     verdict: str
-    gain: Estimate
+    gain: DrawnEstimate
     p_adjusted: str
-    fidelity: Estimate
+    fidelity: DrawnEstimate
     inherited: str
     detectable: str
 
@@ -112,36 +112,25 @@ def _drawn(
 
 
 def _mean_row(mean: Finding, across: tuple[float, float]) -> SettingRow:
-    kind, verdict = badge(mean)
-    return SettingRow(
-        name=MEAN_OF_METHODS,
-        method="",
-        runs="",
-        kind=kind,
-        verdict=verdict,
-        gain=_estimate(mean, across),
-        p_adjusted=_p(mean),
-        fidelity=Estimate(""),
-        inherited="",
-        detectable=detectable_text([mean], "") or MISSING,
-    )
+    row = _row(Setting(mean.key, MEAN_OF_METHODS, mean), across, across)
+    return replace(row, method="", runs="", fidelity=DrawnEstimate(""), inherited="")
 
 
 def _row(setting: Setting, across: tuple[float, float], along: tuple[float, float]) -> SettingRow:
     gain = setting.gain
     kind, verdict = _NO_CONTROL if gain is None else badge(gain)
-    fidelity = Estimate(MISSING)
+    fidelity = DrawnEstimate(MISSING)
     if setting.fidelity is not None:
         fidelity = _estimate(setting.fidelity, along)
     elif setting.level is not None:
-        fidelity = Estimate(_level(setting.level), note=_LEVEL_NOTE)
+        fidelity = DrawnEstimate(_level(setting.level), note=_LEVEL_NOTE)
     return SettingRow(
         name=setting.name,
         method="" if gain is None else gain.family,
         runs="" if gain is None else _runs(gain),
         kind=kind,
         verdict=verdict,
-        gain=Estimate(MISSING) if gain is None else _estimate(gain, across),
+        gain=DrawnEstimate(MISSING) if gain is None else _estimate(gain, across),
         p_adjusted=MISSING if gain is None else _p(gain),
         fidelity=fidelity,
         inherited=MISSING if setting.inherited is None else setting.inherited.text,
@@ -173,13 +162,13 @@ def _p(found: Finding) -> str:
     return MISSING if found.verdict is Verdict.NO_CLAIM else p_value(found.p_adjusted)
 
 
-def _estimate(found: Finding, reach: tuple[float, float]) -> Estimate:
+def _estimate(found: Finding, reach: tuple[float, float]) -> DrawnEstimate:
     note = "" if found.simultaneous or not found.has_interval else "pointwise interval"
     if found.scope == UNKNOWN:
         note = _PREDATES
     elif found.verdict is Verdict.NO_CLAIM and is_missing(found.p_value):
         note = found.note or _WITHOUT_INTERVAL
-    return Estimate(found.text, interval_mark(found.low, found.estimate, found.high, reach, (0.0,)), note)
+    return DrawnEstimate(found.text, interval_mark(found.low, found.estimate, found.high, reach, (0.0,)), note)
 
 
 def _reach(found: Iterable[Finding | None]) -> tuple[float, float]:

@@ -35,6 +35,7 @@ from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.table import Table
 from kdscope.results.tables import ReportTables
 
+_TOLD = ("answer", "students", "other_settings", "done", "rules", "cautions", "conclusions", "contaminated")
 _VIEWS = ("models", "learning", "cells", "contamination", "clean", "variance")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _SENTENCE_END = re.compile(r"(?<=[.!?:)])[ \t]*\n")
@@ -123,14 +124,10 @@ def _bounded(told: Mapping[str, Any], bounds: Bounds) -> dict[str, Any]:
     return {
         "facts": facts,
         "lead": paragraphs(facts.description),
-        "answer": bounds.answer(told["answer"]),
-        **{name: bounds.students(told[name]) for name in ("students", "other_settings")},
+        **{name: bounds.shortened(told[name]) for name in _TOLD},
         "more_students": max(len(told["students"]) - bounds.entries, 0),
-        **{name: bounds.listed(told[name]) for name in ("done", "rules", "cautions")},
-        "conclusions": bounds.conclusions(told["conclusions"]),
         "choices": told["choices"] if bounds.choices else Choices((), (), (), {}),
         "failures": bounds.pairs(told["failures"]),
-        "contaminated": bounds.cut(told["contaminated"]),
         **{name: bounds.table(told[name]) for name in _VIEWS},
         **{name: [bounds.table(table) for table in told[name]] for name in ("views", "other_views")},
     }

@@ -7,15 +7,17 @@ scoring, the panels of single tasks, the files of figures as SVG and CSV, and as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
+
+from markupsafe import Markup
 
 from kdscope.figures.drawing import ShownFigure
-from kdscope.report.answer import Answer, Conclusions
 from kdscope.report.facts import PageFacts
-from kdscope.report.method_table import Estimate, SettingRow, StudentTable
 from kdscope.results.formatting import plural
 from kdscope.results.table import Table
+
+T = TypeVar("T")
 
 LIMIT = 6_000_000
 """Bytes of a page."""
@@ -70,49 +72,29 @@ class Bounds:
         more = [("…", f"and {len(pairs) - most:,} more")] if len(pairs) > most else []
         return [*((self.cut(str(name)), self.cut(str(value))) for name, value in pairs[:most]), *more]
 
+    def shortened(self, value: T) -> T:
+        """The value with all of its texts cut and all of its lists ended, also within dataclasses; markup stays."""
+        short: Any = value
+        if isinstance(value, str):
+            short = value if isinstance(value, Markup) else self.cut(value)
+        elif isinstance(value, Mapping):
+            short = dict(self.pairs(value.items()))
+        elif isinstance(value, Sequence):
+            of_texts = all(isinstance(part, str) for part in value)
+            short = tuple(self.listed(value) if of_texts else map(self.shortened, value[: self.entries]))
+        elif is_dataclass(value) and not isinstance(value, type):
+            short = replace(value, **{part.name: self.shortened(getattr(value, part.name)) for part in fields(value)})
+        return cast("T", short)
+
     def facts(self, facts: PageFacts) -> PageFacts:
-        """The facts as the page tells them; failures are told with those of the cells."""
+        """The facts, with more room for the study's own texts; failures are told with those of the cells."""
         return replace(
-            facts,
+            self.shortened(replace(facts, failures=())),
             name=self.cut(facts.name, 300),
             description=self.cut(facts.description, 5 * self.letters),
             study_yaml=self.cut(facts.study_yaml, self.document),
-            hardware=self.cut(facts.hardware),
-            seeds=tuple(islice(facts.seeds, self.entries)),
-            warnings=self.listed(facts.warnings),
-            versions=self._mapping(facts.versions),
-            data_facts=self._mapping(facts.data_facts),
             stages=dict(self.pairs(facts.stages.items(), self.stages)),
         )
-
-    def _mapping(self, values: Mapping[str, str]) -> dict[str, str]:
-        return dict(self.pairs(values.items()))
-
-    def conclusions(self, groups: Sequence[Conclusions]) -> list[Conclusions]:
-        """Groups of sentences."""
-        return [replace(group, sentences=tuple(self.listed(group.sentences))) for group in groups]
-
-    def answer(self, answer: Answer) -> Answer:
-        """The answer, which has few words, but they may be long."""
-        return Answer(self.cut(answer.headline), tuple(self.cut(sentence) for sentence in answer.sentences))
-
-    def students(self, tables: Sequence[StudentTable]) -> list[StudentTable]:
-        """The first of the students, and of each the first of its settings."""
-        return [
-            replace(
-                table,
-                student=self.cut(table.student),
-                domain=self.cut(table.domain),
-                rows=tuple(self._setting(row) for row in table.rows[: self.entries]),
-            )
-            for table in tables[: self.entries]
-        ]
-
-    def _setting(self, row: SettingRow) -> SettingRow:
-        def cut(estimate: Estimate) -> Estimate:
-            return replace(estimate, note=self.cut(estimate.note))
-
-        return replace(row, name=self.cut(row.name), gain=cut(row.gain), fidelity=cut(row.fidelity))
 
     def table(self, table: Table) -> Table:
         """The first rows of a table, and where the others are."""

@@ -134,10 +134,10 @@ class Setting:
 
     key: Key
     name: str
-    gain: Finding | None
-    fidelity: Finding | None
-    inherited: Finding | None
-    level: Finding | None
+    gain: Finding | None = None
+    fidelity: Finding | None = None
+    inherited: Finding | None = None
+    level: Finding | None = None
 
 
 @dataclass(frozen=True)
