@@ -1,4 +1,4 @@
-r"""Paper tables as LaTeX: booktabs, every name escaped, wide tables in several parts.
+r"""Tables as LaTeX: booktabs, every name escaped, tables larger than a page in several parts.
 
 A file needs ``\usepackage{booktabs}`` and nothing else. Text from a study (names, causes, sentences) can hold anything;
 `escape_latex` makes any of it one line of text that LaTeX prints.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from types import MappingProxyType
 
 from kdscope.results.markdown import one_line
@@ -75,13 +75,27 @@ def beyond_latex(text: str) -> str:
 
 def latex_table(table: Table, study: str) -> str:
     """A table as one or more floats; each part repeats the names of its rows."""
-    parts = [(columns, rows) for rows in _row_parts(table) for columns in _column_parts(table)]
-    floats = [_float(table, study, columns, rows, n, len(parts)) for n, (columns, rows) in enumerate(parts, 1)]
+    layout = _Layout(table)
+    parts = [(columns, rows) for rows in layout.row_parts() for columns in layout.column_parts()]
+    floats = []
+    for part, (columns, rows) in enumerate(parts, 1):
+        lines = [
+            r"\begin{table}[tbp]",
+            r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+            rf"\caption{{{_caption(table, study, part, len(parts))}}}",
+            rf"\label{{tab:{table.key.replace('_', '-')}{'' if part == 1 else f'-{part}'}}}",
+            rf"\begin{{tabular}}{{@{{}}{''.join(layout.alignments[index] for index in columns)}@{{}}}}",
+            r"\toprule",
+            _row([escape_latex(table.columns[index].heading) for index in columns]),
+            *_body(rows, columns, table.names),
+            *(r"\bottomrule", r"\end{tabular}", r"\end{table}", ""),
+        ]
+        floats.append("\n".join(lines))
     body = "\n".join(floats)
-    lines = [r"% Needs \usepackage{booktabs}."]
+    preamble = [r"% Needs \usepackage{booktabs}."]
     if strange := beyond_latex(body):
-        lines.append(f"% Compile with LuaLaTeX or XeLaTeX, and a font that has: {' '.join(strange)}")
-    return "\n".join([*lines, body])
+        preamble.append(f"% Compile with LuaLaTeX or XeLaTeX, and a font that has: {' '.join(strange)}")
+    return "\n".join([*preamble, body])
 
 
 def latex_document(files: Sequence[str], study: str) -> str:
@@ -96,38 +110,10 @@ def latex_document(files: Sequence[str], study: str) -> str:
     )
 
 
-def _float(
-    table: Table, study: str, columns: Sequence[int], rows: Sequence[Sequence[TableCell]], part: int, parts: int
-) -> str:
-    shown = [table.columns[index] for index in columns]
-    lines = [
-        r"\begin{table}[tbp]",
-        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{_caption(table, study, part, parts)}}}",
-        rf"\label{{tab:{table.key.replace('_', '-')}{'' if part == 1 else f'-{part}'}}}",
-        rf"\begin{{tabular}}{{@{{}}{''.join(_alignment(table, index) for index in columns)}@{{}}}}",
-        r"\toprule",
-        _row([escape_latex(column.heading) for column in shown]),
-        *_body(rows, columns, table.names),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
 def _caption(table: Table, study: str, part: int, parts: int) -> str:
     which = f" Part {part} of {parts}." if parts > 1 else ""
     title = f"{escape_latex(table.title)} ({escape_latex(study)}).{which}"
     return title if part > 1 else " ".join([title, *(escape_latex(note) for note in table.notes if note)])
-
-
-def _alignment(table: Table, index: int) -> str:
-    kind = table.columns[index].kind
-    if kind == "prose" or (kind == "text" and _longest(table, index) > _LONGEST):
-        return rf"p{{{_PROSE if kind == 'prose' else _BROKEN}\textwidth}}"
-    return "l" if kind == "text" else "r"
 
 
 def _body(rows: Sequence[Sequence[TableCell]], columns: Sequence[int], names: int) -> Iterator[str]:
@@ -162,18 +148,59 @@ def _value(value: TableCell) -> str:
     return f"{shown}{mark}{interval}"
 
 
-def _column_parts(table: Table) -> list[tuple[int, ...]]:
-    """The columns in as many parts as the page is too narrow for, about equally wide; at least one beside the names."""
-    names = tuple(range(table.names))
-    others = range(table.names, len(table.columns))
-    widths = {index: _width(table, index) for index in others}
-    room = max(WIDTH - sum(_width(table, index) for index in names), 1.0)
-    parts = _filled(widths, room)
-    # The narrowest parts that are not more of them: the last one is then not left with a single column.
-    narrow = sum(widths.values()) / len(parts)
-    while len(balanced := _filled(widths, narrow)) > len(parts):
-        narrow += 1
-    return [(*names, *part) for part in balanced]
+class _Layout:
+    """How wide the columns of a table are, and where it is broken so that each part fits on a page."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        kinds = [column.kind for column in table.columns]
+        longest = [_longest(table, index) for index in range(len(kinds))]
+        broken = [kind == "text" and length > _LONGEST for kind, length in zip(kinds, longest, strict=True)]
+        self.alignments = [
+            rf"p{{{_PROSE if kind == 'prose' else _BROKEN}\textwidth}}"
+            if kind == "prose" or breaks
+            else ("l" if kind == "text" else "r")
+            for kind, breaks in zip(kinds, broken, strict=True)
+        ]
+        self.widths = [
+            0.0 if kind == "prose" else (WIDTH * _BROKEN if breaks else length) + _GAP
+            for kind, breaks, length in zip(kinds, broken, longest, strict=True)
+        ]
+        self._rooms = {
+            index: 0.9 * WIDTH * (_PROSE if kind == "prose" else _BROKEN)
+            for index, (kind, breaks) in enumerate(zip(kinds, broken, strict=True))
+            if kind == "prose" or breaks
+        }
+
+    def column_parts(self) -> list[tuple[int, ...]]:
+        """The columns in as many parts as the page is too narrow for, about equally wide; one at least beside names."""
+        names = tuple(range(self.table.names))
+        widths = {index: self.widths[index] for index in range(self.table.names, len(self.widths))}
+        parts = _filled(widths, max(WIDTH - sum(self.widths[index] for index in names), 1.0))
+        # The narrowest parts that are not more of them: the last one is then not left with a single column.
+        narrow = sum(widths.values()) / len(parts)
+        while len(balanced := _filled(widths, narrow)) > len(parts):
+            narrow += 1
+        return [(*names, *part) for part in balanced]
+
+    def row_parts(self) -> list[tuple[tuple[TableCell, ...], ...]]:
+        """The rows, in parts that fit on a page; a new part begins with a new group where that wastes little."""
+        rows = self.table.rows
+        lines = [self._lines(row) for row in rows]
+        parts: list[tuple[tuple[TableCell, ...], ...]] = []
+        start = 0
+        while start < len(rows):
+            end = start + max(1, sum(1 for _ in takewhile(lambda total: total <= LINES, accumulate(lines[start:]))))
+            groups = [n for n in range(start + (end - start) // 2, end + 1) if _begins_group(rows, n)]
+            end = max(groups, default=end) if end < len(rows) else end
+            parts.append(rows[start:end])
+            start = end
+        return parts or [()]
+
+    def _lines(self, row: Sequence[TableCell]) -> float:
+        """How many lines a row takes, the rule above it counted as half of one."""
+        longest = max((len(row[index].text) / room for index, room in self._rooms.items()), default=1.0)
+        return 0.5 + math.ceil(longest)
 
 
 def _filled(widths: Mapping[int, float], room: float) -> list[tuple[int, ...]]:
@@ -188,45 +215,11 @@ def _filled(widths: Mapping[int, float], room: float) -> list[tuple[int, ...]]:
     return parts
 
 
-def _width(table: Table, index: int) -> float:
-    """Characters across."""
-    kind, longest = table.columns[index].kind, _longest(table, index)
-    if kind == "prose":
-        return 0
-    return (WIDTH * _BROKEN if kind == "text" and longest > _LONGEST else longest) + _GAP
-
-
 def _longest(table: Table, index: int) -> float:
     """The longest entry in characters, those of an interval being smaller."""
     widths = [len(row[index].text) + 0.8 * len(row[index].interval) + len(row[index].mark) for row in table.rows]
     return max([len(table.columns[index].heading), *widths])
 
 
-def _row_parts(table: Table) -> list[tuple[tuple[TableCell, ...], ...]]:
-    """The rows, in parts that fit on a page; a new part begins with a new group where that wastes little."""
-    lines = [_lines(table, row) for row in table.rows]
-    parts: list[tuple[tuple[TableCell, ...], ...]] = []
-    start = 0
-    while start < len(table.rows):
-        end = start + max(1, sum(total <= LINES for total in accumulate(lines[start:])))
-        groups = [n for n in range(start + (end - start) // 2, end + 1) if _begins_group(table, n)]
-        end = max(groups, default=end) if end < len(table.rows) else end
-        parts.append(table.rows[start:end])
-        start = end
-    return parts or [()]
-
-
-def _begins_group(table: Table, row: int) -> bool:
-    return 0 < row < len(table.rows) and table.rows[row][0].text != table.rows[row - 1][0].text
-
-
-def _lines(table: Table, row: Sequence[TableCell]) -> float:
-    """How many lines a row takes, the rule above it counted as half of one."""
-    broken = [_alignment(table, index).startswith("p") for index in range(len(row))]
-    room = {True: WIDTH * _BROKEN, False: WIDTH * _PROSE}
-    longest = [
-        len(value.text) / (0.9 * room[column.kind == "text"])
-        for value, column, breaks in zip(row, table.columns, broken, strict=True)
-        if breaks
-    ]
-    return 0.5 + math.ceil(max(longest, default=1.0))
+def _begins_group(rows: Sequence[Sequence[TableCell]], row: int) -> bool:
+    return 0 < row < len(rows) and rows[row][0].text != rows[row - 1][0].text
