@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kdscope.results.formatting import plural
 from kdscope.results.measures import POOLS
-from kdscope.results.table import Row, Table, TableCell, TableColumn, gain, number, numbers, rows_of, share, texts
+from kdscope.results.table import Row, Table, TableCell, TableColumn, gain, number, numbers, share, texts
 from kdscope.results.tables import ReportTables, records, select
 
 _SHOWN = 5
@@ -23,7 +23,9 @@ def contamination_overview(tables: ReportTables) -> Table:
         *numbers("some"),
         TableColumn("for example", "text", lambda row: TableCell(row["examples"].split(";")[0])),
     )
-    return Table(
+    return Table.of(
+        records(tables.contamination),
+        columns,
         key="contamination",
         title="Evaluation items in the training sets",
         notes=(
@@ -32,8 +34,6 @@ def contamination_overview(tables: ReportTables) -> Table:
             "aside. Near: one of its examples has at least half of the item's 8-grams of words. Some: it has any. The "
             "first two count as contaminated.",
         ),
-        columns=columns,
-        rows=rows_of(columns, records(tables.contamination)),
         source="contamination",
         empty="No training set shares an 8-gram or a question with any evaluation item.",
     )
@@ -46,12 +46,12 @@ def _flagged(count: int) -> TableCell:
 def decontaminated_overview(tables: ReportTables, scoring: str) -> Table:
     """The page's table: for every model and contaminated task results on all items, and on the clean ones."""
     columns = (*texts("cell"), _task("all tasks"), *_both_results())
-    return Table(
+    return Table.of(
+        records(tables.named(select(tables.clean, scoring=scoring))),
+        columns,
         key="clean",
         title=f"With and without contaminated items ({scoring} scoring)",
         notes=("Accuracy in percent, gains over SFT in points with their 95% intervals.",),
-        columns=columns,
-        rows=rows_of(columns, records(tables.named(select(tables.clean, scoring=scoring)))),
         source="clean",
         empty="No item is contaminated, so there is only one result.",
     )
@@ -63,26 +63,26 @@ def paper_contamination(tables: ReportTables, scoring: str) -> Iterator[Table]:
         *texts("training set", "task"),
         *numbers("items", "same question", "near", "some", same_question="exact"),
     )
-    yield Table(
+    yield Table.of(
+        records(tables.contamination),
+        columns,
         key="contamination",
         title="Evaluation items in the training sets",
         notes=(
             "Same question: letter case, punctuation and spacing aside. Near: one training example has at least half "
             "of the item's 8-grams of words. Some: it has any.",
         ),
-        columns=columns,
-        rows=rows_of(columns, records(tables.contamination)),
         names=2,
         data=tables.contamination,
     )
     data = tables.with_names(select(tables.clean, scoring=scoring))
     columns = (*texts("model", "trained with"), _task("all items"), *_both_results())
-    yield Table(
+    yield Table.of(
+        records(data),
+        columns,
         key="clean",
         title="Results with and without the items that training sets hold",
         notes=("Accuracy in percent, gain over SFT in percentage points with its 95% interval.",),
-        columns=columns,
-        rows=rows_of(columns, records(data)),
         names=3,
         data=data,
     )

@@ -10,7 +10,7 @@ from kdscope.results.findings import Finding, findings_of
 from kdscope.results.formatting import MISSING, fixed, is_missing, measured, p_value
 from kdscope.results.hypotheses import FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG
 from kdscope.results.measures import CARD_MEASURES, PAGE_MEASURES, PAPER_MEASURES, describe_measure, is_own
-from kdscope.results.table import Row, Table, TableCell, TableColumn, estimate, number, numbers, rows_of, share, texts
+from kdscope.results.table import Row, Table, TableCell, TableColumn, estimate, number, numbers, share, texts
 from kdscope.results.tables import ReportTables, pooled, records
 
 _PARTS = (
@@ -57,7 +57,9 @@ def fidelity_overview(tables: ReportTables) -> Table:
         *(_measured(*_VALUE), _FLOOR, _CONTROL),
         *(_measured(*_OVER_CONTROL, heading="minus SFT", show=_signed), _CEILING, _NORMALISED),
     )
-    return Table(
+    return Table.of(
+        records(rows),
+        columns,
         key="fidelity-table",
         title="Fidelity to the teacher, all items together",
         notes=(
@@ -67,8 +69,6 @@ def fidelity_overview(tables: ReportTables) -> Table:
             "student against the same teacher. Ceiling: another run of the teacher against itself. Normalised: 0 is "
             "the control, 1 the ceiling. In brackets pointwise 95% intervals over items, of single checkpoints.",
         ),
-        columns=columns,
-        rows=rows_of(columns, records(rows)),
         source="fidelity",
         empty="No student has been compared with a teacher.",
     )
@@ -88,7 +88,9 @@ def paper_fidelity(tables: ReportTables) -> Table:
         TableColumn("measure", "text", lambda row: TableCell(_paper_label(row))),
         *(_measured(*_VALUE, heading="student"), _FLOOR, _CONTROL, _CEILING, _NORMALISED),
     )
-    return Table(
+    return Table.of(
+        ordered,
+        columns,
         key="fidelity",
         title="Fidelity to the teacher, over all items together",
         notes=(
@@ -96,8 +98,6 @@ def paper_fidelity(tables: ReportTables) -> Table:
             "control. Floor: shuffled pairs of answers. SFT: the control of the same student. Ceiling: another run of "
             "the teacher. Normalised: 0 is the control, 1 the ceiling. In brackets 95% intervals. %: in percent.",
         ),
-        columns=columns,
-        rows=rows_of(columns, ordered),
         names=3,
         data=data,
     )
@@ -180,12 +180,12 @@ def paper_probes(tables: ReportTables) -> Table:
         TableColumn("items", show=lambda row: number(row["items"])),
         TableColumn("share", show=lambda row: share(row, "value")),
     )
-    return Table(
+    return Table.of(
+        records(data),
+        columns,
         key="probes",
         title="Probes of reasoning, in percent",
         notes=("In brackets 95% intervals.",),
-        columns=columns,
-        rows=rows_of(columns, records(data)),
         names=4,
         data=data,
     )

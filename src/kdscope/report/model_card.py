@@ -99,52 +99,9 @@ def model_card(tables: ReportTables, page: PageFacts, card: CardFacts) -> str:
 
 def loading_code(card: CardFacts) -> str:
     """Python that loads the model and asks it; it runs as it stands where the folder is."""
-    trust = ", trust_remote_code=True" if card.own_code else ""
-    imports = ["from transformers import AutoModelForCausalLM, AutoTokenizer"]
-    if card.adapter:
-        imports = ["from peft import PeftModel", *imports]
-    where = "where this folder lies" + ("" if card.base_inside else ", or its name on the hub")
-    lines = [*imports, "", f"folder = {literal(card.folder)}  # {where}"]
-    lines += _loading_lines(card, trust)
-    lines += ["", f"prompt = {literal(card.prompt)}", *_asking_lines(card.chat)]
-    lines += ["answer = model.generate(**inputs, max_new_tokens=256, do_sample=False)"]
-    lines += ['print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))']
-    return "\n".join(lines)
-
-
-def _loading_lines(card: CardFacts, trust: str) -> list[str]:
-    tokenizer = f"tokenizer = AutoTokenizer.from_pretrained(folder{trust})"
-    if not card.adapter:
-        return [tokenizer, f"model = AutoModelForCausalLM.from_pretrained(folder{trust})"]
-    revision = f", revision={literal(card.base.revision)}" if card.base.hub and card.base.revision else ""
-    if card.base_inside:
-        base, where = literal(f"{card.folder}/{card.base_inside}"), "  # in this folder"
-    elif card.base.hub:
-        base, where = literal(card.base.hub), ""
-    else:
-        base, where = literal(card.base_place), "  # where the base lay; say where yours is"
-    return [
-        f"base = {base}{where}",
-        tokenizer,
-        f"model = AutoModelForCausalLM.from_pretrained(base{revision}{_precision(card)}{trust})",
-        "model = PeftModel.from_pretrained(model, folder)",
-    ]
-
-
-def _precision(card: CardFacts) -> str:
-    """A base is loaded in the precision in which the adapter was trained and evaluated, whatever its files have."""
-    dtype = card.parameters.get("dtype")
-    return f", dtype={literal(str(dtype))}" if dtype else ""
-
-
-def _asking_lines(chat: bool) -> list[str]:
-    if not chat:
-        return ['inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)']
-    return [
-        "inputs = tokenizer.apply_chat_template(",
-        '    [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True, return_tensors="pt"',
-        ")",
-    ]
+    environment = templates(escape=False)
+    environment.filters.update(literal=literal)
+    return environment.get_template("loading.py.jinja").render(card=card).strip()
 
 
 def _metadata(card: CardFacts, results: CardResults) -> str:

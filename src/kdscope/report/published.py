@@ -30,6 +30,7 @@ from kdscope.report.published_tables import (
     gain_rows,
     shares,
     shares_of_pairs,
+    unused,
 )
 from kdscope.report.templating import templates
 from kdscope.results.column_names import ITEMS
@@ -180,15 +181,14 @@ def _tables(rows: pd.DataFrame, statistics: pd.DataFrame, tests: pd.DataFrame) -
     rows = rows.assign(**{name: rows[name].fillna("") for name in _TEXT})
     cells, found = find_cells(rows), shares(rows)
     with_pairs = shares_of_pairs(rows) | found
-    return ReportTables(
-        cells=cells.frame,
-        accuracy=pd.DataFrame(accuracy_rows(cells, with_pairs)),
-        gains=pd.DataFrame(gain_rows(cells, found)),
-        fidelity=pd.DataFrame(fidelity_rows(rows, cells)),
-        tests=_columns(tests, "tests"),
-        training=pd.DataFrame(),
-        statistics=_columns(statistics, "statistics"),
-    )
+    frames = {
+        "cells": cells.frame,
+        "accuracy": pd.DataFrame(accuracy_rows(cells, with_pairs)),
+        "gains": pd.DataFrame(gain_rows(cells, found)),
+        "fidelity": pd.DataFrame(fidelity_rows(rows, cells)),
+        **{"tests": tests, "statistics": statistics, "training": pd.DataFrame()},
+    }
+    return ReportTables(**{name: _columns(frame, name) for name, frame in frames.items()})
 
 
 _TEXT = ("teacher", "student", "method", "teacher_condition", "seed", "task", "metric")
@@ -270,9 +270,6 @@ def _folders(domains: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for domain in domains:
         plain = _UNSAFE.sub("-", domain).strip("-") or "domain"
-        name, number = plain, 1
-        while name.lower() in {taken.lower() for taken in found.values()}:
-            number += 1
-            name = f"{plain}-{number}"
-        found[domain] = name
+        taken = {folder.lower() for folder in found.values()}
+        found[domain] = unused(plain, lambda name: name.lower() in taken, "{}-{}")  # noqa: B023 - used at once
     return found

@@ -9,8 +9,9 @@ same items; there is no p-value, which would need the pairs. Both are about whic
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,6 @@ from kdscope.tasks import default_registry
 
 UNPAIRED = "two shares taken as independent (Newcombe 1998, method 10), as the pairs are not known; no test"
 _NO_CEILING = "no second run of the teacher was published"
-_EMPTY = (
-    *("cause", "kd_weight", "teacher_noise_std", "trained_parameters"),
-    *("steps", "target_tokens", "validation_loss"),
-)
 Key = tuple[str, ...]
 PAIR = "any method"
 """The variant of a cell that stands for every way of distilling a student from a teacher."""
@@ -67,21 +64,48 @@ def find_cells(table: pd.DataFrame) -> Cells:
 
     A teacher is a cell of its own: what the table tells of it as a fine-tuned (or untrained) model is its accuracy.
     """
-    names = _Labels()
+    taken: set[str] = set()
     rows: list[dict[str, Any]] = []
-    teachers: dict[tuple[str, str], str] = {}
-    for name, condition in _teachers(table):
-        label = names.new(f"teacher/{name}" if condition == ADAPTED else f"teacher/{name}@{condition}")
-        teachers[name, condition] = label
-        method = ADAPT if condition == ADAPTED else BASE
-        rows.append(_row(label, "teacher", method, name, teacher=name, teacher_condition=condition))
-    labels: dict[Key, str] = {}
-    for row in _models(table, {name for name, _ in teachers}):
-        label = labels[model_key(row)] = names.new(_label(row))
-        role = "base" if row["method"] == BASE else "student"
-        told = _teaching(row) if row["method"] not in (SFT, BASE) else {}
-        rows.append(_row(label, role, row["method"], row["student"], student=row["student"], seed=_seed(row), **told))
+
+    def add(label: str, role: str, method: str, model: str, **told: Any) -> str:
+        label = unused(label, taken.__contains__)
+        taken.add(label)
+        size = model_size(model)
+        parameters = None if np.isnan(size) else round(size * 1e9)
+        about = {"cell": label, "role": role, "method": method, "state": "done", "parameters": parameters}
+        rows.append(about | told)
+        return label
+
+    teachers = {
+        (name, condition): add(
+            f"teacher/{name}" if condition == ADAPTED else f"teacher/{name}@{condition}",
+            *("teacher", ADAPT if condition == ADAPTED else BASE, name),
+            teacher=name,
+            teacher_condition=condition,
+        )
+        for name, condition in _teachers(table)
+    }
+    labels = {
+        model_key(row): add(
+            _label(row),
+            *("base" if row["method"] == BASE else "student", row["method"], row["student"]),
+            student=row["student"],
+            seed=int(row["seed"]) if str(row["seed"]).lstrip("-").isdecimal() else None,
+            **(_teaching(row) if row["method"] not in (SFT, BASE) else {}),
+        )
+        for row in _models(table, {name for name, _ in teachers})
+    }
     return Cells(pd.DataFrame(rows), labels, teachers)
+
+
+def unused(wanted: str, is_taken: Callable[[str], bool], form: str = "{} ({})") -> str:
+    """The name, or it with the first number from 2 that makes it another than those taken.
+
+    >>> unused("a", {"a", "a (2)"}.__contains__)
+    'a (3)'
+    """
+    numbered = (form.format(wanted, number) for number in count(2))
+    return next(name for name in chain([wanted], numbered) if not is_taken(name))
 
 
 def model_key(row: Mapping[str, Any]) -> Key:
@@ -129,33 +153,6 @@ def _teaching(row: Mapping[str, Any]) -> dict[str, Any]:
     variant = PAIR if row["family"] == ANY_FAMILY else None
     told = {"teacher": row["teacher"] or None, "teacher_condition": condition, "variant": variant}
     return {**told, "kd_temperature": row["temperature"]}
-
-
-def _seed(row: Mapping[str, Any]) -> int | None:
-    return int(row["seed"]) if str(row["seed"]).lstrip("-").isdecimal() else None
-
-
-def _row(label: str, role: str, method: str, model: str, **told: Any) -> dict[str, Any]:
-    size = model_size(model)
-    plain = dict.fromkeys(("student", "teacher", "teacher_condition", "variant", "seed", *_EMPTY))
-    parameters = None if np.isnan(size) else round(size * 1e9)
-    named = {"cell": label, "role": role, "method": method, "state": "done", "parameters": parameters}
-    return {**plain, "kd_temperature": None, **named, **told}
-
-
-@dataclass
-class _Labels:
-    """Labels, none of them twice: names may hold what labels are made with."""
-
-    taken: set[str] = field(default_factory=set)
-
-    def new(self, wanted: str) -> str:
-        label, number = wanted, 1
-        while label in self.taken:
-            number += 1
-            label = f"{wanted} ({number})"
-        self.taken.add(label)
-        return label
 
 
 @dataclass(frozen=True)
@@ -276,8 +273,6 @@ def _accuracies(label: str, own: Mapping[str, Share]) -> Iterator[dict[str, Any]
             "stderr": _stderr(share),
             "low": share.low,
             "high": share.high,
-            "unparsed_rate": None,
-            "truncated_rate": None,
             "chance": chance,
             "below_chance": chance is not None and share.high < chance,
         }
@@ -304,8 +299,7 @@ def gain_rows(cells: Cells, found: Mapping[tuple[Key, str], Share]) -> Iterator[
 
 
 def _gain(items: int, told: tuple[float, float, float]) -> dict[str, Any]:
-    values = dict(zip(("gain", "low", "high"), told, strict=True))
-    return {"items": items, **values, **dict.fromkeys(("only_cell", "only_control", "p_value", "p_holm"))}
+    return {"items": items, **dict(zip(("gain", "low", "high"), told, strict=True))}
 
 
 def _pooled_gain(pairs: Sequence[tuple[Share, Share]]) -> tuple[int, tuple[float, float, float]]:
@@ -380,7 +374,6 @@ def _fidelity(place: tuple[str, str, str], task: str, share: Share, control: Sha
         "low": share.low if of_items else None,
         "high": share.high if of_items else None,
         "items": share.items,
-        "floor": None,
         "control": None if control is None else scale * control.value,
         "reason": "no control" if control is None else _NO_CEILING,
     }

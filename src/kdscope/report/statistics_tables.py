@@ -19,7 +19,6 @@ from kdscope.results.table import (
     estimate,
     numbers,
     p_value,
-    rows_of,
     text,
     texts,
 )
@@ -59,7 +58,9 @@ def _results(rows: pd.DataFrame, key: str, title: str) -> Table:
         *numbers("p", "adjusted p", show=p_value, p="p_value", adjusted_p="p_adjusted"),
         *numbers("detectable", show=lambda value: TableCell("none" if value > 100 else fixed(value))),
     )
-    return Table(
+    return Table.of(
+        told,
+        columns,
         key=key,
         title="; ".join([f"{title}: estimates in percentage points", *once]),
         notes=(
@@ -68,8 +69,6 @@ def _results(rows: pd.DataFrame, key: str, title: str) -> Table:
             "Yekutieli for relations; max-T for single cells. Detectable: the smallest true difference found with "
             "probability .8; none where that is more than 100 points.",
         ),
-        columns=columns,
-        rows=rows_of(columns, told),
         names=len(where) + 2,
         data=rows.reset_index(drop=True),
     )
@@ -105,11 +104,11 @@ def _sentences(statistics: pd.DataFrame) -> Table:
     told = statistics[statistics["sentence"].notna()]
     rows = told[told["role"].isin((CONFIRMATORY, EXPLORATORY))]
     columns = (*texts("role"), TableColumn("result", "prose", lambda row: text(row["sentence"])))
-    return Table(
+    return Table.of(
+        records(rows),
+        columns,
         key="conclusions",
         title="What the statistics say, in sentences",
-        columns=columns,
-        rows=rows_of(columns, records(rows)),
         data=rows[["role", "domain", "hypothesis", "group", "task", "sentence"]].reset_index(drop=True),
     )
 
@@ -125,15 +124,15 @@ def variance_table(tables: ReportTables) -> Table:
         *numbers("degrees of freedom", degrees_of_freedom="n"),
         TableColumn("note", "text", lambda row: _words(row["note"])),
     )
-    return Table(
+    return Table.of(
+        rows,
+        columns,
         key="variance",
         title="What varies",
         notes=(
             "Standard deviation of each component of the differences from SFT, in points. Components that "
             "could not be estimated have a dash.",
         ),
-        columns=columns,
-        rows=rows_of(columns, rows),
         source="statistics",
         empty="No variance components were estimated.",
     )
@@ -155,15 +154,15 @@ def _tests_columns(decimals: int) -> tuple[TableColumn, ...]:
 def published_tests_overview(tables: ReportTables) -> Table:
     """The page's table: the published tests over the whole grid."""
     columns = (*texts("protocol"), *_tests_columns(3))
-    return Table(
+    return Table.of(
+        records(tables.tests),
+        columns,
         key="tests-table",
         title="Published tests over the grid",
         notes=(
             "The tests of the published analysis, as published: p-values are not adjusted for their number, "
             "and the cells they treat as independent share students, teachers and items.",
         ),
-        columns=columns,
-        rows=rows_of(columns, records(tables.tests)),
         source="tests",
         empty="The grid is too small for the published tests, or none was run.",
     )
@@ -174,15 +173,15 @@ def _published_tests(tables: ReportTables) -> Table:
     overall = tables.tests[tables.tests["task"].isin(("Average", *POOLS))]
     rows = overall if len(overall) else tables.tests
     columns = _tests_columns(2)
-    return Table(
+    return Table.of(
+        records(rows),
+        columns,
         key="published_tests",
         title="Tests of the published protocol, as published",
         notes=(
             "Not adjusted for their number, and cells that share controls count as independent: these p-values are "
             "too small.",
         ),
-        columns=columns,
-        rows=rows_of(columns, records(rows)),
         names=4,
         data=rows.reset_index(drop=True),
     )

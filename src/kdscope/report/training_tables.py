@@ -21,7 +21,6 @@ from kdscope.results.table import (
     gain,
     number,
     numbers,
-    rows_of,
     text,
     texts,
 )
@@ -103,12 +102,12 @@ def cells_overview(tables: ReportTables) -> Table:
         *numbers("target tokens"),
         *numbers("validation loss", show=lambda value: decimal(value, 3)),
     )
-    return Table(
+    return Table.of(
+        records(tables.cells),
+        columns,
         key="cells",
         title="Cells",
         notes=("A cell is one model trained once, with one seed.",),
-        columns=columns,
-        rows=rows_of(columns, records(tables.cells)),
         source="cells",
         empty="The study has no cells.",
     )
@@ -143,14 +142,14 @@ def paper_training(tables: ReportTables) -> Table:
         *numbers("peak memory", show=_gigabytes, peak_memory="peak_memory_bytes"),
         *numbers("validation loss", show=lambda value: number(value, 3)),
     )
-    return Table(
+    return Table.of(
+        records(data),
+        columns,
         key="training",
         title="What training took",
         notes=(
             "Target tokens are those a loss was taken on. Peak memory is the process's, in gigabytes (10^9 bytes).",
         ),
-        columns=columns,
-        rows=rows_of(columns, records(data)),
         names=2,
         data=data,
     )
@@ -219,12 +218,12 @@ def _seeds(tables: ReportTables, scoring: str) -> Table:
         *numbers("SD", show=_percent, SD="gain_sd"),
         *numbers("lowest", "highest", show=_points, lowest="gain_low", highest="gain_high"),
     )
-    return Table(
+    return Table.of(
+        found,
+        columns,
         key="seeds",
         title="Repeats: mean and standard deviation over training seeds",
         notes=("Accuracy is the mean over tasks in percent; the gain is that over SFT of the same seed, in points.",),
-        columns=columns,
-        rows=rows_of(columns, found),
         names=2,
         data=pd.DataFrame(found),
     )

@@ -99,6 +99,12 @@ class Table:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(f"table '{self.key}': a row does not have {len(self.columns)} entries")
 
+    @classmethod
+    def of(cls, rows: Iterable[Row], columns: Sequence[TableColumn], **attributes: Any) -> Table:
+        """The table of records, each shown by the columns."""
+        cells = tuple(tuple(column.show(row) for column in columns) for row in rows)
+        return cls(columns=tuple(columns), rows=cells, **attributes)
+
     @property
     def headings(self) -> tuple[str, ...]:
         """Of its columns."""
@@ -114,11 +120,6 @@ class Table:
         """Columns in which no cell has a number to sort by."""
         numeric = {place for row in self.rows for place, cell in enumerate(row) if cell.value is not None}
         return frozenset(range(len(self.columns))) - numeric
-
-
-def rows_of(columns: Sequence[TableColumn], rows: Iterable[Row]) -> tuple[tuple[TableCell, ...], ...]:
-    """The cells of records."""
-    return tuple(tuple(column.show(row) for column in columns) for row in rows)
 
 
 def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric: Collection[int]) -> Table:
