@@ -15,14 +15,26 @@ from kdscope.core.catalogue import Catalogue, Entry
 from kdscope.core.extensions import add_entry, running_file
 from kdscope.results.backends import BACKENDS, Backend
 from kdscope.results.methods import METHODS, MethodEntry, Text, Value, settings_of_method
+from kdscope.results.palette import SYMBOLS
 from kdscope.study.arms import Method
 
 if TYPE_CHECKING:
+    from altair.typing import ChartType
     from torch import Tensor
 
+    from kdscope.fidelity import ItemResponse
+    from kdscope.results.measures import Direction, Unit
+    from kdscope.results.tables import ReportTables
     from kdscope.tasks import Task
 
-__all__ = ["register_backend", "register_divergence", "register_method", "register_task"]
+__all__ = [
+    "register_backend",
+    "register_divergence",
+    "register_figure",
+    "register_measure",
+    "register_method",
+    "register_task",
+]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -83,6 +95,8 @@ def register_method(
         raise ValueError("a divergence is taken on reference answers or on what the student samples")
     if colour and not _COLOUR.fullmatch(colour):
         raise ValueError(f"colour is '#rrggbb', not {colour!r}")
+    if shape not in SYMBOLS:
+        raise ValueError(f"shape must be one of {', '.join(SYMBOLS)}, not {shape!r}")
     if unknown := sorted(set(defaults or {}) - set(Method.model_fields)):
         raise ValueError(f"a method of a study has no setting {unknown[0]!r}")
     entry_of = DIVERGENCES[divergence]
@@ -134,7 +148,59 @@ def register_backend(name: str, load: Callable[..., Any]) -> None:
     _register(BACKENDS, Backend(name, load))
 
 
+def register_measure(
+    name: str,
+    value: Callable[[ItemResponse, ItemResponse], float],
+    *,
+    unit: Unit = "number",
+    direction: Direction = 1,
+    perfect: float | None = None,
+    label: str = "",
+) -> None:
+    """Add a fidelity measure: the mean over items of a function of the teacher's and the student's response.
+
+    It stands in the fidelity table with interval, floor, control and ceiling as every measure does.
+
+    Args:
+        name: Lower-case letters, digits and underscores.
+        value: ``(teacher, student) -> float``, each with `answer` (None where none was read), `text` and `correct`; NaN
+            where the item does not enter.
+        unit: percent (a share between 0 and 1), points, score (0 to 100), nats or number.
+        direction: 1 where a student more like its teacher has a larger value, -1 where a smaller one, 0 for neither.
+        perfect: What a model gives against itself.
+        label: Heading in tables; the name in words where absent.
+    """
+    from kdscope.fidelity import ITEM_MEASURES, ItemMeasure
+    from kdscope.results.measures import MEASURES, MeasureEntry
+
+    entry = MeasureEntry(name, "answers", unit, direction, perfect=perfect, paper=label, card=label)
+    _register(MEASURES, entry)
+    _register(ITEM_MEASURES, ItemMeasure(name, value))
+
+
+def register_figure(
+    name: str, draw: Callable[[ReportTables], ChartType | None], *, title: str, caption: str = ""
+) -> None:
+    """Add a figure of one chart to the appendix of the page.
+
+    Args:
+        name: Lower-case letters, digits and underscores.
+        draw: An Altair chart of the report's tables (`cells`, `accuracy`, `gains`, `fidelity`, … as pandas frames), its
+            data in the chart; None where there is nothing to show.
+        title: Over the figure.
+        caption: How to read it.
+    """
+    from kdscope.figures.catalogue import FIGURES, chart_figure
+
+    _register(FIGURES, chart_figure(name, draw, title=title, caption=caption))
+
+
 def _register(catalogue: Catalogue[Entry], entry: Entry) -> None:
-    if not _NAME.fullmatch(entry.name):
-        raise ValueError(f"a {catalogue.kind} is named by lower-case letters, digits and '_', not {entry.name!r}")
-    add_entry(catalogue.kind, entry.name, lambda: catalogue.add(entry), lambda: catalogue.remove(entry.name))
+    name = _checked(catalogue.kind, entry.name)
+    add_entry(catalogue.kind, name, lambda: catalogue.add(entry), lambda: catalogue.remove(name))
+
+
+def _checked(kind: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a {kind} is named by lower-case letters, digits and '_', not {name!r}")
+    return name

@@ -84,6 +84,11 @@ def origin(kind: str, name: str) -> str | None:
     return None if found is None else found.sha256
 
 
+def origins_of(kind: str) -> list[str]:
+    """The SHA-256 of every extension that adds something of a kind."""
+    return sorted({found.sha256 for (added, _), found in _LOADED.origins.items() if added == kind})
+
+
 def origins(*named: tuple[str, str]) -> list[str]:
     """The SHA-256 of every extension that one of these names, given with their kinds, comes from."""
     return sorted({found for kind, name in named if (found := origin(kind, name)) is not None})

@@ -16,9 +16,9 @@ from altair.typing import ChartType
 from markupsafe import Markup, escape
 
 from kdscope.figures.panels import Figure
-from kdscope.figures.style import FONT, SYMBOLS, LegendEntry
+from kdscope.figures.style import FONT, LegendEntry
 from kdscope.figures.svg import render_svg
-from kdscope.results.palette import INK
+from kdscope.results.palette import INK, SYMBOLS
 
 _SVG_WIDTH = re.compile(r'width="([\d.]+)"')
 _FRAME, _TAGS = 4_000, 200

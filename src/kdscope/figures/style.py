@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import altair as alt
@@ -24,20 +23,6 @@ STEP = 26
 FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 
 _SPARE = ((SKY, "circle"), (GREEN, "square"), (BLUE, "triangle-up"), (PURPLE, "cross"), (ORANGE, "triangle-down"))
-
-SYMBOLS: Mapping[str, str] = MappingProxyType(
-    {
-        "circle": "M6 1.5a4.5 4.5 0 1 0 .01 0Z",
-        "square": "M2 2H10V10H2Z",
-        "diamond": "M6 .8L10.2 6L6 11.2L1.8 6Z",
-        "cross": "M4.3 1H7.7V4.3H11V7.7H7.7V11H4.3V7.7H1V4.3H4.3Z",
-        "triangle-up": "M6 1.5L11 10.5H1Z",
-        "triangle-down": "M6 10.5L11 1.5H1Z",
-        "triangle-left": "M1.5 6L10.5 1V11Z",
-        "triangle-right": "M10.5 6L1.5 1V11Z",
-    }
-)
-"""The shapes as paths in a box of 12 by 12, for legends."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from kdscope.core.extensions import loaded_extensions
+from kdscope.core.extensions import loaded_extensions, origins_of
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.stage import Stage
 
@@ -53,6 +53,8 @@ STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
     }
 )
 
+_ADDED_TO = MappingProxyType({"compare_pair": "fidelity measure", "write_report": "figure"})
+
 
 def make_stage(
     kind: str, label: str, parameters: Mapping[str, JSON], inputs: Mapping[str, Stage], **extra: Any
@@ -60,4 +62,7 @@ def make_stage(
     """A stage at its present code version; its context tells the extensions that are loaded."""
     if extensions := loaded_extensions():
         extra["context"] = {**extra.get("context", {}), "extensions": extensions}
+        # Methods and backends tell theirs in the parameters, own tasks are told in full.
+        if used := origins_of(_ADDED_TO.get(kind, "")):
+            parameters = {**parameters, "extensions": list(used)}
     return Stage(kind, label, STAGE_VERSIONS[kind], parameters, inputs, **extra)
