@@ -16,13 +16,12 @@ from kdscope.data.sources import Item
 from kdscope.evaluation.confidence import ConfidenceRow, confidence_rows
 from kdscope.evaluation.continuations import PREFIXES, continuations_of
 from kdscope.evaluation.distributions import DistributionRow, ForcedPair, compare_distributions
-from kdscope.evaluation.fidelity_per_task import CONTROL, STUDENT, Sampling
-from kdscope.evaluation.fidelity_table import FidelityRow, fidelity_row
+from kdscope.evaluation.fidelity_per_task import CONTROL, STUDENT, Sampling, TaskFidelity
+from kdscope.evaluation.fidelity_table import FidelityRow, rows_of_tasks
 from kdscope.evaluation.records import Record, read_row_file, write_row_file
-from kdscope.fidelity import Measure, ResampledSums, ResampledValue, estimate, pair_confidences, resample
-from kdscope.fidelity.bootstrap import select_columns
-from kdscope.fidelity.measures import Values, columns, mean_measure
-from kdscope.results.measures import DISTRIBUTION_STEMS, POOLED, describe_measure
+from kdscope.fidelity import Measure, pair_confidences
+from kdscope.fidelity.measures import Values, mean_measure
+from kdscope.results.measures import DISTRIBUTION_STEMS
 from kdscope.tasks import Task
 
 _Part = tuple[list[str], tuple[Measure, ...], dict[str, Values]]
@@ -104,15 +103,6 @@ def kept_reading(folder: Path, read: Callable[[], PairReading]) -> PairReading:
     return PairReading.load(folder)
 
 
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """One task's measures, and the resampled sums of each model's columns."""
-
-    measures: Mapping[str, Measure]
-    sums: Mapping[str, Mapping[str, ResampledSums]]
-    items: Mapping[str, int]
-
-
 def compare_readings(
     student: PairReading, control: PairReading | None, clusters: Mapping[str, str], sampling: Sampling
 ) -> list[FidelityRow]:
@@ -129,30 +119,24 @@ def compare_readings(
     """
     tasks = list(dict.fromkeys(row.task for row in student.distributions))
     found = {task: _measured(task, student, control, clusters, sampling) for task in tasks}
-    rows = [row for task, own in found.items() for row in _rows(task, [own])]
-    return rows + (_rows(POOLED, list(found.values())) if len(found) > 1 else [])
+    return rows_of_tasks(found, tasks)
 
 
 def _measured(
     task: str, student: PairReading, control: PairReading | None, clusters: Mapping[str, str], sampling: Sampling
-) -> _Measured:
+) -> TaskFidelity:
+    """The measures of one task: distributions, and calibration on the items where all wrote an answer."""
     roles = {STUDENT: student} | ({} if control is None else {CONTROL: control})
-    parts = [_distributions(task, roles), *_calibration(task, roles)]
-    measures: dict[str, Measure] = {}
-    sums: dict[str, dict[str, ResampledSums]] = {role: {} for role in roles}
-    items: dict[str, int] = {}
-    for ids, kinds, contributions in parts:
-        seed = derive_seed(sampling.seed, "reading", task)
-        names = [clusters.get(item, item) for item in ids]
-        together = resample(np.hstack(list(contributions.values())), names, sampling.draws, seed)
-        width = sum(kind.width for kind in kinds)
-        for kind, place in zip(kinds, columns(kinds), strict=True):
-            measures[kind.name] = kind
-            items[kind.name] = int(np.count_nonzero(contributions[STUDENT][:, place.start]))
-            for number, role in enumerate(contributions):
-                shifted = slice(place.start + number * width, place.stop + number * width)
-                sums[role][kind.name] = select_columns(together, shifted)
-    return _Measured(measures, sums, items)
+    seed = derive_seed(sampling.seed, "reading", task)
+    parts = [
+        TaskFidelity.resampled(kinds, columns, [clusters.get(item, item) for item in ids], sampling.draws, seed)
+        for ids, kinds, columns in (_distributions(task, roles), *_calibration(task, roles))
+    ]
+    return TaskFidelity(
+        measures={name: kind for part in parts for name, kind in part.measures.items()},
+        entered={name: items for part in parts for name, items in part.entered.items()},
+        sums={role: {name: sums for part in parts for name, sums in part.sums[role].items()} for role in roles},
+    )
 
 
 def _distributions(task: str, roles: Mapping[str, PairReading]) -> _Part:
@@ -169,13 +153,9 @@ def _distributions(task: str, roles: Mapping[str, PairReading]) -> _Part:
             for role, table in tables.items():
                 texts = [table.get((item, prefix)) for item in ids]
                 tokens = np.array([0 if text is None else text.tokens for text in texts], np.float64)
-                values = np.array([0.0 if text is None else _value(text, name) for text in texts])
+                values = np.array([0.0 if text is None else float(getattr(text, name)) for text in texts])
                 found[role].append(np.column_stack([tokens, np.where(tokens > 0, tokens * values, 0.0)]))
     return ids, tuple(kinds), {role: np.hstack(own) for role, own in found.items()}
-
-
-def _value(text: object, name: str) -> float:
-    return float(getattr(text, name))
 
 
 def _calibration(task: str, roles: Mapping[str, PairReading]) -> Iterator[_Part]:
@@ -206,23 +186,3 @@ def _confidences(task: str, rows: Sequence[ConfidenceRow]) -> tuple[dict[str, tu
         }
         for model in ("teacher", "student")
     )
-
-
-def _rows(name: str, tasks: Sequence[_Measured]) -> list[FidelityRow]:
-    names = dict.fromkeys(measure for task in tasks for measure in task.measures)
-    having = {measure: [task for task in tasks if measure in task.measures] for measure in names}
-    return [_row(name, measure, own) for measure, own in having.items() if len(own) > 1 or len(tasks) == 1]
-
-
-def _row(name: str, measure: str, tasks: Sequence[_Measured]) -> FidelityRow:
-    kinds = [task.measures[measure] for task in tasks]
-    own = estimate(kinds, [task.sums[STUDENT][measure] for task in tasks])
-    known = all(measure in task.sums.get(CONTROL, {}) for task in tasks)
-    control = estimate(kinds, [task.sums[CONTROL][measure] for task in tasks]) if known else None
-    perfect = describe_measure(measure).perfect
-    ceiling = None if perfect is None else _constant(perfect, own)
-    return fidelity_row(name, kinds[0], own, control, ceiling, sum(task.items[measure] for task in tasks))
-
-
-def _constant(value: float, like: ResampledValue) -> ResampledValue:
-    return ResampledValue(value, np.full_like(like.draws, value), np.full_like(like.left_out, value))

@@ -6,7 +6,7 @@ Shapes: n items, M measures, K columns of all their contributions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ from kdscope.fidelity import (
     with_both_right,
 )
 from kdscope.fidelity.bootstrap import select_columns
-from kdscope.fidelity.measures import Values, columns
+from kdscope.fidelity.measures import Values, named_columns
 from kdscope.fidelity.steps import Trace
 from kdscope.fidelity.traces import PreparedTexts
 from kdscope.results.measures import ITEM_MEASURE
@@ -75,8 +75,42 @@ class TaskFidelity:
     measures: Mapping[str, Measure]
     entered: Mapping[str, int]
     sums: Mapping[str, Mapping[str, ResampledSums]]
-    shuffles: Mapping[str, Sequence[Values]]
-    likeness: Mapping[str, float]
+    shuffles: Mapping[str, Sequence[Values]] = field(default_factory=dict)
+    likeness: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def resampled(
+        cls,
+        measures: Sequence[Measure],
+        contributions: Mapping[str, Values],
+        clusters: Sequence[str],
+        draws: int,
+        seed: int,
+    ) -> TaskFidelity:
+        """Measures whose columns are resampled side by side for all roles, and cut apart again.
+
+        Args:
+            measures: What was measured.
+            contributions: Of each role, the columns of all measures, [n, K].
+            clusters: Equal for items that are copies of each other, length n.
+            draws: Bootstrap draws.
+            seed: Of the draws.
+        """
+        together = resample(np.hstack(list(contributions.values())), clusters, draws, seed)
+        places, own = named_columns(measures), contributions[STUDENT]
+        width = own.shape[1]
+        parts = {
+            role: select_columns(together, slice(number * width, (number + 1) * width))
+            for number, role in enumerate(contributions)
+        }
+        return cls(
+            measures={measure.name: measure for measure in measures},
+            entered={name: int(np.count_nonzero(own[:, place.start])) for name, place in places.items()},
+            sums={
+                role: {name: select_columns(part, place) for name, place in places.items()}
+                for role, part in parts.items()
+            },
+        )
 
 
 def measure_task(
@@ -107,13 +141,19 @@ def measure_task(
     found = {role: _mean([pairing.paired() for pairing in own]) for role, own in pairings.items()}
     clusters = [record.prompt or record.item_hash for record in runs["teacher"][0]]
     seed = derive_seed(sampling.seed, "fidelity", task.name)
-    together = resample(np.hstack(list(found.values())), clusters, sampling.draws, seed)
+    measures = pairings[STUDENT][0].measures
+    task_fidelity = TaskFidelity.resampled(measures, found, clusters, sampling.draws, seed)
     shuffles = [
         _mean([pairing.contributions(order).sum(axis=0) for pairing in pairings[STUDENT]])
         for order in shuffled_orders(clusters, sampling.shuffles, seed)
     ]
-    names = [record.item_id for record in runs["teacher"][0]]
-    return _by_measure(pairings[STUDENT][0].measures, found, together, shuffles, names)
+    places = named_columns(measures)
+    alike = found[STUDENT][:, places[ITEM_MEASURE]][:, 1] / 100
+    return replace(
+        task_fidelity,
+        shuffles={name: [sums[place] for sums in shuffles] for name, place in places.items()},
+        likeness=dict(zip([record.item_id for record in runs["teacher"][0]], alike, strict=True)),
+    )
 
 
 def other_runs(records: Mapping[str, Sequence[Record]]) -> dict[str, list[Record]]:
@@ -210,25 +250,3 @@ def _mean(seeds: Sequence[Values]) -> Values:
     """The mean over decoding seeds."""
     mean: Values = np.mean(seeds, axis=0)
     return mean
-
-
-def _by_measure(
-    measures: Sequence[Measure],
-    found: Mapping[str, Values],
-    together: ResampledSums,
-    shuffles: Sequence[Values],
-    items: Sequence[str],
-) -> TaskFidelity:
-    """Cut the columns of all roles and measures apart, which were resampled side by side."""
-    places = {measure.name: place for measure, place in zip(measures, columns(measures), strict=True)}
-    width = sum(measure.width for measure in measures)
-    parts = {role: select_columns(together, slice(i * width, (i + 1) * width)) for i, role in enumerate(found)}
-    return TaskFidelity(
-        measures={measure.name: measure for measure in measures},
-        entered={name: int(np.count_nonzero(found[STUDENT][:, place.start])) for name, place in places.items()},
-        sums={
-            role: {name: select_columns(part, place) for name, place in places.items()} for role, part in parts.items()
-        },
-        shuffles={name: [sums[place] for sums in shuffles] for name, place in places.items()},
-        likeness=dict(zip(items, found[STUDENT][:, places[ITEM_MEASURE]][:, 1] / 100, strict=True)),
-    )

@@ -42,12 +42,12 @@ __all__ = [
     "FidelityRow",
     "check_same_items",
     "compare_records",
-    "fidelity_row",
     "fidelity_rows",
     "fidelity_table",
     "item_likeness",
     "measure_records",
     "other_runs",
+    "rows_of_tasks",
 ]
 
 ModelRecords = Mapping[str, Sequence[Record]]
@@ -191,9 +191,13 @@ def measure_records(
 def fidelity_rows(measured: Mapping[str, TaskFidelity], registry: TaskRegistry | None = None) -> list[FidelityRow]:
     """The rows of each task, then of all items together, free text left out."""
     tasks = registry or default_registry()
+    return rows_of_tasks(measured, [name for name in measured if tasks.get(name).answer_kind != "text"])
+
+
+def rows_of_tasks(measured: Mapping[str, TaskFidelity], pooled: Sequence[str]) -> list[FidelityRow]:
+    """The rows of each task, then of all items of the pooled tasks together."""
     rows = [row for task, own in measured.items() for row in _rows(task, [own])]
-    pooled = [own for task, own in measured.items() if tasks.get(task).answer_kind != "text"]
-    return rows + (_rows(POOLED, pooled) if len(pooled) > 1 else [])
+    return rows + (_rows(POOLED, [measured[name] for name in pooled]) if len(pooled) > 1 else [])
 
 
 def item_likeness(measured: Mapping[str, TaskFidelity]) -> pa.Table:
@@ -219,7 +223,7 @@ def _matched(name: str, tasks: Sequence[TaskFidelity]) -> list[FidelityRow]:
     found = matched_estimate(STUDENT, tasks)
     nothing = ResampledValue(0.0, np.zeros_like(found.draws), np.zeros_like(found.left_out))
     items = sum(task.entered[HEADLINE] for task in tasks)
-    row = fidelity_row(name, MATCHED, found, nothing, None, items)
+    row = _fidelity_row(name, MATCHED, found, nothing, None, items)
     return [replace(row, low=row.over_control_low, high=row.over_control_high)]
 
 
@@ -229,12 +233,15 @@ def _row(name: str, measure: str, tasks: Sequence[TaskFidelity]) -> FidelityRow:
     own, control, ceiling = found[STUDENT], found[CONTROL], found[CEILING]
     if own is None:
         raise DataError(f"{name}: there is nothing to compare with the teacher")
-    chance = floor(kinds, [task.shuffles[measure] for task in tasks])
+    perfect = kinds[0].entry.perfect
+    if perfect is not None:
+        ceiling = ResampledValue(perfect, np.full_like(own.draws, perfect), np.full_like(own.left_out, perfect))
+    chance = floor(kinds, [task.shuffles.get(measure, ()) for task in tasks])
     items = sum(task.entered[measure] for task in tasks)
-    return fidelity_row(name, kinds[0], own, control, ceiling, items, chance)
+    return _fidelity_row(name, kinds[0], own, control, ceiling, items, chance)
 
 
-def fidelity_row(
+def _fidelity_row(
     task: str,
     measure: Measure,
     own: ResampledValue,
@@ -243,17 +250,7 @@ def fidelity_row(
     items: int,
     chance: Floor | None = None,
 ) -> FidelityRow:
-    """One measure with its interval and all that it is held against.
-
-    Args:
-        task: Task name, or that of all items together.
-        measure: The measure.
-        own: Of the student.
-        control: Of its control, on the same draws.
-        ceiling: Of another run of the teacher, on the same draws.
-        items: How many items enter it.
-        chance: Its floor.
-    """
+    """One measure with its interval and all that it is held against, resampled on the same draws."""
     score = normalise(own, control, ceiling, measure.entry.direction)
     low, high = limits(own)
     over = None if control is None else combine(np.subtract, own, control)
@@ -290,6 +287,6 @@ def matched_estimate(role: str, tasks: Sequence[TaskFidelity]) -> ResampledValue
 
 def measure_estimate(role: str, measure: str, tasks: Sequence[TaskFidelity]) -> ResampledValue | None:
     """The measure of one model against the teacher, tasks as strata; None where it did not answer all of them."""
-    if any(role not in task.sums for task in tasks):
+    if any(measure not in task.sums.get(role, {}) for task in tasks):
         return None
     return estimate([task.measures[measure] for task in tasks], [task.sums[role][measure] for task in tasks])

@@ -140,14 +140,16 @@ def columns(measures: Sequence[Measure]) -> list[slice]:
     return [slice(end - measure.width, end) for measure, end in zip(measures, ends, strict=True)]
 
 
+def named_columns(measures: Sequence[Measure]) -> dict[str, slice]:
+    """Where the columns of each measure stand, by its name."""
+    return dict(zip([measure.name for measure in measures], columns(measures), strict=True))
+
+
 def values_of(pairing: Pairing) -> dict[str, float]:
     """The value of each measure of one task; NaN where it is undefined."""
     sums = pairing.paired().sum(axis=0)
-    places = columns(pairing.measures)
-    return {
-        measure.name: float(measure.score(measure.within(sums[place])))
-        for measure, place in zip(pairing.measures, places, strict=True)
-    }
+    places = named_columns(pairing.measures)
+    return {one.name: float(one.score(one.within(sums[places[one.name]]))) for one in pairing.measures}
 
 
 def joined(pairings: Sequence[Pairing]) -> Pairing:
