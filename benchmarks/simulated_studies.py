@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kdscope.protocols.likeness import PAIR_COLUMNS
+from kdscope.protocols.item_matrix import PAIR_COLUMNS
 from kdscope.protocols.published import published_protocol
 from kdscope.protocols.results import results_frame
 from kdscope.protocols.results_table import results_table
 from kdscope.protocols.rigorous import rigorous_protocol, rigorous_records
-from kdscope.protocols.rigorous_claims import ablations
-from kdscope.protocols.table_runs import domains_of
+from kdscope.protocols.single_settings import changed_settings_of_table
+from kdscope.protocols.table_runs import TableSample, domains_of
 
 STUDENTS = ("S-0.5B", "S-1.5B", "S-3B")
 TEACHERS = ("T-7B", "T-14B")
@@ -70,7 +70,7 @@ def noise_outcomes(generator: np.random.Generator, layout: Layout, draws: int = 
 def temperature_outcomes(generator: np.random.Generator, layout: Layout) -> dict[str, float]:
     """The same of one family of one protocol, which is quick enough for many studies: other temperatures, on tables."""
     [domain] = domains_of(as_table(make_records(generator, layout)), 1.0)
-    found = results_frame(ablations(domain))
+    found = results_frame(changed_settings_of_table(TableSample(domain)))
     return {"table: other temperatures (Holm), alone": float((found["p_adjusted"] <= 0.05).any())}
 
 

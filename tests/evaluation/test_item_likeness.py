@@ -29,8 +29,8 @@ from kdscope.evaluation.fidelity_table import item_likeness, measure_records
 from kdscope.evaluation.questions import ITEM_FIDELITY
 from kdscope.evaluation.records import Record
 from kdscope.protocols.item_matrix import item_matrix
-from kdscope.protocols.record_study import RecordStudy
-from kdscope.protocols.record_teachers import teacher_relations
+from kdscope.protocols.record_sample import RecordSample
+from kdscope.protocols.relations import likeness_of_records
 from tests.evaluation.by_hand import essay_tasks, essays, marked, record
 from tests.evaluation.test_conclusions import CELLS, QUESTIONS, cell, distilled, everybody, table
 
@@ -199,7 +199,7 @@ def test_the_likeness_of_other_cells_is_no_relation(related: tuple[pa.Table, pd.
     found = []
     for seed in range(4):
         frame = item_frame(records, cells, permuted(questions, seed))
-        asked = teacher_relations(RecordStudy("math", item_matrix(frame), 1.0, {}), [], 0)
+        asked = likeness_of_records(RecordSample("math", item_matrix(frame)))
         found += [row.p_value for row in asked if (row.hypothesis, row.group) == ("H5", "within students")]
     assert len(found) == 4
     assert min(found) > 0.05

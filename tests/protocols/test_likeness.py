@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from kdscope.fidelity import encode_answers, pair_answers, values_of
-from kdscope.protocols.item_matrix import item_matrix
-from kdscope.protocols.likeness import inherited_errors, shared_right, shared_wrong, teacher_pairs
+from kdscope.protocols.item_matrix import item_matrix, teacher_pairs
+from kdscope.protocols.likeness import inherited_errors, shared_right, shared_wrong
 
 MODEL = {"student": "s", "teacher": "t", "method": "gkd", "temperature": 1.0, "seed": 0}
 

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from kdscope.answers.quantities import number_key
 from kdscope.evaluation.questions import Questions, TaskFacts, load_questions, save_questions, task_facts
 from kdscope.evaluation.records import CELL
-from kdscope.protocols.item_matrix import item_matrix
-from kdscope.protocols.likeness import PAIR_COLUMNS
-from kdscope.protocols.record_fidelity import fidelity_levels
+from kdscope.protocols.fidelity_gains import fidelity_levels
+from kdscope.protocols.item_matrix import PAIR_COLUMNS, item_matrix
 from kdscope.protocols.results import RigorousResult, results_frame
 from kdscope.protocols.rigorous import rigorous_records
 from kdscope.protocols.sentences import sentence

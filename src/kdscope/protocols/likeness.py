@@ -8,69 +8,13 @@ training runs are then handled as for accuracies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from kdscope.core.errors import StatisticsError
-from kdscope.protocols.item_matrix import ItemMatrix
+from kdscope.protocols.item_matrix import TeacherPairs
 
 Array = NDArray[np.float64]
-SHARES = ("own_right", "teacher_right", "own_wrong", "teacher_wrong", "both_right", "both_wrong", "same_wrong")
-"""Columns of a pair's records, means over decoding seeds between 0 and 1; *wrong* alone: an answer was read and is
-wrong; ``both_wrong``: neither is right; ``same_wrong``: neither is right and both gave the same answer."""
-PAIR_COLUMNS = ("model", "teacher_model", "task", "item", *SHARES)
-
-
-@dataclass(frozen=True, slots=True)
-class TeacherPairs:
-    """All models that were compared with one teacher.
-
-    Attributes:
-        teacher: its model.
-        rows: their rows in the item matrix, shape [R].
-        shares: of each of `SHARES`, shape [R, N]; NaN = not measured.
-    """
-
-    teacher: str
-    rows: NDArray[np.intp]
-    shares: Mapping[str, Array]
-
-
-def teacher_pairs(pairs: pd.DataFrame, matrix: ItemMatrix) -> list[TeacherPairs]:
-    """Long records of pairs as matrices, one entry for each teacher.
-
-    Args:
-        pairs: columns `PAIR_COLUMNS`, a row for each model, teacher, task and item.
-        matrix: the models' records; pairs of other models and items are left out.
-
-    Raises:
-        StatisticsError: A column is missing or a share is outside [0, 1].
-    """
-    missing = [name for name in PAIR_COLUMNS if name not in pairs]
-    if missing:
-        raise StatisticsError(f"records of pairs lack the column {', '.join(missing)}")
-    row_of = pd.Series(np.arange(len(matrix.models)), index=matrix.models["model"])
-    items = pd.MultiIndex.from_frame(matrix.items[["task", "item"]])
-    row = pairs["model"].map(row_of)
-    column = items.get_indexer(pd.MultiIndex.from_frame(pairs[["task", "item"]]))
-    known = row.notna().to_numpy() & (column >= 0)
-    found = []
-    for teacher, places in pairs[known].groupby("teacher_model", sort=False).indices.items():
-        some = pairs[known].iloc[places]
-        rows, place = np.unique(row[known].iloc[places].to_numpy(dtype=np.intp), return_inverse=True)
-        shares = {}
-        for name in SHARES:
-            values = some[name].to_numpy(dtype=np.float64)
-            if not np.all((values >= 0) & (values <= 1)):
-                raise StatisticsError(f"the column {name} of pairs is between 0 and 1")
-            shares[name] = np.full((rows.size, len(matrix.items)), np.nan)
-            shares[name][place, column[known][places]] = values
-        found.append(TeacherPairs(str(teacher), rows, shares))
-    return found
 
 
 def shared_right(pairs: TeacherPairs, task_of: NDArray[np.intp]) -> Array:

@@ -1,50 +1,95 @@
-"""The rigorous protocol on tables of results: the same questions as the published one, in tests that hold their level.
+"""The rigorous protocol: every question of the published one, in tests that hold their level, and more beside.
 
-No maximum over temperatures; students are the units, so that cells with one control do not count as independent; one
-primary question, whose p-values are adjusted together; everything else is labelled exploratory.
+No maximum over temperatures; what is random is students and runs (of a table of results) or items and runs (of item
+records); one primary question, whose p-values are adjusted together; everything else is labelled exploratory.
+
+To add a question, write a function in a file of its own that takes a `sample.Sample` and yields rows (made by its
+`contrast` and `row`), and put it into one or both of the lists below, in the order in which results are reported. Its
+name, title, multiplicity family and sentence are one entry in `results.hypotheses`; without one it is a family of its
+own, adjusted by Holm's method, and described as a gain. Nothing else needs to know of it: rows are adjusted, put into
+words, written and shown with all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TypeVar
 
 import pandas as pd
 
 from kdscope.core.errors import StatisticsError
-from kdscope.protocols.item_matrix import item_matrix
-from kdscope.protocols.likeness import teacher_pairs
-from kdscope.protocols.record_cells import cells, changed_settings
-from kdscope.protocols.record_choices import best_temperatures
-from kdscope.protocols.record_fidelity import fidelity
-from kdscope.protocols.record_gains import mean_gain, method_contrasts, resampled_gains
-from kdscope.protocols.record_gains import student_gains as gains_of_records
-from kdscope.protocols.record_relations import relations as relations_of_records
-from kdscope.protocols.record_study import RecordStudy
-from kdscope.protocols.record_teachers import teacher_relations
-from kdscope.protocols.record_variance import variance_components
-from kdscope.protocols.results import RigorousResult, results_frame
-from kdscope.protocols.rigorous_claims import ablations, largest_gain
-from kdscope.protocols.rigorous_gains import (
-    count_students,
-    gains_of_grid,
-    methods_differ,
-    methods_equivalent,
-    pooled_gains,
+from kdscope.protocols.fidelity_gains import fidelity
+from kdscope.protocols.gains import (
+    families_differ,
+    families_equivalent,
+    grid_of_records,
+    grid_of_table,
+    mean_gains,
+    methods_compared,
+    resampled_student_gains,
     student_gains,
     student_gains_by_family,
 )
-from kdscope.protocols.rigorous_relations import relations
-from kdscope.protocols.table_runs import KnownNoise, domains_of
+from kdscope.protocols.item_matrix import item_matrix
+from kdscope.protocols.record_sample import RecordSample
+from kdscope.protocols.relations import (
+    baseline_of_records,
+    baseline_of_table,
+    likeness_of_records,
+    likeness_of_table,
+    size_at_equal_baseline,
+    students_size,
+    teachers_accuracy,
+)
+from kdscope.protocols.results import RigorousResult, results_frame
+from kdscope.protocols.sample import OPTIONS, Asked, Sample
+from kdscope.protocols.single_settings import (
+    best_temperatures,
+    cells,
+    changed_settings,
+    changed_settings_of_table,
+    largest_gain,
+)
+from kdscope.protocols.table_runs import KnownNoise, TableSample, domains_of
+from kdscope.protocols.variance import variance_components
 from kdscope.results.column_names import SFT
 
-OPTIONS: Mapping[str, int] = MappingProxyType(
-    {
-        **{"AQuA": 5, "boolq": 2, "piqa": 2, "winogrande": 2, "social_i_qa": 3},
-        **{"hellaswag": 4, "ARC-Easy": 4, "ARC-Challenge": 4, "openbookqa": 4},
-    }
+_Sampled = TypeVar("_Sampled", bound=Sample)
+
+OF_TABLES: tuple[Callable[[TableSample], Iterator[RigorousResult]], ...] = (
+    student_gains,  # H1-student, the primary question
+    student_gains_by_family,
+    mean_gains,  # H1, effect_size
+    grid_of_table,  # H1-grid
+    families_differ,  # H1-anova
+    families_equivalent,  # equivalence
+    teachers_accuracy,  # H2
+    students_size,  # H3
+    size_at_equal_baseline,
+    baseline_of_table,  # H3.2
+    likeness_of_table,  # H4, H5
+    changed_settings_of_table,  # temperature, unadapted_teacher
+    largest_gain,
 )
-"""Options of the multiple-choice tasks: what guessing gives. Tasks that are not here have free answers."""
+"""The questions that are asked of a table of results."""
+OF_RECORDS: tuple[Callable[[RecordSample], Iterator[RigorousResult]], ...] = (
+    student_gains,  # H1-student, the primary question
+    resampled_student_gains,
+    grid_of_records,  # H1-grid, effect_size
+    methods_compared,  # method, equivalence
+    cells,  # cell, effect_size
+    changed_settings,  # temperature, ablation
+    best_temperatures,  # best_temperature
+    students_size,  # H3
+    baseline_of_records,  # H3.2
+    teachers_accuracy,  # H2
+    likeness_of_records,  # H4, H5
+    fidelity,  # fidelity, shared_right, shared_wrong, inherited_errors, fidelity_method, fidelity_noninferiority
+    variance_components,  # variance
+)
+"""The questions that are asked of item records."""
+_UNKNOWN: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
 
 def rigorous_protocol(
@@ -55,21 +100,10 @@ def rigorous_protocol(
     options: Mapping[str, int] = OPTIONS,
     known: KnownNoise | None = None,
 ) -> pd.DataFrame:
-    """Every question of the published protocol, asked so that the answer can be relied on.
-
-    - ``H1-student`` (confirmatory, Holm over all students and domains): gain of each student over SFT on the average,
-      training runs random, as in `rigorous.rigorous_records` (`table_runs.TableRuns.gain`); by family as detail.
-      With one run of each setting it has an interval and no test.
-    - ``H1``: mean gain, students as units (`estimates.mean_over_units`); by family and task as detail. As
-      sensitivity the mean over temperatures, and ``H1-grid``: students and tasks both random (`crossed.grid_effect`),
-      and both resampled (`crossed.bootstrap_mean`).
-      ``effect_size`` (detail): Hedges' g and Cliff's delta (`effect_rows`).
-    - ``H1-anova``: families permuted within students (`crossed.blocked_permutation`). ``equivalence``: each two
-      families within the margin (`equivalence.tost_of_units`).
-    - ``H2`` to ``H5`` (Benjamini and Yekutieli): `rigorous_relations.relations`.
-    - ``temperature``, ``unadapted_teacher``, ``largest_gain``: `rigorous_claims`.
+    """The rigorous protocol on a table of results, students as units; `OF_TABLES` has what is asked.
 
     Inference is for the teachers and tasks of the table (``H1-grid``: for tasks like them too). Tests are two-sided.
+    With one run of each setting the primary question has an interval and no test.
 
     Args:
         table: a tidy table of one study in percent, as `read_results_table` or `load_published` gives it.
@@ -84,25 +118,8 @@ def rigorous_protocol(
     Raises:
         StatisticsError: as `table_runs.domains_of`; the margin is not positive.
     """
-    domains = domains_of(table, temperature)
-    family = sum(count_students(domain) for domain in domains)
-    rows: list[RigorousResult] = []
-    for domain in domains:
-        rows += [
-            *student_gains(domain, family, options, known),
-            *student_gains_by_family(domain, known),
-            *pooled_gains(domain, options),
-            *gains_of_grid(domain),
-            *methods_differ(domain),
-            *methods_equivalent(domain, margin),
-            *relations(domain, options),
-            *ablations(domain),
-            *largest_gain(domain),
-        ]
-    return results_frame(rows)
-
-
-_UNKNOWN: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    asked = Asked(temperature, margin, options=options)
+    return _answers([TableSample(domain, asked, known) for domain in domains_of(table, temperature)], OF_TABLES)
 
 
 def rigorous_records(
@@ -117,31 +134,13 @@ def rigorous_records(
     draws: int = 9999,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The rigorous protocol on one row for each model, task and item.
+    """The rigorous protocol on one row for each model, task and item; `OF_RECORDS` has what is asked.
 
     Differences of trained models have items (or clusters of copies) and training runs random wherever a setting was
     trained with two seeds or more (`run_contrasts`, scope ``runs``). With one seed they have items alone and are about
     these checkpoints, of no method (scope ``checkpoints``). Where the run variance of one side cannot be estimated a
-    row has no p-value, and a note says why.
-
-    - ``H1-student`` (confirmatory, Holm): gain of each student's distilled runs over its SFT runs, mean over tasks.
-      With one seed, as sensitivity, the same by `resampling.paired_bca` and random signs of items.
-    - ``H1-grid``: mean gain, students and tasks random (`crossed.grid_effect`), as sensitivity both resampled
-      (`crossed.bootstrap_mean`). ``method``: each two methods on these students and tasks, with ``equivalence`` within
-      the margin; as sensitivity with students and tasks random.
-    - ``cell``: every setting against its student's SFT, by Holm's method; with one seed by max-T over all
-      (`multiplicity.max_t`).
-    - ``fidelity``, ``shared_right``, ``shared_wrong``, ``inherited_errors``, ``fidelity_method``,
-      ``fidelity_noninferiority``: likeness to the teacher beyond the control's (`record_fidelity.fidelity`).
-    - ``variance`` (detail): what the numbers vary with (`record_variance.variance_components`).
-    - ``effect_size`` (detail): Hedges' g, Cliff's delta, matched odds ratios (`effect_rows`).
-    - ``temperature``: each other temperature against the one chosen beforehand, and ``ablation``: each ablation against
-      the same student, teacher, method and temperature without it; Holm over both.
-    - ``best_temperature``: gain of choosing the best temperature, judged on other items and runs (`record_choices`).
-    - ``H3``, ``H3.2``: gain on size, and on the SFT accuracy of the other half of the items
-      (`slopes.instrument_slope`). ``H2``, ``H4``, ``H5`` where the records tell: `record_teachers.teacher_relations`.
-
-    Only ``cell`` and ``ablation`` know of ablations; every other question is about main settings.
+    row has no p-value, and a note says why. Only ``cell`` and ``ablation`` know of ablations; every other question is
+    about main settings.
 
     Args:
         records: as `item_matrix.item_matrix` has it, with an optional column ``domain``. Controls are of method
@@ -150,7 +149,7 @@ def rigorous_records(
         temperature: chosen before looking; models without a temperature stand as they are.
         margin: methods closer than this, in percentage points, count as equal.
         options: of multiple-choice tasks, for warnings below chance.
-        pairs: what models and their teachers answered, item by item, columns `likeness.PAIR_COLUMNS`; controls are
+        pairs: what models and their teachers answered, item by item, columns `item_matrix.PAIR_COLUMNS`; controls are
             paired with every teacher. None: nothing is asked of fidelity by answers.
         fidelity_margin: a method whose fidelity is lower by less than this, in percentage points, counts as not less
             faithful.
@@ -167,28 +166,20 @@ def rigorous_records(
     Raises:
         StatisticsError: as `item_matrix.item_matrix`; no distilled student at the temperature has a control.
     """
-    parts = records.groupby("domain", sort=False) if "domain" in records else [("all", records)]
+    asked = Asked(temperature, margin, fidelity_margin, options, draws, seed)
     known = {domain: (value / 100, df) for domain, (value, df) in run_sd.items()}
-    studies = [
-        RecordStudy(str(name), item_matrix(rows), temperature, options, known.get(str(name))) for name, rows in parts
-    ]
-    tests = sum(len(study.students) for study in studies)
-    if tests == 0:
+    parts = records.groupby("domain", sort=False) if "domain" in records else [("all", records)]
+    samples = [RecordSample(str(name), item_matrix(rows), asked, known.get(str(name)), pairs) for name, rows in parts]
+    if not any(sample.students for sample in samples):
         raise StatisticsError(f"no student distilled at temperature {temperature:g} has a control (method {SFT})")
-    rows: list[RigorousResult] = []
-    for study in studies:
-        likeness = [] if pairs is None else teacher_pairs(pairs, study.matrix)
-        rows += [
-            *gains_of_records(study, tests),
-            *resampled_gains(study, draws, seed),
-            *mean_gain(study, draws, seed),
-            *method_contrasts(study, margin),
-            *cells(study, draws, seed),
-            *changed_settings(study),
-            *best_temperatures(study, seed),
-            *relations_of_records(study, seed),
-            *teacher_relations(study, likeness, seed),
-            *fidelity(study, likeness, fidelity_margin),
-            *variance_components(study),
-        ]
-    return results_frame(rows)
+    return _answers(samples, OF_RECORDS)
+
+
+def _answers(
+    samples: Sequence[_Sampled], questions: Sequence[Callable[[_Sampled], Iterator[RigorousResult]]]
+) -> pd.DataFrame:
+    """Every question asked of every domain, p-values adjusted."""
+    tests = sum(sample.confirmatory for sample in samples)
+    for sample in samples:
+        sample.tests = tests
+    return results_frame(row for sample in samples for ask in questions for row in ask(sample))

@@ -1,9 +1,12 @@
-"""A table of results as a sample of training runs: single runs at one temperature, gains, and how much runs vary."""
+"""A table of results as a sample of training runs: single runs at one temperature, gains, and how much runs vary.
+
+No maximum is taken over anything: the temperature is chosen beforehand.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,7 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kdscope.core.errors import StatisticsError
-from kdscope.protocols.published_gains import with_average
+from kdscope.protocols.published_gains import model_size, with_average
+from kdscope.protocols.results import RigorousResult, noted
+from kdscope.protocols.sample import Asked, Sample, TaughtPairs
 from kdscope.results.column_names import ACCURACY, AVERAGE, COLUMNS, ITEM_STDERR, ITEMS, SFT, UNADAPTED, is_distilled
 from kdscope.statistics.estimates import Estimate, t_estimate
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, TrainedRuns
@@ -147,25 +152,6 @@ def _told(rows: pd.DataFrame, column: str, keys: list[str]) -> dict[Any, float]:
     return known.groupby(keys[0] if len(keys) == 1 else keys, sort=False)[column].first().to_dict()
 
 
-def below_chance(domain: DomainRuns, task: str, options: Mapping[str, int]) -> str:
-    """A warning where distilled runs on a task lie below guessing, or nothing."""
-    level = chance_level(domain, task, options)
-    values = domain.runs.loc[domain.runs["task"] == task, "value"].to_numpy(dtype=np.float64)
-    below = values[values < level]
-    if below.size == 0:
-        return ""
-    return (
-        f"{below.size} of {values.size} runs are below the {level:.0f}% of guessing (lowest {below.min():.1f}%): "
-        "those measure the format of answers, not knowledge."
-    )
-
-
-def chance_level(domain: DomainRuns, task: str, options: Mapping[str, int]) -> float:
-    """Accuracy of guessing in percent; 0 for free answers; for `Average` the mean over tasks."""
-    tasks = [name for name in domain.tasks if name != AVERAGE] if task == AVERAGE else [task]
-    return float(np.mean([100 / options[name] if name in options else 0.0 for name in tasks]))
-
-
 LUCK_UNKNOWN = "No test: with one run of each setting the luck of the SFT run is unknown."
 _WITHOUT_ITEMS = "The table does not tell how many items there are: their choice is not in the interval."
 
@@ -268,3 +254,65 @@ class TableRuns(TrainedRuns):
         untested = replace(t_estimate(items.value, error, noise.df, items.n), p_value=math.nan)
         counts = first.size, second.size
         return Contrast(untested, CHECKPOINTS, items, *counts, noise.standard_deviation, "", items.stderr)
+
+
+class TableSample(Sample):
+    """One domain of a table as what questions are asked of: students and training runs are random."""
+
+    def __init__(self, domain: DomainRuns, asked: Asked = Asked(), known: KnownNoise | None = None) -> None:
+        super().__init__(domain.name, domain.tasks[-1], asked)
+        self.domain, self.runs = domain, TableRuns(domain, domain.tasks[-1], known)
+
+    @property
+    def confirmatory(self) -> int:
+        """As `Sample.confirmatory`."""
+        return int(self.domain.gains()["student"].nunique())
+
+    def primary_gains(self) -> Iterator[tuple[str, Contrast, str]]:
+        """As `Sample.primary_gains`."""
+        warning = self.below_chance(self.task)
+        for student in self.domain.runs.loc[self.domain.runs["task"] == self.task, "student"].unique():
+            gain = self.runs.gain(str(student))
+            if gain is not None:
+                yield str(student), gain, noted(self.runs.without_items(str(student)), warning)
+
+    def gains_by_student(self) -> Iterator[tuple[str, Mapping[str, float]]]:
+        """As `Sample.gains_by_student`: on every task."""
+        wide = self.domain.of_students(self.domain.gains())
+        for task in wide:
+            yield str(task), dict(zip(map(str, wide.index), wide[task].to_numpy(), strict=True))
+
+    def sizes(self, students: Sequence[str]) -> list[float]:
+        """As `Sample.sizes`: in billions, from the names."""
+        return [model_size(student) for student in students]
+
+    def taught_pairs(self) -> Iterator[tuple[str, TaughtPairs]]:
+        """As `Sample.taught_pairs`: on every task; a teacher's accuracy is its own under SFT."""
+        for task in self.domain.tasks:
+            pairs = over(self.domain.runs[self.domain.runs["task"] == task], PAIR)
+            own = over(self.domain.controls[self.domain.controls["task"] == task], ["student"])
+            accuracy_of = dict(zip(own["student"].astype(str), own["value"].astype(float), strict=True))
+            values, students, teachers = (pairs[name].tolist() for name in ("value", "student", "teacher"))
+            yield task, TaughtPairs(values, students, teachers, accuracy_of)
+
+    def contrast(self, contrast: Contrast, hypothesis: str, group: str, **more: Any) -> RigorousResult:
+        """As `Sample.contrast`: what is counted are runs."""
+        if contrast.scope != CHECKPOINTS:
+            return replace(super().contrast(contrast, hypothesis, group, **more), unit="runs")
+        single = f"{LUCK_UNKNOWN} The interval takes it to vary as the distilled runs do."
+        row = super().contrast(contrast, hypothesis, group, **more | {"note": noted(single, more.get("note", ""))})
+        return replace(row, unit="runs", test=row.test.replace("items", "pooled run noise"))
+
+    def below_chance(self, task: str) -> str:
+        """A warning where distilled runs on a task lie below guessing, or nothing."""
+        tasks = [name for name in self.domain.tasks if name != AVERAGE] if task == AVERAGE else [task]
+        options = self.asked.options
+        level = float(np.mean([100 / options[name] if name in options else 0.0 for name in tasks]))
+        values = self.domain.runs.loc[self.domain.runs["task"] == task, "value"].to_numpy(dtype=np.float64)
+        below = values[values < level]
+        if below.size == 0:
+            return ""
+        return (
+            f"{below.size} of {values.size} runs are below the {level:.0f}% of guessing (lowest {below.min():.1f}%): "
+            "those measure the format of answers, not knowledge."
+        )

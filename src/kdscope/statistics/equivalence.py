@@ -1,4 +1,7 @@
-"""Are two methods the same, up to a margin? Not finding a difference does not say so; these tests can."""
+"""Equivalence and non-inferiority: are two methods the same, or is one not worse, up to a margin?
+
+Not finding a difference does not say so; these tests can.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from kdscope.statistics.paired import tango_interval, tango_statistic
 
 @dataclass(frozen=True, slots=True)
 class Equivalence:
-    """Two one-sided tests (Schuirmann 1987, J Pharmacokinet Biopharm 15:657).
+    """Two one-sided tests (Schuirmann 1987, J Pharmacokinet Biopharm 15:657), or one of them for non-inferiority.
 
     Attributes:
         difference: the estimate, in the units of the margin.
@@ -67,6 +70,18 @@ def tost_of_estimate(found: Estimate, margin: float, alpha: float = 0.05) -> Equ
     p_value = float(stats.t.sf((margin - abs(found.value)) / found.stderr, found.df)) if found.stderr > 0 else np.nan
     equivalent = bool(p_value <= alpha)
     return Equivalence(found.value, margin, inner.low, inner.high, p_value, equivalent, alpha, found.n)
+
+
+def noninferiority_of_estimate(found: Estimate, margin: float, alpha: float = 0.05) -> Equivalence:
+    """Whether an estimate lies above minus the margin, by a one-sided t test; the interval is two-sided.
+
+    Raises:
+        StatisticsError: As `tost_of_units`.
+    """
+    _check(margin, alpha)
+    inner = t_estimate(found.value, found.stderr, found.df, found.n, 1 - 2 * alpha)
+    p_value = float(stats.t.sf((found.value + margin) / found.stderr, found.df)) if found.stderr > 0 else np.nan
+    return Equivalence(found.value, margin, inner.low, inner.high, p_value, bool(p_value <= alpha), alpha, found.n)
 
 
 def tost_of_items(first: ArrayLike, second: ArrayLike, margin: float, alpha: float = 0.05) -> Equivalence:

@@ -208,6 +208,12 @@ class RunContrasts(TrainedRuns):
         """Weighted mean of some runs on every item, shape [N]; NaN where one of them was not measured."""
         return np.asarray(self.weights(rows)[rows] @ self.values[rows])
 
+    def overlap(self, first: Sequence[int] | NDArray[np.intp], second: Sequence[int] | NDArray[np.intp]) -> bool:
+        """Whether there are runs on both sides, and an item that all of them were measured on."""
+        if not len(first) or not len(second):
+            return False
+        return not np.isnan(self.mean_of(first) - self.mean_of(second)).all()
+
     @cached_property
     def components(self) -> tuple[RunComponents, NDArray[np.intp]]:
         """As `TrainedRuns.components`; residuals from the covariance of runs over items."""

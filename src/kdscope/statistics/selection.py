@@ -69,7 +69,7 @@ def select_then_test(
     if kd.ndim != 2 or kd.shape[1] != sft.shape[1] or not (np.isfinite(kd).all() and np.isfinite(sft).all()):
         raise StatisticsError(f"settings and control need finite values of the same items: {kd.shape}, {sft.shape}")
     ids = _numbered(kd.shape[1], clusters)
-    chosen_on = _drawn(ids, share, seed) if validation is None else np.asarray(validation, dtype=np.bool_)
+    chosen_on = chosen_items(ids, share, seed) if validation is None else np.asarray(validation, dtype=np.bool_)
     if chosen_on.shape != ids.shape or chosen_on.all() or not chosen_on.any():
         raise StatisticsError("a choice needs items of its own, and others to be judged on")
     best, best_control = (int(np.argmax(side[:, chosen_on].mean(axis=1))) for side in (kd, sft))
@@ -88,8 +88,17 @@ def _numbered(items: int, clusters: Sequence[object] | None) -> NDArray[np.intp]
     return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], dtype=np.intp)
 
 
-def _drawn(ids: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
-    """Items of a random ``share`` of the clusters."""
+def chosen_items(ids: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
+    """Which items belong to a random ``share`` of the clusters, shape [n].
+
+    Args:
+        ids: number of each item's cluster, from 0, shape [n].
+        share: inside (0, 1).
+        seed: of the draw.
+
+    Raises:
+        StatisticsError: The share is out of range.
+    """
     if not 0 < share < 1:
         raise StatisticsError(f"the share of items to choose on lies between 0 and 1, not {share}")
     count = int(ids.max()) + 1 if ids.size else 0

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
-from kdscope.protocols.item_matrix import ABLATION, ItemMatrix
-from kdscope.protocols.likeness import TeacherPairs, inherited_errors, shared_right, shared_wrong, teacher_pairs
-from kdscope.protocols.record_cells import CELL, setting_facts, setting_name
-from kdscope.protocols.record_study import RecordStudy
-from kdscope.protocols.results import RigorousResult, contrast_result, noted, result_of
+from kdscope.protocols.item_matrix import ABLATION, ItemMatrix, TeacherPairs, teacher_pairs
+from kdscope.protocols.likeness import inherited_errors, shared_right, shared_wrong
+from kdscope.protocols.record_sample import RecordSample, numbers
+from kdscope.protocols.results import RigorousResult, noted, result_of
+from kdscope.protocols.single_settings import CELL, setting_facts, setting_name
 from kdscope.results.column_names import AVERAGE, SFT
 from kdscope.results.hypotheses import (
     DETAIL,
@@ -33,7 +32,8 @@ from kdscope.results.hypotheses import (
     SHARED_RIGHT,
     SHARED_WRONG,
 )
-from kdscope.statistics.estimates import in_points, t_estimate
+from kdscope.statistics.equivalence import noninferiority_of_estimate
+from kdscope.statistics.estimates import in_points
 from kdscope.statistics.means import macro_mean
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, RunContrasts, contrast_in_points
 from kdscope.statistics.run_noise import detectable_gain
@@ -46,23 +46,23 @@ _WEAK, _FAR = 50.0, 15.0
 docs/simulated_fidelity.md."""
 
 
-def fidelity(study: RecordStudy, pairs: list[TeacherPairs], margin: float) -> Iterator[RigorousResult]:
+def fidelity(sample: RecordSample) -> Iterator[RigorousResult]:
     """Likeness of every setting to its teacher minus its control's, and of each two methods.
 
     - ``fidelity``: agreement beyond what both accuracies give; ``shared_right`` and ``shared_wrong`` are its two parts
       (`likeness`). Sharing what is right is what a teacher is for, sharing what is wrong is not.
     - ``inherited_errors``: same wrong answers among the items both have wrong.
     - ``fidelity_method``: two methods with the same students and teacher; ``fidelity_noninferiority``: that the first
-      is not less faithful than the second by ``margin`` points or more (one-sided, 90% limits).
+      is not less faithful than the second by the margin or more (one-sided, 90% limits).
     """
-    for own in pairs:
-        runs = study.runs.runs[study.runs.runs.index.isin(own.rows)]
-        likeness = likenesses(study.matrix, study.options, own)
-        measured = {name: _contrasts(study, own, runs, values) for name, values in likeness.items()}
-        copier = _copied_points(study, own)
+    for own in sample.pairs:
+        runs = sample.runs.runs[sample.runs.runs.index.isin(own.rows)]
+        likeness = likenesses(sample.matrix, sample.asked.options, own)
+        measured = {name: _contrasts(sample, own, runs, values) for name, values in likeness.items()}
+        copier = _copied_points(sample, own)
         for name, contrasts in measured.items():
-            yield from _settings(study, contrasts, name, copier)
-        yield from _methods(study, measured[FIDELITY], margin)
+            yield from _settings(sample, contrasts, name, copier)
+        yield from _methods(sample, measured[FIDELITY])
 
 
 def fidelity_levels(
@@ -80,7 +80,7 @@ def fidelity_levels(
                 continue
             level = in_points(macro_mean(mean, task_of, clusters))
             row = result_of(
-                *(replace(level, p_value=math.nan), domain, FIDELITY_LEVEL, setting_name(key[:4], str(key[4]))),
+                *(replace(level, p_value=math.nan), domain, FIDELITY_LEVEL, setting_name(key)),
                 *(AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0], "none"),
                 unit="items",
                 role=DETAIL,
@@ -111,45 +111,44 @@ def _same_by_chance(matrix: ItemMatrix, options: Mapping[str, int]) -> Array:
     return np.array([1 / (options[task] - 1) if task in options else 0.0 for task in matrix.tasks])
 
 
-def _contrasts(study: RecordStudy, pairs: TeacherPairs, runs: pd.DataFrame, values: Array) -> RunContrasts:
-    every = np.full(study.matrix.correct.shape, np.nan)
+def _contrasts(sample: RecordSample, pairs: TeacherPairs, runs: pd.DataFrame, values: Array) -> RunContrasts:
+    every = np.full(sample.matrix.correct.shape, np.nan)
     every[pairs.rows] = values
-    return RunContrasts(every, runs, study.task_of, study.clusters)
+    return RunContrasts(every, runs, sample.task_of, sample.clusters)
 
 
-def _settings(study: RecordStudy, contrasts: RunContrasts, hypothesis: str, copier: float) -> Iterator[RigorousResult]:
-    models = study.models[study.models.index.isin(contrasts.runs.index)]
+def _settings(
+    sample: RecordSample, contrasts: RunContrasts, hypothesis: str, copier: float
+) -> Iterator[RigorousResult]:
+    models = sample.models[sample.models.index.isin(contrasts.runs.index)]
     is_control = contrasts.runs["control"].reindex(models.index).to_numpy(dtype=bool)
     controls, distilled = models[is_control], models[~is_control]
     for key, rows in distilled.groupby([*CELL, ABLATION], sort=False, dropna=False):
-        student = str(rows["student"].iloc[0])
-        reference = controls.index[controls["student"] == student]
-        numbers = rows.index.to_numpy(dtype=np.intp), reference.to_numpy(dtype=np.intp)
-        name = setting_name(key[:4], str(key[4]))
-        if not numbers[1].size:
+        facts, name = setting_facts(rows) | {"reference": SFT}, setting_name(key)
+        first, second = numbers(rows), sample.rows(controls, facts["student"])
+        if not second.size:
             continue
-        if _unmeasured(contrasts, *numbers):
-            yield _undefined(study, hypothesis, name, setting_facts(rows))
+        if not contrasts.overlap(first, second):
+            yield _undefined(sample, hypothesis, name, facts)
             continue
-        found = contrast_in_points(contrasts.difference(*numbers))
-        weak = _weak_control(study, *numbers) if hypothesis in (FIDELITY, SHARED_RIGHT) else ""
-        yield contrast_result(
-            *(found, study.name, hypothesis, name, study.task),
+        found = contrast_in_points(contrasts.difference(first, second))
+        weak = _weak_control(sample, first, second) if hypothesis in (FIDELITY, SHARED_RIGHT) else ""
+        yield sample.contrast(
+            *(found, hypothesis, name),
             detectable=detectable_gain(found.found.stderr, found.found.df),
-            reference=SFT,
             note=noted(weak, _items_needed(found, copier) if hypothesis == FIDELITY else ""),
-            **setting_facts(rows),
+            **facts,
         )
 
 
-def _copied_points(study: RecordStudy, pairs: TeacherPairs) -> float:
+def _copied_points(sample: RecordSample, pairs: TeacherPairs) -> float:
     """Fidelity in points of a student that takes `_COPIED` of its answers from its teacher and is independent else.
 
     ``c (A (1 - A) + (1 - A) (1 - w (1 - A)))`` of a task, ``A`` the teacher's accuracy, ``w`` the chance that two wrong
     answers are the same; the mean over tasks.
     """
-    right = study.matrix.by_task(np.nanmean(pairs.shares["teacher_right"], axis=0))
-    same = _same_by_chance(study.matrix, study.options)
+    right = sample.matrix.by_task(np.nanmean(pairs.shares["teacher_right"], axis=0))
+    same = _same_by_chance(sample.matrix, sample.asked.options)
     return 100 * _COPIED * float(np.nanmean((1 - right) * (right + 1 - same * (1 - right))))
 
 
@@ -166,21 +165,20 @@ def _items_needed(found: Contrast, copier: float) -> str:
     return f"{told}it takes about {found.found.n * own**2 / (wanted**2 - runs):,.0f} items to find that (80% power)."
 
 
-def _undefined(study: RecordStudy, hypothesis: str, name: str, facts: dict[str, Any]) -> RigorousResult:
+def _undefined(sample: RecordSample, hypothesis: str, name: str, facts: dict[str, Any]) -> RigorousResult:
     """A row without a number: a run of either side has no item that the measure is about."""
     nan = math.nan
     return RigorousResult(
-        *("rigorous", study.name, hypothesis, name, study.task, "none", nan, nan, 0, nan, nan, nan),
+        *("rigorous", sample.name, hypothesis, name, sample.task, "none", nan, nan, 0, nan, nan, nan),
         unit="items",
         note="Not defined: some run of the two sides has no wrong answer in common with the teacher to look at.",
-        reference=SFT,
         **facts,
     )
 
 
-def _weak_control(study: RecordStudy, rows: NDArray[np.intp], controls: NDArray[np.intp]) -> str:
+def _weak_control(sample: RecordSample, rows: NDArray[np.intp], controls: NDArray[np.intp]) -> str:
     """A warning where the control is too far below its student for a difference of their likeness to be trusted."""
-    own, control = study.score(study.runs.mean_of(rows)), study.score(study.runs.mean_of(controls))
+    own, control = sample.score(sample.runs.mean_of(rows)), sample.score(sample.runs.mean_of(controls))
     if not (control < _WEAK or own - control > _FAR):
         return ""
     return (
@@ -189,67 +187,44 @@ def _weak_control(study: RecordStudy, rows: NDArray[np.intp], controls: NDArray[
     )
 
 
-def _methods(study: RecordStudy, contrasts: RunContrasts, margin: float) -> Iterator[RigorousResult]:
-    kd = study.kd.loc[study.kd.index.intersection(contrasts.runs.index)]
+def _methods(sample: RecordSample, contrasts: RunContrasts) -> Iterator[RigorousResult]:
+    kd = sample.kd.loc[sample.kd.index.intersection(contrasts.runs.index)]
     for teacher, own in kd.groupby("teacher", sort=False):
         students_of = own.groupby("method", sort=False)["student"].agg(set).to_dict()
         order = list(students_of)
         for first, second in permutations(order, 2):
-            students = students_of[first] & students_of[second]
-            some = own[own["student"].isin(students)]
-            sides = [some.index[some["method"] == method].to_numpy(dtype=np.intp) for method in (first, second)]
-            if not students or _unmeasured(contrasts, *sides):
+            some = own[own["student"].isin(students_of[first] & students_of[second])]
+            sides = [numbers(some[some["method"] == method]) for method in (first, second)]
+            if not contrasts.overlap(*sides):
                 continue
-            found = contrast_in_points(contrasts.difference(*sides))
-            who: dict[str, Any] = {"method": str(first), "reference": str(second), "teacher": str(teacher)}
-            row = contrast_result(found, study.name, FIDELITY_METHOD, f"{first} - {second}", study.task, **who)
+            found = contrast_in_points(contrasts.difference(sides[0], sides[1]))
+            who = {"method": str(first), "reference": str(second), "teacher": str(teacher)}
+            row = sample.contrast(found, FIDELITY_METHOD, f"{first} - {second}", **who)
             if order.index(first) < order.index(second):
                 yield row
-            yield _noninferior(row, margin)
+            shown = noninferiority_of_estimate(found.found, sample.asked.fidelity_margin)
+            tested = replace(row, hypothesis=NONINFERIORITY, test=f"one-sided {row.test}", margin=shown.margin)
+            yield replace(tested, statistic=math.nan, p_value=shown.p_value, low=shown.low, high=shown.high)
 
 
-def _noninferior(row: RigorousResult, margin: float) -> RigorousResult:
-    """The same difference as a one-sided test that it is above minus the margin."""
-    stderr = row.stderr
-    inner = t_estimate(row.estimate, stderr, row.df, row.n, 0.9)
-    p_value = float(stats.t.sf((row.estimate + margin) / stderr, row.df)) if stderr > 0 else math.nan
-    return replace(
-        row,
-        hypothesis=NONINFERIORITY,
-        test=f"one-sided {row.test}",
-        statistic=math.nan,
-        p_value=p_value,
-        low=inner.low,
-        high=inner.high,
-        margin=margin,
-    )
-
-
-def _unmeasured(contrasts: RunContrasts, first: NDArray[np.intp], second: NDArray[np.intp]) -> bool:
-    return bool(np.isnan(contrasts.mean_of(first) - contrasts.mean_of(second)).all())
-
-
-def fidelity_by_cell(
-    study: RecordStudy, pairs: list[TeacherPairs], half: NDArray[np.bool_], of: Mapping[int, str]
-) -> dict[int, float]:
+def fidelity_by_cell(sample: RecordSample, half: NDArray[np.bool_], of: Mapping[int, str]) -> dict[int, float]:
     """Fidelity of each distilled run on some of the items, its control's taken off, in points: what H4 relates.
 
     Args:
-        study: the study.
-        pairs: of all teachers.
+        sample: the records.
         half: the items, shape [N].
         of: the student of each run.
     """
     found: dict[int, float] = {}
-    for own in pairs:
+    for own in sample.pairs:
         cut = replace(own, shares={name: np.where(half, values, np.nan) for name, values in own.shares.items()})
-        values = likenesses(study.matrix, study.options, cut)[FIDELITY]
-        level = {int(row): study.score(line) for row, line in zip(own.rows, values, strict=True)}
-        controls = study.controls.index
+        values = likenesses(sample.matrix, sample.asked.options, cut)[FIDELITY]
+        level = {int(row): sample.score(line) for row, line in zip(own.rows, values, strict=True)}
+        controls = sample.controls.index
         by_student: dict[str, list[float]] = {}
         for row, value in level.items():
             if row in controls:
-                by_student.setdefault(str(study.models.loc[row, "student"]), []).append(value)
+                by_student.setdefault(str(sample.models.loc[row, "student"]), []).append(value)
         for row, value in level.items():
             if row in of and of[row] in by_student:
                 found[row] = value - float(np.mean(by_student[of[row]]))

@@ -1,53 +1,62 @@
-"""Item records of one domain, and the gains every question starts from."""
+"""Item records of one domain as a sample of items and training runs, and the gains every question starts from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kdscope.protocols.item_matrix import ABLATION, ItemMatrix
+from kdscope.protocols.item_matrix import ABLATION, SIZE, ItemMatrix, teacher_pairs
+from kdscope.protocols.published_gains import model_size
+from kdscope.protocols.results import few, noted
+from kdscope.protocols.sample import Asked, Sample, TaughtPairs
 from kdscope.results.column_names import AVERAGE, BASE, SFT, TEACHER
 from kdscope.statistics.estimates import Estimate
 from kdscope.statistics.means import macro_mean
 from kdscope.statistics.run_contrasts import Contrast, RunContrasts, contrast_in_points, settings_of
 
 
-class RecordStudy:
-    """One domain's matrix with what all questions need of it.
+class RecordSample(Sample):
+    """One domain's records as what questions are asked of: items and training runs are random.
 
     Attributes:
-        name: of the domain.
         matrix: its records.
         models: its models, temperatures as numbers.
-        temperature: the one chosen beforehand.
+        pairs: students beside their teachers, one entry for each teacher.
         controls: models of method sft without ablation.
         distilled: distilled models in main settings, at any temperature, of students that have a control.
         kd: those of them at the temperature chosen beforehand, or without one.
         ablated: models of the same students that differ from a main setting.
         students: those that have a gain on at least one item.
-        task: what conclusions are drawn on: `Average`, or the only task.
         task_of: number of each item's task, shape [N].
         clusters: number of each item's cluster, shape [N].
-        options: of multiple-choice tasks.
         runs: differences between its trained models, with items and training runs random.
+
+    Args:
+        name: of the domain.
+        matrix: its records.
+        asked: what is settled before looking.
+        run_sd: standard deviation of one training run and its degrees of freedom, known from elsewhere.
+        pairs: records of students beside their teachers; None where agreement with teachers is not asked of.
     """
 
     def __init__(
         self,
         name: str,
         matrix: ItemMatrix,
-        temperature: float,
-        options: Mapping[str, int],
+        asked: Asked = Asked(),
         run_sd: tuple[float, float] | None = None,
+        pairs: pd.DataFrame | None = None,
     ) -> None:
+        super().__init__(name, AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0], asked)
         models = matrix.models.assign(temperature=pd.to_numeric(matrix.models["temperature"]))
         main = models[ABLATION] == ""
-        chosen = models["temperature"].isna() | (models["temperature"] == temperature)
-        self.name, self.matrix, self.models, self.options = name, matrix, models, options
-        self.temperature = temperature
+        chosen = models["temperature"].isna() | (models["temperature"] == asked.temperature)
+        self.matrix, self.models = matrix, models
+        self.pairs = [] if pairs is None else teacher_pairs(pairs, matrix)
         self.task_of = pd.factorize(matrix.items["task"])[0]
         self.clusters = matrix.items["cluster"].to_numpy()
         self.controls = models[(models["method"] == SFT) & main]
@@ -56,8 +65,11 @@ class RecordStudy:
         self.ablated = models[~models["method"].isin([BASE, TEACHER]) & known & ~main]
         self.kd = self.distilled[chosen.reindex(self.distilled.index)]
         self.runs = RunContrasts(matrix.correct, self._trained(), self.task_of, self.clusters, run_sd)
-        self.students = [name for name in dict.fromkeys(self.kd["student"]) if self._is_measured(name)]
-        self.task = AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0]
+        self.students = [
+            name
+            for name in dict.fromkeys(self.kd["student"])
+            if self.runs.overlap(self.rows(self.kd, name), self.rows(self.controls, name))
+        ]
 
     def _trained(self) -> pd.DataFrame:
         """What `RunContrasts` needs to know of the trained students."""
@@ -65,6 +77,50 @@ class RecordStudy:
         arms = settings_of(trained, ("teacher", "method", "temperature", ABLATION))
         arm = pd.Series(arms, index=trained.index, dtype=object)
         return trained[["student", "seed"]].assign(arm=arm, control=trained.index.isin(self.controls.index))
+
+    @property
+    def confirmatory(self) -> int:
+        """As `Sample.confirmatory`."""
+        return len(self.students)
+
+    def primary_gains(self) -> Iterator[tuple[str, Contrast, str]]:
+        """As `Sample.primary_gains`."""
+        shared = noted(few(1, "students") if len(self.students) == 1 else "", self.contaminated())
+        for student in self.students:
+            yield student, self.gain_of(student), noted(self.guessing(student), shared)
+
+    def gains_by_student(self) -> Iterator[tuple[str, Mapping[str, float]]]:
+        """As `Sample.gains_by_student`."""
+        if self.students:
+            yield self.task, {student: self.gain_of(student).found.value for student in self.students}
+
+    def sizes(self, students: Sequence[str]) -> list[float]:
+        """As `Sample.sizes`: as the records tell them, else in billions from the names."""
+        told = self.controls.groupby("student")[SIZE].first().dropna().to_dict() if SIZE in self.controls else {}
+        # Both are not mixed: names are in billions, and round.
+        known = all(student in told for student in students)
+        return [float(told[student]) if known else model_size(student) for student in students]
+
+    def taught_pairs(self) -> Iterator[tuple[str, TaughtPairs]]:
+        """As `Sample.taught_pairs`: each teacher by its own records, or those of a student of that name under SFT."""
+        cells = self.kd[self.kd["student"].isin(self.students) & (self.kd["teacher"] != "")]
+        own = self.models[(self.models["method"] == TEACHER) & (self.models[ABLATION] == "")]
+        accuracy_of = {}
+        for name in map(str, self.kd["teacher"].unique()):
+            rows = self.rows(own, name, "teacher")
+            rows = rows if rows.size else self.rows(self.controls, name)
+            if rows.size:
+                accuracy_of[name] = self.score(self.matrix.mean_of(rows))
+        if cells.empty or not accuracy_of:
+            return
+        groups = {key: numbers(rows) for key, rows in cells.groupby(["student", "teacher"], sort=False)}
+        values = [self.score(self.matrix.mean_of(rows)) for rows in groups.values()]
+        students, teachers = zip(*groups, strict=True)
+        yield self.task, TaughtPairs(values, students, teachers, accuracy_of)
+
+    def facts_of(self, student: str) -> dict[str, Any]:
+        """As `Sample.facts_of`."""
+        return super().facts_of(student) | {"temperature": self.asked.temperature}
 
     def control_of(self, student: str) -> NDArray[np.float64]:
         """Mean of a student's controls, shape [N]."""
@@ -92,15 +148,20 @@ class RecordStudy:
         known = by_task[~np.isnan(by_task)]
         return 100 * float(known.mean()) if known.size else float("nan")
 
-    def halves(self, seed: int) -> NDArray[np.bool_]:
+    def halves(self) -> NDArray[np.bool_]:
         """Which items are in the first of two random halves, shape [N]; a cluster is not divided."""
-        order = np.random.default_rng(seed).permutation(int(self.clusters.max()) + 1)
+        order = np.random.default_rng(self.asked.seed).permutation(int(self.clusters.max()) + 1)
         return np.asarray(order[self.clusters] % 2 == 0)
 
     @staticmethod
-    def rows(some: pd.DataFrame, student: str) -> NDArray[np.intp]:
+    def rows(some: pd.DataFrame, whose: str, column: str = "student") -> NDArray[np.intp]:
         """Numbers of a student's models among ``some``."""
-        return np.asarray(some.index[some["student"] == student], dtype=np.intp)
+        return numbers(some[some[column] == whose])
+
+    def grid(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values [S, N] in points by student and task, for the students that were measured on all tasks."""
+        grid = 100 * self.matrix.by_task(values)
+        return np.asarray(grid[~np.isnan(grid).any(axis=1)])
 
     def contaminated(self) -> str:
         """A warning on items that training data holds, or nothing."""
@@ -114,9 +175,11 @@ class RecordStudy:
         scores, squares = self.matrix.by_task(values), self.matrix.by_task(values**2)
         counts = [int((~np.isnan(values[self.task_of == number])).sum()) for number in range(len(self.matrix.tasks))]
         highest = scores + 1.96 * np.sqrt(np.maximum(squares - scores**2, 0.0) / np.maximum(counts, 1))
-        levels = [1 / self.options.get(task, np.inf) for task in self.matrix.tasks]
+        levels = [1 / self.asked.options.get(task, np.inf) for task in self.matrix.tasks]
         low = [task for task, score, level in zip(self.matrix.tasks, highest, levels, strict=True) if score < level]
         return f"Below guessing on {', '.join(low)}: that measures the format of answers." if low else ""
 
-    def _is_measured(self, student: str) -> bool:
-        return not np.isnan(self.distilled_of(student) - self.control_of(student)).all()
+
+def numbers(models: pd.DataFrame) -> NDArray[np.intp]:
+    """The numbers of some models."""
+    return np.asarray(models.index, dtype=np.intp)

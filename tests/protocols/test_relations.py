@@ -11,9 +11,8 @@ import statsmodels.api as sm
 
 from kdscope.core.errors import StatisticsError
 from kdscope.protocols.item_matrix import item_matrix
-from kdscope.protocols.likeness import teacher_pairs
-from kdscope.protocols.record_study import RecordStudy
-from kdscope.protocols.record_teachers import teacher_relations
+from kdscope.protocols.record_sample import RecordSample
+from kdscope.protocols.relations import likeness_of_records
 from kdscope.protocols.rigorous import rigorous_records
 from kdscope.protocols.sentences import sentence
 from kdscope.statistics.slopes import slope_over_units, slope_within
@@ -137,9 +136,8 @@ def test_agreement_that_only_accuracy_makes_is_no_relation():
     wrong, naive = np.zeros(2), 0
     for seed in range(30):
         records = grid(seed, students=5, items=200, method_noise=0.06)
-        study = RecordStudy("all", item_matrix(records), 1.0, {})
-        pairs = teacher_pairs(pairs_of(records), study.matrix)
-        wrong += [row.p_value <= 0.05 for row in teacher_relations(study, pairs, 0) if row.hypothesis == "H4"]
+        sample = RecordSample("all", item_matrix(records), pairs=pairs_of(records))
+        wrong += [row.p_value <= 0.05 for row in likeness_of_records(sample) if row.hypothesis == "H4"]
         cells = records[records["method"].isin(METHODS)].groupby(["student", "method"])
         both = cells[["correct", "agreement"]].mean()
         students = both.index.get_level_values("student").to_numpy()
