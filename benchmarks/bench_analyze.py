@@ -25,7 +25,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdscope.evaluation.questions import Questions, TaskFacts, save_questions
+from kdscope.evaluation.analysis_settings import AnalysisSettings, TaskFacts, save_analysis_settings
 from kdscope.evaluation.records import run_record_schema
 from kdscope.results.measures import ITEM_MEASURE
 from kdscope.results.tables import ReportTables, save_tables
@@ -69,8 +69,8 @@ def make_run(folder: Path, models: int, items: int) -> int:
     save_tables(ReportTables(cells, _accuracy(cells), none, none, none, none), folder / "tables")
     controls = {row["cell"]: f"{row['student']}/sft" for row in cells.to_dict("records") if row["method"] != "sft"}
     rng = np.random.default_rng(0)
-    questions = Questions("robust", TASKS, controls=controls, likeness=_likeness(list(controls), items, rng))
-    save_questions(questions, folder / "tables/questions.json")
+    questions = AnalysisSettings("robust", TASKS, controls=controls, likeness=_likeness(list(controls), items, rng))
+    save_analysis_settings(questions, folder / "tables/questions.json")
     (folder / "records").mkdir()
     skill = rng.uniform(0.3, 0.7, models)
     for task in TASKS:

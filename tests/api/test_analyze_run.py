@@ -14,7 +14,7 @@ from scipy import stats
 from kdscope.api import analyze_table
 from kdscope.core.errors import DataError
 from kdscope.evaluation.accuracy import accuracy_table
-from kdscope.evaluation.conclusions import Questions, TaskFacts, save_questions
+from kdscope.evaluation.analysis_settings import AnalysisSettings, TaskFacts, save_analysis_settings
 from kdscope.evaluation.records import write_records, write_run_records
 from kdscope.results.tables import ReportTables, save_tables
 from tests.cli.command import call
@@ -52,8 +52,8 @@ def run(tmp_path: Path) -> Path:
     tables = ReportTables(cells(), accuracy_table(records), none, none, none, none)
     save_tables(tables, folder / "tables")
     controls = {label: f"{label.split('/')[0]}/sft" for label in MARKS if "kd" in label}
-    save_questions(
-        Questions("robust", {"gsm8k": TaskFacts("math")}, controls=controls), folder / "tables/questions.json"
+    save_analysis_settings(
+        AnalysisSettings("robust", {"gsm8k": TaskFacts("math")}, controls=controls), folder / "tables/questions.json"
     )
     files = {}
     for number, (label, answered) in enumerate(records.items()):
@@ -123,7 +123,7 @@ def test_a_temperature_that_nothing_has_is_no_question(run: Path, protocol: Any)
 
 
 def test_questions_decide_the_scoring(run: Path) -> None:
-    questions = Questions("published", {"gsm8k": TaskFacts("math")}, controls={"tiny/kd-T1": "tiny/sft"})
-    save_questions(replace(questions, equivalence_margin=3.0), run / "tables/questions.json")
+    questions = AnalysisSettings("published", {"gsm8k": TaskFacts("math")}, controls={"tiny/kd-T1": "tiny/sft"})
+    save_analysis_settings(replace(questions, equivalence_margin=3.0), run / "tables/questions.json")
     found = analyze_table(run).statistics
     assert set(found[found["role"] == "confirmatory"]["group"]) == {"tiny"}

@@ -14,18 +14,16 @@ import pytest
 from scipy import stats
 
 from kdscope.core.errors import DataError, StatisticsError
-from kdscope.evaluation.conclusions import (
-    Questions,
+from kdscope.evaluation.analysis_settings import (
+    AnalysisSettings,
     TaskFacts,
-    draw_conclusions,
-    item_frame,
-    load_questions,
-    pair_frame,
-    primary_temperature,
-    save_questions,
+    load_analysis_settings,
+    save_analysis_settings,
     task_facts,
 )
+from kdscope.evaluation.conclusions import draw_conclusions, item_frame, primary_temperature
 from kdscope.evaluation.records import Record
+from kdscope.evaluation.teacher_pairs import pair_frame
 from kdscope.evaluation.tidy_results import tidy_results
 from kdscope.protocols.published import published_protocol
 from kdscope.protocols.results_table import results_table
@@ -63,7 +61,7 @@ CELLS = pd.DataFrame(
     ]
 )
 STUDENTS = [label for label in CELLS["cell"] if label.startswith("s/kd")]
-QUESTIONS = Questions("robust", TASKS, controls=dict.fromkeys(STUDENTS, "s/sft"))
+QUESTIONS = AnalysisSettings("robust", TASKS, controls=dict.fromkeys(STUDENTS, "s/sft"))
 
 
 def table(records: Mapping[str, Sequence[Record]]) -> pa.Table:
@@ -308,15 +306,15 @@ def test_the_primary_temperature(known: list[float], wanted: float | None, prima
 
 def test_questions_are_kept(tmp_path: Path) -> None:
     questions = replace(QUESTIONS, contaminated=frozenset({"gsm8k/2", "gsm8k/1"}), primary_temperature=2.0)
-    save_questions(questions, tmp_path / "questions.json")
-    assert load_questions(tmp_path / "questions.json") == questions
+    save_analysis_settings(questions, tmp_path / "questions.json")
+    assert load_analysis_settings(tmp_path / "questions.json") == questions
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"scoring": "robust", "tasks": {"a": {"colour": 1}}}'])
 def test_what_are_no_questions(tmp_path: Path, text: str) -> None:
     (tmp_path / "questions.json").write_text(text)
     with pytest.raises(DataError, match=r"questions\.json: not the questions of a run"):
-        load_questions(tmp_path / "questions.json")
+        load_analysis_settings(tmp_path / "questions.json")
 
 
 def test_facts_of_registered_tasks() -> None:
@@ -347,7 +345,7 @@ def test_a_run_answers_the_published_protocol() -> None:
     )
     agree = {"cell": "a-1B/kd-T1", "teacher_cell": "t", "task": "gsm8k", "measure": "agreement", "value": 0.5}
     controls = {label: f"{label[:4]}/sft" for label in points if "kd" in label or "noisy" in label}
-    questions = Questions("robust", {"gsm8k": TaskFacts("math"), "SVAMP": TaskFacts("math")}, controls=controls)
+    questions = AnalysisSettings("robust", {"gsm8k": TaskFacts("math"), "SVAMP": TaskFacts("math")}, controls=controls)
     tidy = tidy_results(cells, accuracy, pd.DataFrame([agree]), questions, "mine")
     assert set(tidy["student"]) == {"t", "a-1B", "b-2B"}
     assert 99 not in set(tidy["value"])
@@ -381,7 +379,7 @@ def test_a_teacher_is_no_second_run_of_a_student_of_its_name() -> None:
 
 
 def test_free_texts_alone_make_no_table() -> None:
-    questions = Questions("robust", {"dolly": TaskFacts("instruction", free_text=True)})
+    questions = AnalysisSettings("robust", {"dolly": TaskFacts("instruction", free_text=True)})
     accuracy = pd.DataFrame([{"cell": "s/sft", "task": "dolly", "scoring": "robust", "accuracy": 0.2}])
     fidelity = pd.DataFrame(columns=["cell", "teacher_cell", "task", "measure", "value"])
     with pytest.raises(DataError, match="has no accuracies"):

@@ -16,17 +16,16 @@ import pytest
 import sacrebleu
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.conclusions import (
-    Questions,
+from kdscope.evaluation.analysis_settings import (
+    ITEM_FIDELITY,
+    AnalysisSettings,
     TaskFacts,
-    draw_conclusions,
-    item_frame,
-    load_questions,
-    save_questions,
+    load_analysis_settings,
+    save_analysis_settings,
 )
+from kdscope.evaluation.conclusions import draw_conclusions, item_frame
 from kdscope.evaluation.fidelity_per_task import Sampling
 from kdscope.evaluation.fidelity_table import item_likeness, measure_records
-from kdscope.evaluation.questions import ITEM_FIDELITY
 from kdscope.evaluation.records import Record
 from kdscope.protocols.item_matrix import item_matrix
 from kdscope.protocols.record_sample import RecordSample
@@ -118,25 +117,27 @@ def test_decoding_seeds_share_the_items_likeness() -> None:
 def test_a_run_keeps_it_beside_its_questions(tmp_path: Path) -> None:
     questions = replace(QUESTIONS, likeness=of_cells(**{"s/kd": [0.5, 0.25]}))
     file = tmp_path / "questions.json"
-    save_questions(questions, file)
-    assert load_questions(file) == questions
-    save_questions(QUESTIONS, file)
-    assert load_questions(file).likeness is None
+    save_analysis_settings(questions, file)
+    assert load_analysis_settings(file) == questions
+    save_analysis_settings(QUESTIONS, file)
+    assert load_analysis_settings(file).likeness is None
 
 
 @pytest.mark.parametrize("damage", ["text", "column"])
 def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
-    save_questions(QUESTIONS, tmp_path / "questions.json")
+    save_analysis_settings(QUESTIONS, tmp_path / "questions.json")
     beside = tmp_path / ITEM_FIDELITY
     if damage == "text":
         beside.write_text("no parquet")
     else:
         pq.write_table(of_cells(**{"s/kd": [0.5]}).drop_columns(["sentence_bleu"]), beside)
     with pytest.raises(DataError, match=r"item_fidelity\.parquet: the likeness of items cannot be read"):
-        load_questions(tmp_path / "questions.json")
+        load_analysis_settings(tmp_path / "questions.json")
 
 
-def study(seed: int, students: int = 5, methods: int = 4, items: int = 100) -> tuple[pa.Table, pd.DataFrame, Questions]:
+def study(
+    seed: int, students: int = 5, methods: int = 4, items: int = 100
+) -> tuple[pa.Table, pd.DataFrame, AnalysisSettings]:
     """Students whose cells gain more the more alike they write, on two tasks; the likeness of an item varies too."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
@@ -158,16 +159,16 @@ def study(seed: int, students: int = 5, methods: int = 4, items: int = 100) -> t
             parts += [(label, r.task, r.item_id, np.clip(rng.normal(like, 0.15), 0, 1)) for r in records[label]]
     told = pa.Table.from_pandas(pd.DataFrame(parts, columns=["cell", "task", "item_id", "sentence_bleu"]))
     controls = {row["cell"]: f"{row['student']}/sft" for row in rows if row["method"] != "sft"}
-    questions = Questions("robust", {t: TaskFacts("math") for t in TASKS}, controls=controls, likeness=told)
+    questions = AnalysisSettings("robust", {t: TaskFacts("math") for t in TASKS}, controls=controls, likeness=told)
     return table(records), pd.DataFrame(rows), questions
 
 
-def h5(records: pa.Table, cells: pd.DataFrame, questions: Questions) -> pd.DataFrame:
+def h5(records: pa.Table, cells: pd.DataFrame, questions: AnalysisSettings) -> pd.DataFrame:
     found = draw_conclusions(records, cells, questions)
     return found[found["hypothesis"] == "H5"].set_index("group")
 
 
-def permuted(questions: Questions, seed: int) -> Questions:
+def permuted(questions: AnalysisSettings, seed: int) -> AnalysisSettings:
     """Every cell has the likeness of another."""
     labels = list(questions.controls)
     other = dict(zip(labels, np.random.default_rng(seed).permutation(labels), strict=True))
@@ -178,11 +179,11 @@ def permuted(questions: Questions, seed: int) -> Questions:
 
 
 @pytest.fixture(scope="module")
-def related() -> tuple[pa.Table, pd.DataFrame, Questions]:
+def related() -> tuple[pa.Table, pd.DataFrame, AnalysisSettings]:
     return study(0)
 
 
-def test_a_gain_that_goes_with_likeness_is_found(related: tuple[pa.Table, pd.DataFrame, Questions]) -> None:
+def test_a_gain_that_goes_with_likeness_is_found(related: tuple[pa.Table, pd.DataFrame, AnalysisSettings]) -> None:
     records, cells, questions = related
     found = h5(records, cells, questions)
     assert set(found.index) == {"all", "within students"}
@@ -194,7 +195,7 @@ def test_a_gain_that_goes_with_likeness_is_found(related: tuple[pa.Table, pd.Dat
     assert "accuracy by itself" in row["note"]
 
 
-def test_the_likeness_of_other_cells_is_no_relation(related: tuple[pa.Table, pd.DataFrame, Questions]) -> None:
+def test_the_likeness_of_other_cells_is_no_relation(related: tuple[pa.Table, pd.DataFrame, AnalysisSettings]) -> None:
     records, cells, questions = related
     found = []
     for seed in range(4):

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from kdscope.evaluation.questions import ITEM_FIDELITY, load_questions
+from kdscope.evaluation.analysis_settings import ITEM_FIDELITY, load_analysis_settings
 from kdscope.evaluation.records import write_records
 from kdscope.stages.compare_pair import run
 from tests.evaluation.by_hand import record
@@ -62,7 +62,7 @@ def test_the_analysis_keeps_the_items_of_distilled_students(tmp_path: Path) -> N
         "pair/2/0": compare(tmp_path / "distilled", SAID),
     }
     analyse(tmp_path, ARMS, {0: {}, 1: {}, 2: {}}, {0, 1, 2}, more=pairs)
-    kept = load_questions(tmp_path / "output" / "questions.json").likeness
+    kept = load_analysis_settings(tmp_path / "output" / "questions.json").likeness
     assert kept is not None
     assert kept.to_pydict() == {
         "cell": ["s/gkd", "s/gkd"],

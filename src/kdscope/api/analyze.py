@@ -12,7 +12,8 @@ import pandas as pd
 from kdscope.api.pilot import planning_noise
 from kdscope.core.errors import DataError
 from kdscope.core.files import explained
-from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, load_questions
+from kdscope.evaluation.analysis_settings import AnalysisSettings, load_analysis_settings
+from kdscope.evaluation.conclusions import NEEDED_COLUMNS, draw_conclusions
 from kdscope.evaluation.records import read_run_records
 from kdscope.evaluation.tidy_results import tidy_results
 from kdscope.protocols.published import PUBLISHED_STUDIES, load_published, published_protocol
@@ -141,7 +142,7 @@ def _of_run(
             "and makes older ones anew without training anything again",
             file=folder,
         )
-    questions = load_questions(folder / "tables" / "questions.json")
+    questions = load_analysis_settings(folder / "tables" / "questions.json")
     tables = load_tables(folder / "tables")
     _check_temperature(tables.cells["kd_temperature"], temperature, folder)
     questions = replace(
@@ -170,7 +171,7 @@ def _of_run(
     return Analysis(read.table, statistics, published_claims(read.table), None, (*nothing, *read.warnings))
 
 
-def _results_of_run(folder: Path, tables: ReportTables, questions: Questions) -> ResultsTable:
+def _results_of_run(folder: Path, tables: ReportTables, questions: AnalysisSettings) -> ResultsTable:
     statistics = tables.statistics
     results = tidy_results(tables.cells, tables.accuracy, tables.fidelity, questions, folder.resolve().name, statistics)
     return results_table(results, file=folder, unit="percent")

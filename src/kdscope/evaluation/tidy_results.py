@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.conclusions import Questions, rows_of
+from kdscope.evaluation.analysis_settings import AnalysisSettings
+from kdscope.evaluation.compared_models import rows_of
 from kdscope.results.column_names import ADAPTED, FIDELITY, ITEM_STDERR, SFT
 from kdscope.results.column_names import AGREEMENT as TIDY_AGREEMENT
 from kdscope.results.column_names import AVERAGE as TIDY_AVERAGE
@@ -22,7 +23,7 @@ def tidy_results(
     cells: pd.DataFrame,
     accuracy: pd.DataFrame,
     fidelity: pd.DataFrame,
-    questions: Questions,
+    settings: AnalysisSettings,
     study: str,
     statistics: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def tidy_results(
         cells: The run's table of cells.
         accuracy: Its table of accuracies.
         fidelity: Its table of fidelity.
-        questions: What the run was asked; its scoring is used.
+        settings: What the run was asked; its scoring is used.
         study: The run's name.
         statistics: The run's conclusions. From them controls have ``item_stderr``, the error that the choice of items
             leaves in their student's gain, so that the table is tested as the records are.
@@ -44,9 +45,9 @@ def tidy_results(
         DataError: No model has an accuracy.
     """
     students = set(cells.loc[cells["role"] != "teacher", "student"].dropna())
-    models = {row["cell"]: _model(row, students) for row in rows_of(cells) if _belongs(row, questions)}
-    tasks = {name: task.domain for name, task in questions.tasks.items() if not task.free_text}
-    chosen = accuracy[(accuracy["scoring"] == questions.scoring) & accuracy["cell"].isin(list(models))]
+    models = {row["cell"]: _model(row, students) for row in rows_of(cells) if _belongs(row, settings)}
+    tasks = {name: task.domain for name, task in settings.tasks.items() if not task.free_text}
+    chosen = accuracy[(accuracy["scoring"] == settings.scoring) & accuracy["cell"].isin(list(models))]
     rows = [
         {**models[row["cell"]], "task": row["task"], "metric": "accuracy", "value": 100 * row["accuracy"]}
         for row in rows_of(chosen)
@@ -82,13 +83,13 @@ def _with_item_errors(table: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataF
     return table.assign(**{ITEM_STDERR: found})
 
 
-def _belongs(row: Mapping[str, Any], questions: Questions) -> bool:
+def _belongs(row: Mapping[str, Any], settings: AnalysisSettings) -> bool:
     noisy = not pd.isna(row["teacher_noise_std"]) and row["teacher_noise_std"] > 0
     if row["state"] != "done" or _never_distilled(row) or noisy:
         return False
     if row["role"] == "teacher":
         return bool(row["teacher_condition"] == ADAPTED)
-    compared = {*questions.controls, *questions.controls.values()}
+    compared = {*settings.controls, *settings.controls.values()}
     return row["role"] == "base" or row["cell"] in compared
 
 

@@ -18,7 +18,8 @@ from kdscope.evaluation.accuracy import (
     published_tests_table,
     without_items,
 )
-from kdscope.evaluation.conclusions import NEEDED_COLUMNS, Questions, draw_conclusions, save_questions, task_facts
+from kdscope.evaluation.analysis_settings import AnalysisSettings, save_analysis_settings, task_facts
+from kdscope.evaluation.conclusions import NEEDED_COLUMNS, draw_conclusions
 from kdscope.evaluation.probes import ProbeRow, probe_table
 from kdscope.evaluation.records import CELL, Record, read_records, read_row_file
 from kdscope.pipeline.manifest import read_manifest
@@ -36,7 +37,7 @@ _COSTS = ("training_seconds", "peak_memory_bytes")
 
 
 def run(context: StageContext) -> None:
-    """Write the tables of `ReportTables`, each as parquet and CSV, notes.json, and what `save_questions` writes."""
+    """Write the tables of `ReportTables`, each as parquet and CSV, notes.json, and the settings of the analysis."""
     settings: Any = context.stage.parameters
     arms, registry = settings["arms"], registry_of(settings)
     records = {arm["label"]: _records(context, number, settings["tasks"]) for number, arm in enumerate(arms)}
@@ -52,7 +53,7 @@ def run(context: StageContext) -> None:
     conclusive = without_items(answered, audit.items) if settings["exclude_contaminated"] else answered
     controls = {cell: control for cell, control in controls.items() if {cell, control} <= {*conclusive}}
     accuracy = accuracy_table(conclusive, registry=registry)
-    questions = Questions(
+    questions = AnalysisSettings(
         scoring=settings["scoring"],
         tasks=task_facts(settings["tasks"], registry),
         contaminated=audit.items,
@@ -61,7 +62,7 @@ def run(context: StageContext) -> None:
         likeness=_likeness(context, arms),
         **settings["analysis"],
     )
-    save_questions(questions, context.output / "questions.json")
+    save_analysis_settings(questions, context.output / "questions.json")
     statistics, untold = _conclusions(context, arms, cells, questions)
     tables = ReportTables(
         cells=cells,
@@ -91,7 +92,7 @@ def _untrained(context: StageContext, number: int, arm: dict[str, Any]) -> bool:
 
 
 def _conclusions(
-    context: StageContext, arms: list[dict[str, Any]], cells: pd.DataFrame, questions: Questions
+    context: StageContext, arms: list[dict[str, Any]], cells: pd.DataFrame, questions: AnalysisSettings
 ) -> tuple[pd.DataFrame, list[str]]:
     """What can be concluded, and a note if nothing can: what else was measured is told all the same."""
     try:

@@ -1,4 +1,4 @@
-"""What is asked of a run, settled before looking, and what is known of its tasks and items beforehand."""
+"""Settings of a run's analysis, settled before looking, and what is known of its tasks and items beforehand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdscope.results.measures import ITEM_MEASURE
 from kdscope.tasks import TaskRegistry
 
 ITEM_FIDELITY = "item_fidelity.parquet"
-"""File beside the questions: likeness of every distilled student to its teacher, item by item."""
+"""File beside questions.json: likeness of every distilled student to its teacher, item by item."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TaskFacts:
 
 
 @dataclass(frozen=True)
-class Questions:
+class AnalysisSettings:
     """What is asked, settled before looking.
 
     Attributes:
@@ -73,20 +73,20 @@ def task_facts(names: Collection[str], registry: TaskRegistry) -> dict[str, Task
     }
 
 
-def save_questions(questions: Questions, file: Path) -> None:
-    """Write questions as JSON, and `ITEM_FIDELITY` beside it, so that a run can be asked again."""
-    found = asdict(replace(questions, likeness=None)) | {"contaminated": sorted(questions.contaminated)}
+def save_analysis_settings(settings: AnalysisSettings, file: Path) -> None:
+    """Write the settings as JSON, and `ITEM_FIDELITY` beside it, so that a run can be asked again."""
+    found = asdict(replace(settings, likeness=None)) | {"contaminated": sorted(settings.contaminated)}
     del found["likeness"]
     file.write_text(json.dumps(found, indent=1), encoding="utf-8")
     beside = file.with_name(ITEM_FIDELITY)
-    if questions.likeness is None:
+    if settings.likeness is None:
         beside.unlink(missing_ok=True)
     else:
-        pq.write_table(questions.likeness, beside, compression="zstd")
+        pq.write_table(settings.likeness, beside, compression="zstd")
 
 
-def load_questions(file: Path) -> Questions:
-    """Read what `save_questions` wrote; a run of before there was `ITEM_FIDELITY` is not asked about it.
+def load_analysis_settings(file: Path) -> AnalysisSettings:
+    """Read what `save_analysis_settings` wrote; a run of before there was `ITEM_FIDELITY` is not asked about it.
 
     Raises:
         DataError: The file is missing or not such a file, or the one beside it is damaged.
@@ -94,10 +94,10 @@ def load_questions(file: Path) -> Questions:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         tasks = {name: TaskFacts(**facts) for name, facts in found["tasks"].items()}
-        questions = Questions(**found | {"tasks": tasks, "contaminated": frozenset(found["contaminated"])})
+        settings = AnalysisSettings(**found | {"tasks": tasks, "contaminated": frozenset(found["contaminated"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"not the questions of a run ({type(error).__name__}: {error})", file=file) from error
-    return replace(questions, likeness=_likeness(file.with_name(ITEM_FIDELITY)))
+    return replace(settings, likeness=_likeness(file.with_name(ITEM_FIDELITY)))
 
 
 def _likeness(file: Path) -> pa.Table | None:

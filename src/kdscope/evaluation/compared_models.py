@@ -1,0 +1,123 @@
+"""Who a run's conclusions are about: main settings, ablations, controls and teachers, by what was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from kdscope.results.column_names import SFT, TEACHER
+
+_PREFERRED: Mapping[str, Any] = MappingProxyType(
+    {"teacher_condition": "adapted", "kd_weight": 1.0, "teacher_noise_std": 0.0}
+)
+_SETTING = ("student", "teacher", "teacher_condition", "method", "variant", "kd_temperature", "kd_weight")
+"""With the noise of the teacher what makes two cells runs of one setting."""
+
+
+def compared_models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
+    """Student, teacher, method, temperature, seed and ablation of every model that a question is about."""
+    done = _without_never_distilled(cells[cells["state"] == "done"])
+    # A distilled run whose control of the same seed failed still stands beside the controls of other seeds.
+    # Without any control, as where levels are told, all students stand.
+    some = done[done["cell"].isin([*controls.values()])] if controls else done
+    controlled, settings = set(some["student"].dropna()), set(some["variant"].map(_text))
+    # Controls of another setting (the prompt in the loss, say) than those that students are compared with stay out.
+    beside = (done["method"] != SFT) | done["variant"].map(_text).isin(settings)
+    students = (done["role"] == "student") & done["student"].isin(controlled) & beside
+    involved = done[students | (done["role"] == "teacher")]
+    own_teacher = {(r["teacher"], r["teacher_condition"]): r["cell"] for r in rows_of(done[done["role"] == "teacher"])}
+    usual = _usual(cells)
+    rows = [
+        {
+            "model": row["cell"],
+            "student": row["student"] if row["role"] == "student" else "",
+            "teacher": _text(row["teacher"]),
+            "method": _method(row, usual),
+            "temperature": row["kd_temperature"],
+            "seed": row["seed"],
+            "ablation": _ablation(row, usual) if row["role"] == "student" else _as_it_came(row, own_teacher),
+            "teacher_cell": own_teacher.get((row["teacher"], row["teacher_condition"]), ""),
+            "parameters": row["parameters"],
+        }
+        for row in rows_of(involved)
+    ]
+    return pd.DataFrame(rows).set_index("model")
+
+
+def _without_never_distilled(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells without the settings of which some run's kept step lies in its warm start."""
+    if "distilled" not in cells:
+        return cells
+    never = ~cells["distilled"].astype("boolean").fillna(True)
+    columns = [name for name in (*_SETTING, "teacher_noise_std") if name in cells]
+    key = cells[columns].astype(object).where(cells[columns].notna(), None).apply(tuple, axis=1)
+    return cells[~key.isin(set(key[never]))]
+
+
+def _usual(cells: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """By teacher, method and variant the settings that ablations depart from, in everything that was planned.
+
+    Adapted, full weight and no noise, where there is such a cell; else whatever comes first, which is no ablation then.
+    What failed counts too: an ablation does not become the main setting because the main setting broke.
+    """
+    students = cells[cells["role"] == "student"]
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows_of(students):
+        groups.setdefault(_group(row), []).append(row)
+    usual = {}
+    for group, rows in groups.items():
+        known = {name: [row[name] for row in rows if not pd.isna(row[name])] for name in _PREFERRED}
+        usual[group] = {
+            name: value if value in known[name] or not known[name] else known[name][0]
+            for name, value in _PREFERRED.items()
+        }
+    return usual
+
+
+def _group(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return _text(row["teacher"]), str(row["method"]), _text(row["variant"])
+
+
+def _method(row: Mapping[str, Any], usual: Mapping[tuple[str, str, str], dict[str, Any]]) -> str:
+    """A method with the settings that tell it from its namesakes; controls of any setting are controls."""
+    if row["role"] == "teacher":
+        return TEACHER
+    if row["method"] == SFT:
+        return SFT
+    unlike = _told(usual[_group(row)], _PREFERRED)
+    parts = [" ".join(part for part in (str(row["method"]), _text(row["variant"])) if part), unlike]
+    return ", ".join(part for part in parts if part)
+
+
+def _ablation(row: Mapping[str, Any], usual: Mapping[tuple[str, str, str], dict[str, Any]]) -> str:
+    return _told(row, usual[_group(row)])
+
+
+def _as_it_came(row: Mapping[str, Any], teachers: Mapping[tuple[str, str], str]) -> str:
+    """Of a teacher that stands beside itself adapted: it is not the teacher that main settings learned from."""
+    beside = (row["teacher"], "adapted") in teachers
+    return "unadapted teacher" if row["teacher_condition"] == "base" and beside else ""
+
+
+def _told(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """In which settings something is not as usual, in words."""
+    parts = []
+    for name, value in usual.items():
+        own = settings[name]
+        if pd.isna(own) or own == value:
+            continue
+        words = {"kd_weight": f"kd_weight {own}", "teacher_noise_std": f"noise {own}"}
+        parts.append(words.get(name, "unadapted teacher" if own == "base" else "adapted teacher"))
+    return ", ".join(parts)
+
+
+def rows_of(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, a dictionary each."""
+    return [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value is pd.NA or value != value else str(value)
