@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Sequence
 
-from kdscope.evaluation.fidelity_table import compare_records
+from kdscope.evaluation.fidelity_table import fidelity_rows, measure_records
 from kdscope.evaluation.records import Record
 
 _SENTENCES = (
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     others = {"control": {"gsm8k": control}, "ceiling": {"gsm8k": ceiling}} if parsed.with_controls else {}
     for number in range(1, parsed.rounds + 1):
         began = time.perf_counter()
-        rows = compare_records({"gsm8k": student}, {"gsm8k": teacher}, "robust", **others)
+        rows = fidelity_rows(measure_records({"gsm8k": student}, {"gsm8k": teacher}, "robust", **others))
         seconds = time.perf_counter() - began
         families = len({row.family for row in rows})
         print(f"round {number}: {parsed.pairs:,} pairs, {len(rows)} measures of {families} families: {seconds:.1f} s")

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from kdscope.evaluation.fidelity_per_task import Sampling
+from kdscope.evaluation.fidelity_table import FidelityRow, fidelity_rows, measure_records
 from kdscope.evaluation.records import Record
 from kdscope.tasks import Task, TaskRegistry, default_registry
 
@@ -101,3 +103,20 @@ def row(table: pd.DataFrame, **keys: str) -> pd.Series:
         chosen = chosen[chosen[name] == value]
     assert len(chosen) == 1
     return chosen.iloc[0]
+
+
+def compare_records(
+    student: dict[str, list[Record]],
+    teacher: dict[str, list[Record]],
+    scoring: str,
+    *,
+    registry: TaskRegistry | None = None,
+    draws: int = 2000,
+    shuffles: int = 5,
+    seed: int = 0,
+    **others: dict[str, list[Record]] | None,
+) -> list[FidelityRow]:
+    """Rows of the fidelity table, of each task and of all items together."""
+    sampling = Sampling(draws, shuffles, seed)
+    measured = measure_records(student, teacher, scoring, registry=registry, sampling=sampling, **others)
+    return fidelity_rows(measured, registry)

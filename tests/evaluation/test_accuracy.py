@@ -22,9 +22,9 @@ from kdscope.evaluation.accuracy import (
     published_tests_table,
     write_leaderboard,
 )
-from kdscope.evaluation.fidelity_table import POOLED
 from kdscope.evaluation.records import Record
 from kdscope.results.markdown import padded_table
+from kdscope.results.measures import POOLED
 from kdscope.results.table import Table, plain_table
 from tests.evaluation.by_hand import answered, essay_tasks, essays, marked, record, row
 

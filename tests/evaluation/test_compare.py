@@ -12,9 +12,9 @@ from statsmodels.stats.multitest import multipletests
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.compare import compare_evaluated, differences_table, fidelity_table
-from kdscope.evaluation.fidelity_table import POOLED, compare_records
 from kdscope.evaluation.records import Record
-from tests.evaluation.by_hand import answered, essay_tasks, essays, marked, record
+from kdscope.results.measures import POOLED
+from tests.evaluation.by_hand import answered, compare_records, essay_tasks, essays, marked, record
 
 A = {"gsm8k": marked("gsm8k", "1" * 9 + "000" + "1" * 20), "SVAMP": marked("SVAMP", "1110")}
 B = {"gsm8k": marked("gsm8k", "0" * 9 + "111" + "1" * 20), "SVAMP": marked("SVAMP", "1011")}

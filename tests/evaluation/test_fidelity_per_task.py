@@ -14,14 +14,13 @@ import sacrebleu
 from kdscope.core.errors import DataError
 from kdscope.evaluation.completions import read_completions
 from kdscope.evaluation.fidelity_table import (
-    POOLED,
     FidelityRow,
-    check_same_items,
-    compare_records,
 )
+from kdscope.evaluation.item_scores import check_same_items
 from kdscope.evaluation.records import Record
 from kdscope.evaluation.score import group_by_task, rescore
-from tests.evaluation.by_hand import answered, essay_tasks, essays, record
+from kdscope.results.measures import POOLED
+from tests.evaluation.by_hand import answered, compare_records, essay_tasks, essays, record
 
 GOLDS = ["1", "2", "3", "4", "5", "6"]
 TEACHER = ["1", "2", "3", "9", "8", None]  # right, right, right, wrong, wrong, unparsed

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.fidelity_table import POOLED, FidelityRow, compare_records, fidelity_table, other_runs
+from kdscope.evaluation.fidelity_per_task import other_runs
+from kdscope.evaluation.fidelity_table import FidelityRow, fidelity_table
 from kdscope.evaluation.records import Record
 from kdscope.fidelity import ITEM_MEASURES, ItemMeasure
-from kdscope.results.measures import MEASURES, MeasureEntry
-from tests.evaluation.by_hand import answered
+from kdscope.results.measures import MEASURES, POOLED, MeasureEntry
+from tests.evaluation.by_hand import answered, compare_records
 
 
 def compare(student: list[Record], teacher: list[Record]) -> dict[str, FidelityRow]:

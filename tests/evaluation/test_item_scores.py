@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.accuracy import AVERAGE, accuracy_table, gains_table, published_tests_table
-from kdscope.evaluation.fidelity_table import POOLED
+from kdscope.results.measures import POOLED
 from tests.evaluation.by_hand import essay_tasks, essays, marked, row, sampled
 
 SEEDS = ("1101", "1001", "1100")  # of four items: 3, 2, 1 and 2 right of three

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,13 @@ import pandas as pd
 from kdscope.core.errors import DataError
 from kdscope.evaluation.accuracy import ModelRecords, gains_table
 from kdscope.evaluation.fidelity_per_task import SECOND, STUDENT, TaskFidelity
-from kdscope.evaluation.fidelity_table import fidelity_rows, matched_estimate, measure_estimate, measure_records
+from kdscope.evaluation.fidelity_table import (
+    fidelity_rows,
+    matched_estimate,
+    measure_estimate,
+    measure_records,
+    rows_frame,
+)
 from kdscope.evaluation.item_scores import metric_of, scores_by_task
 from kdscope.fidelity import FidelityComparison, compare_fidelity
 from kdscope.results.formatting import decimals, interval, probability
@@ -167,8 +173,7 @@ def _fidelity(
     keys, kept = ["task", "measure"], ["value", "floor", "over_control"]
     names = {side: {"value": side, "floor": f"floor_{side}", "over_control": f"over_control_{side}"} for side in sides}
     frames = {
-        side: pd.DataFrame([asdict(row) for row in fidelity_rows(found, tasks)]).rename(columns=names[side])
-        for side, found in measured.items()
+        side: rows_frame(fidelity_rows(found, tasks)).rename(columns=names[side]) for side, found in measured.items()
     }
     right = frames["b"][[*keys, *(names["b"][name] for name in kept)]]
     both = frames["a"].drop(columns=["low", "high"]).merge(right, on=keys, how="left", validate="one_to_one")

@@ -19,7 +19,6 @@ from kdscope.evaluation.fidelity_per_task import (
     Sampling,
     TaskFidelity,
     measure_task,
-    other_runs,
 )
 from kdscope.evaluation.item_scores import check_same_items
 from kdscope.evaluation.records import Record
@@ -37,18 +36,6 @@ from kdscope.fidelity.bootstrap import combine, join_columns, standard_limits
 from kdscope.fidelity.controls import COLUMNS, MATCHED
 from kdscope.results.measures import HEADLINE, ITEM_MEASURE, POOLED
 from kdscope.tasks import TaskRegistry, default_registry
-
-__all__ = [
-    "FidelityRow",
-    "check_same_items",
-    "compare_records",
-    "fidelity_rows",
-    "fidelity_table",
-    "item_likeness",
-    "measure_records",
-    "other_runs",
-    "rows_of_tasks",
-]
 
 ModelRecords = Mapping[str, Sequence[Record]]
 
@@ -109,42 +96,22 @@ def fidelity_table(
     draws: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`compare_records` as a table, one row for each `FidelityRow`."""
-    rows = compare_records(
-        student, teacher, scoring, registry=registry, control=control, ceiling=ceiling, draws=draws, seed=seed
-    )
-    return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(FidelityRow)])
-
-
-def compare_records(
-    student: ModelRecords,
-    teacher: ModelRecords,
-    scoring: str,
-    *,
-    registry: TaskRegistry | None = None,
-    control: ModelRecords | None = None,
-    ceiling: ModelRecords | None = None,
-    draws: int = 2000,
-    shuffles: int = 5,
-    seed: int = 0,
-) -> list[FidelityRow]:
     """Fidelity of a student to a teacher on each task, then on all items together.
 
     Intervals are bootstrap intervals over items, whole clusters of items with the same prompt at a time
     (`fidelity.bootstrap.limits`; of differences to the control `standard_limits`). Student, control and ceiling are
     resampled together. In the pooled rows tasks are strata: items are drawn, shuffled and expected to agree by chance
     within their task. Several decoding seeds are averaged within the item. Answers of free text are compared by their
-    words only, and are not pooled with others.
+    words only, and are not pooled with others. The columns are those of `FidelityRow`.
 
     Args:
         student: Records of each task.
         teacher: The teacher's records of the same tasks and items, in the same order.
-        scoring: Which answers are compared: robust or published.
-        registry: The tasks; the built-in ones where absent.
         control: The same of a student trained without the teacher; tasks it lacks are not normalised.
         ceiling: The same of another run of the teacher (`other_runs` takes it from its decoding seeds).
+        scoring: Which answers are compared: robust or published.
+        registry: The tasks; the built-in ones where absent.
         draws: Bootstrap draws.
-        shuffles: Pairings with others' answers that the floor is the mean of.
         seed: Of draws and shuffles.
 
     Raises:
@@ -155,9 +122,9 @@ def compare_records(
         registry=registry,
         control=control,
         ceiling=ceiling,
-        sampling=Sampling(draws, shuffles, seed),
+        sampling=Sampling(draws, seed=seed),
     )
-    return fidelity_rows(measured, registry)
+    return rows_frame(fidelity_rows(measured, registry))
 
 
 def measure_records(
@@ -171,7 +138,7 @@ def measure_records(
     second: ModelRecords | None = None,
     sampling: Sampling = Sampling(),
 ) -> dict[str, TaskFidelity]:
-    """What `compare_records` makes its rows of, task by task; arguments and errors are its.
+    """What `fidelity_rows` makes its rows of, task by task; arguments and errors are those of `fidelity_table`.
 
     `second`: another student that is resampled with the first, to be compared with it.
     """
@@ -198,6 +165,11 @@ def rows_of_tasks(measured: Mapping[str, TaskFidelity], pooled: Sequence[str]) -
     """The rows of each task, then of all items of the pooled tasks together."""
     rows = [row for task, own in measured.items() for row in _rows(task, [own])]
     return rows + (_rows(POOLED, [measured[name] for name in pooled]) if len(pooled) > 1 else [])
+
+
+def rows_frame(rows: Sequence[FidelityRow]) -> pd.DataFrame:
+    """Rows as a table, whose columns are there without a row too."""
+    return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(FidelityRow)])
 
 
 def item_likeness(measured: Mapping[str, TaskFidelity]) -> pa.Table:

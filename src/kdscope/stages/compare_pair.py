@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow.parquet as pq
 
 from kdscope.evaluation.accuracy import without_items
 from kdscope.evaluation.distribution_fidelity import PairReading, compare_readings
 from kdscope.evaluation.fidelity_per_task import Sampling
-from kdscope.evaluation.fidelity_table import FidelityRow, fidelity_rows, item_likeness, measure_records
+from kdscope.evaluation.fidelity_table import fidelity_rows, item_likeness, measure_records, rows_frame
 from kdscope.evaluation.records import Record, read_records
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.audit_contamination import read_audit
@@ -44,9 +42,7 @@ def run(context: StageContext) -> None:
         clusters = {record.item_id: record.prompt for answered in teacher.values() for record in answered}
         with_control = _reading(context.inputs, "control_reading")
         rows += compare_readings(read, with_control, clusters, sampling)
-    columns = [field.name for field in fields(FidelityRow)]
-    frame = pd.DataFrame([asdict(row) for row in rows], columns=columns)
-    frame.to_parquet(context.output / "fidelity.parquet", index=False)
+    rows_frame(rows).to_parquet(context.output / "fidelity.parquet", index=False)
     pq.write_table(item_likeness(measured), context.output / "items.parquet")
 
 
