@@ -50,7 +50,7 @@ _FLOOR, _CONTROL, _CEILING = _measured("floor"), _measured("control", heading="S
 def fidelity_overview(tables: ReportTables) -> Table:
     """The page's table: one row per student, teacher and measure, over all items."""
     rows = tables.named(pooled(tables.fidelity))
-    rows = rows[(rows["measure"].isin(PAGE_MEASURES) | rows["measure"].map(is_own)) & rows["value"].notna()]
+    rows = rows[(rows["measure"].isin(PAGE_MEASURES) | rows["measure"].map(is_own).astype(bool)) & rows["value"].notna()]
     columns = (
         *texts("cell", "teacher", teacher="teacher_cell"),
         TableColumn("measure", "text", lambda row: TableCell(_label(row))),
@@ -79,7 +79,7 @@ def paper_fidelity(tables: ReportTables) -> Table:
     data = tables.with_names(pooled(tables.fidelity))
     data = data[data["value"].notna()].reset_index(drop=True)
     # A measure without a family comes from a table that knows nothing of families: then it is one of few.
-    rows = data[data["measure"].isin(PAPER_MEASURES) | data["measure"].map(is_own) | data["family"].isna()]
+    rows = data[data["measure"].isin(PAPER_MEASURES) | data["measure"].map(is_own).astype(bool) | data["family"].isna()]
     rows = rows[rows["control"].notna()] if rows["control"].notna().any() else rows
     cells, measures = ({name: place for place, name in enumerate(names)} for names in (tables.names, PAPER_MEASURES))
     ordered = sorted(records(rows), key=lambda row: (cells[row["cell"]], measures.get(row["measure"], len(measures))))
