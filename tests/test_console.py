@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from kdscope.console import Clock, JsonEvents, Pace, PlainEvents, RichEvents, show_seconds
+from kdscope.console import Clock, JsonEvents, Pace, PlainEvents, RichEvents
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.stage import Cost, Stage
+from kdscope.results.formatting import duration
 
 TRICKY = "cut [red]sft[/red] [/] :key: \\[x] 100% {task.id}"
 
@@ -47,7 +48,7 @@ def play(events: Events, stages: Sequence[Stage]) -> None:
 
 @given(st.floats(0, 1e7))
 def test_durations_are_read_back_within_their_precision(seconds: float) -> None:
-    text = show_seconds(seconds)
+    text = duration(seconds)
     units = {"h": 3600, "min": 60, "s": 1}
     parts = re.findall(r"(\d+) (h|min|s)", text)
     assert " ".join(f"{number} {unit}" for number, unit in parts) == text

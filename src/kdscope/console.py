@@ -14,23 +14,7 @@ from rich.text import Text
 
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.stage import Stage
-
-
-def show_seconds(seconds: float | None) -> str:
-    """A duration as people say it.
-
-    >>> show_seconds(59.6), show_seconds(75), show_seconds(3700), show_seconds(None)
-    ('1 min 00 s', '1 min 15 s', '1 h 02 min', 'unknown')
-    """
-    if seconds is None:
-        return "unknown"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+from kdscope.results.formatting import duration
 
 
 class Clock:
@@ -153,7 +137,7 @@ class PlainEvents(Events):
         """Say what begins."""
         self._counted.add(stage.identity)
         self.clock.started(stage)
-        left = show_seconds(self.clock.remaining())
+        left = duration(self.clock.remaining())
         self._say(f"[{self.count}/{max(self.total, self.count)}] {stage.label} (about {left} left)")
 
     def progress(self, stage: Stage, done: float, total: float | None, unit: str, note: str) -> None:
@@ -164,7 +148,7 @@ class PlainEvents(Events):
         """Say how long it took, and what: beside other stages that is not clear."""
         which = f": {stage.label}" if self.clock.processes > 1 else ""
         self.clock.done(stage, seconds)
-        self._say(f"      done in {show_seconds(seconds)}{which}")
+        self._say(f"      done in {duration(seconds)}{which}")
 
     def reused(self, stage: Stage) -> None:
         """Nothing to say: it was there, or another run has made it."""
@@ -286,7 +270,7 @@ class RichEvents(PlainEvents):
         super().progress(stage, done, total, unit, note)
         if stage.identity in self.steps:
             left = self.clock.stage_left(stage)
-            shown = "" if left is None else f"about {show_seconds(left)} left"
+            shown = "" if left is None else f"about {duration(left)} left"
             count = f"{done:g}/{total:g} {unit}" if total else f"{done:g} {unit}"
             text = "  ".join(part for part in (count, shown, note) if part)
             self.bars.update(self.steps[stage.identity], completed=done, total=total, note=text)
@@ -295,7 +279,7 @@ class RichEvents(PlainEvents):
     def finished(self, stage: Stage, seconds: float) -> None:
         """Leave one line behind."""
         self.clock.done(stage, seconds)
-        self.console.print(Text.assemble(("done", "green"), f" {stage.label} ", (show_seconds(seconds), "dim")))
+        self.console.print(Text.assemble(("done", "green"), f" {stage.label} ", (duration(seconds), "dim")))
         self._settled(stage)
 
     def reused(self, stage: Stage) -> None:
@@ -328,5 +312,5 @@ class RichEvents(PlainEvents):
 
     def _note_left(self) -> None:
         if self.run is not None:
-            left = show_seconds(self.clock.remaining())
+            left = duration(self.clock.remaining())
             self.bars.update(self.run, note=f"stage {self.count}/{self.total}, about {left} left")

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from kdscope.results.formatting import byte_size, duration
 from kdscope.results.table import plain_table, terminal_text
 
 if TYPE_CHECKING:
@@ -91,15 +92,14 @@ def _summary_json(result: StudyResult) -> dict[str, Any]:
 
 def print_plan(planned: list[PlannedStage]) -> None:
     """Every stage, then the sum."""
-    from kdscope.console import show_seconds
     from kdscope.pipeline.plan import total_cost
 
     rows = []
     for item in planned:
         cost = item.stage.cost
         flops = f"{cost.flops:.1e}" if cost.flops else "unknown"
-        numbers = [f"{cost.tokens:,}", flops, _show_bytes(cost.disk_bytes)] if cost.tokens else [""] * 3
-        time = show_seconds(cost.seconds) if item.state in ("will run", "damaged") else ""
+        numbers = [f"{cost.tokens:,}", flops, byte_size(cost.disk_bytes)] if cost.tokens else [""] * 3
+        time = duration(cost.seconds) if item.state in ("will run", "damaged") else ""
         signal = str(item.stage.context.get("signal", ""))
         rows.append([item.state, item.stage.kind, item.stage.label, signal, *numbers, time])
     headings = ["state", "stage", "what", "teacher's signal", "tokens", "FLOPs", "disk", "time"]
@@ -108,7 +108,7 @@ def print_plan(planned: list[PlannedStage]) -> None:
     running = sum(item.state in ("will run", "damaged") for item in planned)
     print(
         f"\n{running} of {len(planned)} stages will run: about {total.tokens:,} tokens, {total.flops:.1e} FLOPs, "
-        f"{_show_bytes(total.disk_bytes)} on disk, {show_seconds(total.seconds)}"
+        f"{byte_size(total.disk_bytes)} on disk, {duration(total.seconds)}"
     )
 
 
@@ -162,14 +162,6 @@ def planned_json(item: PlannedStage) -> dict[str, Any]:
         "signal": stage.context.get("signal"),
         **vars(stage.cost),
     }
-
-
-def _show_bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> None:

@@ -50,7 +50,9 @@ _FLOOR, _CONTROL, _CEILING = _measured("floor"), _measured("control", heading="S
 def fidelity_overview(tables: ReportTables) -> Table:
     """The page's table: one row per student, teacher and measure, over all items."""
     rows = tables.named(pooled(tables.fidelity))
-    rows = rows[(rows["measure"].isin(PAGE_MEASURES) | rows["measure"].map(is_own).astype(bool)) & rows["value"].notna()]
+    rows = rows[
+        (rows["measure"].isin(PAGE_MEASURES) | rows["measure"].map(is_own).astype(bool)) & rows["value"].notna()
+    ]
     columns = (
         *texts("cell", "teacher", teacher="teacher_cell"),
         TableColumn("measure", "text", lambda row: TableCell(_label(row))),

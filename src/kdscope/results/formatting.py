@@ -171,3 +171,33 @@ def joined(parts: Sequence[str], most: int) -> str:
     ('a; b; and 1 more', 'a; b')
     """
     return "; ".join([*parts[:most], *([f"and {len(parts) - most} more"] if len(parts) > most else [])])
+
+
+def duration(seconds: float | None) -> str:
+    """A duration as people say it.
+
+    >>> duration(59.6), duration(75), duration(3700), duration(None)
+    ('1 min 00 s', '1 min 15 s', '1 h 02 min', 'unknown')
+    """
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def byte_size(count: float) -> str:
+    """A number of bytes in the largest unit of a thousand that it has.
+
+    >>> byte_size(920), byte_size(7_215_616)
+    ('920 B', '7.2 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
