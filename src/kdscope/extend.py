@@ -168,7 +168,7 @@ def register_measure(
         unit: percent (a share between 0 and 1), points, score (0 to 100), nats or number.
         direction: 1 where a student more like its teacher has a larger value, -1 where a smaller one, 0 for neither.
         perfect: What a model gives against itself.
-        label: Heading in tables; the name in words where absent.
+        label: Heading in the tables of papers and on model cards; the page has the name in words.
     """
     from kdscope.fidelity import ITEM_MEASURES, ItemMeasure
     from kdscope.results.measures import MEASURES, MeasureEntry
