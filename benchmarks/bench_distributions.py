@@ -100,7 +100,7 @@ def plain_forward(task: Task) -> Read:
     """Logits of every position, and nothing done with them."""
     import torch
 
-    from kdscope.evaluation.teacher_forcing import forced_batches
+    from kdscope.evaluation.distributions import forced_batches
 
     teacher, student, tokenizer = _models(task)
 
@@ -122,7 +122,7 @@ def response_logits(task: Task) -> Read:
     """Logits of the responses, chunk by chunk, and nothing done with them."""
     import torch
 
-    from kdscope.evaluation.teacher_forcing import ForcedModel, chunk_rows, forced_batches, pieces
+    from kdscope.evaluation.distributions import ForcedModel, chunk_rows, forced_batches, pieces
 
     *models, tokenizer = _models(task)
     readers = [ForcedModel.of(model) for model in models]
@@ -144,8 +144,7 @@ def response_logits(task: Task) -> Read:
 def kdscope_pass(task: Task) -> Read:
     """What a study does."""
     from kdscope.evaluation.continuations import Continuation
-    from kdscope.evaluation.distributions import ForcedPair, compare_distributions
-    from kdscope.evaluation.teacher_forcing import ForcedModel
+    from kdscope.evaluation.distributions import ForcedModel, ForcedPair, compare_distributions
     from kdscope.models.vocabulary import match_vocabularies
 
     teacher, student, tokenizer = _models(task)

@@ -15,9 +15,8 @@ from kdscope.core.errors import DataError
 from kdscope.data.batches import TokenSequence
 from kdscope.data.sources import Item
 from kdscope.evaluation.confidence import LabelQuestion, confidence_rows, label_log_probabilities
-from kdscope.evaluation.distributions import DistributionRow
+from kdscope.evaluation.distributions import DistributionRow, ForcedModel, log_probabilities
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.teacher_forcing import ForcedModel, log_probabilities
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.tasks import get_task

@@ -17,17 +17,16 @@ from scipy.stats import entropy
 from transformers import PreTrainedModel
 
 import kdscope.evaluation.distributions as distributions
-import kdscope.evaluation.teacher_forcing as forced
 from kdscope.core.errors import ModelError
 from kdscope.evaluation.continuations import Continuation
 from kdscope.evaluation.distributions import (
     DistributionRow,
+    ForcedModel,
     ForcedPair,
     compare_distributions,
     compare_logits,
     likeliest,
 )
-from kdscope.evaluation.teacher_forcing import ForcedModel
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.models.vocabulary import VocabularyMatch
@@ -210,7 +209,7 @@ def test_chunks_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     whole = compare_distributions(pair, texts(), pad_id=0)
     monkeypatch.setattr(distributions, "chunk_rows", lambda vocabulary, device: 3)
     monkeypatch.setattr(distributions, "_BLOCK_ELEMENTS", 2 * VOCABULARY)
-    monkeypatch.setattr(forced, "_BATCH_TOKENS", 20)
+    monkeypatch.setattr(distributions, "_BATCH_TOKENS", 20)
     told: list[tuple[int, int]] = []
     pieced = compare_distributions(pair, texts(), pad_id=0, progress=lambda done, total: told.append((done, total)))
     for one, other in zip(whole, pieced, strict=True):
@@ -313,7 +312,7 @@ def test_memory_is_that_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = compare_distributions(pair_of(teacher, student, match(vocabulary)), texts(3), pad_id=0)
     assert len(rows) == 3
     assert largest <= 2**18
-    assert forced.chunk_rows(vocabulary, torch.device("cpu")) * vocabulary <= 2**24
+    assert distributions.chunk_rows(vocabulary, torch.device("cpu")) * vocabulary <= 2**24
     np.testing.assert_allclose(
         [getattr(rows[0], name) for name in MEASURES],
         dense(teacher, student, texts(1)[0], vocabulary),

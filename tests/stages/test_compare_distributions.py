@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-import kdscope.evaluation.teacher_forcing
+import kdscope.evaluation.distributions
 import kdscope.stages.compare_distributions as stage_module
 from kdscope.evaluation.records import read_records
 from kdscope.models.load import load_model
@@ -150,7 +150,7 @@ def test_progress_is_told_in_items_and_the_teacher_stays(world: World, monkeypat
         run_any(stage, replace(context, progress=Progress()))
 
     monkeypatch.setattr(stage_module, "load_frozen", counted)
-    monkeypatch.setattr(kdscope.evaluation.teacher_forcing, "_BATCH_TOKENS", 600)
+    monkeypatch.setattr(kdscope.evaluation.distributions, "_BATCH_TOKENS", 600)
     result = world.run(world.compare(seed=5), world.compare(seed=6), run=run)
     assert not result.failed, result.messages
     assert told[-1] == (8, 8)

@@ -1,1 +1,1 @@
-"""What a model answered, item by item, and the tidy tables made of it."""
+"""Evaluation: scored records of what models answered, and the tables of accuracy, gain and fidelity made of them."""

@@ -1,4 +1,4 @@
-"""Two evaluated models: where do they differ, how sure is that, and which is more like the teacher?"""
+"""Comparison of two evaluated models: differences in accuracy and in fidelity to a teacher, with tests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How sure a model is of its answers: what calibration is measured on.
+"""Confidence of a model in its answers, which calibration is measured on.
 
-Where the possible answers are known, the model is asked for the probability of each; elsewhere it is taken at its word,
-by the probability of the words it wrote.
+Where the possible answers are known, it is the probability of each of them; elsewhere, the probability of the tokens
+that the model wrote.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from kdscope.data.batches import TokenSequence
 from kdscope.data.encode import Tokenizer
 from kdscope.data.sources import Item
 from kdscope.evaluation.continuations import ANSWER_CUE, answer_to, first_answers
-from kdscope.evaluation.distributions import DistributionRow
+from kdscope.evaluation.distributions import DistributionRow, ForcedModel, log_probabilities
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.teacher_forcing import ForcedModel, log_probabilities
 from kdscope.tasks import Task
 
 

@@ -1,4 +1,4 @@
-"""Records of one task, measured item by item: a student, its control and its ceiling beside the same teacher.
+"""Fidelity on one task, item by item: a student, its control and its ceiling beside the same teacher.
 
 Shapes: n items, M measures, K columns of all their contributions.
 """

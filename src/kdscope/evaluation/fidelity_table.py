@@ -1,4 +1,4 @@
-"""A student beside its teacher: the fidelity table, one row for each measure and task, and for all items together."""
+"""The fidelity table of a student and its teacher: a row for each measure and task, and for all items together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the causal probes do to a trace: cut it into sentences, leave some out, put a mistake into one.
+"""Interventions of the causal probes on a trace: cut it into sentences, truncate it, add a mistake.
 
 The probes are those of Lanham et al. 2023 (arXiv 2307.13702): early answering (section 2.3) and adding mistakes (2.4).
 """

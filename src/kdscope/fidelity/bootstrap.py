@@ -1,4 +1,4 @@
-"""What a measure would have been on other items: resampled sums, and intervals from them.
+"""Item bootstrap: resampled sums of what items contribute to measures, and intervals from them.
 
 Shapes: n items in g clusters, B draws, K columns of contributions.
 """

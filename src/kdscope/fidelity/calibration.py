@@ -1,4 +1,4 @@
-"""Is the student as sure as it is right, and as sure as its teacher?"""
+"""Calibration of a student: error of its confidences, and their difference to the teacher's."""
 
 from __future__ import annotations
 

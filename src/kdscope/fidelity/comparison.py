@@ -1,4 +1,4 @@
-"""Students compared: as a share of the way from control to ceiling, and two students of one teacher."""
+"""Comparisons of students: scores normalised between control and ceiling, and two students of one teacher."""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""What a fidelity measure is read against: its floor between answers to different items, and a matched control."""
+"""References of fidelity measures: the floor of shuffled items, and agreement beyond a matched control.
+
+The excess agreement that shared difficulty gives depends on accuracy: between two independent students whose accuracies
+differ by 25 points it may differ by 5. Their latent correlation with the teacher does not depend on it: where right and
+wrong are thresholds of a shared difficulty and a noise of one's own, all models have the same tetrachoric correlation
+with the teacher. So the control's is carried over to the student's accuracy.
+"""
 
 from __future__ import annotations
 

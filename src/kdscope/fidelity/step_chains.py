@@ -1,4 +1,4 @@
-"""Chains of equality in a text, ``16 - 3 = 13 - 4 = 9``, with prose, units and unknowns read away."""
+"""Chains of equality in a text, ``16 - 3 = 13 - 4 = 9``, without prose and units."""
 
 from __future__ import annotations
 

@@ -7,31 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-NUMERALS = {
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "eleven": 11,
-    "twelve": 12,
-}
-PARTS = {
-    "half": 2,
-    "third": 3,
-    "quarter": 4,
-    "fourth": 4,
-    "fifth": 5,
-    "sixth": 6,
-    "seventh": 7,
-    "eighth": 8,
-    "ninth": 9,
-    "tenth": 10,
-}
+_CARDINALS = "two three four five six seven eight nine ten eleven twelve"
+_ORDINALS = "third fourth fifth sixth seventh eighth ninth tenth"
+NUMERALS = {word: number for number, word in enumerate(_CARDINALS.split(), 2)}
+PARTS = {"half": 2, "quarter": 4} | {word: number for number, word in enumerate(_ORDINALS.split(), 3)}
 _UNIT_LETTERS = frozenset("mghslkLCF")
 _INDEXED = re.compile(r"[^\W\d_]_?\d+")
 _SHARE = re.compile(r"(?:(\w+)[ -])?(\w+?)s?\s+of")

@@ -13,9 +13,8 @@ from kdscope.core.errors import ModelError
 from kdscope.data.sources import Item
 from kdscope.evaluation.continuations import choose_items
 from kdscope.evaluation.distribution_fidelity import PairReading, kept_reading, read_pair
-from kdscope.evaluation.distributions import ForcedPair
+from kdscope.evaluation.distributions import ForcedModel, ForcedPair
 from kdscope.evaluation.records import read_records
-from kdscope.evaluation.teacher_forcing import ForcedModel
 from kdscope.models.load import load_tokenizer
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.audit_contamination import read_audit
