@@ -158,8 +158,10 @@ def missing_tables(folder: Path) -> tuple[Path, ...]:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows, one dictionary each."""
-    return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]
+    """The rows, one dictionary each, with None for NA: `DataFrame.to_dict`, but faster for many small frames."""
+    names = [str(name) for name in frame.columns]
+    columns = [[None if value is pd.NA else value for value in series.tolist()] for _, series in frame.items()]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def known_counts(rows: Iterable[Mapping[str, Any]], column: str) -> list[int]:
