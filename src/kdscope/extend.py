@@ -1,4 +1,4 @@
-"""What an extension calls to add to kdscope: a file that a study names under `extensions` (docs/extending.md).
+"""Functions by which an extension, a file that a study names under `extensions`, adds to kdscope (docs/extending.md).
 
 Every function raises ValueError where a name is malformed or taken; the person who runs the study is told the file and
 the line.

@@ -1,4 +1,4 @@
-"""What a student is trained to match: one divergence a file, one place that mixes, one place that averages.
+"""Training objectives: divergences from the teacher, one a file; their mixture with cross-entropy; the reduction.
 
 - `divergence`: what a divergence is, and the way from its formula to value and gradient.
 - `forward_kl`, `reverse_kl`, `jsd`, `skew_kl`, `total_variation`, `adaptive_kl`: the divergences, in nats per token.

@@ -1,4 +1,4 @@
-"""Loss and logit gradient of a few rows, few enough to stay in a processor's cache over all the passes."""
+"""Loss and gradient of the logits of a block of rows, small enough for the processor's cache."""
 
 from __future__ import annotations
 

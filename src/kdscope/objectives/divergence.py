@@ -1,4 +1,4 @@
-"""What a divergence is: its entry in the list, the distributions it compares, and the way from a formula to a gradient.
+"""Divergences: their entry in the list, the distributions they compare, and the way from a formula to a gradient.
 
 A divergence D is a function `(teacher_logits [N, V], student_logits [N, V], *, temperature, **settings) -> [N]`, with
 P = softmax(teacher / T) and Q = softmax(student / T), at least float32 inside, and a gradient for the student only. It
@@ -30,8 +30,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kdscope.core.errors import ObjectiveError
-
-Value = float | int | bool | str
+from kdscope.results.methods import Value
 
 
 @dataclass(frozen=True)

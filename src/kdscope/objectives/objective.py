@@ -1,4 +1,4 @@
-"""What training minimises: the list of divergences, how one is mixed with cross-entropy, the loss of every token."""
+"""The objective: the list of divergences, the mixture of one with cross-entropy, and the loss of every token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from kdscope.objectives.adaptive_kl import DIVERGENCE as ADAPTIVE_KL
 from kdscope.objectives.divergence import (
     Divergence,
     Kernel,
-    Value,
     at_least_float32,
     check_fraction,
     check_temperature,
@@ -27,6 +26,7 @@ from kdscope.objectives.jsd import DIVERGENCE as JSD
 from kdscope.objectives.reverse_kl import DIVERGENCE as REVERSE_KL
 from kdscope.objectives.skew_kl import SKEW_KL, SKEW_REVERSE_KL
 from kdscope.objectives.total_variation import DIVERGENCE as TOTAL_VARIATION
+from kdscope.results.methods import Value
 
 NO_DIVERGENCE = "none"
 """Of an objective that is cross-entropy alone."""

@@ -1,4 +1,4 @@
-"""The weight of every token in the number that is differentiated: the only place that averages.
+"""The reduction: the weight of every token in the loss. Nothing else averages.
 
 Both functions give one micro-batch's weights in the mean over a whole optimiser window (all micro-batches of all ranks
 between two optimiser steps). Weighted sums are added up, never averaged: the denominators are counts over the window,

@@ -1,4 +1,4 @@
-"""What a student is compared with: a teacher's logits on demand, or what forward KL needs of them, prepared."""
+"""The teacher's side of an objective: its logits on demand, or the expectation that forward KL needs of them."""
 
 from __future__ import annotations
 

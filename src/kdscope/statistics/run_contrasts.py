@@ -155,7 +155,7 @@ class RunContrasts(TrainedRuns):
         run_sd: as `TrainedRuns`.
 
     Example:
-        >>> runs = pd.DataFrame({"student": "s", "arm": ["sft", "gkd"], "control": [True, False], "seed": 0})
+        >>> runs = pd.DataFrame({"student": "s", "arm": ["control", "kd"], "control": [True, False], "seed": 0})
         >>> values = np.array([[0.0, 0, 1, 1], [1, 0, 1, 1]])
         >>> found = RunContrasts(values, runs, np.zeros(4), np.arange(4)).difference([1], [0])
         >>> found.scope, found.found.value

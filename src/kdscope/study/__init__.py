@@ -1,4 +1,4 @@
-"""What is asked: a study file becomes a frozen, validated `Study`, and a study becomes a grid of cells."""
+"""Studies: a YAML file becomes a frozen, validated `Study`, and a study becomes a grid of cells."""
 
 from kdscope.study.grid import Cell, expand_cells
 from kdscope.study.load import load_study

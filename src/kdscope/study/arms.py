@@ -1,4 +1,4 @@
-"""What a study trains: the data, the teachers, the students, and the methods between them."""
+"""Settings of what a study trains: data, teachers, students, and the methods between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study back as YAML, and the JSON schema by which an editor checks and completes one."""
+"""Studies written as YAML, and the JSON schema by which an editor checks and completes one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a single setting may be: names, paths, numbers with bounds, one value or a list of them."""
+"""Types of single settings: names, paths, numbers with bounds, one value or a list of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the files exist that a study names, and can they be what it takes them for? Nothing big is read."""
+"""Checks of the files and folders that a study names: data, tasks, models. No weights are read."""
 
 from __future__ import annotations
 

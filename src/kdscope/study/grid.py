@@ -1,4 +1,4 @@
-"""The grid: every student of a study, trained every way the study's lists ask for."""
+"""The grid of a study: every student with every method, teacher, setting and seed that its lists ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What validation found, in words: expected this, given that, did you mean."""
+"""Validation errors in words: what was expected, what was given, and which key or value was probably meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study: every setting a person can write, with its unit, its default and what it may be.
+"""The schema of a study: every setting, with its unit, its default and its possible values.
 
 Everything is frozen and unknown keys are forbidden. A field that says "list" takes one value or several; several
 values multiply the grid. Durations are steps, lengths are tokens, temperatures divide logits.
