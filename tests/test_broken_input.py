@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.api.study_files import check_files
 from kdscope.core.errors import DataError, KdscopeError, StudyError
 from kdscope.data.sources import read_examples, read_items
-from kdscope.study.files import check_files
 from kdscope.study.load import read_study
 from kdscope.tasks import get_task
 

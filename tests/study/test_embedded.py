@@ -2,9 +2,9 @@
 
 import pytest
 
+from kdscope.api.study_files import check_files
 from kdscope.core.errors import StudyError
 from kdscope.study.embedded import QUICKSTART, embedded_studies, embedded_study
-from kdscope.study.files import check_files
 from kdscope.study.grid import expand_cells
 from kdscope.study.load import read_study
 from kdscope.tasks import get_task

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from kdscope.api.distillation_arguments import ARGUMENTS
 from kdscope.api.export import Exported, check_free, export_models
 from kdscope.api.study import StudyResult, check_vocabularies, run_study
+from kdscope.api.study_files import check_files
 from kdscope.core.errors import KdscopeError, StudyError
 from kdscope.data.rows import read_rows
 from kdscope.models.source import resolve_revision
@@ -22,7 +23,6 @@ from kdscope.pipeline.events import Events
 from kdscope.results.methods import SFT
 from kdscope.study.dump import values_yaml
 from kdscope.study.embedded import EMBEDDED
-from kdscope.study.files import check_files
 from kdscope.study.grid import expand_cells
 from kdscope.study.load import LoadedStudy, resolve_paths
 from kdscope.study.problems import find_problems

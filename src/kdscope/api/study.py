@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from kdscope.api.study_files import check_files
 from kdscope.core.errors import StudyError
 from kdscope.core.files import explained
 from kdscope.models.source import read_vocabulary
@@ -29,7 +30,6 @@ from kdscope.stages.execute import execute
 from kdscope.stages.graph import StudyPlan, build_plan
 from kdscope.stages.rows import checked_prompts, checked_split, read_task_items, task_place
 from kdscope.statistics.planning import Noise
-from kdscope.study.files import check_files
 from kdscope.study.load import LoadedStudy, read_study
 from kdscope.study.schema import Study
 from kdscope.study.source import Problem

@@ -5,42 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from kdscope.core.errors import KdscopeError
 from kdscope.study.arms import DataSource, Student, Teacher
 from kdscope.study.load import LoadedStudy
 from kdscope.study.schema import Study
 from kdscope.study.source import Location, Problem
+from kdscope.tasks import Task
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 _LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
-class NamedTask(Protocol):
-    """The part of a task used here."""
-
-    @property
-    def name(self) -> str:
-        """The name of its folder."""
-        ...
-
-    @property
-    def generated(self) -> bool:
-        """Whether its items are made up, so that it has no file."""
-        ...
-
-    @property
-    def file(self) -> Path | None:
-        """The file with its items, where it is a person's own task."""
-        ...
-
-    def locations(self) -> tuple[str, ...]:
-        """Where its file may lie in a folder of data."""
-        ...
-
-
-def check_files(loaded: LoadedStudy, find_task: Callable[[str], NamedTask]) -> None:
+def check_files(loaded: LoadedStudy, find_task: Callable[[str], Task]) -> None:
     """Check the data file, the tasks and the model folders of a study. Hub models are not looked up.
 
     Args:
@@ -83,7 +60,7 @@ def count_layers(folder: Path) -> int | None:
     return None
 
 
-def _data_problems(location: Location, data: DataSource, find_task: Callable[[str], NamedTask]) -> Iterator[Problem]:
+def _data_problems(location: Location, data: DataSource, find_task: Callable[[str], Task]) -> Iterator[Problem]:
     if data.mini is not None:
         yield from _mini_problems((*location, "mini", "tasks"), data.mini.tasks, find_task)
     elif data.path is not None and data.path.is_dir():
@@ -92,9 +69,7 @@ def _data_problems(location: Location, data: DataSource, find_task: Callable[[st
         yield Problem((*location, "path"), f"no file {data.path}")
 
 
-def _mini_problems(
-    location: Location, names: Sequence[str], find_task: Callable[[str], NamedTask]
-) -> Iterator[Problem]:
+def _mini_problems(location: Location, names: Sequence[str], find_task: Callable[[str], Task]) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for index, written in enumerate(names):
         try:
@@ -109,7 +84,7 @@ def _mini_problems(
         seen[task.name] = written
 
 
-def _task_problems(study: Study, find_task: Callable[[str], NamedTask]) -> Iterator[Problem]:
+def _task_problems(study: Study, find_task: Callable[[str], Task]) -> Iterator[Problem]:
     folder = study.tasks.folder
     if folder is not None and not folder.is_dir():
         yield Problem(("tasks", "folder"), f"no folder {folder}")
@@ -131,7 +106,7 @@ def _task_problems(study: Study, find_task: Callable[[str], NamedTask]) -> Itera
             yield Problem(location, message)
 
 
-def _task_file_problem(folder: Path | None, task: NamedTask) -> str | None:
+def _task_file_problem(folder: Path | None, task: Task) -> str | None:
     if task.file is not None:
         return None if task.file.is_file() else f"no file {task.file}"
     first = task.locations()[0]

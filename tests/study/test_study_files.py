@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.api.study_files import check_files, count_layers
 from kdscope.core.errors import DataError, StudyError
-from kdscope.study.files import check_files, count_layers
 from kdscope.study.load import read_study
 
 EXAMPLES = Path(__file__).parent / "examples"
