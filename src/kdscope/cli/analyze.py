@@ -18,6 +18,7 @@ from kdscope.cli.application import (
     one_of,
 )
 from kdscope.cli.printing import print_table
+from kdscope.results.column_names import AVERAGE
 
 
 @app.command()
@@ -142,7 +143,7 @@ def _print_tests(statistics: Any) -> None:
     from kdscope.results.formatting import format_p
 
     print("\nThe published tests on the average over tasks (all tasks with --out or --json):")
-    average = statistics[statistics["task"] == "Average"]
+    average = statistics[statistics["task"] == AVERAGE]
     told = average.assign(
         statistic=average["statistic"].map("{:.3f}".format),
         p_value=[format_p(p) if p == p else "-" for p in average["p_value"]],

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from kdscope.evaluation.item_scores import ItemScores, check_same_items, item_scores, metric_of, scores_by_task
-from kdscope.evaluation.records import SCORINGS, Record, answer_of
+from kdscope.evaluation.records import SCORINGS, ModelRecords, Record, answer_of
 from kdscope.protocols.published import published_h1
+from kdscope.results.column_names import AVERAGE as TIDY_AVERAGE
 from kdscope.results.formatting import decimals, interval
 from kdscope.results.markdown import padded_table
 from kdscope.results.measures import AVERAGE, AVERAGE_OF, AVERAGES, POOLS, Metric
@@ -23,9 +24,6 @@ from kdscope.statistics.paired import compare_paired
 from kdscope.statistics.resampling import compare_paired_values
 from kdscope.tasks import TaskRegistry, default_registry
 
-__all__ = ["SCORINGS", "ModelRecords", "accuracy_table", "gains_table", "published_tests_table"]
-
-ModelRecords = Mapping[str, Sequence[Record]]
 _KEY = ["cell", "task", "scoring"]
 _GAIN = ("gain", "low", "high")
 _HEADINGS = ("Task", "n", "Scoring", "Metric", "Value", "±", "Stderr", "95% interval", "Unparsed", "Truncated")
@@ -123,7 +121,7 @@ def published_tests_table(accuracy: pd.DataFrame, cells: pd.DataFrame, controls:
     gains = pd.DataFrame(rows)
     keys = ["teacher", "student", "seed", "kd_weight", "variant", "family", "task"]
     best = gains.groupby(keys, sort=False, dropna=False)["gain"].max().reset_index()
-    best["task"] = best["task"].replace(AVERAGE, "Average")
+    best["task"] = best["task"].replace(AVERAGE, TIDY_AVERAGE)
     return pd.DataFrame([{"protocol": "published", **asdict(result)} for result in published_h1(best)])
 
 
@@ -150,15 +148,10 @@ def _accuracy_row(cell: str, task: str, records: Sequence[Record], scoring: str,
 
 
 def _estimate(measured: ItemScores, metric: Metric) -> MeanEstimate:
-    if measured.single:
-        return estimate_share(measured.values, measured.clusters)
     estimate = estimate_mean(measured.values, measured.clusters)
     # Always right or always wrong, whatever the seed: no variation to judge by, but shares have Wilson's interval.
-    return estimate_share(measured.values, measured.clusters) if metric == "accuracy" and _flat(estimate) else estimate
-
-
-def _flat(estimate: MeanEstimate) -> bool:
-    return not estimate.stderr > 0
+    is_share = measured.single or (metric == "accuracy" and not estimate.stderr > 0)
+    return estimate_share(measured.values, measured.clusters) if is_share else estimate
 
 
 def _within(limit: float, lowest: float) -> float:
@@ -207,9 +200,8 @@ def _gain(own: ItemScores, other: ItemScores) -> dict[str, Any]:
 
 def _with_holm(rows: list[dict[str, Any]], tasks: TaskRegistry) -> list[dict[str, Any]]:
     """Holm over the rows that answer the study's question: all items together, or a metric's only task."""
-    pools = set(POOLS)
-    single = _only_tasks({row["task"] for row in rows} - pools, tasks)
-    family = [row for row in rows if row["task"] in pools or row["task"] in single]
+    single = _only_tasks({row["task"] for row in rows} - set(POOLS), tasks)
+    family = [row for row in rows if row["task"] in POOLS or row["task"] in single]
     if family:
         for row, adjusted in zip(family, holm([row["p_value"] for row in family]), strict=True):
             row["p_holm"] = float(adjusted)
@@ -308,16 +300,13 @@ def leaderboard(
 def write_leaderboard(table: Table, file: Path, title: str = "") -> None:
     """Write the table as a Markdown file."""
     head = f"# {title}\n\n" if title else ""
-    note = f"\n{BELOW_CHANCE} below chance, the whole interval included.\n" if _is_marked(table) else ""
+    marked = any(BELOW_CHANCE in cell.text for row in table.rows for cell in row)
+    note = f"\n{BELOW_CHANCE} below chance, the whole interval included.\n" if marked else ""
     file.write_text(head + padded_table(table) + note, encoding="utf-8", newline="\n")
 
 
 def _is_shown(row: Mapping[Any, Any], scorings: Sequence[str]) -> bool:
     return row["scoring"] in (scorings if row["metric"] == "accuracy" else scorings[:1])
-
-
-def _is_marked(table: Table) -> bool:
-    return any(BELOW_CHANCE in cell.text for row in table.rows for cell in row)
 
 
 def _line(row: Mapping[Any, Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.accuracy import ModelRecords, gains_table
+from kdscope.evaluation.accuracy import gains_table
 from kdscope.evaluation.fidelity_per_task import SECOND, STUDENT, TaskFidelity
 from kdscope.evaluation.fidelity_table import (
     fidelity_rows,
@@ -19,6 +19,7 @@ from kdscope.evaluation.fidelity_table import (
     rows_frame,
 )
 from kdscope.evaluation.item_scores import metric_of, scores_by_task
+from kdscope.evaluation.records import ModelRecords
 from kdscope.fidelity import FidelityComparison, compare_fidelity
 from kdscope.results.formatting import decimals, interval, probability
 from kdscope.results.measures import HEADLINE, MATCHED_CONTROL, POOLED, POOLED_OF, POOLS, describe_measure

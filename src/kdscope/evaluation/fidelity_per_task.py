@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kdscope.answers.quantities import number_key
 from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
-from kdscope.evaluation.item_scores import by_item, check_same_items
+from kdscope.evaluation.item_scores import by_item, check_same_items, cluster_of
 from kdscope.evaluation.records import Record, answer_of, is_correct
 from kdscope.fidelity import (
     ITEM_MEASURES,
@@ -139,7 +139,7 @@ def measure_task(
     different = count_answers([reading.answers for own in readings.values() for reading in own])
     pairings = {role: _pairings(task, readings["teacher"], readings[role], different) for role in others}
     found = {role: _mean([pairing.paired() for pairing in own]) for role, own in pairings.items()}
-    clusters = [record.prompt or record.item_hash for record in runs["teacher"][0]]
+    clusters = [cluster_of(record) for record in runs["teacher"][0]]
     seed = derive_seed(sampling.seed, "fidelity", task.name)
     measures = pairings[STUDENT][0].measures
     task_fidelity = TaskFidelity.resampled(measures, found, clusters, sampling.draws, seed)

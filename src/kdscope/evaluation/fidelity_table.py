@@ -21,7 +21,7 @@ from kdscope.evaluation.fidelity_per_task import (
     measure_task,
 )
 from kdscope.evaluation.item_scores import check_same_items
-from kdscope.evaluation.records import Record
+from kdscope.evaluation.records import ModelRecords
 from kdscope.fidelity import (
     Floor,
     Measure,
@@ -36,8 +36,6 @@ from kdscope.fidelity.bootstrap import combine, join_columns, standard_limits
 from kdscope.fidelity.controls import COLUMNS, MATCHED
 from kdscope.results.measures import HEADLINE, ITEM_MEASURE, POOLED
 from kdscope.tasks import TaskRegistry, default_registry
-
-ModelRecords = Mapping[str, Sequence[Record]]
 
 
 @dataclass(frozen=True)

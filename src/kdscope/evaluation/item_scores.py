@@ -55,7 +55,7 @@ def item_scores(task: Task, records: Sequence[Record], scoring: str) -> ItemScor
     answers = by_item(records)
     values = [np.mean([value_of(record, scoring) for record in same]) for same in answers]
     single = metric == "accuracy" and len(answers[0]) == 1
-    return ItemScores(np.array(values), tuple(_cluster(same[0]) for same in answers), single)
+    return ItemScores(np.array(values), tuple(cluster_of(same[0]) for same in answers), single)
 
 
 def scores_by_task(records: Mapping[str, Sequence[Record]], scoring: str, tasks: TaskRegistry) -> dict[str, ItemScores]:
@@ -133,7 +133,8 @@ def _identities(records: Sequence[Record]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((record.item_id, record.item_hash) for record in records))
 
 
-def _cluster(record: Record) -> str:
+def cluster_of(record: Record) -> str:
+    """Equal for items that ask the same: the prompt, or where it is not known the content of the item."""
     return record.prompt or record.item_hash
 
 

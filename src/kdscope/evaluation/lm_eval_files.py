@@ -16,9 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kdscope.evaluation.accuracy import ModelRecords, accuracy_table
+from kdscope.evaluation.accuracy import accuracy_table
 from kdscope.evaluation.item_scores import by_item, item_index, metric_of
-from kdscope.evaluation.records import Record, answer_of, value_of
+from kdscope.evaluation.records import ModelRecords, Record, answer_of, value_of
 from kdscope.results.measures import AVERAGES, Metric
 from kdscope.tasks import Task, TaskRegistry, default_registry
 

@@ -70,6 +70,10 @@ class Record:
     rouge_l: float | None = None
 
 
+ModelRecords = Mapping[str, Sequence[Record]]
+"""Records of one model by task."""
+
+
 def answer_of(record: Record, scoring: str) -> str | None:
     """The answer a record holds under one of the two scorings."""
     return record.robust_value if scoring == "robust" else record.published_value

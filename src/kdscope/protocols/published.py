@@ -20,6 +20,7 @@ from scipy import stats
 from kdscope.core.errors import StatisticsError
 from kdscope.protocols.published_gains import published_gains
 from kdscope.protocols.results_table import read_results_table
+from kdscope.results.column_names import AVERAGE
 from kdscope.results.hypotheses import H1, H1_ANOVA, RELATIONS, hypothesis
 
 __all__ = [
@@ -120,7 +121,7 @@ class TestResult:
     n: int
 
 
-def h1_gain_positive(gains: ArrayLike, *, group: str = "all", task: str = "Average") -> TestResult:
+def h1_gain_positive(gains: ArrayLike, *, group: str = "all", task: str = AVERAGE) -> TestResult:
     """One-sided one-sample t-test of mean gain > 0; NaN with fewer than two gains or none that differ.
 
     Args:
@@ -140,7 +141,7 @@ def h1_gain_positive(gains: ArrayLike, *, group: str = "all", task: str = "Avera
     return TestResult(H1, group, task, "ttest_1samp", statistic, p_value, values.size)
 
 
-def h1_methods_differ(gains: Mapping[str, ArrayLike], *, group: str = "all", task: str = "Average") -> TestResult:
+def h1_methods_differ(gains: Mapping[str, ArrayLike], *, group: str = "all", task: str = AVERAGE) -> TestResult:
     """One-way ANOVA of gain by method; NaN with fewer than two methods or no variance within them.
 
     Args:
@@ -158,7 +159,7 @@ def h1_methods_differ(gains: Mapping[str, ArrayLike], *, group: str = "all", tas
 
 
 def rank_correlation(
-    gains: ArrayLike, values: ArrayLike, hypothesis: str, *, group: str = "all", task: str = "Average"
+    gains: ArrayLike, values: ArrayLike, hypothesis: str, *, group: str = "all", task: str = AVERAGE
 ) -> TestResult:
     """Spearman's rho of gains with something else, two-sided; NaN below three pairs or where one side is constant.
 

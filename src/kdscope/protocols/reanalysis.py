@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from kdscope.results.column_names import AVERAGE
 from kdscope.results.formatting import format_p
 from kdscope.results.hypotheses import (
     CONFIRMATORY,
@@ -126,7 +127,7 @@ def _published_p(published: pd.DataFrame, row: dict[Any, Any]) -> float:
         (published["domain"] == row["domain"])
         & (published["hypothesis"] == row["hypothesis"])
         & (published["group"] == row["group"])
-        & (published["task"] == "Average")
+        & (published["task"] == AVERAGE)
     ]
     return float(same["p_value"].iloc[0]) if len(same) else float("nan")
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kdscope.protocols.results import TWO_WAY, WITHIN, RigorousResult
+from kdscope.results.column_names import AVERAGE
 from kdscope.results.formatting import format_p
 from kdscope.results.hypotheses import CONFIRMATORY, Hypothesis, hypothesis
 from kdscope.results.methods import method_sentence
@@ -152,7 +153,7 @@ def _filled(template: str, row: Mapping[str, Any]) -> str:
 
 def _place(row: Mapping[str, Any]) -> str:
     domain = row.get("domain", "all")
-    parts = [str(part) for part in (domain, row["task"]) if part not in ("all", "Average")]
+    parts = [str(part) for part in (domain, row["task"]) if part not in ("all", AVERAGE)]
     return f" ({', '.join(parts)})" if parts else ""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from kdscope.results.column_names import AVERAGE
 from kdscope.results.formatting import MISSING, fixed, is_missing
 from kdscope.results.hypotheses import CONFIRMATORY, DETAIL, EXPLORATORY, SENSITIVITY, VARIANCE, hypothesis
 from kdscope.results.measures import POOLS
@@ -170,7 +171,7 @@ def published_tests_overview(tables: ReportTables) -> Table:
 
 def _published_tests(tables: ReportTables) -> Table:
     """The published tests on the mean over tasks; on every task where there is no such mean."""
-    overall = tables.tests[tables.tests["task"].isin(("Average", *POOLS))]
+    overall = tables.tests[tables.tests["task"].isin((AVERAGE, *POOLS))]
     rows = overall if len(overall) else tables.tests
     columns = _tests_columns(2)
     return Table.of(

@@ -21,7 +21,7 @@ AVERAGE_OF: Mapping[Metric, str] = {"accuracy": AVERAGE, "rouge_l": f"{AVERAGE} 
 POOLED_OF: Mapping[Metric, str] = {"accuracy": POOLED, "rouge_l": f"{POOLED} (rouge_l)"}
 AVERAGES, POOLS = tuple(AVERAGE_OF.values()), tuple(POOLED_OF.values())
 
-Family = Literal["answers", "traces", "steps", "distributions", "calibration", "probes"]
+Family = Literal["accuracy", "answers", "traces", "steps", "distributions", "calibration", "probes"]
 Direction = Literal[-1, 0, 1]
 Unit = Literal["percent", "points", "score", "nats", "number"]
 _FACTOR: Mapping[Unit, float] = {"percent": 100.0, "points": 100.0}
@@ -98,6 +98,10 @@ BOTH_RIGHT = "_both_right"
 _PREFIXES = {"_gold": "on the reference", "_teacher": "on the teacher's text", "_student": "on the student's text"}
 """Endings of measures of distributions: whose text both models read."""
 
+_ACCURACY = (
+    MeasureEntry("accuracy", "accuracy", has_floor=False, meaning="share of right answers"),
+    MeasureEntry("gain", "accuracy", "points", has_floor=False, meaning="accuracy minus that of the SFT control"),
+)
 _ANSWERS = (
     MeasureEntry(AGREEMENT, "answers", paper="agreement", card="same answer as the teacher"),
     MeasureEntry(BOTH_PARSED, "answers"),
@@ -203,7 +207,7 @@ def _on(heading: str, where: str, unit: Unit) -> str:
     return f"{heading} {where}{', nats' if unit == 'nats' else ''}" if heading else ""
 
 
-_BASIC = (*_ANSWERS, *_TRACES, *_STEPS, *_CALIBRATION, *_PROBES, *_PUBLISHED)
+_BASIC = (*_ACCURACY, *_ANSWERS, *_TRACES, *_STEPS, *_CALIBRATION, *_PROBES, *_PUBLISHED)
 MEASURES: Catalogue[MeasureEntry] = Catalogue("measure", (*_BASIC, *_variants()))
 """Every measure by its name, also those that extensions add."""
 _BUILT_IN = frozenset(MEASURES)
