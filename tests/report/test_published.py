@@ -19,8 +19,9 @@ from kdscope.protocols.published import load_published
 from kdscope.protocols.results_table import read_results_table, results_table
 from kdscope.report.page import paragraphs
 from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes, write_index
-from kdscope.report.published_tables import decimals_of, newcombe, share_of
+from kdscope.report.published_tables import decimals_of, share_of
 from kdscope.results.tables import load_tables, save_tables
+from kdscope.statistics.means import newcombe_difference
 
 ABOUT = About("mine", "My results.", {"source": "mine.csv"})
 OWN = """student,method,teacher,temperature,task,metric,value,items
@@ -275,7 +276,7 @@ def test_a_rounded_share_is_recognised(counts: tuple[int, int]) -> None:
     found = share_of(round(100 * correct / items, 2), items, 2)
     assert found.correct == correct
     assert 0 <= found.low <= found.value + 5e-5
-    difference, low, high = newcombe(found, found)
+    difference, low, high = newcombe_difference(found.limits, found.limits)
     assert difference == 0
     assert low <= 0 <= high
 

@@ -34,7 +34,8 @@ from tests.report.statistics_builders import (
     [
         ({"p_adjusted": 0.049, "estimate": 2.0}, Verdict.HIGHER),
         ({"p_adjusted": 0.049, "estimate": -2.0}, Verdict.LOWER),
-        ({"p_adjusted": 0.05, "estimate": 9.0}, Verdict.OPEN),
+        ({"p_adjusted": 0.05, "estimate": 9.0}, Verdict.HIGHER),
+        ({"p_adjusted": 0.0501, "estimate": 9.0}, Verdict.OPEN),
         ({"p_value": NAN, "p_adjusted": 0.01}, Verdict.NO_CLAIM),
         ({"p_value": NAN, "p_adjusted": NAN}, Verdict.NO_CLAIM),
         ({"p_adjusted": 0.001, "scope": None}, Verdict.NO_CLAIM),

@@ -42,7 +42,7 @@ class Analysis:
             protocol adds estimate, low, high, p_adjusted, note, unit, per, role, detectable and margin.
         claims: The numbers behind claims: domain, claim, subject, task, value, low, high, n, definition.
         abstract: A published study's own words beside its tables; None for any other table.
-        verdicts: A published study's claims, each by both protocols (`protocols.reanalysis.Verdict`); None likewise.
+        verdicts: A published study's claims, each by both protocols (`reanalysis.TestedClaim`); None likewise.
         warnings: What limits conclusions.
         files: What was written.
     """

@@ -25,6 +25,7 @@ from kdscope.results.hypotheses import (
     H1_ANOVA,
     H1_GRID,
     H1_STUDENT,
+    LEVEL,
     METHOD,
     SENSITIVITY,
 )
@@ -45,7 +46,7 @@ def student_gains(sample: Sample) -> Iterator[RigorousResult]:
         yield sample.contrast(
             *(gain, H1_STUDENT, student),
             role=CONFIRMATORY,
-            detectable=detectable_gain(gain.found.stderr, gain.found.df, 0.05 / max(1, sample.tests)),
+            detectable=detectable_gain(gain.found.stderr, gain.found.df, LEVEL / max(1, sample.tests)),
             note=reservations,
             **sample.facts_of(student),
         )

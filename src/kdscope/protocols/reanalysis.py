@@ -24,6 +24,7 @@ from kdscope.results.hypotheses import (
     LARGEST_GAIN,
     TEMPERATURE,
     UNADAPTED_TEACHER,
+    is_significant,
 )
 
 HOLDS, BEFORE = "holds", "only before adjustment"
@@ -31,7 +32,7 @@ CONTRADICTED, OPEN = "contradicted", "cannot be told"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TestedClaim:
     """One claim of the paper, tested.
 
     Attributes:
@@ -103,18 +104,18 @@ def reanalyse(published: pd.DataFrame, rigorous: pd.DataFrame) -> pd.DataFrame:
         rigorous: of `rigorous_protocol`.
 
     Returns:
-        Columns are the attributes of `Verdict`.
+        Columns are the attributes of `TestedClaim`.
     """
     rows = [asdict(verdict) for verdict in _verdicts(published, rigorous)]
-    return pd.DataFrame(rows, columns=list(Verdict.__slots__))
+    return pd.DataFrame(rows, columns=list(TestedClaim.__slots__))
 
 
-def _verdicts(published: pd.DataFrame, rigorous: pd.DataFrame) -> Iterator[Verdict]:
+def _verdicts(published: pd.DataFrame, rigorous: pd.DataFrame) -> Iterator[TestedClaim]:
     main = rigorous[rigorous["role"].isin([CONFIRMATORY, EXPLORATORY])]
     for claim, hypothesis, group, direction in _CLAIMS:
         rows = main[(main["hypothesis"] == hypothesis) & ((main["group"] == group) | (group == ANY))]
         for row in rows.to_dict("records"):
-            yield Verdict(
+            yield TestedClaim(
                 *(claim, row["domain"], hypothesis, row["group"], _published_p(published, row)),
                 *(row["estimate"], row["low"], row["high"], row["p_value"]),
                 *(_one_sided(row, direction), row["p_exact"], row["p_adjusted"]),
@@ -134,11 +135,11 @@ def _published_p(published: pd.DataFrame, row: dict[Any, Any]) -> float:
 
 def _verdict(row: dict[Any, Any], direction: int | None) -> str:
     as_claimed = direction is EITHER or direction * row["statistic"] > 0
-    if row["p_adjusted"] <= 0.05:
+    if is_significant(row["p_adjusted"]):
         return HOLDS if as_claimed else CONTRADICTED
     if direction == 0:
         return OPEN
-    return BEFORE if as_claimed and row["p_value"] <= 0.05 else OPEN
+    return BEFORE if as_claimed and is_significant(row["p_value"]) else OPEN
 
 
 def _one_sided(row: dict[Any, Any], direction: int | None) -> float:

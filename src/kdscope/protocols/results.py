@@ -24,6 +24,7 @@ from kdscope.results.hypotheses import (
     NONINFERIORITY,
     SENSITIVITY,
     hypothesis,
+    is_significant,
 )
 from kdscope.statistics.crossed import bootstrap_mean
 from kdscope.statistics.effects import EffectSize, cliffs_delta, hedges_g, matched_odds_ratio
@@ -199,7 +200,7 @@ def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
 
 def _simultaneous(row: pd.Series[Any], tests: int) -> tuple[float, float]:
     """Limits of one row of a family of so many, consistent with its adjusted p-value."""
-    estimate, margin, rejected = float(row["estimate"]), float(row["margin"]), bool(row["p_adjusted"] <= 0.05)
+    estimate, margin, rejected = float(row["estimate"]), float(row["margin"]), is_significant(row["p_adjusted"])
     one_sided = row["hypothesis"] in (EQUIVALENCE, NONINFERIORITY)
     reach = float(row["stderr"]) * float(stats.t.isf((0.05 if one_sided else 0.025) / tests, row["df"]))
     low, high = estimate - reach, estimate + reach

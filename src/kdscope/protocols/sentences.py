@@ -10,7 +10,7 @@ from typing import Any
 from kdscope.protocols.results import TWO_WAY, WITHIN, RigorousResult
 from kdscope.results.column_names import AVERAGE
 from kdscope.results.formatting import format_p
-from kdscope.results.hypotheses import CONFIRMATORY, Hypothesis, hypothesis
+from kdscope.results.hypotheses import CONFIRMATORY, Hypothesis, hypothesis, is_significant
 from kdscope.results.methods import method_sentence
 from kdscope.statistics.run_contrasts import CHECKPOINTS
 
@@ -57,7 +57,7 @@ def _gain(row: Mapping[str, Any]) -> str:
     else:
         verb = asked.verbs[int(value <= -0.05)]
         said = f"{_subject(asked, row)} {verb} {size}{_filled(asked.against, row)}"
-    doubt = "" if _is_clear(row) else ", not statistically significant"
+    doubt = "" if is_significant(row["p_adjusted"]) else ", not statistically significant"
     return f"{said}{_place(row)}, {_interval(row)}, {_p(row)}{doubt}{_detectable(row)}."
 
 
@@ -74,7 +74,7 @@ def _untested(row: Mapping[str, Any]) -> str:
 
 def _noninferiority(row: Mapping[str, Any]) -> str:
     first, _, second = str(row["group"]).partition(" - ")
-    shown = "is" if row["p_adjusted"] <= 0.05 else "is not shown to be"
+    shown = "is" if is_significant(row["p_adjusted"]) else "is not shown to be"
     of = "the checkpoint of " if row.get("scope") == CHECKPOINTS else ""
     return (
         f"{of}{_method(first)} {shown} as faithful to its teacher as {_method(second)} within {row['margin']:g} points"
@@ -86,7 +86,7 @@ def _relation(row: Mapping[str, Any]) -> str:
     direction = "more" if row["estimate"] > 0 else "less"
     found = f"{abs(row['estimate']):.2g} points {direction} per {row['per']}, {_interval(row, 2)}, {_p(row)}"
     what = hypothesis(row["hypothesis"]).related_to + (f" {row['group']}" if row["group"] == WITHIN else "")
-    if _is_clear(row):
+    if is_significant(row["p_adjusted"]):
         return f"The gain goes with {what}{_place(row)}: {found}."
     return f"No relation of the gain with {what} is shown{_place(row)}: {found}."
 
@@ -97,7 +97,7 @@ def _equivalence(row: Mapping[str, Any]) -> str:
     interval = (
         f"{_method(first)} minus {_method(second)} is {round(row['estimate'], 1) + 0.0:+.1f} points, {_interval(row)}"
     )
-    if row["p_adjusted"] <= 0.05:
+    if is_significant(row["p_adjusted"]):
         said = f"{of}{_method(first)} and {_method(second)} are equivalent within {row['margin']:g} points"
         return f"{said}{_place(row)}: {interval}, {_p(row)}."
     return f"Not shown to be equivalent within {row['margin']:g} points{_place(row)}: {interval}, {_p(row)}."
@@ -118,8 +118,9 @@ def _effect(row: Mapping[str, Any]) -> str:
 
 
 def _methods(row: Mapping[str, Any]) -> str:
-    verdict = "The methods differ" if _is_clear(row) else "No difference between the methods is shown"
-    return f"{verdict}{_place(row)}: F {row['statistic']:.2f} over {row['n']} students, {_p(row)}."
+    differ = is_significant(row["p_adjusted"])
+    said = "The methods differ" if differ else "No difference between the methods is shown"
+    return f"{said}{_place(row)}: F {row['statistic']:.2f} over {row['n']} students, {_p(row)}."
 
 
 def _published(row: Mapping[str, Any]) -> str:
@@ -181,10 +182,6 @@ def _detectable(row: Mapping[str, Any]) -> str:
     if least > _LARGEST:
         return f"; no difference below {_LARGEST} points would be detected with 80% power"
     return f"; minimum detectable difference {least:.1f} points (80% power)"
-
-
-def _is_clear(row: Mapping[str, Any]) -> bool:
-    return bool(row["p_adjusted"] <= 0.05)
 
 
 def _method(name: str) -> str:

@@ -18,7 +18,7 @@ from kdscope.protocols.table_runs import CELL as TABLE_CELL
 from kdscope.protocols.table_runs import LUCK_UNKNOWN, TableRuns, TableSample
 from kdscope.results import hypotheses
 from kdscope.results.column_names import AVERAGE, SFT, UNADAPTED
-from kdscope.results.hypotheses import BEST_TEMPERATURE, LARGEST_GAIN, TEMPERATURE, UNADAPTED_TEACHER
+from kdscope.results.hypotheses import BEST_TEMPERATURE, LARGEST_GAIN, LEVEL, TEMPERATURE, UNADAPTED_TEACHER
 from kdscope.statistics.estimates import mean_over_units, sign_flips
 from kdscope.statistics.multiplicity import max_t
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, contrast_in_points
@@ -51,7 +51,7 @@ def cells(sample: RecordSample) -> Iterator[RigorousResult]:
         row = sample.contrast(
             *(cell.gain, hypotheses.CELL, cell.name),
             p_adjusted=p_adjusted,
-            detectable=detectable_gain(error.stderr, error.df, 0.05 / len(found)),
+            detectable=detectable_gain(error.stderr, error.df, LEVEL / len(found)),
             reference=SFT,
             **cell.facts,
         )
@@ -104,7 +104,7 @@ def changed_settings(sample: RecordSample) -> Iterator[RigorousResult]:
         error = difference.found
         yield sample.contrast(
             *(difference, hypothesis, group),
-            detectable=detectable_gain(error.stderr, error.df, 0.05 / len(found)),
+            detectable=detectable_gain(error.stderr, error.df, LEVEL / len(found)),
             **setting_facts(rows),
         )
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from kdscope.results.findings import (
     CHECKPOINTS,
-    LEVEL,
     MEAN_OF_METHODS,
     RUNS,
     UNKNOWN,
@@ -18,7 +17,7 @@ from kdscope.results.findings import (
     student_findings,
 )
 from kdscope.results.formatting import fixed, is_missing, plural, points
-from kdscope.results.hypotheses import METHOD
+from kdscope.results.hypotheses import METHOD, is_significant
 from kdscope.results.tables import ReportTables, records
 
 MOST_WORDS = 120
@@ -275,7 +274,7 @@ def _between_methods(tables: ReportTables) -> Iterator[str]:
     rows = rows[(rows["hypothesis"] == METHOD) & (rows["scope"] == RUNS) & rows["p_adjusted"].notna()]
     if rows.empty:
         return
-    differ = rows[rows["p_adjusted"] < LEVEL]
+    differ = rows[rows["p_adjusted"].map(is_significant)]
     if differ.empty:
         yield "No significant difference between methods."
         return

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.protocols.published_gains import model_size
 from kdscope.results.column_names import (
@@ -35,6 +34,8 @@ from kdscope.results.formatting import is_missing
 from kdscope.results.measures import AVERAGE, POOLED
 from kdscope.results.methods import ADAPT
 from kdscope.results.tables import records
+from kdscope.statistics.means import newcombe_difference
+from kdscope.statistics.paired import wilson_interval
 from kdscope.tasks import default_registry
 
 UNPAIRED = "two shares taken as independent (Newcombe 1998, method 10), as the pairs are not known; no test"
@@ -173,6 +174,11 @@ class Share:
     low: float
     high: float
 
+    @property
+    def limits(self) -> tuple[float, float, float]:
+        """The accuracy with its interval."""
+        return self.value, self.low, self.high
+
 
 def share_of(percent: float, items: int | None, decimals: int) -> Share:
     """The share that a percentage tells, where it is rounded to so many decimals.
@@ -186,20 +192,7 @@ def share_of(percent: float, items: int | None, decimals: int) -> Share:
     correct = None if items is None else round(percent * items / 100)
     if items is None or correct is None or abs(100 * correct / items - percent) > 0.5 * 10**-decimals + 1e-9:
         return Share(percent / 100, items, None, math.nan, math.nan)
-    low, high = proportion_confint(correct, items, method="wilson")
-    return Share(percent / 100, items, correct, float(low), float(high))
-
-
-def newcombe(first: Share, second: Share) -> tuple[float, float, float]:
-    """Difference of two independent shares with its 95% interval.
-
-    Newcombe 1998, Stat Med 17:873, method 10: Wilson's limits of the two, their distances added in squares.
-    """
-    difference = first.value - second.value
-    below = math.hypot(first.value - first.low, second.high - second.value)
-    above = math.hypot(first.high - first.value, second.value - second.low)
-    # In this order a limit that is not a number stays none.
-    return difference, max(difference - below, -1.0), min(difference + above, 1.0)
+    return Share(percent / 100, items, correct, *wilson_interval(correct, items))
 
 
 def decimals_of(values: Sequence[float]) -> int:
@@ -292,7 +285,7 @@ def gain_rows(cells: Cells, found: Mapping[tuple[Key, str], Share]) -> Iterator[
         }
         named = {"cell": label, "control": cells.labels[control], "scoring": "published", "method_of_test": UNPAIRED}
         for task, (own, other) in pairs.items():
-            yield {**named, "task": task, **_gain(own.items or 0, newcombe(own, other))}
+            yield {**named, "task": task, **_gain(own.items or 0, newcombe_difference(own.limits, other.limits))}
         if len(pairs) > 1:
             items, told = _pooled_gain(list(pairs.values()))
             yield {**named, "task": POOLED, **_gain(items, told)}
@@ -312,7 +305,7 @@ def _pooled_gain(pairs: Sequence[tuple[Share, Share]]) -> tuple[int, tuple[float
         return sum(weights or [0]), (difference, math.nan, math.nan)
     total = sum(weights)
     own, other = (share_of(100 * sum(pair[side] or 0 for pair in counts) / total, total, 6) for side in (0, 1))
-    return total, newcombe(own, other)
+    return total, newcombe_difference(own.limits, other.limits)
 
 
 def _control(key: Key, cells: Cells) -> Key | None:

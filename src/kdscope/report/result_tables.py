@@ -10,12 +10,10 @@ least one. That is never too easy: two gains over one control differ by more tha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from kdscope.figures.gains import ITEM_LEVEL
@@ -25,6 +23,7 @@ from kdscope.results.labels import CellName
 from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.table import Row, Table, TableCell, decimal, gain, number, numbers, p_value, share, text, texts
 from kdscope.results.tables import ReportTables, known_counts, pooled, records, select
+from kdscope.statistics.means import limits_of_mean
 from kdscope.statistics.multiplicity import holm
 
 BETTER, WORSE = "*", "†"
@@ -211,10 +210,8 @@ def _above(row: Row, others: list[dict[str, Any]]) -> bool:
 def with_average_limits(rows: pd.DataFrame) -> pd.DataFrame:
     """The accuracy rows, means over tasks with an interval made of those of their tasks.
 
-    MOVER, the method of variance estimates recovery (Zou and Donner 2008, Stat Med 27:1693): for a mean of K
-    independent estimates with limits (l_k, u_k), low = mean - sqrt(sum (p_k - l_k)^2) / K, high likewise. Tasks have
-    different items, so that their estimates are independent. Without the interval of each of its tasks, as where a mean
-    brings its own, it stays as it is.
+    By `means.limits_of_mean`: tasks have different items, so that their estimates are independent. Without the interval
+    of each of its tasks, as where a mean brings its own, it stays as it is.
     """
     found = rows.copy()
     metric = found["metric"].fillna("accuracy")
@@ -224,8 +221,7 @@ def with_average_limits(rows: pd.DataFrame) -> pd.DataFrame:
         value, low, high = (found.loc[same, name].to_numpy(dtype="float64") for name in ("accuracy", "low", "high"))
         if not len(value) or abs(float(value.mean()) - row["accuracy"]) > _ROUNDED:
             continue
-        found.loc[index, "low"] = row["accuracy"] - math.sqrt(float(np.sum((value - low) ** 2))) / len(value)
-        found.loc[index, "high"] = row["accuracy"] + math.sqrt(float(np.sum((high - value) ** 2))) / len(value)
+        found.loc[index, ["low", "high"]] = limits_of_mean(value, low, high, row["accuracy"])
     return found
 
 

@@ -16,12 +16,19 @@ import numpy as np
 
 from kdscope.results import hypotheses
 from kdscope.results.formatting import is_missing, points, with_interval
-from kdscope.results.hypotheses import CELL, CONFIRMATORY, DETAIL, FIDELITY, FIDELITY_LEVEL, H1_STUDENT, INHERITED
+from kdscope.results.hypotheses import (
+    CELL,
+    CONFIRMATORY,
+    DETAIL,
+    FIDELITY,
+    FIDELITY_LEVEL,
+    H1_STUDENT,
+    INHERITED,
+    is_significant,
+)
 from kdscope.results.labels import CellName
 from kdscope.results.tables import ReportTables, records
 
-LEVEL = 0.05
-"""The level of adjusted p-values at which a difference counts as significant."""
 RUNS, CHECKPOINTS, UNKNOWN = "runs", "checkpoints", "unknown"
 """Scopes: items and training runs are random; items only; statistics of before runs were part of intervals."""
 MEAN_OF_METHODS = "mean over methods"
@@ -48,7 +55,7 @@ def verdict_of_checkpoint(low: float, high: float, p_adjusted: float) -> Verdict
     """
     if is_missing(low) or is_missing(high):
         return Verdict.NO_CLAIM
-    if low <= 0 <= high or is_missing(p_adjusted) or p_adjusted >= LEVEL:
+    if low <= 0 <= high or is_missing(p_adjusted) or not is_significant(p_adjusted):
         return Verdict.OPEN
     return Verdict.HIGHER if low > 0 else Verdict.LOWER
 
@@ -105,7 +112,7 @@ class Finding:
         """What may be said; nothing without an adjusted p-value, and nothing where it is not known what was random."""
         if self.scope == UNKNOWN or any(is_missing(value) for value in (self.p_value, self.p_adjusted, self.estimate)):
             return Verdict.NO_CLAIM
-        if self.p_adjusted >= LEVEL:
+        if not is_significant(self.p_adjusted):
             return Verdict.OPEN
         return Verdict.HIGHER if self.estimate > 0 else Verdict.LOWER
 

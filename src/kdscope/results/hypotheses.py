@@ -26,6 +26,8 @@ FIDELITY, INHERITED, SHARED_RIGHT, SHARED_WRONG = "fidelity", "inherited_errors"
 FIDELITY_LEVEL, FIDELITY_METHOD, NONINFERIORITY = "fidelity_level", "fidelity_method", "fidelity_noninferiority"
 EFFECT, VARIANCE = "effect_size", "variance"
 
+LEVEL = 0.05
+"""The level of adjusted p-values."""
 HOLM, BENJAMINI_YEKUTIELI, BONFERRONI = "Holm", "Benjamini-Yekutieli", "Bonferroni"
 Form = Literal["gain", "relation", "equivalence", "noninferiority", "methods", "level", "effect", "variance"]
 
@@ -197,6 +199,11 @@ HYPOTHESES = MappingProxyType({entry.name: entry for entry in _catalogue()})
 """All questions by name."""
 RELATIONS = tuple(name for name, entry in HYPOTHESES.items() if entry.form == "relation")
 """What the gain may go with: `H2` to `H5`."""
+
+
+def is_significant(p_adjusted: float) -> bool:
+    """Whether an adjusted p-value is at most `LEVEL`; not where there is none."""
+    return bool(p_adjusted <= LEVEL)
 
 
 def hypothesis(name: str) -> Hypothesis:

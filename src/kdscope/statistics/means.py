@@ -99,6 +99,44 @@ def estimate_share(
     return MeanEstimate(mean, _standard_error(x, cluster_of, g), low, high, x.size, g)
 
 
+def newcombe_difference(
+    first: tuple[float, float, float], second: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """Difference of two independent shares with its interval: value, lower and upper limit.
+
+    Newcombe (1998, Stat Med 17:873), method 10: Wilson's limits of the two, their distances added in squares.
+
+    Args:
+        first: a share with its Wilson limits.
+        second: the other.
+
+    Example:
+        >>> tuple(round(x, 4) for x in newcombe_difference((0.8, 0.6794, 0.8839), (0.5, 0.3738, 0.6262)))
+        (0.3, 0.1255, 0.4515)
+    """
+    (value, low, high), (other, other_low, other_high) = first, second
+    below, above = math.hypot(value - low, other_high - other), math.hypot(high - value, other - other_low)
+    # In this order a limit that is not a number stays none.
+    return value - other, max(value - other - below, -1.0), min(value - other + above, 1.0)
+
+
+def limits_of_mean(values: ArrayLike, low: ArrayLike, high: ArrayLike, mean: float) -> tuple[float, float]:
+    """Limits of a mean of independent estimates, from the limits of each.
+
+    MOVER, the method of variance estimates recovery (Zou and Donner 2008, Stat Med 27:1693): for a mean of K estimates
+    with limits (l_k, u_k), ``low = mean - sqrt(sum (p_k - l_k)^2) / K``, the upper one likewise.
+
+    Args:
+        values: the estimates, shape [K].
+        low: their lower limits, shape [K].
+        high: their upper limits, shape [K].
+        mean: their mean, as it was told.
+    """
+    p, lower, upper = (np.asarray(x, dtype=np.float64) for x in (values, low, high))
+    below, above = (math.sqrt(float(np.sum(distances**2))) / p.size for distances in (p - lower, upper - p))
+    return mean - below, mean + above
+
+
 def checked_items(
     values: ArrayLike, clusters: Sequence[object] | None, confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
