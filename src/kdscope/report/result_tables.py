@@ -221,7 +221,7 @@ def with_average_limits(rows: pd.DataFrame) -> pd.DataFrame:
         value, low, high = (found.loc[same, name].to_numpy(dtype="float64") for name in ("accuracy", "low", "high"))
         if not len(value) or abs(float(value.mean()) - row["accuracy"]) > _ROUNDED:
             continue
-        found.loc[index, ["low", "high"]] = limits_of_mean(value, low, high, row["accuracy"])
+        found.loc[index, "low"], found.loc[index, "high"] = limits_of_mean(value, low, high, row["accuracy"])
     return found
 
 
