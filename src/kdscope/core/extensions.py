@@ -34,7 +34,7 @@ class _Loaded:
 
     extensions: dict[Path, Extension] = field(default_factory=dict)
     origins: dict[tuple[str, str], Extension] = field(default_factory=dict)
-    removals: dict[Path, list[Callable[[], None]]] = field(default_factory=dict)
+    removals: dict[Path, list[Callable[[], object]]] = field(default_factory=dict)
 
     def unload(self, path: Path) -> None:
         for remove in reversed(self.removals.pop(path, [])):
@@ -113,7 +113,7 @@ def add_entry(kind: str, name: str, add: Callable[[], None], remove: Callable[[]
         )
     add()
     _LOADED.origins[kind, name] = extension
-    _LOADED.removals.setdefault(extension.path, []).append(remove)
+    _LOADED.removals[extension.path].append(remove)
 
 
 def running_file() -> Path | None:
@@ -141,6 +141,7 @@ def _run(extension: Extension, content: bytes) -> None:
     module = ModuleType(f"kdscope_extension_{extension.sha256[:16]}")
     module.__file__ = str(extension.path)
     sys.modules[module.__name__] = module
+    _LOADED.removals[extension.path] = [lambda: sys.modules.pop(module.__name__, None)]
     running = _RUNNING.set(extension)
     try:
         exec(compile(content, str(extension.path), "exec"), module.__dict__)  # noqa: S102 (the user named this file)
