@@ -120,8 +120,8 @@ def _responses(row: Row) -> list[str]:
 
 
 def _reasons(row: Row, count: int, assumed: str) -> list[str]:
-    told = row.values.get("finish_reason")
-    reasons = told if isinstance(told, list) else [assumed if told is None else told] * count
+    given = row.values.get("finish_reason")
+    reasons = given if isinstance(given, list) else [assumed if given is None else given] * count
     if len(reasons) != count:
         raise row.error(f"{len(reasons)} reasons for {count} completions", "finish_reason")
     for reason in reasons:
@@ -165,20 +165,20 @@ def _text_list(row: Row, key: str) -> tuple[str, ...]:
 
 def _instruction(row: Row) -> str:
     document = row.values.get("doc")
-    told = row.values.get("instruction")
-    if told is None and isinstance(document, Mapping):
-        told = document.get("instruction")
-    return told if isinstance(told, str) else ""
+    instruction = row.values.get("instruction")
+    if instruction is None and isinstance(document, Mapping):
+        instruction = document.get("instruction")
+    return instruction if isinstance(instruction, str) else ""
 
 
 def _prompt(row: Row) -> str:
     """The prompt, from its key or from the arguments that lm-evaluation-harness keeps."""
-    told: Any = row.values.get("prompt")
-    if told is None:
-        told = row.values.get("arguments")
+    prompt: Any = row.values.get("prompt")
+    if prompt is None:
+        prompt = row.values.get("arguments")
         for first in ("gen_args_0", "arg_0"):
-            told = told.get(first) if isinstance(told, Mapping) else None
-    return told if isinstance(told, str) else ""
+            prompt = prompt.get(first) if isinstance(prompt, Mapping) else None
+    return prompt if isinstance(prompt, str) else ""
 
 
 def _prediction(row: Row) -> str | None:
@@ -277,8 +277,8 @@ def _read_rows(rows: Sequence[Row], task: str | None, tasks: TaskRegistry, assum
 def _task_of(row: Row, task: str | None, tasks: TaskRegistry) -> Task:
     if task is not None:
         return tasks.get(task)
-    if isinstance(told := row.values.get("task"), str):
-        return _named_task(tasks, told, row.file, row.number)
+    if isinstance(named := row.values.get("task"), str):
+        return _named_task(tasks, named, row.file, row.number)
     if (guessed := _task_in_name(row.file, tasks)) is not None:
         return guessed
     raise row.error(f"neither the row nor the file name {row.file.name!r} tells the task; say which it is", "task")

@@ -111,17 +111,20 @@ def confidence_rows(
         DataError: The model has not answered one of the items.
     """
     answers = first_answers(records)
-    own = [answer_to(item, answers, who) for item in items]
+    own_records = [answer_to(item, answers, who) for item in items]
     if task.labels:
-        asked = [LabelQuestion.of(task, item, ids, tokenizer) for item, ids in zip(items, prompts, strict=True)]
-        told = label_log_probabilities(model, asked, int(tokenizer.pad_token_id))
-        return [label_confidence(task, *one) for one in zip(items, [who] * len(own), told, own, strict=True)]
+        questions = [LabelQuestion.of(task, item, ids, tokenizer) for item, ids in zip(items, prompts, strict=True)]
+        log_probabilities_of_labels = label_log_probabilities(model, questions, int(tokenizer.pad_token_id))
+        return [
+            label_confidence(task, *one)
+            for one in zip(items, [who] * len(own_records), log_probabilities_of_labels, own_records, strict=True)
+        ]
     found: dict[str, dict[str, DistributionRow]] = {}
     for row in distributions:
         found.setdefault(row.item_id, {})[row.prefix] = row
     return [
         completion_confidence(task, item, who, found.get(item.item_id, {}), record)
-        for item, record in zip(items, own, strict=True)
+        for item, record in zip(items, own_records, strict=True)
     ]
 
 
@@ -146,9 +149,9 @@ def label_log_probabilities(
         TokenSequence(place, reading.token_ids, len(reading.token_ids) - len(reading.wanted))
         for place, reading in enumerate(readings)
     ]
-    told = log_probabilities(model, sequences, [reading.wanted for reading in readings], pad_id)
+    by_reading = log_probabilities(model, sequences, [reading.wanted for reading in readings], pad_id)
     scores: list[dict[str, float]] = [{} for _ in questions]
-    for reading, rows in zip(readings, told, strict=True):
+    for reading, rows in zip(readings, by_reading, strict=True):
         scores[reading.question] |= dict(zip(reading.labels, rows.sum(0).tolist(), strict=True))
     # In the order of the labels, as a reader expects it and as ties are decided.
     return [_normalised({label: own[label] for label in q.answers}) for own, q in zip(scores, questions, strict=True)]

@@ -117,11 +117,13 @@ def log_probabilities(
     """
     found: list[Tensor] = [torch.empty(0)] * len(sequences)
     for micro, batch in forced_batches(sequences, pad_id, packed=model.can_pack, device=model.device):
-        asked = [wanted[sequence.example] for sequence in micro]
-        width = max(tokens.shape[1] for tokens in asked)
-        together = torch.cat([pad(tokens, (0, width - tokens.shape[1])) for tokens in asked])
-        told = _gather(model.head, model.read(batch), together.to(model.device)).cpu().double()
-        for sequence, tokens, part in zip(micro, asked, torch.split(told, [len(a) for a in asked]), strict=True):
+        wanted_here = [wanted[sequence.example] for sequence in micro]
+        width = max(tokens.shape[1] for tokens in wanted_here)
+        together = torch.cat([pad(tokens, (0, width - tokens.shape[1])) for tokens in wanted_here])
+        gathered = _gather(model.head, model.read(batch), together.to(model.device)).cpu().double()
+        for sequence, tokens, part in zip(
+            micro, wanted_here, torch.split(gathered, [len(a) for a in wanted_here]), strict=True
+        ):
             found[sequence.example] = part[:, : tokens.shape[1]]
     return found
 
@@ -209,8 +211,8 @@ def compare_distributions(
     Raises:
         ModelError: The logits of a model are not numbers.
     """
-    asked = [one for one in continuations if one.response_ids]
-    texts = {text: number for number, text in enumerate(dict.fromkeys(map(_text, asked)))}
+    with_response = [one for one in continuations if one.response_ids]
+    texts = {text: number for number, text in enumerate(dict.fromkeys(map(_text, with_response)))}
     sequences = [TokenSequence(n, (*prompt, *response), len(prompt)) for (prompt, response), n in texts.items()]
     means: dict[int, tuple[int, list[float]]] = {}
     pack = pair.teacher.can_pack and pair.student.can_pack
@@ -220,7 +222,7 @@ def compare_distributions(
         for sequence, rows in zip(micro, torch.split(measured, counts), strict=True):
             means[sequence.example] = len(rows), rows.mean(0).tolist()
         progress(len(means), len(sequences))
-    return [_row(one, *means[texts[_text(one)]]) for one in asked]
+    return [_row(one, *means[texts[_text(one)]]) for one in with_response]
 
 
 def compare_logits(teacher_logits: Tensor, student_logits: Tensor, targets: Tensor) -> Tensor:

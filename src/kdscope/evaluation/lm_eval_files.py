@@ -155,10 +155,10 @@ def _values(records: ModelRecords, counts: Mapping[str, int], tasks: TaskRegistr
         filters = task_filters(tasks.get(name))
         if row["scoring"] not in filters:
             continue
-        metric, told = METRIC_NAMES[row["metric"]], filters[row["scoring"]]
+        metric, filter_name = METRIC_NAMES[row["metric"]], filters[row["scoring"]]
         own = values.setdefault(name, {"alias": name, "name": name, "sample_len": counts[name]})
-        own[f"{metric},{told}"] = row["accuracy"]
-        own[f"{metric}_stderr,{told}"] = "N/A" if math.isnan(row["stderr"]) else row["stderr"]
+        own[f"{metric},{filter_name}"] = row["accuracy"]
+        own[f"{metric}_stderr,{filter_name}"] = "N/A" if math.isnan(row["stderr"]) else row["stderr"]
     return values
 
 
@@ -175,7 +175,7 @@ def _config(task: Task, name: str, records: Sequence[Record], facts: ExportFacts
         ],
         "generation_kwargs": _generation(facts),
         "repeats": len({record.decoding_seed for record in records}),
-        "filter_list": [{"name": told, "filter": []} for told in task_filters(task).values()],
+        "filter_list": [{"name": filter_name, "filter": []} for filter_name in task_filters(task).values()],
         "should_decontaminate": False,
         "metadata": {"version": _VERSION, "citation": task.citation, "licence": task.licence},
     }
@@ -238,13 +238,15 @@ def task_samples(
     """
     metric = metrics[metric_of(task)]
     return [
-        _sample(answers, scoring, told, metric, generation)
-        for scoring, told in task_filters(task).items()
+        _sample(answers, scoring, filter_name, metric, generation)
+        for scoring, filter_name in task_filters(task).items()
         for answers in by_item(records)
     ]
 
 
-def _sample(answers: Sequence[Record], scoring: str, told: str, metric: str, generation: Mapping[str, Any]) -> Sample:
+def _sample(
+    answers: Sequence[Record], scoring: str, filter_name: str, metric: str, generation: Mapping[str, Any]
+) -> Sample:
     first = answers[0]
     document = {"item_id": first.item_id, "item_hash": first.item_hash, "answer": first.gold}
     read = [answer_of(record, scoring) for record in answers]
@@ -256,7 +258,7 @@ def _sample(answers: Sequence[Record], scoring: str, told: str, metric: str, gen
         "arguments": {"gen_args_0": {"arg_0": first.prompt, "arg_1": dict(generation)}},
         "resps": [[record.completion for record in answers]],
         "filtered_resps": filtered if len(filtered) == 1 else [filtered],
-        "filter": told,
+        "filter": filter_name,
         "metrics": [metric],
         "doc_hash": _hash(json.dumps(document, indent=2, ensure_ascii=False)),
         "prompt_hash": _hash(first.prompt),

@@ -221,10 +221,10 @@ def run_probes(
     """
     probes = [probe for subject in subjects for probe in plan_probes(subject, settings.seed)]
     given = {text: list(tokenizer(text, add_special_tokens=False).input_ids) for text in {p.given for p in probes}}
-    asked = dict.fromkeys(map(_question, probes))
+    questions_of_all = dict.fromkeys(map(_question, probes))
     written: dict[_Question, Completion] = {}
     for cued, folder in ((True, "answers"), (False, "continuations")):
-        questions, already = [question for question in asked if question[0] == cued], len(written)
+        questions, already = [question for question in questions_of_all if question[0] == cued], len(written)
         (scratch / folder).mkdir(exist_ok=True)
         completions = generate_all(
             generator,
@@ -233,7 +233,7 @@ def run_probes(
             batch_size=settings.batch_size,
             batch_tokens=settings.batch_tokens,
             scratch=scratch / folder,
-            progress=partial(_report, progress, already, len(asked)),
+            progress=partial(_report, progress, already, len(questions_of_all)),
         )
         written |= zip(questions, completions, strict=True)
     return [_read(probe, written[_question(probe)], given[probe.given], tokenizer) for probe in probes]

@@ -164,8 +164,8 @@ _COUNTED = tuple(field.name for field in fields(Changes))[2:]
 def _marks(old: Saved, new: Record) -> dict[str, bool]:
     """Which of the counted changes this answer has."""
     if isinstance(old, SavedCompletion):
-        told = None if old.prediction in _UNREAD else old.prediction
-        return {"published_value": old.prediction is not None and told != new.published_value}
+        prediction = None if old.prediction in _UNREAD else old.prediction
+        return {"published_value": old.prediction is not None and prediction != new.published_value}
     marks = {
         "published_value": old.published_value != new.published_value,
         "robust_value": old.robust_value != new.robust_value,
@@ -194,8 +194,8 @@ def _scored(answer: Saved, task: Task, item: Item | None) -> Record:
 
 
 def _question(answer: Saved) -> str:
-    told = "" if isinstance(answer, Record) else answer.instruction
-    return told or question_from_prompt(answer.prompt)
+    instruction = "" if isinstance(answer, Record) else answer.instruction
+    return instruction or question_from_prompt(answer.prompt)
 
 
 def _rouge(answer: Saved, scored: Record, item: Item | None) -> float:

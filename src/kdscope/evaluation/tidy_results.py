@@ -78,8 +78,8 @@ def _with_item_errors(table: pd.DataFrame, statistics: pd.DataFrame) -> pd.DataF
     errors = primary.set_index(["domain", "student", "task"])[ITEM_STDERR].to_dict()
     keys = zip(table["domain"], table["student"], table["task"], strict=True)
     control = (table["method"] == SFT) & (table["metric"] == "accuracy")
-    told = [errors.get(key) if own else None for key, own in zip(keys, control, strict=True)]
-    found = pd.array(told, dtype="Float64").to_numpy(dtype=float, na_value=float("nan"))
+    own_errors = [errors.get(key) if own else None for key, own in zip(keys, control, strict=True)]
+    found = pd.array(own_errors, dtype="Float64").to_numpy(dtype=float, na_value=float("nan"))
     return table.assign(**{ITEM_STDERR: found})
 
 
@@ -95,8 +95,8 @@ def _belongs(row: Mapping[str, Any], settings: AnalysisSettings) -> bool:
 
 def _never_distilled(row: Mapping[str, Any]) -> bool:
     """Whether a student's kept step lies in its warm start."""
-    told = row.get("distilled")
-    return told is not None and not pd.isna(told) and not told
+    distilled = row.get("distilled")
+    return distilled is not None and not pd.isna(distilled) and not distilled
 
 
 def _model(row: Mapping[str, Any], students: Collection[str]) -> dict[str, Any]:

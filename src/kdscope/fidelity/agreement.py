@@ -134,17 +134,17 @@ def _contributions(
         teacher_right & ~student_right,
         student_right & ~teacher_right,
     ]
-    found = [column for condition in conditions for column in (condition, condition & same)]
-    found[4:4] = [parsed & teacher_right, parsed & student_right, parsed & teacher_right & student_right]
-    found += [column for part in parts for column in (every, part)]
-    found += [every, teacher_right == student_right, teacher_right, student_right, ~teacher_right, ~student_right]
+    columns = [column for condition in conditions for column in (condition, condition & same)]
+    columns[4:4] = [parsed & teacher_right, parsed & student_right, parsed & teacher_right & student_right]
+    columns += [column for part in parts for column in (every, part)]
+    columns += [every, teacher_right == student_right, teacher_right, student_right, ~teacher_right, ~student_right]
     wrong = [(teacher != _UNPARSED) & ~teacher_right, (student != _UNPARSED) & ~student_right]
-    found += [every, same, teacher_right, student_right, *wrong] * 2
-    found += [every, teacher_right & student_right, teacher_right, student_right]
-    found += [every, neither & same, *wrong]
+    columns += [every, same, teacher_right, student_right, *wrong] * 2
+    columns += [every, teacher_right & student_right, teacher_right, student_right]
+    columns += [every, neither & same, *wrong]
     if categories is not None:
-        found += [every, same, *(teacher == c for c in range(categories)), *(student == c for c in range(categories))]
-    return np.stack(found, axis=1).astype(np.float64)
+        columns += [every, same, *(teacher == c for c in range(categories)), *(student == c for c in range(categories))]
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def _by_accuracy(sums: Values, same_wrong: float) -> Values:

@@ -79,11 +79,11 @@ def pair_confidences(
     every = np.ones(t_sure.size)
 
     def contributions(order: Order) -> Values:
-        found = [every[:, np.newaxis], s_bins[order], every[:, np.newaxis], s_bins[order], t_bins]
+        blocks = [every[:, np.newaxis], s_bins[order], every[:, np.newaxis], s_bins[order], t_bins]
         for loss in (_brier, _nll):
             own = loss(s_sure, s_right)[order]
-            found += [np.column_stack([every, own, every, own - loss(t_sure, t_right)])]
-        return np.hstack([*found, np.column_stack([every, np.abs(s_sure[order] - t_sure)])])
+            blocks += [np.column_stack([every, own, every, own - loss(t_sure, t_right)])]
+        return np.hstack([*blocks, np.column_stack([every, np.abs(s_sure[order] - t_sure)])])
 
     return Pairing(t_sure.size, _measures(bins), contributions)
 

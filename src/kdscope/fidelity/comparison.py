@@ -178,13 +178,13 @@ def compare_fidelity(
     parts = (first, second, *(controls or ()))
     if len({part.draws.size for part in parts}) > 1:
         raise StatisticsError("estimates that are compared must be resampled together")
-    found = combine(np.subtract, first, second)
+    difference = combine(np.subtract, first, second)
     if controls is not None:
-        found = combine(np.subtract, found, combine(np.subtract, *controls))
-    error = standard_error(found)
+        difference = combine(np.subtract, difference, combine(np.subtract, *controls))
+    error = standard_error(difference)
     if not error > 0:
-        return FidelityComparison(found.value, math.nan, math.nan, math.nan, math.nan, margin, math.nan)
-    low, high = standard_limits(found, confidence)
-    below = float(ndtr(-(direction * found.value + margin) / error)) if direction else math.nan
-    p_value = 2 * float(ndtr(-abs(found.value) / error))
-    return FidelityComparison(found.value, error, low, high, p_value, margin, below)
+        return FidelityComparison(difference.value, math.nan, math.nan, math.nan, math.nan, margin, math.nan)
+    low, high = standard_limits(difference, confidence)
+    below = float(ndtr(-(direction * difference.value + margin) / error)) if direction else math.nan
+    p_value = 2 * float(ndtr(-abs(difference.value) / error))
+    return FidelityComparison(difference.value, error, low, high, p_value, margin, below)

@@ -129,18 +129,18 @@ def tetrachoric(both: Values, first: Values, second: Values) -> Values:
     """
     both, first, second = np.broadcast_arrays(both, first, second)
     h, k = _quantile(first), _quantile(second)
-    low, high, found = np.full(both.shape, -_LARGEST), np.full(both.shape, _LARGEST), np.zeros(both.shape)
+    low, high, correlation = np.full(both.shape, -_LARGEST), np.full(both.shape, _LARGEST), np.zeros(both.shape)
     for _ in range(_STEPS):
-        missing = both - _joint(first, second, h, k, found)
+        missing = both - _joint(first, second, h, k, correlation)
         if np.all(np.abs(missing) < 1e-13):
             break
-        low, high = np.where(missing > 0, found, low), np.where(missing < 0, found, high)
-        rest = 1 - found**2
-        slope = np.exp(-(h * h + k * k - 2 * found * h * k) / (2 * rest)) / (2 * np.pi * np.sqrt(rest))
-        step = found + missing / np.maximum(slope, 1e-12)
-        found = np.where((step > low) & (step < high), step, (low + high) / 2)
+        low, high = np.where(missing > 0, correlation, low), np.where(missing < 0, correlation, high)
+        rest = 1 - correlation**2
+        slope = np.exp(-(h * h + k * k - 2 * correlation * h * k) / (2 * rest)) / (2 * np.pi * np.sqrt(rest))
+        step = correlation + missing / np.maximum(slope, 1e-12)
+        correlation = np.where((step > low) & (step < high), step, (low + high) / 2)
     varies = (first > 0) & (first < 1) & (second > 0) & (second < 1)
-    return np.where(varies, found, 0.0)
+    return np.where(varies, correlation, 0.0)
 
 
 def _joint(first: Values, second: Values, h: Values, k: Values, correlation: Values) -> Values:

@@ -94,15 +94,15 @@ def shape_labels(equations: Sequence[Equation], edges: Sequence[Edge]) -> list[i
     for source, _, target in edges:
         operands[target].append(source)
     labels = own = [hash(tuple(sorted(map(ord, equation.operators)))) for equation in equations]
-    found = list(own)
+    every_label = list(own)
     for _ in range(_RELABELLINGS):
         before = labels
         labels = [
             hash((mine, *sorted(_GIVEN if source is None else before[source] for source in sources)))
             for mine, sources in zip(own, operands, strict=True)
         ]
-        found += labels
-    return found
+        every_label += labels
+    return every_label
 
 
 class StepScores(NamedTuple):

@@ -71,14 +71,14 @@ def count_ngrams(sides: Sequence[TokenTexts], highest: int) -> list[list[NgramCo
     # Tokens of the same text that follow a token: an n-gram begins where at least n - 1 do.
     following = [np.repeat(side.lengths.cumsum(), side.lengths) - np.arange(len(side.tokens)) - 1 for side in sides]
     codes, span = [side.tokens for side in sides], alphabet
-    found: list[list[NgramCounts]] = [[] for _ in sides]
+    counted: list[list[NgramCounts]] = [[] for _ in sides]
     for order in range(1, highest + 1):
         if order > 1:
             codes, span = _longer(codes, [side.tokens for side in sides], order, span, alphabet, texts)
-        for own, side, code, owner, behind in zip(found, sides, codes, owners, following, strict=True):
+        for own, side, code, owner, behind in zip(counted, sides, codes, owners, following, strict=True):
             begins = behind >= order - 1
             own.append(_counted(code[begins], owner[begins], span, np.maximum(side.lengths - order + 1, 0)))
-    return found
+    return counted
 
 
 def shared_ngrams(teacher: NgramCounts, student: NgramCounts, order: NDArray[np.intp]) -> Numbers:
@@ -247,10 +247,10 @@ def _chrf_statistics(teacher: Sequence[NgramCounts], student: Sequence[NgramCoun
 
     As in sacrebleu, a student's n-grams do not count where the teacher's text is too short to have any.
     """
-    found = []
+    counts = []
     for t, s in zip(teacher, student, strict=True):
-        found += [np.where(t.totals > 0, s.totals[order], 0), t.totals, shared_ngrams(t, s, order)]
-    return np.stack(found, axis=1).astype(np.float64)
+        counts += [np.where(t.totals > 0, s.totals[order], 0), t.totals, shared_ngrams(t, s, order)]
+    return np.stack(counts, axis=1).astype(np.float64)
 
 
 def _tokenized(models: Sequence[Sequence[str]]) -> list[list[list[int]]]:
