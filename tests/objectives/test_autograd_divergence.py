@@ -84,4 +84,4 @@ def test_refuses_a_setting_it_does_not_take_or_out_of_range() -> None:
 def test_refuses_a_function_that_gives_no_value_per_token() -> None:
     mean = Divergence(name="mean", function=lambda p, q, *, temperature: (p - q).mean() / temperature)
     with pytest.raises(ObjectiveError, match="one value each is due"):
-        mean(torch.zeros(2, 3), torch.zeros(2, 3), 1.0)
+        mean(torch.zeros(2, 3), torch.zeros(2, 3))

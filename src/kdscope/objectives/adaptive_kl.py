@@ -1,4 +1,18 @@
-"""Adaptive KL: forward KL as far as the student errs in the teacher's head, reverse KL as far as in its tail."""
+"""Adaptive KL: forward KL as far as the student errs in the teacher's head, reverse KL as far as in its tail.
+
+g_h / (g_h + g_t) KL(P‖Q) + g_t / (g_h + g_t) KL(Q‖P) per token, in nats (Wu et al. 2024, arXiv 2404.02657); inf where
+one of the two gives 0 to something the other can say.
+
+The head is the smallest set of tokens that together have the teacher's mass head_mass, between 0 and 1, with all that
+are exactly as likely as its last; g_h and g_t are Σ |p - q| over head and tail. The two weights are constants for the
+gradient, as in the authors' code; where P = Q they are both ½. Deviation: that code ends the head before the token
+that reaches head_mass, unless it is the first one, and leaves ties to the sort.
+
+>>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
+>>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
+>>> round(adaptive_kl(teacher, student).item(), 6)  # the head is the first token: its gap .470 of .939
+0.650314
+"""
 
 from __future__ import annotations
 
@@ -17,38 +31,6 @@ def check_head_mass(head_mass: float) -> None:
     """Raises ObjectiveError unless 0 < head_mass < 1; at the ends only one of the two divergences would be left."""
     if not 0.0 < head_mass < 1.0:
         raise ObjectiveError(f"head_mass must lie between 0 and 1, not {head_mass}")
-
-
-def adaptive_kl(
-    teacher_logits: Tensor, student_logits: Tensor, *, head_mass: float = 0.5, temperature: float = 1.0
-) -> Tensor:
-    """g_h / (g_h + g_t) KL(P‖Q) + g_t / (g_h + g_t) KL(Q‖P) per token, in nats (Wu et al. 2024, arXiv 2404.02657).
-
-    The head is the smallest set of tokens that together have the teacher's mass head_mass, with all that are exactly as
-    likely as its last; g_h and g_t are Σ |p - q| over head and tail. The two weights are constants for the gradient, as
-    in the authors' code; where P = Q they are both ½. Deviation: that code ends the head before the token that reaches
-    head_mass, unless it is the first one, and leaves ties to the sort.
-
-    Args:
-        teacher_logits: [N, V]; a logit of -inf makes the value inf unless the student's is -inf too.
-        student_logits: [N, V].
-        head_mass: the teacher's mass in the head, between 0 and 1.
-        temperature: T > 0, dividing both logits.
-
-    Returns:
-        [N], float32 or float64.
-
-    Raises:
-        ObjectiveError: shapes differ, or a setting lies outside its range.
-
-    Example:
-        >>> import torch
-        >>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
-        >>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
-        >>> round(adaptive_kl(teacher, student).item(), 6)  # the head is the first token: its gap .470 of .939
-        0.650314
-    """
-    return DIVERGENCE(teacher_logits, student_logits, temperature, head_mass=head_mass)
 
 
 def adaptive_kl_rows(teacher: Distribution, student: Distribution, *, head_mass: float) -> tuple[Tensor, Tensor]:
@@ -80,4 +62,6 @@ def _head_share(p: Tensor, q: Tensor, head_mass: float) -> Tensor:
     return torch.where(gaps > 0.0, (head_gaps / gaps).clamp_(max=1.0), 0.5)
 
 
-DIVERGENCE = Divergence(name="adaptive_kl", kernel=adaptive_kl_rows, settings={"head_mass": 0.5}, check=check_head_mass)
+adaptive_kl = Divergence(
+    name="adaptive_kl", kernel=adaptive_kl_rows, settings={"head_mass": 0.5}, check=check_head_mass
+)

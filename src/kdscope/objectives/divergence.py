@@ -93,11 +93,13 @@ class Divergence:
         self.check(**completed)
         return MappingProxyType(completed)
 
-    def __call__(self, teacher_logits: Tensor, student_logits: Tensor, temperature: float, **settings: Value) -> Tensor:
+    def __call__(
+        self, teacher_logits: Tensor, student_logits: Tensor, *, temperature: float = 1.0, **settings: Value
+    ) -> Tensor:
         """D(softmax(teacher / T), softmax(student / T)) per row, with a gradient for the student only.
 
         Args:
-            teacher_logits: [N, V], any floating dtype.
+            teacher_logits: [N, V], any floating dtype; -inf means probability 0.
             student_logits: [N, V].
             temperature: T > 0, dividing both logits.
             **settings: Of this divergence.

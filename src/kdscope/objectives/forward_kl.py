@@ -1,4 +1,17 @@
-"""Forward Kullback-Leibler divergence: the student must cover all that the teacher finds likely."""
+"""Forward Kullback-Leibler divergence: the student must cover all that the teacher finds likely.
+
+KL(P‖Q) = Σ p (log p - log q) per token, in nats (Hinton et al. 2015, arXiv 1503.02531, section 2); inf where the
+student gives 0 to something the teacher can say.
+
+Deviation: the teacher's entropy is subtracted, so that the value is 0 when the student equals the teacher; the
+gradient is that of the soft-target cross-entropy. The factor T² is the caller's choice. A probability_epsilon > 0
+puts P + epsilon in place of P, unnormalised, as published code does to avoid log 0; that is no divergence any more.
+
+>>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
+>>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
+>>> round(forward_kl(teacher, student).item(), 6)
+0.625503
+"""
 
 from __future__ import annotations
 
@@ -6,37 +19,6 @@ import torch
 from torch import Tensor
 
 from kdscope.objectives.divergence import Distribution, Divergence, check_epsilon, zero_where_impossible_
-
-
-def forward_kl(
-    teacher_logits: Tensor, student_logits: Tensor, *, temperature: float = 1.0, probability_epsilon: float = 0.0
-) -> Tensor:
-    """KL(P‖Q) = Σ p (log p - log q) per token, in nats (Hinton et al. 2015, arXiv 1503.02531, section 2).
-
-    Deviation: the teacher's entropy is subtracted, so that the value is 0 when the student equals the teacher; the
-    gradient is that of the soft-target cross-entropy. The factor T² is the caller's choice. A probability_epsilon > 0
-    puts P + epsilon in place of P, unnormalised, as published code does to avoid log 0; that is no divergence any more.
-
-    Args:
-        teacher_logits: [N, V]; -inf means probability 0.
-        student_logits: [N, V].
-        temperature: T > 0, dividing both logits.
-        probability_epsilon: added to every teacher probability.
-
-    Returns:
-        [N], float32 or float64; inf where the student gives 0 to something the teacher can say.
-
-    Raises:
-        ObjectiveError: shapes differ, or a setting lies outside its range.
-
-    Example:
-        >>> import torch
-        >>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
-        >>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
-        >>> round(forward_kl(teacher, student).item(), 6)
-        0.625503
-    """
-    return DIVERGENCE(teacher_logits, student_logits, temperature, probability_epsilon=probability_epsilon)
 
 
 def forward_kl_rows(
@@ -50,6 +32,6 @@ def forward_kl_rows(
     return terms.sum(dim=-1), p.neg_()
 
 
-DIVERGENCE = Divergence(
+forward_kl = Divergence(
     name="forward_kl", kernel=forward_kl_rows, settings={"probability_epsilon": 0.0}, check=check_epsilon
 )

@@ -1,4 +1,18 @@
-"""Generalised Jensen-Shannon divergence: between forward and reverse KL, and bounded."""
+"""Generalised Jensen-Shannon divergence: between forward and reverse KL, and bounded.
+
+JSD = beta KL(P‖M) + (1 - beta) KL(Q‖M) with M = beta P + (1 - beta) Q, per token, in nats; beta in [0, 1] is the
+teacher's share of the mixture. GKD, Agarwal et al. 2024, arXiv 2306.13649, equation 1. Bounded by the binary entropy
+of beta, so by log 2.
+
+Deviation, shared with TRL: the formula is 0 at beta = 0 and beta = 1; there the value is KL(P‖Q) and KL(Q‖P), to
+which JSD / beta and JSD / (1 - beta) tend. The scale therefore jumps at both ends.
+
+>>> import torch
+>>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
+>>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
+>>> round(jsd(teacher, student, beta=0.5).item(), 6)
+0.148927
+"""
 
 from __future__ import annotations
 
@@ -7,35 +21,6 @@ from torch import Tensor
 from kdscope.objectives.divergence import Distribution, Divergence, check_fraction, mixture, zero_where_impossible_
 from kdscope.objectives.forward_kl import forward_kl_rows
 from kdscope.objectives.reverse_kl import reverse_kl_rows
-
-
-def jsd(teacher_logits: Tensor, student_logits: Tensor, *, beta: float = 0.5, temperature: float = 1.0) -> Tensor:
-    """JSD = beta KL(P‖M) + (1 - beta) KL(Q‖M) with M = beta P + (1 - beta) Q, per token, in nats.
-
-    GKD, Agarwal et al. 2024, arXiv 2306.13649, equation 1. Bounded by the binary entropy of beta, so by log 2.
-    Deviation, shared with TRL: the formula is 0 at beta = 0 and beta = 1; there the value is KL(P‖Q) and KL(Q‖P), to
-    which JSD / beta and JSD / (1 - beta) tend. The scale therefore jumps at both ends.
-
-    Args:
-        teacher_logits: [N, V]; -inf means probability 0.
-        student_logits: [N, V].
-        beta: the teacher's share of the mixture, in [0, 1].
-        temperature: T > 0, dividing both logits.
-
-    Returns:
-        [N], float32 or float64.
-
-    Raises:
-        ObjectiveError: shapes differ, or a setting lies outside its range.
-
-    Example:
-        >>> import torch
-        >>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
-        >>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
-        >>> round(jsd(teacher, student, beta=0.5).item(), 6)
-        0.148927
-    """
-    return DIVERGENCE(teacher_logits, student_logits, temperature, beta=beta)
 
 
 def jsd_rows(teacher: Distribution, student: Distribution, *, beta: float) -> tuple[Tensor, Tensor]:
@@ -50,6 +35,4 @@ def jsd_rows(teacher: Distribution, student: Distribution, *, beta: float) -> tu
     return to_teacher.sum(dim=-1) * beta + to_student.sum(dim=-1), to_student
 
 
-DIVERGENCE = Divergence(
-    name="jsd", kernel=jsd_rows, settings={"beta": 0.5}, check=lambda beta: check_fraction("beta", beta)
-)
+jsd = Divergence(name="jsd", kernel=jsd_rows, settings={"beta": 0.5}, check=lambda beta: check_fraction("beta", beta))

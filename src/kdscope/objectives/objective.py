@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kdscope.core.catalogue import Catalogue
 from kdscope.core.errors import ObjectiveError
-from kdscope.objectives.adaptive_kl import DIVERGENCE as ADAPTIVE_KL
+from kdscope.objectives.adaptive_kl import adaptive_kl
 from kdscope.objectives.divergence import (
     Divergence,
     Kernel,
@@ -21,17 +21,17 @@ from kdscope.objectives.divergence import (
     check_fraction,
     check_temperature,
 )
-from kdscope.objectives.forward_kl import DIVERGENCE as FORWARD_KL
-from kdscope.objectives.jsd import DIVERGENCE as JSD
-from kdscope.objectives.reverse_kl import DIVERGENCE as REVERSE_KL
-from kdscope.objectives.skew_kl import SKEW_KL, SKEW_REVERSE_KL
-from kdscope.objectives.total_variation import DIVERGENCE as TOTAL_VARIATION
+from kdscope.objectives.forward_kl import forward_kl
+from kdscope.objectives.jsd import jsd
+from kdscope.objectives.reverse_kl import reverse_kl
+from kdscope.objectives.skew_kl import skew_kl, skew_reverse_kl
+from kdscope.objectives.total_variation import total_variation
 from kdscope.results.methods import Value
 
 NO_DIVERGENCE = "none"
 """Of an objective that is cross-entropy alone."""
 DIVERGENCES: Catalogue[Divergence] = Catalogue(
-    "divergence", (FORWARD_KL, REVERSE_KL, JSD, SKEW_KL, SKEW_REVERSE_KL, TOTAL_VARIATION, ADAPTIVE_KL)
+    "divergence", (forward_kl, reverse_kl, jsd, skew_kl, skew_reverse_kl, total_variation, adaptive_kl)
 )
 Reduction = Literal["token", "sequence"]
 
@@ -140,7 +140,7 @@ def per_token_loss(
     if teacher_logits is None:
         raise ObjectiveError(f"{objective.divergence} compares with a teacher, but no teacher logits were given")
     compared = student_logits if objective.divergence_factor else student_logits.detach()
-    divergence = objective.entry(teacher_logits, compared, objective.temperature, **objective.settings)
+    divergence = objective.entry(teacher_logits, compared, temperature=objective.temperature, **objective.settings)
     return TokenLosses(mix(objective, reference, divergence), reference.detach(), divergence.detach())
 
 

@@ -1,4 +1,15 @@
-"""Skew KL and skew reverse KL: a little of the first distribution in the second keeps values and gradients bounded."""
+"""Skew KL and skew reverse KL: a little of the first distribution in the second keeps values and gradients bounded.
+
+With a = skew in [0, 1), per token, in nats (DistiLLM, Ko et al. 2024, arXiv 2402.03898):
+
+- `skew_kl`: KL(P‖a P + (1 - a) Q), at most log(1/a); a = 0 gives the forward KL.
+- `skew_reverse_kl`: KL(Q‖(1 - a) P + a Q), at most log(1/a); a = 0 gives the reverse KL.
+
+>>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
+>>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
+>>> [round(divergence(teacher, student, skew=0.1).item(), 6) for divergence in (skew_kl, skew_reverse_kl)]
+[0.485235, 0.502007]
+"""
 
 from __future__ import annotations
 
@@ -15,58 +26,6 @@ def check_skew(skew: float) -> None:
     """Raises ObjectiveError unless 0 <= skew < 1; at 1 both divergences are 0 whatever the student says."""
     if not 0.0 <= skew < 1.0:
         raise ObjectiveError(f"skew must lie in [0, 1), not {skew}")
-
-
-def skew_kl(teacher_logits: Tensor, student_logits: Tensor, *, skew: float = 0.1, temperature: float = 1.0) -> Tensor:
-    """KL(P‖a P + (1 - a) Q) per token, in nats; at most log(1/a) (DistiLLM, Ko et al. 2024, arXiv 2402.03898).
-
-    Args:
-        teacher_logits: [N, V]; -inf means probability 0.
-        student_logits: [N, V].
-        skew: a in [0, 1), the teacher's share of the mixture; 0 gives the forward KL.
-        temperature: T > 0, dividing both logits.
-
-    Returns:
-        [N], float32 or float64.
-
-    Raises:
-        ObjectiveError: shapes differ, or a setting lies outside its range.
-
-    Example:
-        >>> import torch
-        >>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
-        >>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
-        >>> round(skew_kl(teacher, student, skew=0.1).item(), 6)
-        0.485235
-    """
-    return SKEW_KL(teacher_logits, student_logits, temperature, skew=skew)
-
-
-def skew_reverse_kl(
-    teacher_logits: Tensor, student_logits: Tensor, *, skew: float = 0.1, temperature: float = 1.0
-) -> Tensor:
-    """KL(Q‖(1 - a) P + a Q) per token, in nats; at most log(1/a) (DistiLLM, Ko et al. 2024, arXiv 2402.03898).
-
-    Args:
-        teacher_logits: [N, V]; -inf means probability 0.
-        student_logits: [N, V].
-        skew: a in [0, 1), the student's share of the mixture; 0 gives the reverse KL.
-        temperature: T > 0, dividing both logits.
-
-    Returns:
-        [N], float32 or float64.
-
-    Raises:
-        ObjectiveError: shapes differ, or a setting lies outside its range.
-
-    Example:
-        >>> import torch
-        >>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
-        >>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
-        >>> round(skew_reverse_kl(teacher, student, skew=0.1).item(), 6)
-        0.502007
-    """
-    return SKEW_REVERSE_KL(teacher_logits, student_logits, temperature, skew=skew)
 
 
 def skew_kl_rows(teacher: Distribution, student: Distribution, *, skew: float) -> tuple[Tensor, Tensor]:
@@ -91,7 +50,7 @@ def skew_reverse_kl_rows(teacher: Distribution, student: Distribution, *, skew: 
     return terms.sum(dim=-1), terms.addcmul_(torch.div(q, m, out=m), q, value=-skew)
 
 
-SKEW_KL = Divergence(name="skew_kl", kernel=skew_kl_rows, settings={"skew": 0.1}, check=check_skew)
-SKEW_REVERSE_KL = Divergence(
+skew_kl = Divergence(name="skew_kl", kernel=skew_kl_rows, settings={"skew": 0.1}, check=check_skew)
+skew_reverse_kl = Divergence(
     name="skew_reverse_kl", kernel=skew_reverse_kl_rows, settings={"skew": 0.1}, check=check_skew
 )
