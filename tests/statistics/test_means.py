@@ -13,7 +13,15 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.means import estimate_mean, estimate_share, macro_covariance, macro_mean
+from kdscope.statistics.means import (
+    estimate_mean,
+    estimate_share,
+    limits_of_mean,
+    macro_covariance,
+    macro_mean,
+    newcombe_difference,
+)
+from kdscope.statistics.paired import wilson_interval
 
 
 def repeated(seed: int, clusters: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -158,3 +166,24 @@ def test_macro_covariance_gives_the_error_of_every_contrast():
 def test_bad_input_is_refused():
     with pytest.raises(StatisticsError, match="task"):
         macro_mean([1.0, 2.0], [0])
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        # Newcombe 1998, Stat Med 17:873, table II, method 10: 56/70 - 48/80, 9/10 - 3/10, 10/10 - 0/10.
+        (((56, 70), (48, 80)), (0.0524, 0.3339)),
+        (((9, 10), (3, 10)), (0.1705, 0.8090)),
+        (((10, 10), (0, 10)), (0.6075, 1.0)),
+    ],
+)
+def test_newcombe_difference_equals_the_published_table(counts, expected):
+    shares = [(correct / items, *wilson_interval(correct, items)) for correct, items in counts]
+    difference, low, high = newcombe_difference(*shares)
+    assert difference == pytest.approx(shares[0][0] - shares[1][0])
+    assert (low, high) == pytest.approx(expected, abs=1e-4)
+
+
+def test_limits_of_a_mean_of_equal_intervals_shrink_with_the_square_root():
+    low, high = limits_of_mean([0.5, 0.5, 0.5, 0.5], [0.4] * 4, [0.62] * 4, 0.5)
+    assert (low, high) == pytest.approx((0.5 - 0.1 / 2, 0.5 + 0.12 / 2))

@@ -57,7 +57,7 @@ def fidelity(sample: RecordSample) -> Iterator[RigorousResult]:
     """
     for own in sample.pairs:
         runs = sample.runs.runs[sample.runs.runs.index.isin(own.rows)]
-        likeness = likenesses(sample.matrix, sample.asked.options, own)
+        likeness = likenesses(sample.matrix, sample.settings.options, own)
         measured = {name: _contrasts(sample, own, runs, values) for name, values in likeness.items()}
         copier = _copied_points(sample, own)
         for name, contrasts in measured.items():
@@ -148,7 +148,7 @@ def _copied_points(sample: RecordSample, pairs: TeacherPairs) -> float:
     answers are the same; the mean over tasks.
     """
     right = sample.matrix.by_task(np.nanmean(pairs.shares["teacher_right"], axis=0))
-    same = _same_by_chance(sample.matrix, sample.asked.options)
+    same = _same_by_chance(sample.matrix, sample.settings.options)
     return 100 * _COPIED * float(np.nanmean((1 - right) * (right + 1 - same * (1 - right))))
 
 
@@ -202,7 +202,7 @@ def _methods(sample: RecordSample, contrasts: RunContrasts) -> Iterator[Rigorous
             row = sample.contrast(found, FIDELITY_METHOD, f"{first} - {second}", **who)
             if order.index(first) < order.index(second):
                 yield row
-            shown = noninferiority_of_estimate(found.found, sample.asked.fidelity_margin)
+            shown = noninferiority_of_estimate(found.found, sample.settings.fidelity_margin)
             tested = replace(row, hypothesis=NONINFERIORITY, test=f"one-sided {row.test}", margin=shown.margin)
             yield replace(tested, statistic=math.nan, p_value=shown.p_value, low=shown.low, high=shown.high)
 
@@ -218,7 +218,7 @@ def fidelity_by_cell(sample: RecordSample, half: NDArray[np.bool_], of: Mapping[
     found: dict[int, float] = {}
     for own in sample.pairs:
         cut = replace(own, shares={name: np.where(half, values, np.nan) for name, values in own.shares.items()})
-        values = likenesses(sample.matrix, sample.asked.options, cut)[FIDELITY]
+        values = likenesses(sample.matrix, sample.settings.options, cut)[FIDELITY]
         level = {int(row): sample.score(line) for row, line in zip(own.rows, values, strict=True)}
         controls = sample.controls.index
         by_student: dict[str, list[float]] = {}

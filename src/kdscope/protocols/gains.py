@@ -76,7 +76,7 @@ def resampled_student_gains(sample: RecordSample) -> Iterator[RigorousResult]:
     """
     if sample.runs.several_seeds:
         return
-    draws = {"draws": sample.asked.draws, "seed": sample.asked.seed}
+    draws = {"draws": sample.settings.draws, "seed": sample.settings.seed}
     for student in sample.students:
         gains = 100 * (sample.distilled_of(student) - sample.control_of(student))
         low, high = paired_bca(gains, sample.clusters, sample.task_of, **draws)
@@ -147,7 +147,7 @@ def grid_of_records(sample: RecordSample) -> Iterator[RigorousResult]:
     grid = sample.grid(distilled - control)
     yield _across(sample, H1_GRID, "all", distilled - control)
     if min(grid.shape) > 1:
-        yield resampled_mean(sample.name, sample.task, grid, sample.asked.draws, sample.asked.seed)
+        yield resampled_mean(sample.name, sample.task, grid, sample.settings.draws, sample.settings.seed)
     means = [sample.matrix.by_task(values).mean(axis=1) for values in (distilled, control)]
     yield from effects_over_students(sample.name, sample.task, *means)
 
@@ -170,7 +170,7 @@ def families_equivalent(sample: TableSample) -> Iterator[RigorousResult]:
     """Each two families within the margin of each other, students as units, the same teachers under both."""
     wide = _by_family(sample, sample.task)
     for first, second in combinations(wide.columns, 2):
-        found = tost_of_units((wide[first] - wide[second]).to_numpy(), sample.asked.margin)
+        found = tost_of_units((wide[first] - wide[second]).to_numpy(), sample.settings.margin)
         row = RigorousResult(
             *("rigorous", sample.name, EQUIVALENCE, f"{first} - {second}", sample.task, _TOST, math.nan, math.nan),
             *(found.n, found.difference, math.nan, math.nan),
@@ -205,7 +205,7 @@ def methods_compared(sample: RecordSample) -> Iterator[RigorousResult]:
         group, who = f"{first} - {second}", {"method": first, "reference": second}
         found = sample.difference(*sides)
         yield sample.contrast(found, METHOD, group, detectable=_power(found.found), **who)
-        same = tost_of_estimate(found.found, sample.asked.margin)
+        same = tost_of_estimate(found.found, sample.settings.margin)
         yield _equivalent(sample.contrast(found, METHOD, group, **who), same)
         values = _by_student(sample, *sides)
         if len(values) > 1:

@@ -45,25 +45,6 @@ class Claim:
     definition: str
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A number of the paper's abstract, and one way to compute it from the tables.
-
-    Attributes:
-        statement: what the paper says.
-        published: its number, in percentage points.
-        tolerance: how far a number may be off that still rounds to it.
-        reading: which number of the claims it is compared with.
-        compute: that number, from one domain's claims.
-    """
-
-    statement: str
-    published: float
-    tolerance: float
-    reading: str
-    compute: Callable[[pd.DataFrame], float]
-
-
 def published_claims(table: pd.DataFrame) -> pd.DataFrame:
     """The derived claims of the published study, on a tidy table.
 
@@ -111,20 +92,13 @@ def compare_with_abstract(claims: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns ``statement``, ``published``, ``domain``, ``reading``, ``value``, ``agrees``.
     """
-    return pd.DataFrame(
-        [
-            {
-                "statement": each.statement,
-                "published": each.published,
-                "domain": domain,
-                "reading": each.reading,
-                "value": (value := each.compute(own)),
-                "agrees": abs(value - each.published) <= each.tolerance,
-            }
-            for each in _statements()
-            for domain, own in claims.groupby("domain", sort=False)
-        ]
-    )
+    told = ["statement", "published", "domain", "reading", "value", "agrees"]
+    rows = [
+        (statement, published, domain, reading, (value := compute(own)), abs(value - published) <= tolerance)
+        for statement, published, tolerance, reading, compute in _abstract()
+        for domain, own in claims.groupby("domain", sort=False)
+    ]
+    return pd.DataFrame(rows, columns=told)
 
 
 def _runs(table: pd.DataFrame) -> pd.DataFrame:
@@ -188,21 +162,15 @@ def _summary(domain: str, claim: str, subject: str, task: str, values: pd.Series
     return Claim(domain, claim, subject, task, mean, low, high, numbers.size, definition)
 
 
-def _statements() -> tuple[Statement, ...]:
+def _abstract() -> Iterator[tuple[str, float, float, str, Callable[[pd.DataFrame], float]]]:
+    """What the abstract says, its number in points, how far one may be off that rounds to it, a reading, and that."""
     smaller = ("smaller models improve by up to 10% on average", 10.0, 0.5)
-    return (
-        Statement(*smaller, "best cell of the smallest student", lambda c: float(_students(c)["high"].iloc[0])),
-        Statement(*smaller, "best cell of any student", lambda c: float(_students(c)["high"].max())),
-        Statement(*smaller, "mean of the student that gains most", lambda c: float(_students(c)["value"].max())),
-        Statement("a peak task-specific gain of 22%", 22.0, 0.5, "largest gain on any task", _peak),
-        Statement(
-            "about 1.3% for larger models",
-            1.3,
-            0.1,
-            "mean of the largest student",
-            lambda c: float(_students(c)["value"].iloc[-1]),
-        ),
-    )
+    yield *smaller, "best cell of the smallest student", lambda claims: float(_students(claims)["high"].iloc[0])
+    yield *smaller, "best cell of any student", lambda claims: float(_students(claims)["high"].max())
+    yield *smaller, "mean of the student that gains most", lambda claims: float(_students(claims)["value"].max())
+    yield "a peak task-specific gain of 22%", 22.0, 0.5, "largest gain on any task", _peak
+    largest = "mean of the largest student"
+    yield "about 1.3% for larger models", 1.3, 0.1, largest, lambda claims: float(_students(claims)["value"].iloc[-1])
 
 
 def _students(claims: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kdscope.protocols.item_matrix import ABLATION, SIZE, ItemMatrix, teacher_pairs
 from kdscope.protocols.published_gains import model_size
 from kdscope.protocols.results import few, noted
-from kdscope.protocols.sample import Asked, Sample, TaughtPairs
+from kdscope.protocols.sample import ProtocolSettings, Sample, TaughtPairs
 from kdscope.results.column_names import AVERAGE, BASE, SFT, TEACHER
 from kdscope.statistics.estimates import Estimate
 from kdscope.statistics.means import macro_mean
@@ -38,7 +38,7 @@ class RecordSample(Sample):
     Args:
         name: of the domain.
         matrix: its records.
-        asked: what is settled before looking.
+        settings: what is settled before looking.
         run_sd: standard deviation of one training run and its degrees of freedom, known from elsewhere.
         pairs: records of students beside their teachers; None where agreement with teachers is not asked of.
     """
@@ -47,14 +47,14 @@ class RecordSample(Sample):
         self,
         name: str,
         matrix: ItemMatrix,
-        asked: Asked = Asked(),
+        settings: ProtocolSettings = ProtocolSettings(),
         run_sd: tuple[float, float] | None = None,
         pairs: pd.DataFrame | None = None,
     ) -> None:
-        super().__init__(name, AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0], asked)
+        super().__init__(name, AVERAGE if len(matrix.tasks) > 1 else matrix.tasks[0], settings)
         models = matrix.models.assign(temperature=pd.to_numeric(matrix.models["temperature"]))
         main = models[ABLATION] == ""
-        chosen = models["temperature"].isna() | (models["temperature"] == asked.temperature)
+        chosen = models["temperature"].isna() | (models["temperature"] == settings.temperature)
         self.matrix, self.models = matrix, models
         self.pairs = [] if pairs is None else teacher_pairs(pairs, matrix)
         self.task_of = pd.factorize(matrix.items["task"])[0]
@@ -120,7 +120,7 @@ class RecordSample(Sample):
 
     def facts_of(self, student: str) -> dict[str, Any]:
         """As `Sample.facts_of`."""
-        return super().facts_of(student) | {"temperature": self.asked.temperature}
+        return super().facts_of(student) | {"temperature": self.settings.temperature}
 
     def control_of(self, student: str) -> NDArray[np.float64]:
         """Mean of a student's controls, shape [N]."""
@@ -150,7 +150,7 @@ class RecordSample(Sample):
 
     def halves(self) -> NDArray[np.bool_]:
         """Which items are in the first of two random halves, shape [N]; a cluster is not divided."""
-        order = np.random.default_rng(self.asked.seed).permutation(int(self.clusters.max()) + 1)
+        order = np.random.default_rng(self.settings.seed).permutation(int(self.clusters.max()) + 1)
         return np.asarray(order[self.clusters] % 2 == 0)
 
     @staticmethod
@@ -175,7 +175,7 @@ class RecordSample(Sample):
         scores, squares = self.matrix.by_task(values), self.matrix.by_task(values**2)
         counts = [int((~np.isnan(values[self.task_of == number])).sum()) for number in range(len(self.matrix.tasks))]
         highest = scores + 1.96 * np.sqrt(np.maximum(squares - scores**2, 0.0) / np.maximum(counts, 1))
-        levels = [1 / self.asked.options.get(task, np.inf) for task in self.matrix.tasks]
+        levels = [1 / self.settings.options.get(task, np.inf) for task in self.matrix.tasks]
         low = [task for task, score, level in zip(self.matrix.tasks, highest, levels, strict=True) if score < level]
         return f"Below guessing on {', '.join(low)}: that measures the format of answers." if low else ""
 

@@ -143,7 +143,7 @@ def _told(sample: TableSample, metric: str) -> pd.DataFrame:
 
 def _beyond_chance(sample: TableSample, told: pd.DataFrame) -> pd.DataFrame:
     """Agreement beyond what the accuracies of student and teacher give, in percent."""
-    options = sample.asked.options
+    options = sample.settings.options
     student = over(sample.domain.runs, [*PAIR, "task"]).rename(columns={"value": "own"})
     teacher = over(sample.domain.controls, ["student", "task"]).rename(columns={"student": "teacher", "value": "its"})
     both = told.merge(student, on=[*PAIR, "task"]).merge(teacher, on=["teacher", "task"])

@@ -43,7 +43,7 @@ from kdscope.protocols.relations import (
     teachers_accuracy,
 )
 from kdscope.protocols.results import RigorousResult, results_frame
-from kdscope.protocols.sample import OPTIONS, Asked, Sample
+from kdscope.protocols.sample import OPTIONS, ProtocolSettings, Sample
 from kdscope.protocols.single_settings import (
     best_temperatures,
     cells,
@@ -118,8 +118,8 @@ def rigorous_protocol(
     Raises:
         StatisticsError: as `table_runs.domains_of`; the margin is not positive.
     """
-    asked = Asked(temperature, margin, options=options)
-    return _answers([TableSample(domain, asked, known) for domain in domains_of(table, temperature)], OF_TABLES)
+    settings = ProtocolSettings(temperature, margin, options=options)
+    return _answers([TableSample(domain, settings, known) for domain in domains_of(table, temperature)], OF_TABLES)
 
 
 def rigorous_records(
@@ -166,10 +166,12 @@ def rigorous_records(
     Raises:
         StatisticsError: as `item_matrix.item_matrix`; no distilled student at the temperature has a control.
     """
-    asked = Asked(temperature, margin, fidelity_margin, options, draws, seed)
+    settings = ProtocolSettings(temperature, margin, fidelity_margin, options, draws, seed)
     known = {domain: (value / 100, df) for domain, (value, df) in run_sd.items()}
     parts = records.groupby("domain", sort=False) if "domain" in records else [("all", records)]
-    samples = [RecordSample(str(name), item_matrix(rows), asked, known.get(str(name)), pairs) for name, rows in parts]
+    samples = [
+        RecordSample(str(name), item_matrix(rows), settings, known.get(str(name)), pairs) for name, rows in parts
+    ]
     if not any(sample.students for sample in samples):
         raise StatisticsError(f"no student distilled at temperature {temperature:g} has a control (method {SFT})")
     return _answers(samples, OF_RECORDS)

@@ -28,7 +28,7 @@ OPTIONS: Mapping[str, int] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ProtocolSettings:
     """What is settled before looking.
 
     Attributes:
@@ -64,12 +64,12 @@ class Sample(ABC):
     Attributes:
         name: of the domain.
         task: what conclusions are drawn on: `Average`, or the only task there is.
-        asked: what is settled before looking.
+        settings: what is settled before looking.
         tests: size of the confirmatory family, over all domains.
     """
 
-    def __init__(self, name: str, task: str, asked: Asked) -> None:
-        self.name, self.task, self.asked, self.tests = name, task, asked, 1
+    def __init__(self, name: str, task: str, settings: ProtocolSettings) -> None:
+        self.name, self.task, self.settings, self.tests = name, task, settings, 1
 
     @property
     @abstractmethod

@@ -44,7 +44,7 @@ def cells(sample: RecordSample) -> Iterator[RigorousResult]:
         # Each task counts the same in the mean, so its items' differences are weighted before signs are drawn.
         items_of_task = np.bincount(sample.task_of)[sample.task_of].astype(np.float64)
         gains = np.stack([cell.values - cell.control for cell in found]) / items_of_task
-        drawn = max_t(gains.T, sample.clusters.tolist(), draws=sample.asked.draws, seed=sample.asked.seed)
+        drawn = max_t(gains.T, sample.clusters.tolist(), draws=sample.settings.draws, seed=sample.settings.seed)
         adjusted = [float(p) for p in drawn]
     for cell, p_adjusted in zip(found, adjusted, strict=True):
         error = cell.gain.found
@@ -114,7 +114,7 @@ _Change = tuple[str, str, pd.DataFrame, pd.DataFrame]
 
 
 def _temperatures(sample: RecordSample) -> Iterator[_Change]:
-    primary = sample.asked.temperature
+    primary = sample.settings.temperature
     for (student, teacher, method), rows in sample.distilled.groupby(CELL[:3], sort=False):
         chosen = rows[rows["temperature"] == primary]
         for other, some in rows.groupby("temperature"):
@@ -184,7 +184,7 @@ def best_temperatures(sample: RecordSample) -> Iterator[RigorousResult]:
     luck is on all of its items: where all sides have two or more training seeds in common, a third of them (one at
     least) choose and the others judge.
     """
-    on_third = chosen_items(np.unique(sample.clusters, return_inverse=True)[1], 1 / 3, sample.asked.seed)
+    on_third = chosen_items(np.unique(sample.clusters, return_inverse=True)[1], 1 / 3, sample.settings.seed)
     for (student, teacher, method), rows in sample.distilled.groupby(CELL[:3], sort=False):
         settings = [some for _, some in rows.groupby("temperature")]
         control = sample.controls[sample.controls["student"] == student]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kdscope.core.errors import StatisticsError
 from kdscope.protocols.published_gains import model_size, with_average
 from kdscope.protocols.results import RigorousResult, noted
-from kdscope.protocols.sample import Asked, Sample, TaughtPairs
+from kdscope.protocols.sample import ProtocolSettings, Sample, TaughtPairs
 from kdscope.results.column_names import ACCURACY, AVERAGE, COLUMNS, ITEM_STDERR, ITEMS, SFT, UNADAPTED, is_distilled
 from kdscope.statistics.estimates import Estimate, t_estimate
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, TrainedRuns
@@ -259,8 +259,10 @@ class TableRuns(TrainedRuns):
 class TableSample(Sample):
     """One domain of a table as what questions are asked of: students and training runs are random."""
 
-    def __init__(self, domain: DomainRuns, asked: Asked = Asked(), known: KnownNoise | None = None) -> None:
-        super().__init__(domain.name, domain.tasks[-1], asked)
+    def __init__(
+        self, domain: DomainRuns, settings: ProtocolSettings = ProtocolSettings(), known: KnownNoise | None = None
+    ) -> None:
+        super().__init__(domain.name, domain.tasks[-1], settings)
         self.domain, self.runs = domain, TableRuns(domain, domain.tasks[-1], known)
 
     @property
@@ -306,7 +308,7 @@ class TableSample(Sample):
     def below_chance(self, task: str) -> str:
         """A warning where distilled runs on a task lie below guessing, or nothing."""
         tasks = [name for name in self.domain.tasks if name != AVERAGE] if task == AVERAGE else [task]
-        options = self.asked.options
+        options = self.settings.options
         level = float(np.mean([100 / options[name] if name in options else 0.0 for name in tasks]))
         values = self.domain.runs.loc[self.domain.runs["task"] == task, "value"].to_numpy(dtype=np.float64)
         below = values[values < level]

@@ -104,7 +104,8 @@ def _likeness(name: str, title: str, measure: str, *, family: str = "", furthest
     )
 
 
-def _catalogue() -> Iterator[Hypothesis]:
+def _of_gains() -> Iterator[Hypothesis]:
+    """Gains of students, settings and methods, and what they go with."""
     yield Hypothesis(
         H1_STUDENT,
         "gain of this student",
@@ -164,6 +165,12 @@ def _catalogue() -> Iterator[Hypothesis]:
     )
     yield Hypothesis(LARGEST_GAIN, "largest gain", adjustment=BONFERRONI, subject="{group}")
     yield Hypothesis(BEST_TEMPERATURE, "gain of the best temperature", subject="The best temperature of {group}")
+    yield Hypothesis(EFFECT, "size of the effect", form="effect")
+    yield Hypothesis(VARIANCE, "standard deviation", form="variance")
+
+
+def _of_fidelity() -> Iterator[Hypothesis]:
+    """Likeness to the teacher, of settings and of methods."""
     beyond = "Agreement with the teacher beyond accuracy"
     yield _likeness(FIDELITY, "fidelity minus the control's", beyond, furthest=200.0)
     both_right = "What both have right beyond accuracy"
@@ -191,11 +198,9 @@ def _catalogue() -> Iterator[Hypothesis]:
         subject=f"{beyond} of {{first}}",
         untested_against=" against {second}",
     )
-    yield Hypothesis(EFFECT, "size of the effect", form="effect")
-    yield Hypothesis(VARIANCE, "standard deviation", form="variance")
 
 
-HYPOTHESES = MappingProxyType({entry.name: entry for entry in _catalogue()})
+HYPOTHESES = MappingProxyType({entry.name: entry for entry in (*_of_gains(), *_of_fidelity())})
 """All questions by name."""
 RELATIONS = tuple(name for name, entry in HYPOTHESES.items() if entry.form == "relation")
 """What the gain may go with: `H2` to `H5`."""
