@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -247,9 +247,7 @@ def _check_values(series: pd.Series, column: ColumnSchema, table: str) -> None:
         wrong |= (series < column.lowest).fillna(False)
     if column.highest is not None:
         wrong |= (series > column.highest).fillna(False)
-    if wrong.any():
-        row = int(np.argmax(wrong.to_numpy(dtype=bool)))
-        raise DataError(_complaint(series[row], column), file=_place(table), row=row + 1, key=column.name)
+    _refuse(wrong, lambda row: _complaint(series[row], column), table, column.name)
 
 
 def _complaint(value: Any, column: ColumnSchema) -> str:
@@ -263,27 +261,33 @@ def _complaint(value: Any, column: ColumnSchema) -> str:
 
 
 def _check_key(frame: pd.DataFrame, schema: TableSchema, table: str) -> None:
-    repeated = frame.duplicated(subset=list(schema.key)) if schema.key else pd.Series(dtype=bool)
-    if repeated.any():
-        row = int(np.argmax(repeated.to_numpy()))
-        what = ", ".join(f"{name} {frame[name][row]!r}" for name in schema.key)
-        raise DataError(f"a second row for {what}", file=_place(table), row=row + 1)
+    def told(row: int) -> str:
+        return "a second row for " + ", ".join(f"{name} {frame[name][row]!r}" for name in schema.key)
+
+    if schema.key:
+        _refuse(frame.duplicated(subset=list(schema.key)), told, table)
 
 
-def _check_known(frame: pd.DataFrame, table: str, column: str, known: dict[str, int]) -> None:
+def _check_known(frame: pd.DataFrame, table: str, column: str, known: Mapping[str, int]) -> None:
     strange = ~frame[column].isin(list(known))
-    if strange.any():
-        row = int(np.argmax(strange.to_numpy()))
-        raise DataError(f"{frame[column][row]!r} is not in table 'cells'", file=_place(table), row=row + 1, key=column)
+    _refuse(strange, lambda row: f"{frame[column][row]!r} is not in table 'cells'", table, column)
 
 
 def _check_shares(fidelity: pd.DataFrame) -> None:
     shares = [name for name, one in MEASURES.items() if one.family == "answers" and one.unit == "percent"]
-    wrong = fidelity["measure"].isin(shares) & ~fidelity["value"].fillna(0.0).between(0, 1)
+    measures, values = fidelity["measure"], fidelity["value"]
+
+    def told(row: int) -> str:
+        return f"{measures[row]} is a share of items, {values[row]} is not between 0 and 1"
+
+    _refuse(measures.isin(shares) & ~values.fillna(0.0).between(0, 1), told, "fidelity", "value")
+
+
+def _refuse(wrong: pd.Series, complaint: Callable[[int], str], table: str, column: str = "") -> None:
+    """Refuse a table at the first row that is wrong."""
     if wrong.any():
-        row = int(np.argmax(wrong.to_numpy()))
-        message = f"{fidelity['measure'][row]} is a share of items, {fidelity['value'][row]} is not between 0 and 1"
-        raise DataError(message, file=_place("fidelity"), row=row + 1, key="value")
+        row = int(np.argmax(wrong.to_numpy(dtype=bool)))
+        raise DataError(complaint(row), file=_place(table), row=row + 1, key=column)
 
 
 def _place(table: str) -> str:
