@@ -160,8 +160,3 @@ def test_the_document_brings_in_every_file() -> None:
     assert r"\input{accuracy.tex}" in document
     assert r"\input{gains.tex}" in document
     assert r"\section*{a\_b}" in document
-
-
-def test_rows_have_as_many_entries_as_columns() -> None:
-    with pytest.raises(ValueError, match="does not have 2 entries"):
-        table((TableCell("a"),))
