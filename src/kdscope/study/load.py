@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,12 @@ from kdscope.study.source import Location, Problem, StudySource, parse_document,
 
 PRESETS = ("published",)
 _VARIABLE = re.compile(r"\$\$|\$\{([^}]*)\}")
+_PATHS = (
+    *(("data", "path"), ("data", "unlabelled", "path"), ("teachers", "data", "path")),
+    *(("teachers", "path"), ("students", "path"), ("extensions",)),
+    *(("tasks", "folder"), ("tasks", "definitions"), ("runtime", "tracking_folder")),
+)
+"""The keys that lead to paths."""
 _TEACHER = ("teacher_training",)
 
 
@@ -55,8 +61,10 @@ def read_study(path: Path, extensions: Iterable[Path] = ()) -> LoadedStudy:
     values, source = document.values, document.source
     problems = list(document.problems)
     known = {problem.location for problem in problems}
-    problems += resolve_paths(values, source.file.parent, os.environ)
-    problems += _load_extensions(values, extensions)
+    unresolved = resolve_paths(values, source.file.parent, os.environ)
+    told = {problem.location for problem in unresolved}
+    missing = [problem for problem in _load_extensions(values, extensions) if problem.location not in told]
+    problems += unresolved + missing
     values = _with_teacher_training(apply_preset(values))
     try:
         study = Study.model_validate(values)
@@ -155,54 +163,34 @@ def resolve_paths(values: dict[str, Any], folder: Path, environment: Mapping[str
         environment: Values of `${NAME}`; `$$` is a plain dollar sign.
     """
     problems = []
-    for location, parent, key in _path_keys(values):
-        try:
-            parent[key] = str(_resolve(parent[key], folder, environment))
-        except ValueError as error:
-            problems.append(Problem(location, str(error)))
+    for first, *below in _PATHS:
+        for location, parent, key in _texts(values, first, below) if first in values else ():
+            try:
+                parent[key] = str(_resolve(parent[key], folder, environment))
+            except ValueError as error:
+                problems.append(Problem(location, str(error)))
     return problems
 
 
-def _path_keys(values: dict[str, Any]) -> Iterator[tuple[Location, Any, Any]]:
-    places: list[tuple[Location, Any, Any]] = [
-        (("data",), values.get("data"), "path"),
-        (("tasks",), values.get("tasks"), "folder"),
-        (("tasks",), values.get("tasks"), "definitions"),
-        (("runtime",), values.get("runtime"), "tracking_folder"),
-    ]
-    places += [(location[:-1], *place) for location, *place in _extensions(values)]
-    places.append((("data", "unlabelled"), _inner(values.get("data"), "unlabelled"), "path"))
-    for kind in ("teachers", "students"):
-        models = values.get(kind)
-        listed = models if isinstance(models, list) else [models]
-        for index, model in enumerate(listed):
-            location: Location = (kind, index) if isinstance(models, list) else (kind,)
-            places += [(location, model, "path"), ((*location, "data"), _inner(model, "data"), "path")]
-    for location, parent, key in places:
-        if isinstance(parent, list) or (isinstance(parent, dict) and isinstance(parent.get(key), str)):
-            yield (*location, key), parent, key
-
-
-def _extensions(values: dict[str, Any]) -> list[tuple[Location, Any, Any]]:
-    """Where extensions are named, as location, parent and key."""
-    given = values.get("extensions")
-    if not isinstance(given, list):
-        return [(("extensions",), values, "extensions")] if isinstance(given, str) else []
-    return [(("extensions", index), given, index) for index, path in enumerate(given) if isinstance(path, str)]
+def _texts(parent: Any, key: Any, below: Sequence[str], at: Location = ()) -> Iterator[tuple[Location, Any, Any]]:
+    """The texts that keys lead to, as location, parent and key; a list on the way stands for each of its entries."""
+    value, at = parent[key], (*at, key)
+    if isinstance(value, list):
+        for index in range(len(value)):
+            yield from _texts(value, index, below, at)
+    elif below and isinstance(value, dict) and below[0] in value:
+        yield from _texts(value, below[0], below[1:], at)
+    elif not below and isinstance(value, str):
+        yield at, parent, key
 
 
 def _load_extensions(values: dict[str, Any], more: Iterable[Path]) -> list[Problem]:
     """Before anything is validated: what an extension adds is known from here on."""
-    if added := [str(path.absolute()) for path in more]:
-        values["extensions"] = [*as_list(values.get("extensions", ())), *added]
-    named = {location: Path(parent[key]) for location, parent, key in _extensions(values)}
+    values["extensions"] = [*as_list(values.get("extensions", ())), *(str(path.absolute()) for path in more)]
+    named = {location: Path(parent[key]) for location, parent, key in _texts(values, "extensions", ())}
     missing = [Problem(location, f"no file {path}") for location, path in named.items() if not path.is_file()]
     load_extensions([] if missing else named.values())
     return missing
-
-
-def _inner(values: Any, key: str) -> Any:
-    return values.get(key) if isinstance(values, dict) else None
 
 
 def _resolve(text: str, folder: Path, environment: Mapping[str, str]) -> Path:
