@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+from functools import partial
 from xml.etree import ElementTree
 
+import altair as alt
 import pandas as pd
 import pytest
 
-from kdscope.figures.drawing import csv_file, pdf_file, svg_file, to_pdf, whole_figure
+from kdscope.figures import drawing
+from kdscope.figures.drawing import MOST_PANELS, ShownFigure, csv_file, pdf_file, svg_file, to_pdf, whole_figure
 from kdscope.figures.gains import gain_fidelity_figure, gain_figure
+from kdscope.figures.panels import Figure, Panels
 from kdscope.figures.run import accuracy_figure
 from kdscope.figures.svg import render_svg
 from tests.report.builders import TEACHER, build_tables, only
@@ -85,3 +89,20 @@ def test_the_same_figure_is_the_same_pdf(tables, make):
     whole = whole_figure(figure, drawn(figure))
     assert figure.panels
     assert len({to_pdf(whole) for _ in range(6)}) == 1
+
+
+def test_page_draws_the_first_panels_of_very_many(monkeypatch):
+    made = []
+
+    def panel(label):
+        made.append(label)
+        return alt.Chart().mark_point()
+
+    monkeypatch.setattr(drawing, "render_svg", lambda *_: '<svg width="10" height="10"></svg>')
+    labels = [f"student {number}" for number in range(MOST_PANELS + 20)]
+    figure = Figure("many", "Many", "", "", panels=Panels({label: partial(panel, label) for label in labels}))
+    shown = ShownFigure(figure, "study")
+    shown.draw(10**6)
+    shown.draw(10**6)
+    assert made == labels[:MOST_PANELS]
+    assert (len(shown.common), shown.missing, shown.waiting) == (MOST_PANELS, 20, False)

@@ -20,6 +20,8 @@ from kdscope.figures.style import FONT, LegendEntry
 from kdscope.figures.svg import render_svg
 from kdscope.results.palette import INK, SYMBOLS
 
+MOST_PANELS = 100
+"""Panels of a figure that a page has at most, single tasks aside: each takes some 50 ms to draw."""
 _SVG_WIDTH = re.compile(r'width="([\d.]+)"')
 _FRAME, _TAGS = 4_000, 200
 """Bytes around a figure's panels, and around one panel: more than there are."""
@@ -32,7 +34,7 @@ _LETTER = 6.2
 
 
 @dataclass(frozen=True)
-class Download:
+class FileLink:
     """A file that the page holds: its name, what it is, the link that holds it, and whether that is compressed.
 
     The page's script unpacks compressed ones; without it the link gives them as they are, with `.gz` after their names.
@@ -78,8 +80,8 @@ class ShownFigure:
     study: str
     common: list[ShownPanel] = field(default_factory=list)
     single: list[ShownPanel] = field(default_factory=list)
-    packed: tuple[Download, ...] = ()
-    pdf: tuple[Download, ...] = ()
+    packed: tuple[FileLink, ...] = ()
+    pdf: tuple[FileLink, ...] = ()
 
     _waiting: Iterator[ShownPanel] = field(init=False)
     _next: ShownPanel | None = field(init=False, default=None)
@@ -90,7 +92,7 @@ class ShownFigure:
     def draw(self, room: int) -> int:
         """Draws further panels as far as there is room, which is told in bytes; gives back what they take."""
         used = 0 if self.common else _FRAME
-        while (panel := self._next or next(self._waiting, None)) is not None:
+        while self.waiting and (panel := self._next or next(self._waiting, None)) is not None:
             if used + panel.size > room:
                 self._next = panel
                 break
@@ -114,19 +116,12 @@ class ShownFigure:
     def pack(self, room: int) -> int:
         """Makes the files as SVG and CSV if there is room; gives back what they take."""
         files = (svg_file(self._whole, self._stem), *csv_file(self.figure, self._stem))
-        used = sum(len(file.link) + _TAGS for file in files)
-        if used > room:
-            return 0
-        self.packed = files
+        self.packed, used = _with_room(files, room)
         return used
 
     def print_pdf(self, room: int) -> int:
         """Makes the file as PDF if there is room; gives back what it takes."""
-        file = pdf_file(self._whole, self._stem)
-        used = len(file.link) + _TAGS
-        if used > room:
-            return 0
-        self.pdf = (file,)
+        self.pdf, used = _with_room((pdf_file(self._whole, self._stem),), room)
         return used
 
     @property
@@ -143,12 +138,17 @@ class ShownFigure:
         return [*self.common, *self.single]
 
     @property
+    def waiting(self) -> bool:
+        """Whether there are panels that it could still draw for the page."""
+        return len(self.common) < min(len(self.figure.panels), MOST_PANELS)
+
+    @property
     def missing(self) -> int:
         """How many panels are left out, those of single tasks aside."""
         return len(self.figure.panels) - len(self.common)
 
     @property
-    def files(self) -> tuple[Download, ...]:
+    def files(self) -> tuple[FileLink, ...]:
         """In the order in which they are offered."""
         return (*self.packed[:1], *self.pdf, *self.packed[1:])
 
@@ -171,6 +171,12 @@ class ShownFigure:
             yield ShownPanel(Markup(svg), student, task, float(width[1]) if width else 0.0)  # noqa: S704 - escaped there
 
 
+def _with_room(files: tuple[FileLink, ...], room: int) -> tuple[tuple[FileLink, ...], int]:
+    """The files and the bytes that they take in a page; none where there is no room for all of them."""
+    used = sum(len(file.link) + _TAGS for file in files)
+    return (files, used) if used <= room else ((), 0)
+
+
 def file_stem(study: str, key: str) -> str:
     """The name of a figure's files without their ending.
 
@@ -181,22 +187,22 @@ def file_stem(study: str, key: str) -> str:
     return f"{own}-{key}" if own else key
 
 
-def svg_file(whole: str, stem: str) -> Download:
+def svg_file(whole: str, stem: str) -> FileLink:
     """The whole figure as SVG, compressed."""
-    return Download(f"{stem}.svg", "SVG", _packed(whole.encode("utf-8", "xmlcharrefreplace")), packed=True)
+    return FileLink(f"{stem}.svg", "SVG", _packed(whole.encode("utf-8", "xmlcharrefreplace")), packed=True)
 
 
-def pdf_file(whole: str, stem: str) -> Download:
+def pdf_file(whole: str, stem: str) -> FileLink:
     """The whole figure as PDF, which is compressed in itself."""
-    return Download(f"{stem}.pdf", "PDF", _link("application/pdf", to_pdf(whole)))
+    return FileLink(f"{stem}.pdf", "PDF", _link("application/pdf", to_pdf(whole)))
 
 
-def csv_file(figure: Figure, stem: str) -> tuple[Download, ...]:
+def csv_file(figure: Figure, stem: str) -> tuple[FileLink, ...]:
     """The rows of a figure, compressed; nothing where it has none."""
     if not len(figure.data):
         return ()
     table = figure.data.to_csv(index=False, lineterminator="\n")
-    return (Download(f"{stem}.csv", "CSV", _packed(table.encode("utf-8", "replace")), packed=True),)
+    return (FileLink(f"{stem}.csv", "CSV", _packed(table.encode("utf-8", "replace")), packed=True),)
 
 
 def to_pdf(svg: str) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import altair as alt
 import pandas as pd
 
 from kdscope.figures import style
-from kdscope.figures.panels import Figure, by_rows, tagged
+from kdscope.figures.panels import Figure, Panels, by_rows, tagged
 from kdscope.figures.style import STEP, LegendEntry, panel_width
 from kdscope.results.formatting import percent
 from kdscope.results.measures import DECOMPOSITION
@@ -39,6 +41,7 @@ def decomposition_figure(tables: ReportTables) -> Figure:
     stacks = {
         f"{label} vs {teacher}": (model, some) for model, teacher, part in _pairs(rows) for label, some in by_rows(part)
     }
+    width = panel_width(len(stacks))
     return Figure(
         key="decomposition",
         title="What agreement is made of",
@@ -46,7 +49,7 @@ def decomposition_figure(tables: ReportTables) -> Figure:
         "wrong, same answer” has grown, the student may have taken over errors of the teacher. With only two options "
         "to choose from, two wrong answers are always the same, so such a task cannot show it.",
         empty="No student has been compared with a teacher answer by answer.",
-        panels={label: _stack_panel(part, label, panel_width(len(stacks))) for label, (_, part) in stacks.items()},
+        panels=Panels({label: partial(_stack_panel, part, label, width) for label, (_, part) in stacks.items()}),
         legend=_PARTS,
         students={label: model for label, (model, _) in stacks.items()},
         data=rows[["cell", "teacher_cell", "measure", "share"]],

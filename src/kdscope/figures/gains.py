@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.figures import style
-from kdscope.figures.panels import Figure, by_rows, marks_legend, own_panels, tagged, with_method_style
+from kdscope.figures.panels import Figure, Panels, by_rows, marks_legend, own_panels, tagged, with_method_style
 from kdscope.figures.style import STEP, LegendEntry, padded, panel_width
 from kdscope.results.findings import (
     CHECKPOINTS,
@@ -72,7 +73,7 @@ def method_figure(tables: ReportTables) -> Figure:
         how_to_read=f"Each row is a setting of a student against the SFT control of the same student. Lines are "
         f"{_INTERVALS}.{_of_one_seed(found)}",
         empty="No distilled student has a control with statistics to compare it with.",
-        panels={label: _gain_panel(part, label, reach, width) for label, part in groups.items()},
+        panels=Panels({label: partial(_gain_panel, part, label, reach, width) for label, part in groups.items()}),
         legend=tuple(look for look in _LOOKS.values() if look in looks),
         students={label: str(part["model"].iloc[0]) for label, part in groups.items()},
         data=rows[[*_DATA, *_GAIN, "p_adjusted"]],
@@ -92,7 +93,7 @@ def gain_fidelity_figure(tables: ReportTables) -> Figure:
         how_to_read="To the right: more answers like the teacher's than both accuracies explain, beyond the SFT "
         f"control's. Up: more accurate than that control. Bars are {_INTERVALS}.{_of_one_seed(found)}",
         empty="No setting has both a gain and a fidelity against a control.",
-        panels={label: _both_panel(part, label, width) for label, part in groups.items()},
+        panels=Panels({label: partial(_both_panel, part, label, width) for label, part in groups.items()}),
         legend=marks_legend(rows),
         students={label: str(part["model"].iloc[0]) for label, part in groups.items()},
         data=rows[[*_DATA, *_FIDELITY, *_GAIN, "p_adjusted"]],
@@ -111,7 +112,7 @@ def gain_figure(tables: ReportTables, scoring: str) -> Figure:
         how_to_read="Each row is one trained student against one SFT control of the same student, on the same items. "
         f"The line is the pointwise 95% interval of that comparison. {ITEM_LEVEL}",
         empty="There is no finished distilled student with a finished SFT control to compare it with.",
-        panels={label: _gain_panel(part, label, reach, width) for label, part in by_rows(rows)},
+        panels=Panels({label: partial(_gain_panel, part, label, reach, width) for label, part in by_rows(rows)}),
         legend=tuple(look for place, look in enumerate(_OF_INTERVALS) if place in shown),
         variants=_panels_of_tasks(single),
         students=own_panels(single) | own_panels(rows),

@@ -7,7 +7,7 @@ filters hide it. Both travel through the renderer in the mark's description; `sv
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,22 @@ CONTROLS = frozenset({SFT, BASE, ADAPT})
 _HOLLOW = LegendEntry("hollow: teacher not adapted", MUTED, filled=False)
 _MOST_ROWS = 40
 """Cells in one panel with a row per cell: as many as a screen shows."""
+
+
+class Panels(Mapping[str, ChartType]):
+    """Charts by label, each made when it is asked for: of very many panels a page shows the first ones only."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], ChartType]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, label: str) -> ChartType:
+        return self._makers[label]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ def with_method_style(rows: pd.DataFrame) -> pd.DataFrame:
     """
     styles = method_styles(list(rows["method"]))
     colours = [styles[method][0] for method in rows["method"]]
-    is_open = rows["method"].map(has_open_marks) | rows["unadapted"].astype(bool)
+    is_open = rows["method"].map(has_open_marks).astype(bool) | rows["unadapted"].astype(bool)
     return rows.assign(
         colour=colours,
         shape=[styles[method][1] for method in rows["method"]],

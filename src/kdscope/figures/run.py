@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 from kdscope.figures import style
 from kdscope.figures.panels import (
     Figure,
+    Panels,
     by_model,
     by_rows,
     marks_legend,
@@ -22,7 +23,7 @@ from kdscope.figures.panels import (
     with_method_style,
 )
 from kdscope.figures.style import FULL, HALF, STEP, TEXT, LegendEntry, padded, panel_width
-from kdscope.results.formatting import fixed, percent, short_count, with_interval
+from kdscope.results.formatting import fixed, is_missing, percent, short_count, with_interval
 from kdscope.results.measures import AVERAGES
 from kdscope.results.methods import BASE
 from kdscope.results.palette import BLUE, INK, VERMILION
@@ -83,7 +84,7 @@ def accuracy_figure(tables: ReportTables, scoring: str) -> Figure:
         how_to_read="Darker is more accurate, on one scale for all panels. ▼ marks a result whose whole 95% interval "
         "lies below chance, which points to answers that lost their format.",
         empty="No model has been evaluated.",
-        panels={label: _heat_panel(part, label, tasks, top) for label, part in by_rows(rows)},
+        panels=Panels({label: partial(_heat_panel, part, label, tasks, top) for label, part in by_rows(rows)}),
         students=own_panels(rows),
         data=rows[["cell", "task", "metric", "items", "accuracy", "low", "high", "chance"]],
     )
@@ -132,7 +133,7 @@ def rates_figure(tables: ReportTables, scoring: str) -> Figure:
         how_to_read=f"Shares of all items. Right of the dashed line ({100 * UNPARSED_LIMIT:g}%), an accuracy says as "
         "much about the format of the answers as about their truth.",
         empty="It is not known how many answers could not be read or were cut off.",
-        panels={label: _rates_panel(part, label, width) for label, part in by_rows(long)},
+        panels=Panels({label: partial(_rates_panel, part, label, width) for label, part in by_rows(long)}),
         legend=_RATES,
         students=own_panels(long),
         data=long[["cell", "rate", "share"]],
@@ -158,16 +159,21 @@ def _rates_panel(rows: pd.DataFrame, title: str, width: int) -> alt.LayerChart:
 def answer_rates(tables: ReportTables, scoring: str) -> pd.DataFrame:
     """Columns cell, unparsed, truncated: the tasks' rates weighted by their items; NaN where not measured."""
     rows = select(tables.accuracy, scoring=scoring)
-    cells = [
-        {"cell": cell, "unparsed": _weighted(part, "unparsed_rate"), "truncated": _weighted(part, "truncated_rate")}
-        for cell, part in rows[~rows["task"].isin(AVERAGES)].groupby("cell", sort=False)
+    of_cells: dict[str, list[dict[str, Any]]] = {}
+    for row in records(rows[~rows["task"].isin(AVERAGES)]):
+        of_cells.setdefault(row["cell"], []).append(row)
+    rates = [
+        {"cell": cell, "unparsed": _weighted(own, "unparsed_rate"), "truncated": _weighted(own, "truncated_rate")}
+        for cell, own in of_cells.items()
     ]
-    return pd.DataFrame(cells, columns=["cell", "unparsed", "truncated"])
+    return pd.DataFrame(rates, columns=["cell", "unparsed", "truncated"])
 
 
-def _weighted(rows: pd.DataFrame, column: str) -> float:
-    known = rows[rows[column].notna() & (rows["items"].fillna(0) > 0)]
-    return float(np.average(known[column], weights=known["items"].astype(float))) if len(known) else float("nan")
+def _weighted(rows: list[dict[str, Any]], column: str) -> float:
+    known = [row for row in rows if not is_missing(row[column]) and not is_missing(row["items"]) and row["items"] > 0]
+    if not known:
+        return float("nan")
+    return float(np.average([row[column] for row in known], weights=[float(row["items"]) for row in known]))
 
 
 def training_figure(tables: ReportTables) -> Figure:
@@ -186,7 +192,7 @@ def training_figure(tables: ReportTables) -> Figure:
         how_to_read="Cross-entropy on held-out rows, in nats per token, against optimiser steps. A curve still falling "
         "at its end was stopped early; one that turns up has begun to overfit.",
         empty="No validation loss has been recorded.",
-        panels={model: _training_panel(part, model, width) for model, part in by_model(rows)},
+        panels=Panels({model: partial(_training_panel, part, model, width) for model, part in by_model(rows)}),
         students={model: model for model in rows["model"][rows["role"] != "teacher"].unique()},
         data=rows[["cell", "step", "tokens", "validation_loss"]],
         legend=marks_legend(rows),
@@ -212,14 +218,14 @@ def cost_figure(tables: ReportTables) -> Figure:
     """One bar per trained cell and cost."""
     trained = tables.cells[tables.cells["method"] != BASE]
     rows = with_method_style(tables.named(trained[["cell", *(cost.column for cost in _COSTS)]]))
-    panels: dict[str, alt.LayerChart] = {}
+    panels: dict[str, Callable[[], alt.LayerChart]] = {}
     students: dict[str, str] = {}
     for cost in map(partial(_with_unit, trained), _COSTS):
         known = rows[rows[cost.column].notna()]
         owners = own_panels(known)
         for name, part in by_rows(known):
             label = f"{name}, {cost.axis}"
-            panels[label] = _cost_panel(part, name, cost, HALF)
+            panels[label] = partial(_cost_panel, part, name, cost, HALF)
             students |= {label: owners[name]} if name in owners else {}
     return Figure(
         key="cost",
@@ -227,7 +233,7 @@ def cost_figure(tables: ReportTables) -> Figure:
         how_to_read="Per cell. Target tokens are those a loss was computed on, repeated passes included; time is of "
         "training alone, and does not hold the teacher's answers, which are made once and shared.",
         empty="No tokens, time or memory have been recorded.",
-        panels=panels,
+        panels=Panels(panels),
         students=students,
         data=rows[["cell", *(cost.column for cost in _COSTS)]],
     )

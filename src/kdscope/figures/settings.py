@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.figures import style
-from kdscope.figures.panels import Figure, by_model, marks_legend, tagged, with_method_style
+from kdscope.figures.panels import Figure, Panels, by_model, marks_legend, tagged, with_method_style
 from kdscope.figures.style import FULL, padded, panel_width
 from kdscope.results.formatting import percent, points, short_count, with_interval
 from kdscope.results.palette import MUTED
@@ -97,7 +98,7 @@ def _setting_figure(tables: ReportTables, scoring: str, setting: _Setting) -> Fi
         how_to_read=f"A line joins cells that differ only in {setting.axis}. The largest of several differences is "
         f"biased upwards: {setting.word} chosen here need a check on other items. {_NOTE}",
         empty=f"This needs finished cells with a gain over SFT that differ in nothing but {setting.axis}.",
-        panels={model: _setting_panel(part, model, setting, width) for model, part in by_model(rows)},
+        panels=Panels({model: partial(_setting_panel, part, model, setting, width) for model, part in by_model(rows)}),
         legend=marks_legend(rows),
         students={model: model for model in rows["model"].unique()},
         data=rows[["cell", setting.column, *_COLUMNS]],
@@ -127,7 +128,7 @@ def teacher_figure(tables: ReportTables, scoring: str) -> Figure:
         how_to_read="To the right: a teacher with more right answers (mean over tasks). Up: a student further above "
         f"its SFT control. Marks above each other have the same teacher. {_NOTE}",
         empty="This needs students taught by at least two teachers (or by one before and after it was adapted).",
-        panels={model: _teacher_panel(part, model, width) for model, part in by_model(rows)},
+        panels=Panels({model: partial(_teacher_panel, part, model, width) for model, part in by_model(rows)}),
         legend=marks_legend(rows),
         students={model: model for model in rows["model"].unique()},
         data=rows[["cell", "teacher_cell", "teacher_accuracy", *_COLUMNS]],

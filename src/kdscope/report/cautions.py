@@ -1,6 +1,9 @@
-"""What a reader must know before believing a number: computed from the tables."""
+"""Cautions of the page: undistilled students, opposite tasks, failures, chance, unreadable answers, single seeds."""
 
 from __future__ import annotations
+
+from operator import itemgetter
+from typing import Any
 
 import pandas as pd
 
@@ -83,14 +86,15 @@ def _opposite_ways(tables: ReportTables, scoring: str) -> str:
     What decides are the tasks' own item-level intervals, not adjusted for the number of tasks.
     """
     rows = select(tables.gains, scoring=scoring)
-    rows = rows[~rows["task"].isin((*AVERAGES, *POOLS))]
+    of_cells: dict[str, list[dict[str, Any]]] = {}
+    for row in records(rows[~rows["task"].isin((*AVERAGES, *POOLS))]):
+        of_cells.setdefault(row["cell"], []).append(row)
     found = []
     for cell, name in _distilled(tables).items():
-        own = rows[rows["cell"] == cell]
-        up, down = own[own["low"] > 0], own[own["high"] < 0]
-        if len(up) and len(down):
-            best = max(records(up), key=lambda row: float(row["gain"]))
-            worst = min(records(down), key=lambda row: float(row["gain"]))
+        up = [row for row in of_cells.get(cell, ()) if row["low"] > 0]
+        down = [row for row in of_cells.get(cell, ()) if row["high"] < 0]
+        if up and down:
+            best, worst = max(up, key=itemgetter("gain")), min(down, key=itemgetter("gain"))
             where = (
                 f"from {points(worst['gain'])} points on {worst['task']} to {points(best['gain'])} on {best['task']}"
             )

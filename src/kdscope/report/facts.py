@@ -1,4 +1,4 @@
-"""What a page tells beside its tables, and the file that keeps it, so that a page can be written again."""
+"""Facts of a page beside its tables (study, machine, failures), and the JSON file from which it is written again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which method, as a table: one row per setting of a student, with its gain and its fidelity against the control's."""
+"""Table of methods at the head of the page: a row per setting, with its gain and fidelity against the control's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of at most so many bytes: what is read most comes first, and what finds no room is not even drawn.
+"""Limit of a page's size in bytes: what is read most comes first, and what finds no room is not even drawn.
 
 In this order: the text with the first rows of every table, the figures, the other rows, the figures under the other
 scoring, the panels of single tasks, the files of figures as SVG and CSV, and as PDF.
@@ -159,16 +159,16 @@ def _draw(figures: Sequence[ShownFigure], room: int) -> int:
     for place, figure in enumerate(figures):
         room -= figure.draw(2 * room // (len(figures) - place + 1))
     for figure in figures:
-        room -= figure.draw(room) if figure.missing else 0
+        room -= figure.draw(room) if figure.waiting else 0
     return room
 
 
 def _fill(parts: Parts, room: int) -> None:
     """Adds what is read less, each kind only if all that is read more is there."""
-    if any(figure.missing for figure in parts.figures):
+    if any(figure.waiting for figure in parts.figures):
         return
     room = _draw(parts.others, room)
-    if any(figure.missing for figure in parts.others):
+    if any(figure.waiting for figure in parts.others):
         return
     drawn = [figure for figure in parts.all if figure.common]
     for figure in drawn:
@@ -195,14 +195,14 @@ def _take_back(parts: Parts) -> bool:
 def left_out(parts: Parts, bounds: Bounds, limit: int, tables: str) -> str:
     """What the page does not have, and where it is, in a sentence or two; nothing if it has everything."""
     drawn = [figure for figure in parts.all if figure.common]
-    absent = [figure.figure.title for figure in parts.figures if figure.missing and not figure.common]
-    cut = sum(figure.missing for figure in parts.figures if figure.common)
+    absent = [figure.figure.title for figure in parts.figures if figure.waiting and not figure.common]
+    cut = sum(figure.missing for figure in parts.figures if figure.common and figure.waiting)
     found = [
         "lists and long texts beyond their beginnings, and all tables" if not bounds.choices else "",
         f"rows of tables beyond the first {bounds.rows}" if bounds.rows else "",
         f"the figures “{'”, “'.join(absent)}”" if absent else "",
         f"{plural(cut, 'panel')} of other figures" if cut and absent else f"{plural(cut, 'panel')}" if cut else "",
-        "figures under the other scoring" if any(figure.missing for figure in parts.others) else "",
+        "figures under the other scoring" if any(figure.waiting for figure in parts.others) else "",
         "panels of single tasks" if any(f.figure.variants and not f.single for f in drawn) else "",
         "figures as SVG and CSV files" if not all(figure.packed for figure in drawn) else "",
         "figures as PDF files" if not all(figure.pdf for figure in drawn) else "",

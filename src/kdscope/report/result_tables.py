@@ -22,7 +22,7 @@ from kdscope.results.formatting import MISSING, is_missing, percent, plural, spa
 from kdscope.results.labels import CellName
 from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.table import Row, Table, TableCell, decimal, gain, number, numbers, p_value, share, text, texts
-from kdscope.results.tables import ReportTables, known_counts, pooled, records, select
+from kdscope.results.tables import ReportTables, known_counts, pooled, pooled_task, records, select
 from kdscope.statistics.means import limits_of_mean
 from kdscope.statistics.multiplicity import holm
 
@@ -82,10 +82,12 @@ def gains_overview(tables: ReportTables, scoring: str) -> Table:
     """The page's table: one row per comparison with SFT, its pooled gain and test, and the gain on every task."""
     rows = tables.named(select(tables.gains, scoring=scoring))
     tasks = [task for task in dict.fromkeys(rows["task"]) if task not in (*POOLS, *AVERAGES)]
+    compared: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in records(rows):
+        compared.setdefault((row["cell"], row["control"]), {})[row["task"]] = row
     body = []
-    for (cell, control), part in rows.groupby(["cell", "control"], sort=False):
-        total = next(iter(records(pooled(part))), _NOTHING)
-        by_task = {row["task"]: row for row in records(part)}
+    for (cell, control), by_task in compared.items():
+        total = by_task[pooled_task(list(by_task))]
         of_tasks = (gain(by_task.get(task, _NOTHING)) for task in tasks)
         body.append((text(cell), text(control), *_counts(total), gain(total), *_tests(total), *of_tasks))
     return Table(

@@ -1,4 +1,4 @@
-"""What was done and what was reached, in a few sentences: no verdict, which is `answer`'s.
+"""Summary of a study in a few sentences: what was done and how accurate models became; verdicts are `answer`'s.
 
 Ablations are told as gain beside gain: the same training with one setting changed. Two gains over one control share
 its answers, and each interval is about its own gain: they describe a difference and do not test it, which the last of

@@ -1,4 +1,4 @@
-"""The templates of this room: strict about names, and escaping unless the text is Markdown."""
+"""Jinja environment of the report's templates, shared by page, cards and index: undefined names are errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the statistics say of every student and every setting, read from table `statistics`; nothing is computed anew.
+"""Findings by student and setting, as table `statistics` has them: estimates, intervals, and what may be claimed.
 
 A claim about a method needs intervals in which training runs are random (scope "runs"). With one training run a side
 (scope "checkpoints") the same numbers are about two trained models. Where the variation between runs cannot be

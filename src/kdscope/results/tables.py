@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -178,14 +178,17 @@ def select(frame: pd.DataFrame, **equal: str) -> pd.DataFrame:
 
 
 def pooled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows over all items together, or means over tasks where nothing else is known.
+    """The rows over all items together, or means over tasks where nothing else is known (`pooled_task`)."""
+    tasks = list(frame["task"].unique())
+    return frame[frame["task"] == pooled_task(tasks)] if len(tasks) > 1 else frame
+
+
+def pooled_task(tasks: Sequence[str]) -> str:
+    """Of the tasks of a table's rows the one that stands for all items: a pool, or failing that a mean over tasks.
 
     A study with one task of each metric needs no row beside the tasks' own: the first task's then stand for all.
     """
-    tasks = list(frame["task"].unique())
-    if len(tasks) <= 1:
-        return frame
-    return frame[frame["task"] == next((pool for pool in (*POOLS, *AVERAGES) if pool in tasks), tasks[0])]
+    return next((pool for pool in (*POOLS, *AVERAGES) if pool in tasks), tasks[0])
 
 
 def averages(tables: ReportTables, scoring: str) -> pd.DataFrame:
