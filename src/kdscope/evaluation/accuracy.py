@@ -33,13 +33,13 @@ BELOW_CHANCE = "▼"
 
 
 def accuracy_table(records: Mapping[str, ModelRecords], *, registry: TaskRegistry | None = None) -> pd.DataFrame:
-    """What every model is worth on every task, by both scorings, with 95% intervals.
+    """Accuracy (or ROUGE-L) of every model on every task, by both scorings, with 95% intervals.
 
     `metric` says what the column `accuracy` holds: the share of right answers, or the mean ROUGE-L of free text.
     `stderr` is the standard error of the mean over items, clustered where items have the same prompt. The interval is
     `means.estimate_share` (Wilson's) where every item is answered once, right or wrong, and
     `estimate_mean` (Student's t over items) for means over decoding seeds and for ROUGE-L; `correct` is then empty.
-    The rows "average" and "average (rouge_l)" are unweighted means over the tasks of their metric; they have no
+    The rows ``average`` and ``average (rouge_l)`` are unweighted means over the tasks of their metric; they have no
     interval of their own.
 
     Args:

@@ -26,7 +26,7 @@ from kdscope.tasks import Task
 
 @dataclass(frozen=True)
 class ConfidenceRow:
-    """How sure one model is on one item.
+    """Confidence of one model on one item.
 
     Attributes:
         task: Task name.
@@ -80,7 +80,7 @@ class LabelQuestion:
 
     @property
     def shared(self) -> int:
-        """How many tokens all answers begin with; each keeps one of its own."""
+        """Number of tokens that all answers begin with; each keeps one of its own."""
         together = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*self.answers.values(), strict=False))
         return min(len(list(together)), min(map(len, self.answers.values())) - 1)
 
@@ -95,7 +95,7 @@ def confidence_rows(
     distributions: Iterable[DistributionRow],
     tokenizer: Any,
 ) -> list[ConfidenceRow]:
-    """How sure a model is on each item of a task: of the labels where the task has some, else of its own words.
+    """Confidence of a model on each item of a task: in labels where the task has some, else in its own completion.
 
     Args:
         model: Reads, where there are labels.

@@ -42,7 +42,7 @@ class PairReading:
 
     @classmethod
     def load(cls, folder: Path) -> PairReading:
-        """What `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             DataError: A table cannot be read.
@@ -159,7 +159,7 @@ def _distributions(task: str, roles: Mapping[str, PairReading]) -> _Part:
 
 
 def _calibration(task: str, roles: Mapping[str, PairReading]) -> Iterator[_Part]:
-    """How sure the models are of the answers they wrote, on the items where all of them wrote one."""
+    """Confidences of the models in the answers they wrote, on the items where all of them wrote one."""
     sure = {role: _confidences(task, reading.confidence) for role, reading in roles.items()}
     ids = sorted(set.intersection(*(set(side) for own in sure.values() for side in own)))
     if not ids:

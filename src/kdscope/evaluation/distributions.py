@@ -63,7 +63,7 @@ class ForcedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of its weights."""
         return self.head.weight.device
 
     @torch.no_grad()
@@ -83,13 +83,13 @@ def forced_batches(
 
 
 def chunk_rows(vocabulary: int, device: torch.device) -> int:
-    """How many rows of logits are held at once."""
+    """Number of rows of logits held at once."""
     limit = _CHUNK_ELEMENTS if device.type == "cpu" else _CHUNK_ELEMENTS_ON_ACCELERATOR
     return max(16, limit // vocabulary)
 
 
 def pieces(rows: int, limit: int) -> Iterator[slice]:
-    """So many rows in even pieces, none longer than `limit`.
+    """Slices that cut a number of rows into even pieces, none longer than `limit`.
 
     >>> list(pieces(7, 3))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 7, None)]

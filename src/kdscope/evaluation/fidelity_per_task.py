@@ -47,7 +47,7 @@ STUDENT, CONTROL, CEILING, SECOND = "student", "control", "ceiling", "second"
 
 @dataclass(frozen=True)
 class Sampling:
-    """How often chance is asked.
+    """Resampling settings.
 
     Attributes:
         draws: Bootstrap draws of every interval.

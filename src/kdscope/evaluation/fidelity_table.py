@@ -136,7 +136,7 @@ def measure_records(
     second: ModelRecords | None = None,
     sampling: Sampling = Sampling(),
 ) -> dict[str, TaskFidelity]:
-    """What `fidelity_rows` makes its rows of, task by task; arguments and errors are those of `fidelity_table`.
+    """Measure task by task; `fidelity_rows` makes rows of it. Arguments and errors are those of `fidelity_table`.
 
     `second`: another student that is resampled with the first, to be compared with it.
     """
@@ -171,7 +171,7 @@ def rows_frame(rows: Sequence[FidelityRow]) -> pd.DataFrame:
 
 
 def item_likeness(measured: Mapping[str, TaskFidelity]) -> pa.Table:
-    """How like its teacher the student writes, item by item: columns task, item_id and `ITEM_MEASURE`, 0 to 1."""
+    """`ITEM_MEASURE` of every item, from 0 to 1: columns task, item_id and the measure's name."""
     rows = [(task, item, value) for task, own in measured.items() for item, value in own.likeness.items()]
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
     types = {"task": pa.string(), "item_id": pa.string(), ITEM_MEASURE: pa.float64()}

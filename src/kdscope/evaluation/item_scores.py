@@ -1,4 +1,4 @@
-"""Scores item by item: what a record is worth, and which items are copies of one question."""
+"""Scores item by item, averaged over decoding seeds, and clusters of items that are copies of one question."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdscope.tasks import Task, TaskRegistry
 
 @dataclass(frozen=True, eq=False)
 class ItemScores:
-    """What one model is worth on each of n items.
+    """Scores of one model on each of n items.
 
     Attributes:
         values: Mean over decoding seeds of the item's value, shape [n].
@@ -30,12 +30,12 @@ class ItemScores:
 
     @property
     def items(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return len(self.clusters)
 
 
 def metric_of(task: Task) -> Metric:
-    """What the answers to a task are measured by."""
+    """The metric of a task."""
     return "rouge_l" if task.answer_kind == "text" else "accuracy"
 
 

@@ -31,7 +31,7 @@ _NO_ANSWER = "[invalid]"
 
 @dataclass(frozen=True)
 class ExportFacts:
-    """What the files say beside values and completions.
+    """Contents of the files beside values and completions.
 
     Attributes:
         model: Name or path of the model.

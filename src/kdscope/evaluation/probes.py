@@ -94,7 +94,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """What a model answered under a probe.
+    """Answer of a model under a probe.
 
     Attributes:
         task: Task name.
@@ -128,7 +128,7 @@ class ProbeRow:
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """How probes are answered.
+    """Decoding settings of probes.
 
     Attributes:
         decoding: How the model goes on; always greedily, whatever its temperature.
@@ -240,7 +240,7 @@ def run_probes(
 
 
 def _question(probe: Probe) -> _Question:
-    """What a probe asks of the model, apart from what it is for."""
+    """The input of the model; probes with the same one share a generation."""
     return probe.cued, probe.subject.prompt_ids, probe.given
 
 

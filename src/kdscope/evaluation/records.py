@@ -85,7 +85,7 @@ def is_correct(record: Record, scoring: str) -> bool:
 
 
 def value_of(record: Record, scoring: str) -> float:
-    """What a record is worth: its ROUGE-L if it is free text, else 1 for a right answer and 0 for a wrong one."""
+    """Score of a record: its ROUGE-L if it is free text, else 1 for a right answer and 0 for a wrong one."""
     return float(is_correct(record, scoring)) if record.rouge_l is None else record.rouge_l
 
 

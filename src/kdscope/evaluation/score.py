@@ -105,7 +105,7 @@ def group_by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How many answers of one task are scored otherwise than before.
+    """Counts of answers of one task that are scored otherwise than before.
 
     Attributes:
         task: Task name.

@@ -30,7 +30,7 @@ def encode_answers(models: Sequence[Answers]) -> list[NDArray[np.int64]]:
 
 
 def count_answers(models: Sequence[NDArray[np.int64]]) -> int:
-    """How many different answers there are in those that `encode_answers` encoded together."""
+    """Number of different answers among those that `encode_answers` encoded together."""
     return 1 + max((int(answers.max()) for answers in models if answers.size), default=_UNPARSED)
 
 

@@ -125,6 +125,9 @@ def limits(found: ResampledValue, confidence: float = 0.95) -> tuple[float, floa
     are more than 5%, or nothing varies, there is no interval: NaN. Deviation: where all draws lie on one side of the
     value, or the jackknife is undefined, plain percentiles.
 
+    `statistics.resampling.paired_bca` has BCa limits too, of a mean paired difference: it draws kinds of clusters at
+    once, which ratios of sums, as here, do not have.
+
     Raises:
         StatisticsError: The level is not within (0, 1).
     """
@@ -180,7 +183,7 @@ def _cluster_sums(contributions: Values, clusters: Sequence[str]) -> Values:
 
 
 def _weights(clusters: int, draws: int, seed: int) -> Iterator[Values]:
-    """How often each cluster is drawn, some draws at a time."""
+    """Bootstrap weights: the number of times each cluster is drawn, some draws at a time."""
     generator = np.random.default_rng(seed)
     for start in range(0, draws, _DRAWS_AT_ONCE):
         chosen = generator.integers(clusters, size=(min(_DRAWS_AT_ONCE, draws - start), clusters))

@@ -17,7 +17,7 @@ _SMALLEST = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How well a model's confidences fit its correctness; 0 is best.
+    """Calibration errors of one model; 0 is best.
 
     Attributes:
         ece: expected calibration error, ``sum over bins of share * |mean confidence - accuracy|``, bins of equal width
@@ -56,7 +56,7 @@ def calibration(confidences: ArrayLike, correct: ArrayLike, *, bins: int = BINS)
 def pair_confidences(
     teacher: ArrayLike, student: ArrayLike, teacher_correct: ArrayLike, student_correct: ArrayLike, *, bins: int = BINS
 ) -> Pairing:
-    """How the student's calibration differs from the teacher's on the same items.
+    """Calibration of the student, and its difference to the teacher's on the same items.
 
     ``ece``, ``brier`` and ``nll`` are the student's own; ``ece_gap``, ``brier_gap`` and ``nll_gap`` the student's minus
     the teacher's; ``confidence_distance`` the mean absolute difference of their confidences.

@@ -311,8 +311,8 @@ def _result(expression: Expression, lead: Number | None, final: Number | None) -
         return lead if _holds(expression.value, lead) else None
     if len(expression.operators) > 1:
         return lead if _holds(expression.value, lead) else final
-    nearer = abs(_worth(lead, expression.value) - expression.value) < abs(
-        _worth(final, expression.value) - expression.value
+    nearer = abs(_stated_value(lead, expression.value) - expression.value) < abs(
+        _stated_value(final, expression.value) - expression.value
     )
     return lead if nearer else final
 
@@ -326,7 +326,7 @@ def _result_before(chain: Chain, links: list[_Link], place: int) -> Number | Non
 
 
 def _equation(expression: Expression, number: Number) -> Equation:
-    result = _worth(number, expression.value)
+    result = _stated_value(number, expression.value)
     return Equation(
         expression=expression.text,
         operands=expression.operands,
@@ -338,7 +338,7 @@ def _equation(expression: Expression, number: Number) -> Equation:
     )
 
 
-def _worth(number: Number, computed: float) -> float:
+def _stated_value(number: Number, computed: float) -> float:
     """A result's value; ``40%`` is 40 where the arithmetic is in percentage points, ``20 / 50 * 100 = 40%``."""
     if not number.percent:
         return number.written
@@ -346,7 +346,7 @@ def _worth(number: Number, computed: float) -> float:
 
 
 def _holds(computed: float, number: Number) -> bool:
-    stated = _worth(number, computed)
+    stated = _stated_value(number, computed)
     decimals = number.decimals + 2 * (number.percent and stated != number.written)
     rounding = 10.0**-decimals * (1 - 1e-9) if decimals else 0.0
     return abs(computed - stated) <= max(rounding, 1e-6 * abs(computed), 1e-9)

@@ -20,7 +20,7 @@ Order = NDArray[np.intp]
 
 
 def as_they_are(sums: Values) -> Values:
-    """What most measures do with the sums of a task before the tasks are added."""
+    """The identity: what most measures do with the sums of a task before tasks are added."""
     return sums
 
 
@@ -45,7 +45,7 @@ class Measure:
 
     @property
     def entry(self) -> MeasureEntry:
-        """What the catalogue says of it."""
+        """Its entry in the catalogue."""
         return describe_measure(self.name)
 
 
@@ -75,7 +75,7 @@ def mean_measure(name: str) -> Measure:
 
 @dataclass(frozen=True, slots=True)
 class ItemResponse:
-    """What one model answered to one item.
+    """The response of one model to one item.
 
     Attributes:
         answer: the answer that was read, None where there is none.
@@ -135,13 +135,13 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Values:
 
 
 def columns(measures: Sequence[Measure]) -> list[slice]:
-    """Where the columns of each measure stand."""
+    """The columns of each measure, measures side by side."""
     ends = np.cumsum([measure.width for measure in measures]).tolist()
     return [slice(end - measure.width, end) for measure, end in zip(measures, ends, strict=True)]
 
 
 def named_columns(measures: Sequence[Measure]) -> dict[str, slice]:
-    """Where the columns of each measure stand, by its name."""
+    """The columns of each measure by its name."""
     return dict(zip([measure.name for measure in measures], columns(measures), strict=True))
 
 

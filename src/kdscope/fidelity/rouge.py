@@ -38,7 +38,7 @@ def rouge_l(prediction: str, references: Sequence[str]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class WordOrder:
-    """Where each word of a text stands.
+    """Positions of the words of a text.
 
     Attributes:
         words: number of words.

@@ -32,7 +32,7 @@ class CalculatorMark(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """What stands between equals signs, in order; `after_word`: a word directly precedes the first number."""
+    """The segments between equals signs, in order; `after_word`: a word directly precedes the first number."""
 
     links: list[Segment | CalculatorMark]
     after_word: bool

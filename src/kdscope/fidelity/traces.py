@@ -82,7 +82,7 @@ def count_ngrams(sides: Sequence[TokenTexts], highest: int) -> list[list[NgramCo
 
 
 def shared_ngrams(teacher: NgramCounts, student: NgramCounts, order: NDArray[np.intp]) -> Numbers:
-    """How many n-grams text i of the teacher and text order[i] of the student share, repeats counted, shape [n]."""
+    """Number of n-grams that text i of the teacher and text order[i] of the student share, with repeats, shape [n]."""
     lengths = np.diff(student.starts)[order]
     pair = np.repeat(np.arange(len(order)), lengths)
     shift = np.repeat(student.starts[order] - np.concatenate([[0], lengths.cumsum()[:-1]]), lengths)
@@ -137,7 +137,7 @@ class PreparedTexts:
 
 
 def trace_signatures() -> dict[str, str]:
-    """How each of sacrebleu's measures is computed, in sacrebleu's notation."""
+    """The signature of each of sacrebleu's measures: version and settings, in sacrebleu's notation."""
     scorers = {"bleu": BLEU(), "sentence_bleu": BLEU(effective_order=True), "chrf": CHRF()}
     for scorer in scorers.values():
         scorer.corpus_score(["one text"], [["one text"]])  # only then does a scorer know its number of references
