@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.protocols.published_gains import model_size
 from kdscope.results.column_names import (
@@ -35,7 +36,6 @@ from kdscope.results.measures import AVERAGE, POOLED
 from kdscope.results.methods import ADAPT
 from kdscope.results.tables import records
 from kdscope.statistics.means import newcombe_difference
-from kdscope.statistics.paired import wilson_interval
 from kdscope.tasks import default_registry
 
 UNPAIRED = "two shares taken as independent (Newcombe 1998, method 10), as the pairs are not known; no test"
@@ -192,7 +192,8 @@ def share_of(percent: float, items: int | None, decimals: int) -> Share:
     correct = None if items is None else round(percent * items / 100)
     if items is None or correct is None or abs(100 * correct / items - percent) > 0.5 * 10**-decimals + 1e-9:
         return Share(percent / 100, items, None, math.nan, math.nan)
-    return Share(percent / 100, items, correct, *wilson_interval(correct, items))
+    low, high = proportion_confint(correct, items, method="wilson")
+    return Share(percent / 100, items, correct, float(low), float(high))
 
 
 def decimals_of(values: Sequence[float]) -> int:
