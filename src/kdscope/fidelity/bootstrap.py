@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from kdscope.core.errors import StatisticsError
 from kdscope.fidelity.measures import Measure, Values, numbered_clusters
+from kdscope.statistics.estimates import check_confidence
+from kdscope.statistics.resampling import bca_levels
 
 _DRAWS_AT_ONCE = 250
 _MOST_UNDEFINED = 0.05
@@ -131,8 +133,7 @@ def limits(found: ResampledValue, confidence: float = 0.95) -> tuple[float, floa
     Raises:
         StatisticsError: The level is not within (0, 1).
     """
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
+    check_confidence(confidence)
     draws = found.draws[np.isfinite(found.draws)]
     enough = draws.size >= (1 - _MOST_UNDEFINED) * found.draws.size
     if not math.isfinite(found.value) or not enough or np.ptp(draws) <= 1e-12 * max(1.0, abs(found.value)):
@@ -141,8 +142,7 @@ def limits(found: ResampledValue, confidence: float = 0.95) -> tuple[float, floa
     levels = np.array([tail, 1 - tail])
     bias, acceleration = _bias(found.value, draws), _acceleration(found.left_out)
     if math.isfinite(bias) and math.isfinite(acceleration):
-        normal = bias + ndtri(levels)
-        levels = ndtr(bias + normal / (1 - acceleration * normal))
+        levels = bca_levels(bias, acceleration, confidence)
     low, high = np.quantile(draws, levels)
     return float(low), float(high)
 
@@ -167,8 +167,7 @@ def standard_limits(found: ResampledValue, confidence: float = 0.95) -> tuple[fl
     Raises:
         StatisticsError: The level is not within (0, 1).
     """
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
+    check_confidence(confidence)
     half = float(ndtri((1 + confidence) / 2)) * standard_error(found)
     return found.value - half, found.value + half
 

@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 from kdscope.core.errors import StatisticsError
 from kdscope.fidelity.bootstrap import ResampledValue, combine, standard_error, standard_limits
 from kdscope.fidelity.measures import Values
+from kdscope.statistics.estimates import check_confidence
 
 ABOVE_CEILING = "above the ceiling: more like this teacher than the teacher's other run is, as a copy of its answers is"
 NOT_BEYOND = "the ceiling is not clearly beyond the control"
@@ -57,8 +58,7 @@ def normalise(
     Raises:
         StatisticsError: the level is not within (0, 1).
     """
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
+    check_confidence(confidence)
     reason = _undefined(found, control, ceiling, direction)
     if reason or control is None or ceiling is None:
         return Normalised(math.nan, math.nan, math.nan, reason)

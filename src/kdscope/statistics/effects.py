@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from kdscope.core.errors import StatisticsError
+from kdscope.statistics.estimates import check_confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,7 @@ def matched_odds_ratio(only_first: int, only_second: int, confidence: float = 0.
     """
     if min(only_first, only_second) < 0 or only_first + only_second == 0:
         raise StatisticsError("a matched odds ratio needs discordant items")
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
+    check_confidence(confidence)
     share = stats.binomtest(only_first, only_first + only_second).proportion_ci(confidence)
     low, high = (p / (1 - p) if p < 1 else math.inf for p in (float(share.low), float(share.high)))
     return EffectSize(
@@ -137,6 +137,5 @@ def _sample(values: ArrayLike, confidence: float) -> np.ndarray:
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or not np.isfinite(x).all():
         raise StatisticsError("an effect size needs a list of finite values")
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
+    check_confidence(confidence)
     return x

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from kdscope.core.errors import StatisticsError
@@ -52,8 +53,7 @@ def t_estimate(value: float, stderr: float, df: float, n: int, confidence: float
         >>> round(t_estimate(2.0, 1.0, 10, 11).p_value, 4)
         0.0734
     """
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
+    check_confidence(confidence)
     if not (stderr > 0 and df > 0):
         return Estimate(value, math.nan, df, math.nan, math.nan, math.nan, n, confidence)
     margin = float(stats.t.isf((1 - confidence) / 2, df)) * stderr
@@ -115,3 +115,37 @@ def sign_flips(values: ArrayLike, most: int = 14) -> float:
     # All 2^n sign vectors, the one seen among them; ties by rounding count.
     signs = 1 - 2 * ((np.arange(2**x.size)[:, None] >> np.arange(x.size)) & 1)
     return float(np.mean(np.abs(signs @ x) >= abs(x.sum()) * (1 - 1e-12)))
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a level that is none.
+
+    Raises:
+        StatisticsError: The level is not inside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
+
+
+def numbered(labels: Iterable[Hashable]) -> tuple[NDArray[np.intp], list[Hashable]]:
+    """The number of each label's value in order of appearance, shape [n], and the distinct values.
+
+    Example:
+        >>> numbered("bab")
+        (array([0, 1, 0]), ['b', 'a'])
+    """
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp), list(numbers)
+
+
+def cluster_numbers(clusters: Sequence[Hashable] | None, items: int) -> NDArray[np.intp]:
+    """The number of each item's cluster, shape [n]; every item is its own where there are no clusters.
+
+    Raises:
+        StatisticsError: There is not one cluster id for each item.
+    """
+    if clusters is None:
+        return np.arange(items)
+    if len(clusters) != items:
+        raise StatisticsError(f"clusters: {items} items need one cluster id each, not {len(clusters)}")
+    return numbered(clusters)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.stats import t as student_t
 from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.estimates import Estimate, t_estimate
+from kdscope.statistics.estimates import Estimate, check_confidence, cluster_numbers, t_estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class MeanEstimate:
 
 
 def estimate_mean(
-    values: ArrayLike, clusters: Sequence[object] | None = None, confidence: float = 0.95
+    values: ArrayLike, clusters: Sequence[Hashable] | None = None, confidence: float = 0.95
 ) -> MeanEstimate:
     """Mean of item values with a t interval whose unit is the cluster.
 
@@ -66,7 +66,7 @@ def estimate_mean(
 
 
 def estimate_share(
-    correct: ArrayLike, clusters: Sequence[object] | None = None, confidence: float = 0.95
+    correct: ArrayLike, clusters: Sequence[Hashable] | None = None, confidence: float = 0.95
 ) -> MeanEstimate:
     """Share of right items with Wilson's score interval (1927, JASA 22:209), fewer items counting where they repeat.
 
@@ -112,7 +112,7 @@ def newcombe_difference(
 
     Example:
         >>> tuple(round(x, 4) for x in newcombe_difference((0.8, 0.6794, 0.8839), (0.5, 0.3738, 0.6262)))
-        (0.3, 0.1255, 0.4515)
+        (0.3, 0.1254, 0.4515)
     """
     (value, low, high), (other, other_low, other_high) = first, second
     below, above = math.hypot(value - low, other_high - other), math.hypot(high - value, other - other_low)
@@ -138,7 +138,7 @@ def limits_of_mean(values: ArrayLike, low: ArrayLike, high: ArrayLike, mean: flo
 
 
 def checked_items(
-    values: ArrayLike, clusters: Sequence[object] | None, confidence: float
+    values: ArrayLike, clusters: Sequence[Hashable] | None, confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
     """Values [n], the cluster number of each [n], and how many clusters there are.
 
@@ -148,15 +148,9 @@ def checked_items(
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or x.size == 0 or not np.isfinite(x).all():
         raise StatisticsError("a mean over items needs at least one item, and a finite value for each")
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
-    if clusters is None:
-        return x, np.arange(x.size), x.size
-    if len(clusters) != x.size:
-        raise StatisticsError(f"clusters: {x.size} items need one cluster id each, not {len(clusters)}")
-    numbers: dict[object, int] = {}
-    cluster_of = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], dtype=np.intp)
-    return x, cluster_of, len(numbers)
+    check_confidence(confidence)
+    cluster_of = cluster_numbers(clusters, x.size)
+    return x, cluster_of, int(cluster_of.max()) + 1
 
 
 def _standard_error(x: NDArray[np.float64], cluster_of: NDArray[np.intp], g: int) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
 from kdscope.core.errors import StatisticsError
+from kdscope.statistics.estimates import cluster_numbers
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -79,7 +80,7 @@ _SIGNS_AT_ONCE = 2**24
 
 
 def max_t(
-    differences: ArrayLike, clusters: Sequence[object] | None = None, *, draws: int = 9999, seed: int = 0
+    differences: ArrayLike, clusters: Sequence[Hashable] | None = None, *, draws: int = 9999, seed: int = 0
 ) -> NDArray[np.float64]:
     """Step-down max-T p-values of "the mean of this column is 0", family-wise over all columns.
 
@@ -103,8 +104,6 @@ def max_t(
     table = np.asarray(differences, dtype=np.float64)
     if table.ndim != 2 or table.size == 0 or draws < 1 or np.isinf(table).any():
         raise StatisticsError("max-T needs a matrix of finite differences, item by comparison, and at least one draw")
-    if clusters is not None and len(clusters) != len(table):
-        raise StatisticsError(f"clusters: {len(table)} items need one cluster id each, not {len(clusters)}")
     sums = _cluster_sums(np.nan_to_num(table), clusters)
     scale = np.sqrt(np.sum(sums**2, axis=0))
     sums = np.divide(sums, scale, out=np.zeros_like(sums), where=scale > 0)
@@ -117,12 +116,11 @@ def max_t(
     return result
 
 
-def _cluster_sums(table: NDArray[np.float64], clusters: Sequence[object] | None) -> NDArray[np.float64]:
+def _cluster_sums(table: NDArray[np.float64], clusters: Sequence[Hashable] | None) -> NDArray[np.float64]:
     """Sums of every column within clusters; clusters in which nothing differs are dropped."""
     if clusters is not None:
-        numbers: dict[object, int] = {}
-        cluster_of = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
-        whole = np.zeros((len(numbers), table.shape[1]))
+        cluster_of = cluster_numbers(clusters, len(table))
+        whole = np.zeros((int(cluster_of.max()) + 1, table.shape[1]))
         np.add.at(whole, cluster_of, table)
         table = whole
     return table[np.any(table != 0, axis=1)]

@@ -12,6 +12,7 @@ from scipy.stats import binom, binomtest, norm
 from statsmodels.stats.proportion import proportion_confint
 
 from kdscope.core.errors import StatisticsError
+from kdscope.statistics.estimates import check_confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
         >>> tuple(round(limit, 4) for limit in wilson_interval(81, 263))
         (0.2553, 0.3662)
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if n < 1 or not 0 <= correct <= n:
         raise StatisticsError(f"an accuracy needs 0 <= correct <= n and n >= 1, not {correct} of {n}")
     low, high = proportion_confint(correct, n, alpha=1 - confidence, method="wilson")
@@ -88,7 +89,7 @@ def compare_paired(
         >>> result.difference, result.p_value
         (0.5, 0.25)
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     a, b = _as_correct(first, "first"), _as_correct(second, "second")
     if a.shape != b.shape:
         raise StatisticsError(f"the two models answered different numbers of items: {a.size} and {b.size}")
@@ -174,11 +175,6 @@ def _as_ids(clusters: ArrayLike, items: int) -> NDArray[np.generic]:
     if ids.shape != (items,):
         raise StatisticsError(f"clusters: {items} items need one cluster id each, not shape {ids.shape}")
     return ids
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise StatisticsError(f"confidence must lie between 0 and 1, not {confidence}")
 
 
 def tango_interval(only_first: float, only_second: float, items: float, confidence: float) -> tuple[float, float]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from kdscope.core.errors import StatisticsError
 from kdscope.statistics.means import checked_items, estimate_mean
@@ -47,7 +47,7 @@ class PairedValues:
 def compare_paired_values(
     first: ArrayLike,
     second: ArrayLike,
-    clusters: Sequence[object] | None = None,
+    clusters: Sequence[Hashable] | None = None,
     *,
     confidence: float = 0.95,
     draws: int = 9999,
@@ -205,13 +205,21 @@ def paired_bca(
     below = float(np.mean(drawn < estimate) + np.mean(drawn <= estimate)) / 2
     if not 0 < below < 1:
         return math.nan, math.nan
-    bias, acceleration = float(norm.ppf(below)), _acceleration(strata)
-    levels = []
-    for tail in ((1 - confidence) / 2, (1 + confidence) / 2):
-        shifted = bias + float(norm.ppf(tail))
-        levels.append(float(norm.cdf(bias + shifted / (1 - acceleration * shifted))))
-    low, high = np.percentile(drawn, 100 * np.array(levels))
+    levels = bca_levels(float(ndtri(below)), _acceleration(strata), confidence)
+    low, high = np.percentile(drawn, 100 * levels)
     return float(low), float(high)
+
+
+def bca_levels(bias: float, acceleration: float, confidence: float) -> NDArray[np.float64]:
+    """Quantiles of the bootstrap distribution that are the BCa limits (Efron 1987, JASA 82:171, eq. 6.6), shape [2].
+
+    Args:
+        bias: normal quantile of the share of draws below the estimate.
+        acceleration: a sixth of the skewness of its influence values.
+        confidence: level of the interval.
+    """
+    shifted = bias + ndtri(np.array([(1 - confidence) / 2, (1 + confidence) / 2]))
+    return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)))
 
 
 def _strata(values: NDArray[np.float64], clusters: ArrayLike | None, tasks: ArrayLike | None) -> list[_Stratum]:

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.estimates import Estimate, t_estimate
+from kdscope.statistics.estimates import Estimate, numbered, t_estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,5 @@ def detectable_gain(stderr: float, df: float, alpha: float = 0.05, power: float 
 
 
 def _indicators(labels: Sequence[Hashable]) -> NDArray[np.float64]:
-    numbers: dict[Hashable, int] = {}
-    column = [numbers.setdefault(label, len(numbers)) for label in labels]
-    return np.eye(len(numbers))[column]
+    column, names = numbered(labels)
+    return np.eye(len(names))[column]

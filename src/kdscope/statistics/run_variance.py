@@ -28,7 +28,7 @@ from scipy import special
 
 from kdscope.core.errors import StatisticsError
 from kdscope.statistics.degrees_of_freedom import combined_df, combined_p
-from kdscope.statistics.estimates import Estimate, t_estimate
+from kdscope.statistics.estimates import Estimate, numbered, t_estimate
 
 CONTROL, OTHERS = "SFT", "the other methods"
 """The groups of settings whose run variance is estimated apart."""
@@ -80,9 +80,9 @@ class RunDesign:
         self.controls = np.asarray(controls, dtype=np.bool_)
         if not len(students) == len(arms) == len(seeds) == self.controls.size:
             raise StatisticsError("run variance needs a student, a setting, a seed and a role for every run")
-        self.student_of, students = _numbered(students)
-        self.setting_of, settings = _numbered(arms)
-        self.seed_of, _ = _numbered(seeds)
+        self.student_of, students = numbered(students)
+        self.setting_of, settings = numbered(arms)
+        self.seed_of, _ = numbered(seeds)
         self._named: dict[str, list[Hashable]] = {"student": students, "setting": settings}
         if len(set(zip(self.student_of, self.setting_of, self.seed_of, strict=True))) != len(self):
             raise StatisticsError("a student has one run of each setting and seed")
@@ -123,7 +123,7 @@ class RunDesign:
         """The components of a grouping of the runs; made once, as most studies have the same."""
         key = tuple(groups)
         if key not in self._terms:
-            group_of, labels = _numbered(groups)
+            group_of, labels = numbered(groups)
             count = range(len(labels))
             own = [_Term(self, group_of, i, i, own=True) for i in count]
             self._terms[key] = own + [_Term(self, group_of, i, j, own=False) for i in count for j in count[i:]]
@@ -145,12 +145,6 @@ class RunDesign:
                     (*group, whose) if c == worst else group for group, c in zip(groups, candidate_of, strict=True)
                 ]
         return groups
-
-
-def _numbered(labels: Sequence[Hashable]) -> tuple[NDArray[np.intp], list[Hashable]]:
-    """The number of each label's value in order of appearance, shape [n], and the distinct values."""
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp), list(numbers)
 
 
 def _standardised(squares: Array, df: Array, groups: Sequence[_Key]) -> Array:
@@ -202,7 +196,7 @@ class RunComponents:
     """
 
     def __init__(self, design: RunDesign, y: Array, groups: Sequence[_Key], residuals: Mapping[int, Array]) -> None:
-        group_of, labels = _numbered(groups)
+        group_of, labels = numbered(groups)
         self._design, self._group_of, self._labels, self._y = design, group_of, cast("list[_Key]", labels), y
         self._terms = design.terms(groups)
         divisors = self._divisors = np.array([term.divisor for term in self._terms])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.estimates import Estimate, t_estimate
+from kdscope.statistics.estimates import Estimate, cluster_numbers, t_estimate
 from kdscope.statistics.means import estimate_mean
 
 
@@ -33,7 +33,7 @@ class SelectedGain:
 def select_then_test(
     distilled: ArrayLike,
     control: ArrayLike,
-    clusters: Sequence[object] | None = None,
+    clusters: Sequence[Hashable] | None = None,
     *,
     validation: ArrayLike | None = None,
     share: float = 1 / 3,
@@ -68,7 +68,7 @@ def select_then_test(
     kd, sft = np.atleast_2d(np.asarray(distilled, np.float64)), np.atleast_2d(np.asarray(control, np.float64))
     if kd.ndim != 2 or kd.shape[1] != sft.shape[1] or not (np.isfinite(kd).all() and np.isfinite(sft).all()):
         raise StatisticsError(f"settings and control need finite values of the same items: {kd.shape}, {sft.shape}")
-    ids = _numbered(kd.shape[1], clusters)
+    ids = cluster_numbers(clusters, kd.shape[1])
     chosen_on = chosen_items(ids, share, seed) if validation is None else np.asarray(validation, dtype=np.bool_)
     if chosen_on.shape != ids.shape or chosen_on.all() or not chosen_on.any():
         raise StatisticsError("a choice needs items of its own, and others to be judged on")
@@ -77,15 +77,6 @@ def select_then_test(
     found = estimate_mean(kd[best, judged] - sft[best_control, judged], ids[judged].tolist(), confidence)
     gain = t_estimate(found.mean, found.stderr, found.clusters - 1, found.clusters, confidence)
     return SelectedGain(gain, float(kd.mean(axis=1).max() - sft.mean(axis=1).max()), best, int(chosen_on.sum()))
-
-
-def _numbered(items: int, clusters: Sequence[object] | None) -> NDArray[np.intp]:
-    if clusters is None:
-        return np.arange(items)
-    if len(clusters) != items:
-        raise StatisticsError(f"clusters: {items} items need one cluster id each, not {len(clusters)}")
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], dtype=np.intp)
 
 
 def chosen_items(ids: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
