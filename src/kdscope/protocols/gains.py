@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kdscope.protocols.published_gains import mean_by
 from kdscope.protocols.record_sample import RecordSample
 from kdscope.protocols.results import RigorousResult, effects_over_students, few, noted, resampled_mean
 from kdscope.protocols.sample import Sample
-from kdscope.protocols.table_runs import PAIR, TableSample, over, over_temperatures
+from kdscope.protocols.table_runs import PAIR, TableSample, over_temperatures
 from kdscope.results.column_names import AVERAGE, SFT
 from kdscope.results.hypotheses import (
     CONFIRMATORY,
@@ -186,7 +187,7 @@ def _equivalent(row: RigorousResult, found: Equivalence) -> RigorousResult:
 
 def _by_family(sample: TableSample, task: str) -> pd.DataFrame:
     """Accuracy by student and family, over the teachers that a student has all families of."""
-    cells = over(sample.domain.runs[sample.domain.runs["task"] == task], [*PAIR, "family"])
+    cells = mean_by(sample.domain.runs[sample.domain.runs["task"] == task], [*PAIR, "family"])
     wide = cells.pivot_table(index=PAIR, columns="family", values="value", dropna=False).dropna()
     return wide.groupby("student", sort=False).mean()
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from kdscope.core.errors import StatisticsError
-from kdscope.protocols.published_gains import published_gains
+from kdscope.protocols.published_gains import published_gains, require_columns
 from kdscope.protocols.results_table import read_results_table
 from kdscope.results.column_names import AVERAGE
 from kdscope.results.hypotheses import H1, H1_ANOVA, RELATIONS, hypothesis
@@ -195,7 +195,7 @@ def published_h1(gains: pd.DataFrame) -> list[TestResult]:
     Raises:
         StatisticsError: if a column is missing.
     """
-    _require_columns(gains, ("task", "family", "gain"))
+    require_columns(gains, ("task", "family", "gain"))
     tasks = list(gains["task"].unique())
     results = [
         h1_gain_positive(cells.loc[cells["task"] == task, "gain"].to_numpy(), group=group, task=task)
@@ -224,9 +224,3 @@ def _measured(gains: ArrayLike) -> NDArray[np.float64]:
 def _is_constant(values: NDArray[np.float64]) -> bool:
     """Whether all values are equal up to rounding, where a variance would be noise."""
     return bool(np.ptp(values) <= 1e-12 * np.max(np.abs(values)))
-
-
-def _require_columns(table: pd.DataFrame, names: tuple[str, ...]) -> None:
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        raise StatisticsError(f"the table lacks the column {', '.join(missing)}; it has {', '.join(map(str, table))}")

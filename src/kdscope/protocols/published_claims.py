@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from kdscope.protocols.published_gains import model_size, over_seeds, published_gains, with_average
+from kdscope.protocols.published_gains import mean_by, model_size, published_gains, with_average
 from kdscope.results.column_names import ACCURACY, ADAPTED, AVERAGE, SFT, UNADAPTED, is_distilled
 from kdscope.results.hypotheses import LARGEST_GAIN, TEMPERATURE, UNADAPTED_TEACHER
 
@@ -105,8 +105,8 @@ def _runs(table: pd.DataFrame) -> pd.DataFrame:
     """Average accuracy of every single run of a distilled student, seeds averaged; no maximum over anything."""
     table = with_average(table)
     rows = table[(table["metric"] == ACCURACY) & (table["task"] == AVERAGE)]
-    runs = over_seeds(rows[is_distilled(rows)], [*_PAIR, "temperature", "teacher_condition"])
-    control = over_seeds(rows[rows["method"] == SFT], ["domain", "student"])
+    runs = mean_by(rows[is_distilled(rows)], [*_PAIR, "temperature", "teacher_condition"])
+    control = mean_by(rows[rows["method"] == SFT], ["domain", "student"])
     both: pd.DataFrame = runs.merge(control.rename(columns={"value": "control"}), on=["domain", "student"])
     return both.assign(gain=both["value"] - both["control"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -48,14 +49,15 @@ def published_gains(table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         StatisticsError: if a column is missing, a cell is there twice, or there is not exactly one study in the table.
     """
-    _check(table)
+    require_one_study(table)
+    _refuse_repeats(table)
     table = with_average(table)
     accuracy = table[table["metric"] == ACCURACY]
     kept = accuracy["domain"].isin(KEEP_UNADAPTED_TEACHERS) | (accuracy["teacher_condition"] != UNADAPTED)
-    runs = over_seeds(accuracy[is_distilled(accuracy) & kept], [*_CELL, *_SETTINGS])
+    runs = mean_by(accuracy[is_distilled(accuracy) & kept], [*_CELL, *_SETTINGS])
     best = runs.groupby(_CELL, sort=False)["value"].idxmax()
     cells = runs.loc[best].rename(columns={"value": "accuracy"}).reset_index(drop=True)
-    own = over_seeds(accuracy[accuracy["method"] == SFT], ["domain", "student", "task"])
+    own = mean_by(accuracy[accuracy["method"] == SFT], ["domain", "student", "task"])
     cells = _joined(cells, own.rename(columns={"value": "sft_accuracy"}))
     cells["gain"] = cells["accuracy"] - cells["sft_accuracy"]
     cells = _joined(cells, own.rename(columns={"student": "teacher", "value": "teacher_accuracy"}))
@@ -85,8 +87,8 @@ def with_average(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def over_seeds(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean value by ``keys``: the repeats of a cell as one."""
+def mean_by(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Mean value by ``keys``, the repeats of a cell as one."""
     return rows.groupby(keys, sort=False, dropna=False)["value"].mean().reset_index()
 
 
@@ -104,12 +106,29 @@ def model_size(name: str) -> float:
     return float(number) / (1 if letter in "bB" else 1000)
 
 
-def _check(table: pd.DataFrame) -> None:
-    missing = [name for name in COLUMNS if name not in table.columns]
+def require_columns(table: pd.DataFrame, names: Iterable[str]) -> None:
+    """Refuse a table that lacks one of the columns.
+
+    Raises:
+        StatisticsError: It does.
+    """
+    missing = [name for name in names if name not in table.columns]
     if missing:
         raise StatisticsError(f"the table lacks the column {', '.join(missing)}; it has {', '.join(map(str, table))}")
+
+
+def require_one_study(table: pd.DataFrame) -> None:
+    """Refuse what is no tidy table of exactly one study.
+
+    Raises:
+        StatisticsError: A column is missing, or the table has no study or several.
+    """
+    require_columns(table, COLUMNS)
     if table["study"].nunique() != 1:
         raise StatisticsError(f"one study at a time; the table has {', '.join(table['study'].unique()) or 'none'}")
+
+
+def _refuse_repeats(table: pd.DataFrame) -> None:
     twice = table[table.duplicated(list(CELL))]
     if not twice.empty:
         raise StatisticsError(f"a cell is in the table twice: {', '.join(map(str, twice.iloc[0][list(CELL)]))}")
@@ -122,8 +141,8 @@ def _joined(cells: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 
 def _of_its_cell(cells: pd.DataFrame, rows: pd.DataFrame) -> list[float]:
     """Of each cell the value told for it as it was run, else the one told for all ways of distilling its pair."""
-    exact = over_seeds(rows[rows["family"] != ANY_FAMILY], [*_CELL, *_SETTINGS])
-    whole = over_seeds(rows[rows["family"] == ANY_FAMILY], ["domain", "teacher", "student", "task"])
+    exact = mean_by(rows[rows["family"] != ANY_FAMILY], [*_CELL, *_SETTINGS])
+    whole = mean_by(rows[rows["family"] == ANY_FAMILY], ["domain", "teacher", "student", "task"])
     both = _joined(
         _joined(cells[[*_CELL, *_SETTINGS]], exact.rename(columns={"value": "exact"})),
         whole.rename(columns={"value": "whole"}),

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from kdscope.protocols.fidelity_gains import fidelity_by_cell
 from kdscope.protocols.likeness import chance_corrected
+from kdscope.protocols.published_gains import mean_by
 from kdscope.protocols.record_sample import RecordSample, numbers
 from kdscope.protocols.results import WITHIN, RigorousResult, few, noted
 from kdscope.protocols.sample import Sample
-from kdscope.protocols.table_runs import PAIR, TableRuns, TableSample, over
+from kdscope.protocols.table_runs import PAIR, TableRuns, TableSample
 from kdscope.results.column_names import AGREEMENT, ANY_FAMILY, AVERAGE, FIDELITY, UNADAPTED, is_distilled
 from kdscope.results.hypotheses import H2, H3, H3_2, H4, H5, SENSITIVITY
 from kdscope.statistics.crossed import teacher_effects
@@ -138,14 +139,16 @@ def _told(sample: TableSample, metric: str) -> pd.DataFrame:
     rows = rows[(rows["metric"] == metric) & is_distilled(rows) & (rows["teacher_condition"] != UNADAPTED)]
     at_it = (rows["temperature"] == sample.domain.temperature) | rows["temperature"].isna()
     some = rows[at_it & (rows["family"] != ANY_FAMILY)]
-    return over(some if not some.empty else rows[at_it], [*PAIR, "task"])
+    return mean_by(some if not some.empty else rows[at_it], [*PAIR, "task"])
 
 
 def _beyond_chance(sample: TableSample, told: pd.DataFrame) -> pd.DataFrame:
     """Agreement beyond what the accuracies of student and teacher give, in percent."""
     options = sample.settings.options
-    student = over(sample.domain.runs, [*PAIR, "task"]).rename(columns={"value": "own"})
-    teacher = over(sample.domain.controls, ["student", "task"]).rename(columns={"student": "teacher", "value": "its"})
+    student = mean_by(sample.domain.runs, [*PAIR, "task"]).rename(columns={"value": "own"})
+    teacher = mean_by(sample.domain.controls, ["student", "task"]).rename(
+        columns={"student": "teacher", "value": "its"}
+    )
     both = told.merge(student, on=[*PAIR, "task"]).merge(teacher, on=["teacher", "task"])
     both = both[both["task"] != AVERAGE]
     wrong = np.array([1 / (options[task] - 1) if task in options else 0.0 for task in both["task"]])

@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kdscope.core.errors import StatisticsError
-from kdscope.protocols.published_gains import model_size, with_average
+from kdscope.protocols.published_gains import mean_by, model_size, require_one_study, with_average
 from kdscope.protocols.results import RigorousResult, noted
 from kdscope.protocols.sample import ProtocolSettings, Sample, TaughtPairs
-from kdscope.results.column_names import ACCURACY, AVERAGE, COLUMNS, ITEM_STDERR, ITEMS, SFT, UNADAPTED, is_distilled
+from kdscope.results.column_names import ACCURACY, AVERAGE, ITEM_STDERR, ITEMS, SFT, UNADAPTED, is_distilled
 from kdscope.statistics.estimates import Estimate, t_estimate
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, TrainedRuns
 from kdscope.statistics.run_noise import RunNoise, gain_over_runs, run_noise
@@ -61,8 +61,8 @@ class DomainRuns:
 
     def gains(self, runs: pd.DataFrame | None = None) -> pd.DataFrame:
         """Gain of every cell (student, teacher, family) on every task over the mean of the student's controls."""
-        cells = over(self.runs if runs is None else runs, [*CELL, "task"])
-        control = over(self.controls, ["student", "task"]).rename(columns={"value": "control"})
+        cells = mean_by(self.runs if runs is None else runs, [*CELL, "task"])
+        control = mean_by(self.controls, ["student", "task"]).rename(columns={"value": "control"})
         both = cells.merge(control, on=["student", "task"], how="inner", validate="many_to_one")
         return both.assign(gain=both["value"] - both["control"])
 
@@ -82,11 +82,7 @@ def domains_of(table: pd.DataFrame, temperature: float = 1.0) -> list[DomainRuns
         StatisticsError: A column is missing, there is not exactly one study, nothing was distilled, or no student has
             a gain on all tasks of a domain.
     """
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise StatisticsError(f"the table lacks the column {', '.join(missing)}; it has {', '.join(map(str, table))}")
-    if table["study"].nunique() != 1:
-        raise StatisticsError(f"one study at a time; the table has {', '.join(table['study'].unique()) or 'none'}")
+    require_one_study(table)
     table = with_average(table)
     found = [_domain(str(name), rows, temperature) for name, rows in table.groupby("domain", sort=False)]
     if all(domain.runs.empty for domain in found):
@@ -107,14 +103,9 @@ def _check_headline(domain: DomainRuns) -> None:
         )
 
 
-def over(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean value by ``keys``."""
-    return rows.groupby(keys, sort=False, dropna=False)["value"].mean().reset_index()
-
-
 def over_temperatures(runs: pd.DataFrame) -> pd.DataFrame:
     """Each cell as the mean over its temperatures, seeds apart."""
-    return over(runs[runs["teacher_condition"] != UNADAPTED], [*CELL, "seed", "task"])
+    return mean_by(runs[runs["teacher_condition"] != UNADAPTED], [*CELL, "seed", "task"])
 
 
 def _domain(name: str, rows: pd.DataFrame, temperature: float) -> DomainRuns:
@@ -291,8 +282,8 @@ class TableSample(Sample):
     def taught_pairs(self) -> Iterator[tuple[str, TaughtPairs]]:
         """As `Sample.taught_pairs`: on every task; a teacher's accuracy is its own under SFT."""
         for task in self.domain.tasks:
-            pairs = over(self.domain.runs[self.domain.runs["task"] == task], PAIR)
-            own = over(self.domain.controls[self.domain.controls["task"] == task], ["student"])
+            pairs = mean_by(self.domain.runs[self.domain.runs["task"] == task], PAIR)
+            own = mean_by(self.domain.controls[self.domain.controls["task"] == task], ["student"])
             accuracy_of = dict(zip(own["student"].astype(str), own["value"].astype(float), strict=True))
             values, students, teachers = (pairs[name].tolist() for name in ("value", "student", "teacher"))
             yield task, TaughtPairs(values, students, teachers, accuracy_of)
