@@ -33,9 +33,8 @@ from simulated_fidelity import (
     simulate_studies,
 )
 
-from kdscope.fidelity import Normalised, ResampledValue, compare_fidelity, limits, normalise
-from kdscope.fidelity.bootstrap import combine, standard_limits
-from kdscope.fidelity.comparison import ABOVE_CEILING
+from kdscope.fidelity.bootstrap import ResampledValue, combine, limits, standard_limits
+from kdscope.fidelity.comparison import ABOVE_CEILING, Normalised, compare_fidelity, normalise
 from kdscope.fidelity.measures import ratio
 from kdscope.statistics.paired import wilson_interval
 

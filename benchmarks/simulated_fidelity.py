@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, ndtr, ndtri
 
-from kdscope.fidelity import Estimate, agreement_beyond_matched_control, estimate, pair_answers
-from kdscope.fidelity.bootstrap import ResampledSums, join_columns
-from kdscope.fidelity.controls import COLUMNS
+from kdscope.fidelity.agreement import pair_answers
+from kdscope.fidelity.bootstrap import ResampledSums, ResampledValue, estimate, join_columns
+from kdscope.fidelity.controls import COLUMNS, agreement_beyond_matched_control
 from kdscope.fidelity.measures import columns
 
 Array = NDArray[np.float64]
@@ -145,7 +145,7 @@ def simulate_answers(
 
 def estimates(
     study: Study, draws: int, options: int, wanted: Sequence[str], generator: np.random.Generator
-) -> dict[str, dict[str, Estimate]]:
+) -> dict[str, dict[str, ResampledValue]]:
     """The measures that are wanted of every model against the teacher, resampled together.
 
     `MATCHED`: of a student beside a control, its agreement beyond that of a matched control.
@@ -155,7 +155,7 @@ def estimates(
     needed = {*wanted, *(key for _, key in COLUMNS if MATCHED in wanted)} - {MATCHED}
     teacher = study.cells[0]
     sums: dict[str, dict[str, ResampledSums]] = {}
-    found: dict[str, dict[str, Estimate]] = {}
+    found: dict[str, dict[str, ResampledValue]] = {}
     for name, own in zip(study.names, study.cells[1:], strict=True):
         chance = 1 / options if options else 0.0
         pairing = pair_answers(teacher, own, teacher == RIGHT, own == RIGHT, chance=chance)
@@ -175,9 +175,9 @@ def _resampled(each: Array, counts: Array, drawn: Array) -> ResampledSums:
     return ResampledSums(total, drawn @ each, total - each)
 
 
-def _every_item(found: Estimate, counts: Array) -> Estimate:
+def _every_item(found: ResampledValue, counts: Array) -> ResampledValue:
     """The jackknife over items from that over cells."""
-    return Estimate(found.value, found.draws, np.repeat(found.left_out, counts.astype(int)))
+    return ResampledValue(found.value, found.draws, np.repeat(found.left_out, counts.astype(int)))
 
 
 def _runs(population: Population, studies: int, generator: np.random.Generator) -> dict[str, Array]:

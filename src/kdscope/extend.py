@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from altair.typing import ChartType
     from torch import Tensor
 
-    from kdscope.fidelity import ItemResponse
+    from kdscope.fidelity.measures import ItemResponse
     from kdscope.results.measures import Direction, Unit
     from kdscope.results.tables import ReportTables
     from kdscope.tasks import Task
@@ -170,7 +170,7 @@ def register_measure(
         perfect: What a model gives against itself.
         label: Heading in the tables of papers and on model cards; the page has the name in words.
     """
-    from kdscope.fidelity import ITEM_MEASURES, ItemMeasure
+    from kdscope.fidelity.measures import ITEM_MEASURES, ItemMeasure
     from kdscope.results.measures import MEASURES, MeasureEntry
 
     entry = MeasureEntry(name, "answers", unit, direction, perfect=perfect, paper=label, card=label)

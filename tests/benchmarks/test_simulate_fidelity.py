@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kdscope.fidelity import estimate, limits, pair_answers, resample
-from kdscope.fidelity.bootstrap import combine, select_columns
+from kdscope.fidelity.agreement import pair_answers
+from kdscope.fidelity.bootstrap import combine, estimate, limits, resample, select_columns
 from kdscope.fidelity.measures import columns
 
 MEASURE = "agreement_beyond_accuracy"

@@ -11,7 +11,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from kdscope.core.errors import DataError
-from kdscope.evaluation.compare import compare_evaluated, differences_table, fidelity_table
+from kdscope.evaluation.compare import compare_evaluated, differences_table, fidelity_differences_table
 from kdscope.evaluation.records import Record
 from kdscope.results.measures import POOLED
 from tests.evaluation.by_hand import answered, compare_records, essay_tasks, essays, marked, record
@@ -97,7 +97,7 @@ def test_two_students_are_compared_with_a_test_and_a_margin() -> None:
     assert turned is not None
     assert turned.set_index("measure").loc["agreement_beyond_accuracy", "p_noninferiority"] > 0.9
     assert math.isnan(comparison.fidelity.set_index("measure").loc["agreement", "p_noninferiority"])
-    printed = fidelity_table(comparison)
+    printed = fidelity_differences_table(comparison)
     assert printed.headings[5:10] == ("A - control", "B - control", "Difference", "95% interval", "p")
     assert printed.headings[10] == "p (margin 5)"
     assert all(len(cells) == len(printed.headings) for cells in printed.rows)
@@ -127,7 +127,7 @@ def test_tables_to_print() -> None:
     assert table.headings == ("Task", "n", "Metric", "kd", "sft", "Difference", "95% interval", "p", "p (Holm)")
     assert [cell.text for cell in table.rows[0][:6]] == ["gsm8k", "32", "accuracy", "0.9062", "0.7188", "+0.1875"]
     assert table.rows[2][-1].text == "–"
-    fidelity = fidelity_table(comparison, ("kd", "sft"))
+    fidelity = fidelity_differences_table(comparison, ("kd", "sft"))
     assert fidelity.headings[-2:] == ("kd floor", "sft floor")
     assert [cell.text for cell in fidelity.rows[0][:4]] == ["gsm8k", "agreement", "32", "1.0000"]
-    assert fidelity_table(compare_evaluated(A, B)).rows == ()
+    assert fidelity_differences_table(compare_evaluated(A, B)).rows == ()

@@ -17,7 +17,7 @@ from kdscope.core.errors import DataError
 from kdscope.evaluation.fidelity_per_task import other_runs
 from kdscope.evaluation.fidelity_table import FidelityRow, fidelity_table
 from kdscope.evaluation.records import Record
-from kdscope.fidelity import ITEM_MEASURES, ItemMeasure
+from kdscope.fidelity.measures import ITEM_MEASURES, ItemMeasure
 from kdscope.results.measures import MEASURES, POOLED, MeasureEntry
 from tests.evaluation.by_hand import answered, compare_records
 

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import count_answers, encode_answers, pair_answers, values_of
-from kdscope.fidelity.measures import columns
+from kdscope.fidelity.agreement import count_answers, encode_answers, pair_answers
+from kdscope.fidelity.measures import columns, values_of
 
 GOLD = "A"
 ANSWERS = st.lists(st.tuples(*[st.sampled_from(["A", "B", "C", None])] * 2), min_size=1, max_size=30)

@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import ResampledSums, ResampledValue, estimate, limits, resample
-from kdscope.fidelity.bootstrap import combine, select_columns
+from kdscope.fidelity.bootstrap import (
+    ResampledSums,
+    ResampledValue,
+    combine,
+    estimate,
+    limits,
+    resample,
+    select_columns,
+)
 from kdscope.fidelity.measures import mean_measure
 
 MEAN = mean_measure("mean")

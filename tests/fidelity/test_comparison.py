@@ -9,20 +9,10 @@ import pytest
 from scipy.special import ndtr
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import (
-    Normalised,
-    ResampledValue,
-    compare_fidelity,
-    encode_answers,
-    estimate,
-    normalise,
-    pair_answers,
-    resample,
-    values_of,
-)
-from kdscope.fidelity.bootstrap import select_columns
-from kdscope.fidelity.comparison import ABOVE_CEILING
-from kdscope.fidelity.measures import columns
+from kdscope.fidelity.agreement import encode_answers, pair_answers
+from kdscope.fidelity.bootstrap import ResampledValue, estimate, resample, select_columns
+from kdscope.fidelity.comparison import ABOVE_CEILING, Normalised, compare_fidelity, normalise
+from kdscope.fidelity.measures import columns, values_of
 
 
 def answers(rng: np.random.Generator, n: int, accuracy: float, options: int) -> np.ndarray:

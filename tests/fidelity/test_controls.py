@@ -15,16 +15,16 @@ from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import (
+from kdscope.fidelity.agreement import encode_answers, pair_answers
+from kdscope.fidelity.bootstrap import ResampledSums, join_columns, resample, select_columns
+from kdscope.fidelity.controls import (
+    COLUMNS,
     agreement_beyond_matched_control,
-    encode_answers,
+    both_above,
     floor,
-    pair_answers,
-    resample,
     shuffled_orders,
+    tetrachoric,
 )
-from kdscope.fidelity.bootstrap import ResampledSums, join_columns, select_columns
-from kdscope.fidelity.controls import COLUMNS, both_above, tetrachoric
 from kdscope.fidelity.measures import Pairing, columns
 
 LABELS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=24)

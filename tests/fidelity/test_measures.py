@@ -10,18 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import (
+from kdscope.fidelity.agreement import encode_answers, pair_answers
+from kdscope.fidelity.measures import (
     ItemMeasure,
     ItemResponse,
     Pairing,
-    encode_answers,
+    columns,
     joined,
-    pair_answers,
+    mean_measure,
+    numbered_clusters,
     pair_responses,
+    ratio,
     values_of,
     with_both_right,
 )
-from kdscope.fidelity.measures import columns, mean_measure, numbered_clusters, ratio
 from kdscope.results.measures import BOTH_RIGHT
 
 

@@ -14,11 +14,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import pair_steps, values_of
 from kdscope.fidelity.controls import shuffled_orders
 from kdscope.fidelity.equations import parse_equations
-from kdscope.fidelity.measures import columns
-from kdscope.fidelity.steps import StepScores, compare_steps, parse_trace, quantity_edges, shape_labels
+from kdscope.fidelity.measures import columns, values_of
+from kdscope.fidelity.steps import StepScores, compare_steps, pair_steps, parse_trace, quantity_edges, shape_labels
 
 DUCKS = "She has 16 - 3 - 4 = <<16-3-4=9>>9 eggs.\nShe makes 9 * 2 = $<<9*2=18>>18."
 

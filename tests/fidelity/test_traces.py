@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StatisticsError
-from kdscope.fidelity import pair_traces, prepare_texts, trace_signatures, traces, values_of
-from kdscope.fidelity.measures import columns
-from kdscope.fidelity.traces import TokenTexts, bleu_score, chrf_score, count_ngrams, shared_ngrams
+from kdscope.fidelity import traces
+from kdscope.fidelity.measures import columns, values_of
+from kdscope.fidelity.traces import (
+    TokenTexts,
+    bleu_score,
+    chrf_score,
+    count_ngrams,
+    pair_traces,
+    prepare_texts,
+    shared_ngrams,
+    trace_signatures,
+)
 
 TEACHER = [
     "Tom has 3 apples and buys 4 more. 3 + 4 = 7. The answer is 7.",

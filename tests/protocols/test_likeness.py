@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdscope.fidelity import encode_answers, pair_answers, values_of
+from kdscope.fidelity.agreement import encode_answers, pair_answers
+from kdscope.fidelity.measures import values_of
 from kdscope.protocols.item_matrix import item_matrix, teacher_pairs
 from kdscope.protocols.likeness import inherited_errors, shared_right, shared_wrong
 

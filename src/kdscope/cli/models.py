@@ -209,7 +209,7 @@ def compare(
 
 def _compare_two(a: Path, b: Path, teacher: Path | None, settings: dict[str, Any], as_json: bool) -> None:
     from kdscope import api
-    from kdscope.evaluation.compare import differences_table, fidelity_table
+    from kdscope.evaluation.compare import differences_table, fidelity_differences_table
 
     found = api.compare_models(a, b, teacher=teacher, **settings)
     if as_json:
@@ -223,7 +223,7 @@ def _compare_two(a: Path, b: Path, teacher: Path | None, settings: dict[str, Any
         print(f"answered by one of them only: {', '.join(found.left_out)}")
     if teacher is not None:
         print(f"\nfidelity to {teacher}")
-        print(terminal_text(fidelity_table(found)))
+        print(terminal_text(fidelity_differences_table(found)))
 
 
 def _compare_with_teacher(student: Path, teacher: Path, settings: dict[str, Any], as_json: bool) -> None:

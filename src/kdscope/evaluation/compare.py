@@ -20,7 +20,7 @@ from kdscope.evaluation.fidelity_table import (
 )
 from kdscope.evaluation.item_scores import metric_of, scores_by_task
 from kdscope.evaluation.records import ModelRecords
-from kdscope.fidelity import FidelityComparison, compare_fidelity
+from kdscope.fidelity.comparison import FidelityComparison, compare_fidelity
 from kdscope.results.formatting import decimals, interval, probability
 from kdscope.results.measures import HEADLINE, MATCHED_CONTROL, POOLED, POOLED_OF, POOLS, describe_measure
 from kdscope.results.table import Table, plain_table
@@ -108,7 +108,7 @@ def differences_table(comparison: Comparison, names: tuple[str, str] = ("A", "B"
     return plain_table(headings, rows, (1, *range(3, len(headings))))
 
 
-def fidelity_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> Table:
+def fidelity_differences_table(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> Table:
     """The fidelity rows of both to print; empty without a teacher.
 
     The floor is what each measure gives between a student's answers and those of the teacher to other items.

@@ -19,8 +19,8 @@ from kdscope.evaluation.distributions import DistributionRow, ForcedPair, compar
 from kdscope.evaluation.fidelity_per_task import CONTROL, STUDENT, Sampling, TaskFidelity
 from kdscope.evaluation.fidelity_table import FidelityRow, rows_of_tasks
 from kdscope.evaluation.records import Record, read_row_file, write_row_file
-from kdscope.fidelity import Measure, pair_confidences
-from kdscope.fidelity.measures import Values, mean_measure
+from kdscope.fidelity.calibration import pair_confidences
+from kdscope.fidelity.measures import Measure, Values, mean_measure
 from kdscope.results.measures import DISTRIBUTION_STEMS
 from kdscope.tasks import Task
 

@@ -16,29 +16,22 @@ from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
 from kdscope.evaluation.item_scores import by_item, check_same_items, cluster_of
 from kdscope.evaluation.records import Record, answer_of, is_correct
-from kdscope.fidelity import (
+from kdscope.fidelity.agreement import count_answers, encode_answers, pair_answers
+from kdscope.fidelity.bootstrap import ResampledSums, resample, select_columns
+from kdscope.fidelity.controls import shuffled_orders
+from kdscope.fidelity.measures import (
     ITEM_MEASURES,
     ItemResponse,
     Measure,
     Pairing,
-    ResampledSums,
-    count_answers,
-    encode_answers,
+    Values,
     joined,
-    pair_answers,
+    named_columns,
     pair_responses,
-    pair_steps,
-    pair_traces,
-    parse_trace,
-    prepare_texts,
-    resample,
-    shuffled_orders,
     with_both_right,
 )
-from kdscope.fidelity.bootstrap import select_columns
-from kdscope.fidelity.measures import Values, named_columns
-from kdscope.fidelity.steps import Trace
-from kdscope.fidelity.traces import PreparedTexts
+from kdscope.fidelity.steps import Trace, pair_steps, parse_trace
+from kdscope.fidelity.traces import PreparedTexts, pair_traces, prepare_texts
 from kdscope.results.measures import ITEM_MEASURE
 from kdscope.tasks import Task
 

@@ -22,18 +22,10 @@ from kdscope.evaluation.fidelity_per_task import (
 )
 from kdscope.evaluation.item_scores import check_same_items
 from kdscope.evaluation.records import ModelRecords
-from kdscope.fidelity import (
-    Floor,
-    Measure,
-    ResampledValue,
-    agreement_beyond_matched_control,
-    estimate,
-    floor,
-    limits,
-    normalise,
-)
-from kdscope.fidelity.bootstrap import combine, join_columns, standard_limits
-from kdscope.fidelity.controls import COLUMNS, MATCHED
+from kdscope.fidelity.bootstrap import ResampledValue, combine, estimate, join_columns, limits, standard_limits
+from kdscope.fidelity.comparison import normalise
+from kdscope.fidelity.controls import COLUMNS, MATCHED, Floor, agreement_beyond_matched_control, floor
+from kdscope.fidelity.measures import Measure
 from kdscope.results.measures import HEADLINE, ITEM_MEASURE, POOLED
 from kdscope.tasks import TaskRegistry, default_registry
 

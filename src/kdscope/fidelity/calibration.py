@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,51 +14,17 @@ BINS = 10
 _SMALLEST = float(np.finfo(np.float64).tiny)
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Calibration errors of one model; 0 is best.
-
-    Attributes:
-        ece: expected calibration error, ``sum over bins of share * |mean confidence - accuracy|``, bins of equal width
-            that hold their upper edge (Guo 2017, arXiv 1706.04599, equation 3).
-        brier: mean of ``(confidence - correct)^2`` (Brier 1950).
-        nll: mean of ``-log`` of the probability given to what happened, in nats: the confidence where the answer is
-            right, else one minus it.
-    """
-
-    ece: float
-    brier: float
-    nll: float
-
-
-def calibration(confidences: ArrayLike, correct: ArrayLike, *, bins: int = BINS) -> Calibration:
-    """Measure the calibration of one model.
-
-    Args:
-        confidences: probability the model gives its own answer, shape [n].
-        correct: whether that answer is right, boolean or 0/1, shape [n].
-        bins: number of bins of the calibration error.
-
-    Raises:
-        StatisticsError: There are no items, lengths differ, or a confidence is not within [0, 1].
-
-    Example:
-        >>> found = calibration([0.75, 0.75, 0.25, 0.25], [1, 1, 0, 1])
-        >>> found.ece, found.brier
-        (0.25, 0.1875)
-    """
-    sure, right = _checked(confidences, correct)
-    sums = _bin_columns(sure, right, bins).sum(axis=0)
-    return Calibration(float(_ece(sums, sure.size)), float(_brier(sure, right).mean()), float(_nll(sure, right).mean()))
-
-
 def pair_confidences(
     teacher: ArrayLike, student: ArrayLike, teacher_correct: ArrayLike, student_correct: ArrayLike, *, bins: int = BINS
 ) -> Pairing:
     """Calibration of the student, and its difference to the teacher's on the same items.
 
-    ``ece``, ``brier`` and ``nll`` are the student's own; ``ece_gap``, ``brier_gap`` and ``nll_gap`` the student's minus
-    the teacher's; ``confidence_distance`` the mean absolute difference of their confidences.
+    Of the student, 0 being best: ``ece``, the expected calibration error, ``sum over bins of share * |mean confidence -
+    accuracy|``, bins of equal width that hold their upper edge (Guo 2017, arXiv 1706.04599, equation 3); ``brier``, the
+    mean of ``(confidence - correct)^2`` (Brier 1950); ``nll``, the mean of ``-log`` of the probability given to what
+    happened, in nats: the confidence where the answer is right, else one minus it. ``ece_gap``, ``brier_gap`` and
+    ``nll_gap``: the student's minus the teacher's. ``confidence_distance``: the mean absolute difference of their
+    confidences.
 
     Args:
         teacher: the teacher's confidences, shape [n].
@@ -69,7 +34,13 @@ def pair_confidences(
         bins: number of bins of the calibration error.
 
     Raises:
-        StatisticsError: as `calibration`, or the two have different numbers of items.
+        StatisticsError: There are no items, lengths differ, or a confidence is not within [0, 1].
+
+    Example:
+        >>> from kdscope.fidelity.measures import values_of
+        >>> found = values_of(pair_confidences([1, 1, 0, 0], [0.75, 0.75, 0.25, 0.25], [1, 1, 0, 0], [1, 1, 0, 1]))
+        >>> found["ece"], found["brier"], found["confidence_distance"]
+        (0.25, 0.1875, 0.25)
     """
     t_sure, t_right = _checked(teacher, teacher_correct)
     s_sure, s_right = _checked(student, student_correct)
