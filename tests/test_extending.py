@@ -142,31 +142,21 @@ def as_module(name: str) -> ModuleType:
     return module
 
 
-def test_the_statistic_is_the_median_gain_over_students() -> None:
-    from kdscope.protocols.item_matrix import item_matrix
-    from kdscope.protocols.record_study import RecordStudy
+def test_the_statistic_is_one_more_question_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kdscope.protocols import rigorous
+    from kdscope.protocols.results_table import results_table
 
-    right = {("a", "sft"): [0, 0, 0, 1], ("a", "jsd"): [1, 0, 0, 1], ("b", "sft"): [0, 1, 0, 1], ("b", "jsd"): [1] * 4}
-    records = pd.DataFrame(
-        [
-            {
-                "student": student,
-                "method": method,
-                "task": "t",
-                "item": i,
-                "model": f"{student}/{method}",
-                "correct": value,
-                "seed": 0,
-                "teacher": "" if method == "sft" else "big",
-                "temperature": None if method == "sft" else 1.0,
-            }
-            for (student, method), values in right.items()
-            for i, value in enumerate(values)
-        ]
-    )
-    study = RecordStudy("math", item_matrix(records), 1.0, {})
-    (row,) = as_module("median_gain.py").median_gain(study)
-    assert (row.estimate, row.n) == (pytest.approx(37.5), 2)
+    rows = [
+        {"student": f"s{n}", "teacher": "t", "method": method, "task": "x", "value": 40.0 + gain}
+        for n, gains in enumerate([(0, 1), (0, 2), (0, 4), (0, 6), (0, 30)])
+        for method, gain in zip(("sft", "gkd"), gains, strict=True)
+    ]
+    table = results_table(pd.DataFrame(rows), unit="percent").table
+    question = as_module("trimmed_gain.py").trimmed_gain
+    monkeypatch.setattr(rigorous, "OF_TABLES", (*rigorous.OF_TABLES, question))
+    found = rigorous.rigorous_protocol(table)
+    (row,) = found[found["hypothesis"] == "trimmed_gain"].to_dict("records")
+    assert (row["estimate"], row["n"]) == (pytest.approx(4.0), 3)
 
 
 def test_the_executor_runs_a_plan_and_keeps_the_times(tmp_path: Path) -> None:
