@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from kdscope.results.methods import BASE as BASE
 from kdscope.results.methods import SFT as SFT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REQUIRED = ("student", "method", "task", "value")
 COLUMNS = (
