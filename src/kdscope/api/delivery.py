@@ -19,7 +19,7 @@ def deliver(
 ) -> tuple[Path | None, Path | None, Path | None]:
     """Copy what people open out of the store; tables and records are delivered even where the page could not be made.
 
-    Writes report.html, tables/, records/ (`evaluation.run_records`) and run.json, which says where the models are.
+    Writes report.html, tables/, records/ (`evaluation.records`) and run.json, which says where the models are.
     Of an earlier run nothing stays that this one did not make.
 
     Returns:

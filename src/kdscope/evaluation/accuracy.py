@@ -66,9 +66,9 @@ def gains_table(
 
     Where every item is answered once, right or wrong, the interval is Tango's score interval, the p-value McNemar's
     exact test. Otherwise (means over decoding seeds, ROUGE-L) they are the t interval and the sign-flip test of
-    `statistics.paired_values`. Items with the same prompt count as one cluster. Items are pooled over the tasks of one
-    metric only. The pooled p-values of each scoring are adjusted together by Holm's method. Tasks that only one of
-    the two has answered, because the other failed, are left out.
+    `statistics.resampling.compare_paired_values`. Items with the same prompt count as one cluster. Items are pooled
+    over the tasks of one metric only. The pooled p-values of each scoring are adjusted together by Holm's method. Tasks
+    that only one of the two has answered, because the other failed, are left out.
 
     Args:
         records: Records by model label and task; several decoding seeds of an item count as one item.

@@ -23,7 +23,7 @@ NEEDED_COLUMNS = (
     *(CELL, "task", "item_id", "item_hash", "decoding_seed", "prompt"),
     *("correct_robust", "correct_published", "robust_value", "published_value", "rouge_l"),
 )
-"""Columns of `run_records.read_run_records` that conclusions are drawn from."""
+"""Columns of `records.read_run_records` that conclusions are drawn from."""
 
 
 def primary_temperature(cells: pd.DataFrame, wanted: float | None = None) -> float:
@@ -94,7 +94,7 @@ def _with_sentences(rows: list[RigorousResult]) -> pd.DataFrame:
 def item_frame(records: pa.Table, cells: pd.DataFrame, settings: AnalysisSettings) -> pd.DataFrame:
     """The records as `rigorous_records` reads them: students with a control, their controls, and the teachers.
 
-    ``fidelity`` is the item's `fidelity_items.ITEM_MEASURE`, with several decoding seeds their mean: missing for
+    ``fidelity`` is the item's `ITEM_MEASURE`, with several decoding seeds their mean: missing for
     teachers and controls, no column where it was not measured. ``cluster`` is equal for items with the same prompt.
     """
     models = compared_models(cells, settings.controls)
