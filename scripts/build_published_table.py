@@ -19,7 +19,7 @@ import pandas as pd
 from kdscope.results.column_names import ACCURACY, ADAPTED, AGREEMENT, ANY_FAMILY, BASE, FIDELITY, SFT, UNADAPTED
 
 STUDY = "ramesh2025"
-TARGET = Path(__file__).resolve().parents[1] / "src" / "kdscope" / "statistics" / "data" / f"{STUDY}.csv"
+TARGET = Path(__file__).resolve().parents[1] / "src" / "kdscope" / "protocols" / "data" / f"{STUDY}.csv"
 RESULTS = {
     "math_results_main": "math",
     "llama_math_results": "math",
