@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -98,53 +99,55 @@ def card_results(tables: ReportTables, page: PageFacts, cell: str) -> CardResult
     Raises:
         DataError: The run has no such model.
     """
-    own = next((row for row in records(tables.cells) if row["cell"] == cell), None)
-    if own is None:
+    cell_row = next((row for row in records(tables.cells) if row["cell"] == cell), None)
+    if cell_row is None:
         raise DataError(f"the run has no model '{cell}'")
     left_out = cell in not_distilled(tables)
     tables = distilled_only(tables)
-    others = _others(tables, own)
+    others = _others(tables, cell_row)
     near = tables.only({cell, *others.values()})
     scoring = page.scoring
     gains = _by_task(select(near.gains, cell=cell, scoring=scoring))
     evaluated = _by_task(select(near.accuracy, cell=cell, scoring=scoring))
     return CardResults(
-        method=str(own["method"]),
-        distilled=own["role"] == "student" and not is_missing(own["teacher"]),
-        condition="" if is_missing(own["teacher_condition"]) else str(own["teacher_condition"]),
+        method=str(cell_row["method"]),
+        distilled=cell_row["role"] == "student" and not is_missing(cell_row["teacher"]),
+        condition="" if is_missing(cell_row["teacher_condition"]) else str(cell_row["teacher_condition"]),
         scoring=scoring,
         tasks=tuple(row for task, row in evaluated.items() if task not in AVERAGES),
         compared=tuple(_compared(near, scoring, cell, others, gains)),
         fidelity=card_fidelity(near, cell, others.get("teacher", "")),
         training=tuple(
-            (name, form.format(own[key] / _UNITS[key] if key in _UNITS else own[key]))
+            (name, form.format(cell_row[key] / _UNITS[key] if key in _UNITS else cell_row[key]))
             for key, name, form in _FACTS
-            if not is_missing(own[key])
+            if not is_missing(cell_row[key])
         ),
         headline=(
-            *([_left_in_warm_start(own)] if left_out else []),
-            *_headline(own, evaluated, gains, compared=not left_out),
+            *([_left_in_warm_start(cell_row)] if left_out else []),
+            *_headline(cell_row, evaluated, gains, compared=not left_out),
             *(_setting_sentences(tables, cell) if evaluated else []),
         ),
         rules=tuple(training_rules(tables.cells[tables.cells["role"] == "student"])) if others else (),
-        unseen=() if left_out else tuple(_unseen(tables.statistics, own)),
+        unseen=() if left_out else tuple(_unseen(tables.statistics, cell_row)),
         warnings=tuple(_warnings(near, page)),
     )
 
 
-def _others(tables: ReportTables, own: Row) -> dict[str, str]:
+def _others(tables: ReportTables, cell_row: Row) -> dict[str, str]:
     """The models this one is compared with, by role: its control, its teacher, its untrained self."""
-    found: dict[str, str] = {}
-    controls = select(tables.gains, cell=own["cell"])["control"].unique()
+    others: dict[str, str] = {}
+    controls = select(tables.gains, cell=cell_row["cell"])["control"].unique()
     if len(controls):
-        found["control"] = str(controls[0])
+        others["control"] = str(controls[0])
+    if cell_row["role"] != "student":
+        return others
+    taught_by = itemgetter("teacher", "teacher_condition")
     for row in records(tables.cells):
-        same_teacher = (row["teacher"], row["teacher_condition"]) == (own["teacher"], own["teacher_condition"])
-        if row["role"] == "teacher" and own["role"] == "student" and same_teacher:
-            found["teacher"] = row["cell"]
-        if row["role"] == "base" and row["student"] == own["student"] and own["role"] == "student":
-            found["base"] = row["cell"]
-    return found
+        if row["role"] == "teacher" and taught_by(row) == taught_by(cell_row):
+            others["teacher"] = row["cell"]
+        if row["role"] == "base" and row["student"] == cell_row["student"]:
+            others["base"] = row["cell"]
+    return others
 
 
 def _by_task(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -154,14 +157,14 @@ def _by_task(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def _compared(
     near: ReportTables, scoring: str, cell: str, others: Mapping[str, str], gains: Mapping[str, Row]
 ) -> list[tuple[str, ...]]:
-    rows = {name: _by_task(select(near.accuracy, cell=label, scoring=scoring)) for name, label in others.items()}
-    own = _by_task(select(near.accuracy, cell=cell, scoring=scoring))
-    tasks = [*own, *(task for task in gains if task not in own)]
+    of_others = {name: _by_task(select(near.accuracy, cell=label, scoring=scoring)) for name, label in others.items()}
+    accuracies = _by_task(select(near.accuracy, cell=cell, scoring=scoring))
+    tasks = [*accuracies, *(task for task in gains if task not in accuracies)]
     shown = []
     for task in tasks:
-        accuracy = own.get(task)
+        accuracy = accuracies.get(task)
         words = f"{task} over tasks" if task in AVERAGES else "all items together" if task in POOLS else task
-        beside = [_share(rows.get(name, {}).get(task)) for name in ("control", "teacher", "base")]
+        beside = [_share(of_others.get(name, {}).get(task)) for name in ("control", "teacher", "base")]
         items = count((accuracy or gains.get(task, {})).get("items"))
         shown.append((words, items, _share(accuracy), *_gain(gains.get(task)), *beside))
     return shown
@@ -177,7 +180,7 @@ def _gain(row: Row | None) -> tuple[str, str]:
 
 def _setting_sentences(tables: ReportTables, cell: str) -> list[str]:
     """What the statistics say of the setting that this model is one run of, in every domain."""
-    said = []
+    sentences = []
     for domain, setting in settings_of_cells(tables).get(cell, []):
         where = f" on {domain} tasks" if domain else ""
         gain = setting.gain
@@ -185,14 +188,16 @@ def _setting_sentences(tables: ReportTables, cell: str) -> list[str]:
             significant = ("not " if gain.verdict is Verdict.OPEN else "") + "statistically significant"
             whose = f"Over {plural(gain.runs, 'training run')} this setting differs from SFT"
             whose = "This checkpoint differs from its SFT control's" if gain.scope == CHECKPOINTS else whose
-            said.append(
+            sentences.append(
                 f"{whose}{where} by {gain.text} points ({_kind(gain)} 95% interval), "
                 f"adjusted p {p_value(gain.p_adjusted)}, {significant}."
             )
         elif gain is not None:
-            said.append(f"Nothing is claimed of this setting{where}: the variation between training runs is not known.")
-        said += _fidelity_sentences(setting, where)
-    return said
+            sentences.append(
+                f"Nothing is claimed of this setting{where}: the variation between training runs is not known."
+            )
+        sentences += _fidelity_sentences(setting, where)
+    return sentences
 
 
 def _fidelity_sentences(setting: Setting, where: str) -> list[str]:
@@ -211,12 +216,12 @@ def _fidelity_sentences(setting: Setting, where: str) -> list[str]:
     ]
 
 
-def _kind(found: Finding) -> str:
-    return "simultaneous" if found.simultaneous else "pointwise"
+def _kind(finding: Finding) -> str:
+    return "simultaneous" if finding.simultaneous else "pointwise"
 
 
 def _headline(
-    own: Row,
+    cell_row: Row,
     evaluated: Mapping[str, Row],
     gains: Mapping[str, Row],
     *,
@@ -230,23 +235,23 @@ def _headline(
     if average in AVERAGES and len(alike) == 1:
         average = alike[0]  # it is that task's value
     over = f"averaged over {len(alike)} tasks" if average in AVERAGES else f"on {average}"
-    said = [f"Accuracy {_share(evaluated[average])}%, {over}."]
+    sentences = [f"Accuracy {_share(evaluated[average])}%, {over}."]
     together = next((gains[name] for name in (*POOLS, *tasks) if name in gains), None)
     if together is not None:
         where = "on all items together" if together["task"] in POOLS else f"on {together['task']}"
         adjusted = "" if is_missing(together["p_holm"]) else f", adjusted p {p_value(together['p_holm'])}"
-        said.append(
+        sentences.append(
             "Over items alone, this checkpoint minus that of the same student fine-tuned on the same data without the "
             f"teacher: "
             f"{_gain(together)[0]} points {where}{adjusted}.{_range(gains, tasks)}"
         )
-    elif own["role"] == "student" and own["method"] != SFT and compared:
-        said.append("No fine-tuned control was evaluated beside it: whether the teacher helped is not known.")
-    return said
+    elif cell_row["role"] == "student" and cell_row["method"] != SFT and compared:
+        sentences.append("No fine-tuned control was evaluated beside it: whether the teacher helped is not known.")
+    return sentences
 
 
-def _left_in_warm_start(own: Row) -> str:
-    kept = "its kept step" if is_missing(own["kept_step"]) else f"kept step {int(own['kept_step']):,}"
+def _left_in_warm_start(cell_row: Row) -> str:
+    kept = "its kept step" if is_missing(cell_row["kept_step"]) else f"kept step {int(cell_row['kept_step']):,}"
     return f"Not distilled ({kept} lies in its warm start): its method trained it not one step."
 
 
@@ -259,11 +264,11 @@ def _range(gains: Mapping[str, Row], tasks: list[str]) -> str:
     return f" Tasks differ: from {points(known[low])} on {low} to {points(known[high])} on {high}."
 
 
-def _unseen(statistics: pd.DataFrame, own: Row) -> list[str]:
+def _unseen(statistics: pd.DataFrame, cell_row: Row) -> list[str]:
     """The primary question about this student, and the smallest gain that would have been found."""
-    if own["role"] != "student":
+    if cell_row["role"] != "student":
         return []
-    rows = select(statistics, hypothesis=H1_STUDENT, role=CONFIRMATORY, group=str(own["student"]))
+    rows = select(statistics, hypothesis=H1_STUDENT, role=CONFIRMATORY, group=str(cell_row["student"]))
     return [str(row["sentence"]) for row in records(rows) if not is_missing(row["sentence"])]
 
 

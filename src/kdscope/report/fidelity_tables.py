@@ -119,12 +119,12 @@ def card_fidelity(tables: ReportTables, cell: str, teacher: str) -> tuple[tuple[
 
 def fidelity_parts(tables: ReportTables) -> Table:
     """The page's table: one row per setting, fidelity against the control and its parts, and inherited errors."""
-    found = {name: {one.key: one for one in findings_of(tables, name)} for name, _ in _PARTS}
-    keys = dict.fromkeys(key for parts in found.values() for key in parts)
+    findings = {name: {one.key: one for one in findings_of(tables, name)} for name, _ in _PARTS}
+    keys = dict.fromkeys(key for parts in findings.values() for key in parts)
     several = len({key.domain for key in keys}) > 1
     body = []
     for key in keys:
-        known = {name: parts[key] for name, parts in found.items() if key in parts}
+        known = {name: parts[key] for name, parts in findings.items() if key in parts}
         first = next(iter(known.values()))
         about = [key.student, *([key.domain] if several else []), first.setting, key.teacher or MISSING]
         body.append((*map(TableCell, about), *(_difference(known.get(name)) for name, _ in _PARTS)))
@@ -165,8 +165,11 @@ def probes_overview(tables: ReportTables) -> Table:
         ),
         columns=(*texts("cell"), *numbers(*(describe_measure(name).label for name in measures))),
         rows=tuple(
-            (TableCell(cell), *(share(own[name], "value") if name in own else TableCell(MISSING) for name in measures))
-            for cell, own in by_cell.items()
+            (
+                TableCell(cell),
+                *(share(by_probe[name], "value") if name in by_probe else TableCell(MISSING) for name in measures),
+            )
+            for cell, by_probe in by_cell.items()
         ),
         source="probes",
         empty="No reasoning was probed.",
@@ -202,8 +205,10 @@ def _paper_label(row: Row) -> str:
     return (measure.paper or measure.label) + (" (%)" if measure.in_percent else "")
 
 
-def _difference(found: Finding | None) -> TableCell:
-    if found is None or is_missing(found.estimate):
+def _difference(finding: Finding | None) -> TableCell:
+    if finding is None or is_missing(finding.estimate):
         return TableCell(MISSING)
-    adjusted = f" (p {p_value(found.p_adjusted)})" if found.simultaneous and not is_missing(found.p_adjusted) else ""
-    return TableCell(found.text + adjusted, value=found.estimate)
+    adjusted = (
+        f" (p {p_value(finding.p_adjusted)})" if finding.simultaneous and not is_missing(finding.p_adjusted) else ""
+    )
+    return TableCell(finding.text + adjusted, value=finding.estimate)

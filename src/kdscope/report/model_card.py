@@ -158,28 +158,28 @@ def _kind_tags(results: CardResults) -> list[str]:
 
 def _applicable(parameters: Mapping[str, Any], method: str) -> dict[str, Any]:
     """The parameters that applied: none of other methods, and no learning rate in whose place another came."""
-    found = dict(parameters)
-    own, training, tuning = (parameters.get(name) for name in ("method", "training", "tuning"))
-    if isinstance(own, Mapping):
+    applied = dict(parameters)
+    method_settings, training, tuning = (parameters.get(name) for name in ("method", "training", "tuning"))
+    if isinstance(method_settings, Mapping):
         known = applicable_settings(method) | ({"divergence", "temperature"} if has_divergence(method) else set())
-        found["method"] = {key: value for key, value in own.items() if key in known}
+        applied["method"] = {key: value for key, value in method_settings.items() if key in known}
     if isinstance(training, Mapping) and isinstance(tuning, Mapping) and tuning.get("learning_rate"):
-        found["training"] = {key: value for key, value in training.items() if key != "learning_rate"}
-    return found
+        applied["training"] = {key: value for key, value in training.items() if key != "learning_rate"}
+    return applied
 
 
 def _settings(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Every setting that decided the training, by its dotted name."""
-    found: list[tuple[str, str]] = []
+    settings: list[tuple[str, str]] = []
     for key, value in parameters.items():
         if key in ("model", "teacher"):
             continue  # content hashes and places, told in words
         if isinstance(value, Mapping):
-            found += _settings(value, f"{prefix}{key}.")
+            settings += _settings(value, f"{prefix}{key}.")
         elif value is not None:
             shown = value if isinstance(value, str) else literal_value(value)
-            found.append((f"{prefix}{key}", shown))
-    return found
+            settings.append((f"{prefix}{key}", shown))
+    return settings
 
 
 def literal_value(value: Any) -> str:

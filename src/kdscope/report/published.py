@@ -179,12 +179,12 @@ def _tables(rows: pd.DataFrame, statistics: pd.DataFrame, tests: pd.DataFrame) -
     """The tables of one domain."""
     rows = with_average(rows)
     rows = rows.assign(**{name: rows[name].fillna("") for name in _TEXT})
-    cells, found = find_cells(rows), shares(rows)
-    with_pairs = shares_of_pairs(rows) | found
+    cells, accuracies = find_cells(rows), shares(rows)
+    with_pairs = shares_of_pairs(rows) | accuracies
     frames = {
         "cells": cells.frame,
         "accuracy": pd.DataFrame(accuracy_rows(cells, with_pairs)),
-        "gains": pd.DataFrame(gain_rows(cells, found)),
+        "gains": pd.DataFrame(gain_rows(cells, accuracies)),
         "fidelity": pd.DataFrame(fidelity_rows(rows, cells)),
         **{"tests": tests, "statistics": statistics, "training": pd.DataFrame()},
     }
@@ -235,16 +235,16 @@ def _not_whole(tables: ReportTables) -> list[str]:
     if rows.empty:
         return []
     first = rows.iloc[0]
-    told = f"{100 * first['accuracy']:.2f}% of {first['items']:,}"
+    accuracy = f"{100 * first['accuracy']:.2f}% of {first['items']:,}"
     return [
         f"{plural(len(rows), 'accuracy', 'accuracies')} cannot be a share of all items of the task, and have no "
-        f"interval (the first: {first['cell']} on {first['task']}, {told})."
+        f"interval (the first: {first['cell']} on {first['task']}, {accuracy})."
     ]
 
 
 def _rigorous(table: pd.DataFrame) -> pd.DataFrame:
-    found = rigorous_protocol(table)
-    return found.assign(sentence=[sentence(row) for row in records(found)])
+    results = rigorous_protocol(table)
+    return results.assign(sentence=[sentence(row) for row in records(results)])
 
 
 def _asked(table: pd.DataFrame, protocol: Callable[[pd.DataFrame], pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
@@ -267,9 +267,9 @@ def _columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _folders(domains: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for domain in domains:
         plain = _UNSAFE.sub("-", domain).strip("-") or "domain"
-        taken = {folder.lower() for folder in found.values()}
-        found[domain] = unused(plain, lambda name: name.lower() in taken, "{}-{}")  # noqa: B023 - used at once
-    return found
+        taken = {folder.lower() for folder in folders.values()}
+        folders[domain] = unused(plain, lambda name: name.lower() in taken, "{}-{}")  # noqa: B023 - used at once
+    return folders

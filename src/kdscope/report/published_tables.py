@@ -111,10 +111,10 @@ def unused(wanted: str, is_taken: Callable[[str], bool], form: str = "{} ({})") 
 
 def model_key(row: Mapping[str, Any]) -> Key:
     """What tells the models of a domain apart. A control has no teacher, whoever it is compared with."""
-    own = (row["student"], row["method"], row["seed"])
+    model = (row["student"], row["method"], row["seed"])
     if row["method"] in (SFT, BASE):
-        return tuple(map(str, own))
-    return tuple(map(str, (*own, row["teacher"], row["teacher_condition"], row["temperature"])))
+        return tuple(map(str, model))
+    return tuple(map(str, (*model, row["teacher"], row["teacher_condition"], row["temperature"])))
 
 
 def _teachers(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -152,8 +152,8 @@ def _label(row: Mapping[str, Any]) -> str:
 def _teaching(row: Mapping[str, Any]) -> dict[str, Any]:
     condition = row["teacher_condition"] if row["teacher_condition"] in (ADAPTED, UNADAPTED) else None
     variant = PAIR if row["family"] == ANY_FAMILY else None
-    told = {"teacher": row["teacher"] or None, "teacher_condition": condition, "variant": variant}
-    return {**told, "kd_temperature": row["temperature"]}
+    teaching = {"teacher": row["teacher"] or None, "teacher_condition": condition, "variant": variant}
+    return {**teaching, "kd_temperature": row["temperature"]}
 
 
 @dataclass(frozen=True)
@@ -224,37 +224,37 @@ def shares_of_pairs(table: pd.DataFrame, temperature: float = 1.0) -> dict[tuple
     """
     accuracy = table[(table["metric"] == ACCURACY) & is_distilled(table) & (table["teacher_condition"] != UNADAPTED)]
     accuracy = accuracy[(accuracy["temperature"] == temperature) | accuracy["temperature"].isna()]
-    told = {model_key(row): row for row in records(table[table["family"] == ANY_FAMILY])}
-    found: dict[tuple[Key, str], Share] = {}
-    for key, pair in told.items():
+    pairs = {model_key(row): row for row in records(table[table["family"] == ANY_FAMILY])}
+    shares: dict[tuple[Key, str], Share] = {}
+    for key, pair in pairs.items():
         same = (accuracy["student"] == pair["student"]) & (accuracy["teacher"] == pair["teacher"])
         for task, rows in accuracy[same].groupby("task", sort=False):
             items = None if task == TIDY_AVERAGE else _items(rows.iloc[0])
-            found[key, str(task)] = Share(float(rows["value"].mean()) / 100, items, None, math.nan, math.nan)
-    return found
+            shares[key, str(task)] = Share(float(rows["value"].mean()) / 100, items, None, math.nan, math.nan)
+    return shares
 
 
-def accuracy_rows(cells: Cells, found: Mapping[tuple[Key, str], Share]) -> Iterator[dict[str, Any]]:
+def accuracy_rows(cells: Cells, shares: Mapping[tuple[Key, str], Share]) -> Iterator[dict[str, Any]]:
     """Table `accuracy`: students as the table tells them, and teachers as the fine-tuned and untrained models."""
     by_model: dict[Key, dict[str, Share]] = {}
-    for (key, task), share in found.items():
+    for (key, task), share in shares.items():
         by_model.setdefault(key, {})[task] = share
     for (teacher, condition), label in cells.teachers.items():
         method = SFT if condition == ADAPTED else BASE
-        own = [key for key in by_model if key[:2] == (teacher, method)]
+        models = [key for key in by_model if key[:2] == (teacher, method)]
         # Of several runs of a model the table does not say which one taught.
-        yield from _accuracies(label, by_model[own[0]]) if len(own) == 1 else ()
+        yield from _accuracies(label, by_model[models[0]]) if len(models) == 1 else ()
     for key, label in cells.labels.items():
         yield from _accuracies(label, by_model.get(key, {}))
 
 
-def _accuracies(label: str, own: Mapping[str, Share]) -> Iterator[dict[str, Any]]:
-    told = {task: share for task, share in own.items() if task != TIDY_AVERAGE}
-    for task, share in own.items():
+def _accuracies(label: str, shares: Mapping[str, Share]) -> Iterator[dict[str, Any]]:
+    of_tasks = {task: share for task, share in shares.items() if task != TIDY_AVERAGE}
+    for task, share in shares.items():
         whole = task == TIDY_AVERAGE
-        levels = [_chance(one) for one in told] if whole else [_chance(task)]
+        levels = [_chance(one) for one in of_tasks] if whole else [_chance(task)]
         chance = None if not levels or None in levels else float(np.mean([level or 0.0 for level in levels]))
-        counts = [one.items for one in told.values()]
+        counts = [one.items for one in of_tasks.values()]
         items = (None if not counts or None in counts else sum(n or 0 for n in counts)) if whole else share.items
         yield {
             "cell": label,
@@ -272,41 +272,41 @@ def _accuracies(label: str, own: Mapping[str, Share]) -> Iterator[dict[str, Any]
         }
 
 
-def gain_rows(cells: Cells, found: Mapping[tuple[Key, str], Share]) -> Iterator[dict[str, Any]]:
+def gain_rows(cells: Cells, shares: Mapping[tuple[Key, str], Share]) -> Iterator[dict[str, Any]]:
     """Table `gains`: every distilled student against SFT of the same student (and seed, if that has one)."""
-    tasks = list(dict.fromkeys(task for _, task in found if task != TIDY_AVERAGE))
+    tasks = list(dict.fromkeys(task for _, task in shares if task != TIDY_AVERAGE))
     for key, label in cells.labels.items():
         control = _control(key, cells)
         if control is None:
             continue
         pairs = {
-            task: (found[key, task], found[control, task])
+            task: (shares[key, task], shares[control, task])
             for task in tasks
-            if (key, task) in found and (control, task) in found
+            if (key, task) in shares and (control, task) in shares
         }
         named = {"cell": label, "control": cells.labels[control], "scoring": "published", "method_of_test": UNPAIRED}
-        for task, (own, other) in pairs.items():
-            yield {**named, "task": task, **_gain(own.items or 0, newcombe_difference(own.limits, other.limits))}
+        for task, (first, second) in pairs.items():
+            yield {**named, "task": task, **_gain(first.items or 0, newcombe_difference(first.limits, second.limits))}
         if len(pairs) > 1:
-            items, told = _pooled_gain(list(pairs.values()))
-            yield {**named, "task": POOLED, **_gain(items, told)}
+            items, difference = _pooled_gain(list(pairs.values()))
+            yield {**named, "task": POOLED, **_gain(items, difference)}
 
 
-def _gain(items: int, told: tuple[float, float, float]) -> dict[str, Any]:
-    return {"items": items, **dict(zip(("gain", "low", "high"), told, strict=True))}
+def _gain(items: int, difference: tuple[float, float, float]) -> dict[str, Any]:
+    return {"items": items, **dict(zip(("gain", "low", "high"), difference, strict=True))}
 
 
 def _pooled_gain(pairs: Sequence[tuple[Share, Share]]) -> tuple[int, tuple[float, float, float]]:
     """Over all items together; over tasks, each counting the same, where their sizes are not known."""
-    sizes = [own.items for own, _ in pairs if own.items is not None]
+    sizes = [first.items for first, _ in pairs if first.items is not None]
     weights = sizes if len(sizes) == len(pairs) else None
-    difference = float(np.average([own.value - other.value for own, other in pairs], weights=weights))
-    counts = [(own.correct, other.correct) for own, other in pairs]
+    difference = float(np.average([first.value - second.value for first, second in pairs], weights=weights))
+    counts = [(first.correct, second.correct) for first, second in pairs]
     if weights is None or any(None in pair for pair in counts):
         return sum(weights or [0]), (difference, math.nan, math.nan)
     total = sum(weights)
-    own, other = (share_of(100 * sum(pair[side] or 0 for pair in counts) / total, total, 6) for side in (0, 1))
-    return total, newcombe_difference(own.limits, other.limits)
+    first, second = (share_of(100 * sum(pair[side] or 0 for pair in counts) / total, total, 6) for side in (0, 1))
+    return total, newcombe_difference(first.limits, second.limits)
 
 
 def _control(key: Key, cells: Cells) -> Key | None:
@@ -325,32 +325,32 @@ def fidelity_rows(table: pd.DataFrame, cells: Cells) -> Iterator[dict[str, Any]]
         row for row in records(table[table["metric"] != ACCURACY]) if row["teacher"] and row["task"] != TIDY_AVERAGE
     ]
     decimals = decimals_of([row["value"] for row in rows])
-    told: dict[tuple[str, str, str], dict[str, Share]] = {}
+    by_place: dict[tuple[str, str, str], dict[str, Share]] = {}
     for row in rows:
         condition = UNADAPTED if row["teacher_condition"] == UNADAPTED else ADAPTED
         place = (cells.labels[model_key(row)], cells.teachers[row["teacher"], condition], row["metric"])
-        told.setdefault(place, {})[row["task"]] = share_of(row["value"], _items(row), decimals)
+        by_place.setdefault(place, {})[row["task"]] = share_of(row["value"], _items(row), decimals)
     controls = {label: cells.labels.get(_control(key, cells) or ()) for key, label in cells.labels.items()}
-    for (cell, teacher, measure), own in told.items():
-        other = told.get((str(controls[cell]), teacher, measure), {})
-        both = _with_pool(own), _with_pool(other)
+    for (cell, teacher, measure), of_student in by_place.items():
+        of_control = by_place.get((str(controls[cell]), teacher, measure), {})
+        both = _with_pool(of_student), _with_pool(of_control)
         for task, share in both[0].items():
             yield _fidelity((cell, teacher, measure), task, share, both[1].get(task))
 
 
-def _with_pool(own: Mapping[str, Share]) -> dict[str, Share]:
+def _with_pool(shares: Mapping[str, Share]) -> dict[str, Share]:
     """The shares with that over all items; over tasks where sizes are not known."""
-    if len(own) < 2:
-        return dict(own)
-    sizes = [share.items for share in own.values() if share.items is not None]
-    weights = sizes if len(sizes) == len(own) else None
-    value = float(np.average([share.value for share in own.values()], weights=weights))
-    counts = [share.correct for share in own.values()]
+    if len(shares) < 2:
+        return dict(shares)
+    sizes = [share.items for share in shares.values() if share.items is not None]
+    weights = sizes if len(sizes) == len(shares) else None
+    value = float(np.average([share.value for share in shares.values()], weights=weights))
+    counts = [share.correct for share in shares.values()]
     if weights is None or None in counts:
         pool = Share(value, sum(weights) if weights else None, None, math.nan, math.nan)
     else:
         pool = share_of(100 * value, sum(weights), 6)
-    return {**own, POOLED: pool}
+    return {**shares, POOLED: pool}
 
 
 def _fidelity(place: tuple[str, str, str], task: str, share: Share, control: Share | None) -> dict[str, Any]:
@@ -374,8 +374,8 @@ def _fidelity(place: tuple[str, str, str], task: str, share: Share, control: Sha
 
 
 def _items(row: Mapping[str, Any]) -> int | None:
-    told = row.get(ITEMS)
-    return None if told is None or is_missing(told) or not str(told).isdecimal() or not int(told) else int(told)
+    items = row.get(ITEMS)
+    return None if items is None or is_missing(items) or not str(items).isdecimal() or not int(items) else int(items)
 
 
 def _chance(task: str) -> float | None:

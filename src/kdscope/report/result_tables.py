@@ -46,7 +46,9 @@ def accuracy_overview(tables: ReportTables, scoring: str) -> Table:
     """The page's table: one row per cell, one column per task, with 95% intervals; chance in the last row."""
     rows = tables.named(select(tables.accuracy, scoring=scoring))
     tasks = [task for task in tables.tasks if task in set(rows["task"])]
-    body = [(text(cell), *(_page_accuracy(own.get(task)) for task in tasks)) for cell, own in _by_cell(rows).items()]
+    body = [
+        (text(cell), *(_page_accuracy(by_task.get(task)) for task in tasks)) for cell, by_task in _by_cell(rows).items()
+    ]
     chance = _chance_of(rows)
     if chance.notna().any():
         body.append((text("chance"), *(decimal(100 * chance[task], 1) for task in tasks)))
@@ -125,8 +127,8 @@ def _accuracy_table(tables: ReportTables, scoring: str, gains: pd.DataFrame, mar
     tasks = _averages_last(rows)
     total = {row["cell"]: row for row in records(pooled(gains))}
     body = [
-        (*_who(next(iter(own.values()))), *_accuracies(own, tasks, marks), _marked(total.get(cell), marks))
-        for cell, own in _by_cell(rows).items()
+        (*_who(next(iter(by_task.values()))), *_accuracies(by_task, tasks, marks), _marked(total.get(cell), marks))
+        for cell, by_task in _by_cell(rows).items()
     ]
     return Table(
         key="accuracy",
@@ -166,17 +168,17 @@ def _gains_by_task_table(gains: pd.DataFrame, marks: Marks) -> Table:
     """One row per distilled student, one column per task."""
     rows = gains[~gains["task"].isin(POOLS)]
     tasks = list(dict.fromkeys(rows["task"]))
-    cells: dict[tuple[str, str], dict[str, Row]] = {}
+    pairs: dict[tuple[str, str], dict[str, Row]] = {}
     for row in records(rows):
-        cells.setdefault((row["cell"], row["control"]), {})[row["task"]] = row
+        pairs.setdefault((row["cell"], row["control"]), {})[row["task"]] = row
     return Table(
         key="gains_by_task",
         title="Gain over SFT by task, in percentage points",
         notes=("In brackets 95% intervals, each for itself.", _EXPLAINED),
         columns=(*_WHO, *numbers(*tasks)),
         rows=tuple(
-            (*_who(next(iter(own.values()))), *(_marked(own.get(task), marks) for task in tasks))
-            for own in cells.values()
+            (*_who(next(iter(by_task.values()))), *(_marked(by_task.get(task), marks) for task in tasks))
+            for by_task in pairs.values()
         ),
         names=2,
         data=_data(rows),
@@ -193,7 +195,7 @@ def holm_filled(gains: pd.DataFrame) -> pd.DataFrame:
 
 def gain_marks(gains: pd.DataFrame, names: Mapping[str, CellName]) -> Marks:
     """How the gain of every (cell, task) is marked, from `holm_filled` gains."""
-    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    marks: dict[tuple[str, str], Mapping[str, Any]] = {}
     model = gains["cell"].map({cell: name.model for cell, name in names.items()})
     for (_, task), part in gains.groupby([model, "task"], sort=False):
         rows = records(part)
@@ -201,8 +203,8 @@ def gain_marks(gains: pd.DataFrame, names: Mapping[str, CellName]) -> Marks:
             others = [other for other in rows if other["cell"] != row["cell"]]
             verdict = verdict_of_checkpoint(row["low"], row["high"], row["p_holm"])
             sign = {Verdict.HIGHER: BETTER, Verdict.LOWER: WORSE}.get(verdict, "")
-            found[str(row["cell"]), str(task)] = {"mark": sign, "bold": sign == BETTER and _above(row, others)}
-    return found
+            marks[str(row["cell"]), str(task)] = {"mark": sign, "bold": sign == BETTER and _above(row, others)}
+    return marks
 
 
 def _above(row: Row, others: list[dict[str, Any]]) -> bool:
@@ -215,16 +217,16 @@ def with_average_limits(rows: pd.DataFrame) -> pd.DataFrame:
     By `means.limits_of_mean`: tasks have different items, so that their estimates are independent. Without the interval
     of each of its tasks, as where a mean brings its own, it stays as it is.
     """
-    found = rows.copy()
-    metric = found["metric"].fillna("accuracy")
-    means = found["task"].isin(AVERAGES) & found["low"].isna()
-    for index, row in zip(found.index[means], records(found[means]), strict=True):
-        same = (found["cell"] == row["cell"]) & (metric == metric[index]) & ~found["task"].isin(AVERAGES)
-        value, low, high = (found.loc[same, name].to_numpy(dtype="float64") for name in ("accuracy", "low", "high"))
+    filled = rows.copy()
+    metric = filled["metric"].fillna("accuracy")
+    means = filled["task"].isin(AVERAGES) & filled["low"].isna()
+    for index, row in zip(filled.index[means], records(filled[means]), strict=True):
+        same = (filled["cell"] == row["cell"]) & (metric == metric[index]) & ~filled["task"].isin(AVERAGES)
+        value, low, high = (filled.loc[same, name].to_numpy(dtype="float64") for name in ("accuracy", "low", "high"))
         if not len(value) or abs(float(value.mean()) - row["accuracy"]) > _ROUNDED:
             continue
-        found.loc[index, "low"], found.loc[index, "high"] = limits_of_mean(value, low, high, row["accuracy"])
-    return found
+        filled.loc[index, "low"], filled.loc[index, "high"] = limits_of_mean(value, low, high, row["accuracy"])
+    return filled
 
 
 _ROUNDED = 6e-4
@@ -237,10 +239,10 @@ def _averages_last(rows: pd.DataFrame) -> list[str]:
 
 
 def _by_cell(rows: pd.DataFrame) -> dict[str, dict[str, Row]]:
-    found: dict[str, dict[str, Row]] = {}
+    by_cell: dict[str, dict[str, Row]] = {}
     for row in records(rows):
-        found.setdefault(row["cell"], {})[row["task"]] = row
-    return found
+        by_cell.setdefault(row["cell"], {})[row["task"]] = row
+    return by_cell
 
 
 def _who(row: Row) -> tuple[TableCell, ...]:
@@ -260,9 +262,9 @@ def _methods_of_test(rows: pd.DataFrame, what: str) -> str:
     return f"{what}: {methods}." if methods else ""
 
 
-def _accuracies(own: Mapping[str, Row], tasks: Sequence[str], marks: Marks) -> Iterator[TableCell]:
+def _accuracies(by_task: Mapping[str, Row], tasks: Sequence[str], marks: Marks) -> Iterator[TableCell]:
     for task in tasks:
-        row = own.get(task)
+        row = by_task.get(task)
         yield TableCell(MISSING) if row is None else share(row, "accuracy", **marks.get((row["cell"], task), {}))
 
 
@@ -284,25 +286,25 @@ def _sizes(rows: pd.DataFrame, tasks: Sequence[str]) -> Iterator[str]:
     counts = {
         task: known_counts(records(rows[rows["task"] == task]), "items") for task in tasks if task not in AVERAGES
     }
-    known = {task: found for task, found in counts.items() if found}
-    sizes = {tuple(found) for found in known.values()}
+    known = {task: items for task, items in counts.items() if items}
+    sizes = {tuple(items) for items in known.values()}
     if len(sizes) == 1 and len(known) > 1:
         yield f"Every task has {plural(next(iter(sizes))[0], 'item')}." if len(next(iter(sizes))) == 1 else ""
     elif known:
-        yield f"Items: {', '.join(f'{task} {span(found)}' for task, found in known.items())}."
+        yield f"Items: {', '.join(f'{task} {span(items)}' for task, items in known.items())}."
 
 
 def _with_gains(rows: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and, where it is a distilled student's, its gain on the same task; gains over all items beside."""
     columns = ["cell", "task", *_GAIN, "p_value", "p_holm"]
-    told = gains[columns].rename(columns={"low": "gain_low", "high": "gain_high"})
+    own_gains = gains[columns].rename(columns={"low": "gain_low", "high": "gain_high"})
     pools = gains[gains["task"].isin(POOLS)]
     extra = _data(pools)[["model", "trained_with", "cell", "task", "scoring", "items"]]
     accuracy = pd.concat([_data(rows), extra], ignore_index=True) if len(extra) else _data(rows)
-    return accuracy.merge(told, on=["cell", "task"], how="left")
+    return accuracy.merge(own_gains, on=["cell", "task"], how="left")
 
 
 def _data(rows: pd.DataFrame) -> pd.DataFrame:
-    told = rows.rename(columns={"short": "trained_with"}).drop(columns=["place", "method"])
+    data = rows.rename(columns={"short": "trained_with"}).drop(columns=["place", "method"])
     first = ["model", "trained_with", "cell"]
-    return told[[*first, *(name for name in told if name not in first)]].reset_index(drop=True)
+    return data[[*first, *(name for name in data if name not in first)]].reset_index(drop=True)

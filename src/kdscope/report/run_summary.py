@@ -28,10 +28,10 @@ def run_table(tables: ReportTables, scoring: str) -> Table:
     Accuracy is the mean over tasks and over the runs that finished. Differences to the SFT control have simultaneous
     95% intervals where there are such. A setting whose runs all failed says so, and so does one that was not distilled.
     """
-    shown = []
+    rows = []
     known, left_out = _accuracies(tables, scoring), not_distilled(tables)
     failed = set(tables.cells.loc[tables.cells["state"] == "failed", "cell"])
-    told = settings_of_cells(tables)
+    settings = settings_of_cells(tables)
     for name, cells in _runs_of_settings(tables):
         runs = [cell for cell in cells if cell not in failed]
         accuracies = [known[cell] for cell in runs if cell in known]
@@ -39,9 +39,9 @@ def run_table(tables: ReportTables, scoring: str) -> Table:
         undistilled = bool(runs) and all(cell in left_out for cell in runs)
         how = f"{name.setting} (not distilled)" if undistilled else name.setting
         about = [name.model, how, str(len(runs)), accuracy if runs else "failed"]
-        parts = [_differences(domain, setting) for domain, setting in told.get(cells[0], [])] or [[MISSING] * 4]
-        shown += [[*about, *parts[0]], *(["", "", "", "", *part] for part in parts[1:])]
-    return Table("run", "Settings", _COLUMNS, tuple(tuple(map(TableCell, row)) for row in shown), names=2)
+        parts = [_differences(domain, setting) for domain, setting in settings.get(cells[0], [])] or [[MISSING] * 4]
+        rows += [[*about, *parts[0]], *(["", "", "", "", *part] for part in parts[1:])]
+    return Table("run", "Settings", _COLUMNS, tuple(tuple(map(TableCell, row)) for row in rows), names=2)
 
 
 def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
     """
     known, left_out = _accuracies(tables, scoring), not_distilled(tables)
     states = dict(zip(tables.cells["cell"], tables.cells["state"], strict=True))
-    told = settings_of_cells(tables)
+    settings = settings_of_cells(tables)
     return [
         {
             "cell": cell,
@@ -60,7 +60,7 @@ def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
             "state": states[cell],
             "distilled": cell not in left_out if name.role == "student" and name.method != SFT else None,
             "accuracy": known.get(cell),
-            "settings": [_numbers(setting) for _, setting in told.get(cell, [])],
+            "settings": [_numbers(setting) for _, setting in settings.get(cell, [])],
         }
         for cell, name in tables.names.items()
     ]
@@ -68,8 +68,8 @@ def run_numbers(tables: ReportTables, scoring: str) -> list[dict[str, Any]]:
 
 def run_answers(tables: ReportTables) -> list[str]:
     """The answer as the page has it: headline first."""
-    found = answer(tables)
-    return [found.headline, *found.sentences]
+    answered = answer(tables)
+    return [answered.headline, *answered.sentences]
 
 
 def _runs_of_settings(tables: ReportTables) -> list[tuple[CellName, list[str]]]:
@@ -87,10 +87,10 @@ def _accuracies(tables: ReportTables, scoring: str) -> dict[str, float]:
 
 def _differences(domain: str, setting: Setting) -> list[str]:
     gain = setting.gain
-    told = MISSING if gain is None else gain.text
+    shown = MISSING if gain is None else gain.text
     adjusted = MISSING if gain is None or gain.verdict is Verdict.NO_CLAIM else p_value(gain.p_adjusted)
     others = (MISSING if part is None else part.text for part in (setting.fidelity, setting.inherited))
-    return [f"{told} ({domain})" if domain else told, adjusted, *others]
+    return [f"{shown} ({domain})" if domain else shown, adjusted, *others]
 
 
 def _numbers(setting: Setting) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def _numbers(setting: Setting) -> dict[str, Any]:
     return row
 
 
-def _limits(name: str, found: Finding | None) -> Mapping[str, float | None]:
-    values: Sequence[float | None] = (None,) * 3 if found is None else (found.estimate, found.low, found.high)
+def _limits(name: str, finding: Finding | None) -> Mapping[str, float | None]:
+    values: Sequence[float | None] = (None,) * 3 if finding is None else (finding.estimate, finding.low, finding.high)
     return {name: _number(values[0]), f"{name}_low": _number(values[1]), f"{name}_high": _number(values[2])}
 
 

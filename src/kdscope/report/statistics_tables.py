@@ -45,9 +45,9 @@ def paper_statistics(tables: ReportTables) -> Iterator[Table]:
 
 
 def _results(rows: pd.DataFrame, key: str, title: str) -> Table:
-    told = [row for row in records(rows) if not is_missing(row["p_value"])]
+    tested = [row for row in records(rows) if not is_missing(row["p_value"])]
     # What is the same in every row is said once.
-    same = {name: {str(row[name]) for row in told} for name in ("domain", "task")}
+    same = {name: {str(row[name]) for row in tested} for name in ("domain", "task")}
     once = [f"{name}: {next(iter(values))}" for name, values in same.items() if len(values) == 1]
     where = [name for name, values in same.items() if len(values) > 1]
     columns = (
@@ -60,7 +60,7 @@ def _results(rows: pd.DataFrame, key: str, title: str) -> Table:
         *numbers("detectable", show=lambda value: TableCell("none" if value > 100 else fixed(value))),
     )
     return Table.of(
-        told,
+        tested,
         columns,
         key=key,
         title="; ".join([f"{title}: estimates in percentage points", *once]),
@@ -102,8 +102,8 @@ def _estimate(row: Row) -> TableCell:
 
 
 def _sentences(statistics: pd.DataFrame) -> Table:
-    told = statistics[statistics["sentence"].notna()]
-    rows = told[told["role"].isin((CONFIRMATORY, EXPLORATORY))]
+    with_sentence = statistics[statistics["sentence"].notna()]
+    rows = with_sentence[with_sentence["role"].isin((CONFIRMATORY, EXPLORATORY))]
     columns = (*texts("role"), TableColumn("result", "prose", lambda row: text(row["sentence"])))
     return Table.of(
         records(rows),

@@ -175,13 +175,13 @@ def paper_ablations(tables: ReportTables, scoring: str) -> Iterator[Table]:
 def _ablation(rows: Sequence[Row], setting: str, key: str, title: str, heading: str) -> Table:
     groups = [group for group in _alike(rows, setting) if len({row[setting] for row in group}) > 1]
     levels = sorted({row[setting] for group in groups for row in group})
-    told = {"teacher", "teacher_condition", "kd_temperature", "kd_weight", "teacher_noise_std", "seed"}
-    told = _differing(told - {setting}, [row for group in groups for row in group])
+    named = {"teacher", "teacher_condition", "kd_temperature", "kd_weight", "teacher_noise_std", "seed"}
+    named = _differing(named - {setting}, [row for group in groups for row in group])
     body = []
     for group in groups:
         by_level = {row[setting]: row for row in group}
         of_levels = (gain(by_level[one]) if one in by_level else TableCell(MISSING) for one in levels)
-        body.append((text(group[0]["student"]), text(_trained_with(group[0], told)), *of_levels))
+        body.append((text(group[0]["student"]), text(_trained_with(group[0], named)), *of_levels))
     columns = ["cell", "control", *_SETTINGS, "items", *_TEST_OF_GAIN]
     data = [{name: row[name] for name in columns} for group in groups for row in group]
     return Table(
@@ -204,12 +204,12 @@ def _seeds(tables: ReportTables, scoring: str) -> Table:
     gains = {row["cell"]: row["gain"] for row in records(pooled(select(tables.gains, scoring=scoring)))}
     trained = records(tables.cells[tables.cells["role"] == "student"])
     groups = [group for group in _alike(trained, "seed") if sum(row["cell"] in mean for row in group) > 1]
-    told = _differing(_SETTINGS[3:-1], trained)
-    found = []
+    named = _differing(_SETTINGS[3:-1], trained)
+    repeats = []
     for group in groups:
         accuracy, gained = ([known[row["cell"]] for row in group if row["cell"] in known] for known in (mean, gains))
-        who = {"student": tables.names[group[0]["cell"]].model, "trained_with": _trained_with(group[0], told)}
-        found.append({**who, **_spread(accuracy, gained)})
+        who = {"student": tables.names[group[0]["cell"]].model, "trained_with": _trained_with(group[0], named)}
+        repeats.append({**who, **_spread(accuracy, gained)})
     columns = (
         *texts("student", "trained with"),
         *numbers("seeds"),
@@ -219,13 +219,13 @@ def _seeds(tables: ReportTables, scoring: str) -> Table:
         *numbers("lowest", "highest", show=_points, lowest="gain_low", highest="gain_high"),
     )
     return Table.of(
-        found,
+        repeats,
         columns,
         key="seeds",
         title="Repeats: mean and standard deviation over training seeds",
         notes=("Accuracy is the mean over tasks in percent; the gain is that over SFT of the same seed, in points.",),
         names=2,
-        data=pd.DataFrame(found),
+        data=pd.DataFrame(repeats),
     )
 
 
@@ -262,7 +262,7 @@ def _differing(settings: Iterable[str], rows: Sequence[Row]) -> set[str]:
     return {name for name in settings if len({row[name] for row in rows if not is_missing(row[name])}) > 1}
 
 
-def _trained_with(row: Row, told: set[str]) -> str:
+def _trained_with(row: Row, named: set[str]) -> str:
     variant = row["variant"]
     method = str(row["method"]) if is_missing(variant) or not variant else f"{row['method']}-{variant}"
-    return ", ".join([method, *setting_words(row, told)])
+    return ", ".join([method, *setting_words(row, named)])

@@ -89,20 +89,20 @@ class ReportTables:
         """The rows with what their cells are (names, method, role, place, unadapted teacher), in the cells' order."""
         place = {cell: number for number, cell in enumerate(self.names)}
         hollow = self._of_unadapted_teachers
-        own = [self.names[cell] for cell in rows["cell"]]
+        names = [self.names[cell] for cell in rows["cell"]]
         return rows.assign(
-            model=[name.model for name in own],
-            short=[name.short for name in own],
-            method=[name.method for name in own],
-            role=[name.role for name in own],
-            place=[place[name.cell] for name in own],
-            unadapted=[name.cell in hollow for name in own],
+            model=[name.model for name in names],
+            short=[name.short for name in names],
+            method=[name.method for name in names],
+            role=[name.role for name in names],
+            place=[place[name.cell] for name in names],
+            unadapted=[name.cell in hollow for name in names],
         ).sort_values("place", kind="stable")
 
     def with_names(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows with model and training of their cells in front, as a paper's tables name them."""
-        own = [self.names[cell] for cell in rows["cell"]]
-        front = {"model": [name.model for name in own], "trained_with": [name.short for name in own]}
+        names = [self.names[cell] for cell in rows["cell"]]
+        front = {"model": [name.model for name in names], "trained_with": [name.short for name in names]}
         return pd.concat([pd.DataFrame(front, index=rows.index), rows], axis=1).reset_index(drop=True)
 
     @cached_property
