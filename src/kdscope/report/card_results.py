@@ -1,4 +1,4 @@
-"""What a run's tables say of one model, beside what it is to be compared with: rows and sentences for its card."""
+"""Results on a model card: accuracy beside control, teacher and untrained model, fidelity, training, and cautions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training sets hold of the evaluation items, and what the results are without those items."""
+"""Contamination: evaluation items found in training sets, and results with and without those items."""
 
 from __future__ import annotations
 

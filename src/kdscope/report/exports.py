@@ -1,4 +1,4 @@
-"""Every table of a study as a paper wants it: LaTeX, Markdown, or tidy CSV."""
+"""The tables of a study as files for a paper: LaTeX, Markdown, or tidy CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model card of a trained model: tables become Markdown under Hugging Face's metadata. Computes nothing anew."""
+"""The Hugging Face model card of a trained model: YAML metadata, then Markdown made from a template."""
 
 from __future__ import annotations
 

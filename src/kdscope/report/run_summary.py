@@ -1,4 +1,4 @@
-"""A study in a terminal: one row a setting, over all its training runs, and the primary question's answers."""
+"""The summary after a run, in a terminal or as JSON: one row a setting over all its training runs, and the answers."""
 
 from __future__ import annotations
 

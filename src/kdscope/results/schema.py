@@ -1,4 +1,4 @@
-"""What the columns of the report's tables are: their kind, their range, and which of them name a row.
+"""Schema of a study's tidy tables: kind and range of every column, and which columns identify a row.
 
 Shares (accuracy, rates, agreement) are between 0 and 1; BLEU and chrF run from 0 to 100, as sacrebleu gives them.
 """
