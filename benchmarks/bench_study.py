@@ -109,7 +109,7 @@ def kdscope_study(task: Task) -> Outcome:
     from kdscope.pipeline.run import run_plan
     from kdscope.pipeline.stage import Stage
     from kdscope.pipeline.store import Store
-    from kdscope.stages.execute import execute
+    from kdscope.stages import execute
 
     parts: list[dict[str, Any]] = []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdscope.pipeline.executors.worker_main import worker_main
 from kdscope.pipeline.store import Store
-from kdscope.stages.execute import execute
+from kdscope.stages import execute
 
 if __name__ == "__main__":
     worker_main(Store(Path(sys.argv[1])), execute)

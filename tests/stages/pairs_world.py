@@ -12,9 +12,9 @@ from kdscope.api import plan_study
 from kdscope.pipeline.run import RunResult, StageContext, run_plan
 from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
-from kdscope.stages import compare_distributions, probe_reasoning
-from kdscope.stages.execute import execute
+from kdscope.stages import compare_distributions, execute, probe_reasoning
 from kdscope.stages.graph import Arm, StudyPlan
+from kdscope.stages.planning import AnswerSettings
 from tests.builders import make_data, make_model, make_rows, write_study
 
 TASKS = ("AddSub", "mini-choose")
@@ -48,7 +48,16 @@ class World:
             "compare_distributions",
             "compare",
             1,
-            {"tasks": list(TASKS), "template": "alpaca", "dtype": "float32", "seed": 0, "items": 4, **changes},
+            {
+                "tasks": list(TASKS),
+                "template": "alpaca",
+                "dtype": "float32",
+                "seed": 0,
+                "items": 4,
+                "model": own[TASKS[0]].parameters["model"],
+                "teacher": teacher[TASKS[0]].parameters["model"],
+                **changes,
+            },
             inputs,
             context={"device": "cpu", "threads": 1, **places, **(context or {})},
         )
@@ -60,6 +69,7 @@ class World:
         inputs |= {f"own/{task}": own[task] for task in TASKS}
         inputs |= {f"teacher/{t}": stage for t, stage in self.arm("teacher").evaluations.items()} if teacher else {}
         inputs |= {role: stage for role, stage in own[TASKS[0]].inputs.items() if role in ("base", "model")}
+        asked: Any = own[TASKS[0]].parameters["evaluation"]
         parameters = {
             "tasks": list(TASKS),
             "template": "alpaca",
@@ -67,7 +77,8 @@ class World:
             "seed": 0,
             "items": 3,
             "answer_tokens": 4,
-            "evaluation": own[TASKS[0]].parameters["evaluation"],
+            "model": own[TASKS[0]].parameters["model"],
+            "evaluation": {name: asked[name] for name in AnswerSettings.model_fields if name in asked},
             **changes,
         }
         context = {"device": "cpu", "threads": 1, "base": own[TASKS[0]].context["base"]}

@@ -16,8 +16,8 @@ from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
+from kdscope.stages import execute
 from kdscope.stages.choose_rate import Choice, choose, read_choice, role_of, run
-from kdscope.stages.execute import execute
 from tests.builders import make_data, make_model, write_study
 from tests.stages.test_analyse_study import trained
 

@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 import torch
 
+import kdscope.evaluation.distribution_fidelity
 import kdscope.evaluation.distributions
-import kdscope.stages.compare_distributions as stage_module
+import kdscope.stages.models
 from kdscope.evaluation.records import read_records
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
-from kdscope.stages.files import read_prepared_items
+from kdscope.stages.rows import read_prepared_items
 from tests.builders import make_model, make_tokenizer
 from tests.evaluation.test_distributions import MEASURES, by_hand
 from tests.stages.pairs_world import ITEMS, TASKS, World, make_pair_world, run_any
@@ -117,7 +118,7 @@ def test_a_killed_pass_goes_on_with_the_next_task(world: World, monkeypatch: pyt
     whole, stage = tables(world, world.compare()), world.compare()
     copy = replace(world, store=Store(world.folder / "second"))
     read: list[str] = []
-    original = stage_module.read_pair
+    original = kdscope.evaluation.distribution_fidelity.read_pair
 
     def dying(pair: Any, task: Any, *more: Any) -> Any:
         read.append(task.name)
@@ -125,7 +126,7 @@ def test_a_killed_pass_goes_on_with_the_next_task(world: World, monkeypatch: pyt
             raise KeyboardInterrupt
         return original(pair, task, *more)
 
-    monkeypatch.setattr(stage_module, "read_pair", dying)
+    monkeypatch.setattr(kdscope.evaluation.distribution_fidelity, "read_pair", dying)
     with pytest.raises(KeyboardInterrupt):
         copy.run(stage)
     for found, expected in zip(tables(copy, stage), whole, strict=True):
@@ -136,7 +137,7 @@ def test_a_killed_pass_goes_on_with_the_next_task(world: World, monkeypatch: pyt
 def test_progress_is_told_in_items_and_the_teacher_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[float, float | None]] = []
     loaded: list[str] = []
-    original = stage_module.load_frozen
+    original = kdscope.stages.models.load_frozen
 
     def counted(place: ModelPlace, dtype: str, device: str) -> Any:
         loaded.append(place.location)
@@ -149,7 +150,7 @@ def test_progress_is_told_in_items_and_the_teacher_stays(world: World, monkeypat
 
         run_any(stage, replace(context, progress=Progress()))
 
-    monkeypatch.setattr(stage_module, "load_frozen", counted)
+    monkeypatch.setattr(kdscope.stages.models, "load_frozen", counted)
     monkeypatch.setattr(kdscope.evaluation.distributions, "_BATCH_TOKENS", 600)
     result = world.run(world.compare(seed=5), world.compare(seed=6), run=run)
     assert not result.failed, result.messages

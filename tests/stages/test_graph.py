@@ -12,7 +12,7 @@ import pytest
 import kdscope.stages.rows
 from kdscope.api import plan_study
 from kdscope.pipeline.stage import Stage, in_order
-from kdscope.stages import STAGE_VERSIONS
+from kdscope.stages import KINDS
 from kdscope.stages.graph import StudyPlan
 from tests.builders import made_up_study, make_data, make_hollow_model, make_model, write_study
 
@@ -68,7 +68,7 @@ def test_every_kind_has_code_and_a_version(planned: Planned, made_up: Planned) -
     lora = [{"name": "cut", "path": "teacher", "keep_layers": 2}]
     plans = (planned(), made_up(), planned(students=lora), planned(fidelity={"probe_items": 2}), planned(**SWEPT))
     kinds = {stage.kind for plan in plans for stage in in_order([plan.report])}
-    assert kinds == set(STAGE_VERSIONS)
+    assert kinds == set(KINDS)
     assert "prepare_prompts" not in {stage.kind for stage in in_order([planned().report])}
     folder = Path(__file__).parents[2] / "src/kdscope/stages"
     assert all((folder / f"{kind}.py").is_file() for kind in kinds)
@@ -326,7 +326,7 @@ def test_a_base_teacher_answers_as_it_comes(made_up: Planned) -> None:
 @pytest.mark.parametrize("conditions", [["adapted", "base"], ["base", "adapted"]])
 def test_teachers_stand_in_the_order_of_their_conditions(planned: Planned, conditions: list[str]) -> None:
     plan = planned(teachers=[{"name": "big", "path": "teacher", "condition": conditions}])
-    assert [arm.facts["teacher_condition"] for arm in plan.arms if arm.role == "teacher"] == conditions
+    assert [arm.facts.teacher_condition for arm in plan.arms if arm.role == "teacher"] == conditions
 
 
 def test_one_set_of_rows_is_one_stage_however_it_is_named(made_up: Planned) -> None:

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from kdscope.pipeline.stage import identify
-from kdscope.stages.notes import collect_notes
+from kdscope.stages.analyse_study import ArmFacts, collect_notes
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> Any:
     """A stage context with two trained models whose manifests a test can fill."""
 
-    def make(*facts: dict[str, Any], cut_mass: float = 0.0) -> tuple[Any, list[dict[str, Any]]]:
+    def make(*facts: dict[str, Any], cut_mass: float = 0.0) -> tuple[Any, list[ArmFacts]]:
         inputs = {}
         for number, own in enumerate(facts):
             folder = tmp_path / str(number)
@@ -27,7 +27,9 @@ def context(tmp_path: Path) -> Any:
             manifest = json.loads(MANIFEST) | {"facts": own}
             (folder / "manifest.json").write_text(json.dumps(manifest))
             inputs[f"trained/{number}"] = folder
-        return SimpleNamespace(inputs=inputs), [{"label": f"m{number}"} for number in range(len(facts) + 1)]
+        return SimpleNamespace(inputs=inputs), [
+            ArmFacts(label=f"m{number}", role="student", method="gkd") for number in range(len(facts) + 1)
+        ]
 
     return make
 

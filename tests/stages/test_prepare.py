@@ -13,8 +13,8 @@ from kdscope.api import plan_study
 from kdscope.pipeline.run import run_plan
 from kdscope.pipeline.stage import in_order
 from kdscope.pipeline.store import Store
-from kdscope.stages.execute import execute
-from kdscope.stages.files import read_rows
+from kdscope.stages import execute
+from kdscope.stages.rows import read_json_lines
 from kdscope.tasks import mini_rows
 from tests.builders import made_up_study, make_data, make_hollow_model, make_rows, write_study
 
@@ -41,7 +41,7 @@ def prepared(tmp_path: Path) -> Prepared:
 
 
 def instructions(file: Path) -> list[str]:
-    return [row["instruction"] for row in read_rows(file)]
+    return [row["instruction"] for row in read_json_lines(file)]
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_every_set_of_a_generated_study_is_its_own(prepared: Prepared, tmp_path:
 
 def test_labelled_rows_keep_their_answers(prepared: Prepared, tmp_path: Path) -> None:
     outputs = {row["instruction"]: row["output"] for task in TASKS for row in mini_rows(task, "train", 50)}
-    rows = read_rows(prepared(**made_up_study(tmp_path))["training data"] / "train.jsonl")
+    rows = read_json_lines(prepared(**made_up_study(tmp_path))["training data"] / "train.jsonl")
     assert all(row["output"] == outputs[row["instruction"]] for row in rows)
 
 
@@ -92,7 +92,7 @@ def test_answers_of_unlabelled_rows_stay_behind(prepared: Prepared, tmp_path: Pa
     folder = prepared(**changes)["unlabelled prompts"]
     count = 30 if made_up else 12
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "prompts.jsonl"]
-    prompts = read_rows(folder / "prompts.jsonl")
+    prompts = read_json_lines(folder / "prompts.jsonl")
     assert len(prompts) == facts_of(folder)["prompts"] == count
     assert {row["instruction"] for row in prompts} <= {row["instruction"] for row in rows}
     assert [row["output"] for row in prompts] == [""] * count
@@ -113,7 +113,7 @@ def test_a_limit_draws_prompts_by_its_seed(prepared: Prepared, tmp_path: Path) -
 
 def test_files_are_prepared_as_ever(prepared: Prepared) -> None:
     folders = prepared(tasks={"folder": "tasks", "names": ["AddSub", "SVAMP"], "limit": 4})
-    train, held_out = (read_rows(folders["training data"] / f"{name}.jsonl") for name in ("train", "validation"))
+    train, held_out = (read_json_lines(folders["training data"] / f"{name}.jsonl") for name in ("train", "validation"))
     # Rows with the text of a held-out one leave the training set; these 24 are all different.
     assert sorted(row["row"] for row in (*train, *held_out)) == list(range(1, 25))
     assert len(held_out) == 4

@@ -12,12 +12,14 @@ from kdscope.core.errors import DataError
 from kdscope.data.sources import Item
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.stages.rows import (
+    TaskPlace,
     checked_prompts,
     checked_split,
     content_of,
     content_of_task,
     read_task_items,
-    rows_at,
+    rows_of,
+    source_at,
     source_place,
     task_place,
 )
@@ -50,7 +52,7 @@ def items_of(tasks: Tasks, name: str) -> list[Item]:
 
 def test_made_up_rows_are_those_of_the_tasks_one_after_the_other() -> None:
     source = DataSource(**mini("mini-one-step", "mini-choose", rows=4, skip_per_task=2, seed=7))
-    rows = rows_at(source_place(source))
+    rows = rows_of(source)
     assert [row.values for row in rows] == [
         *mini_rows("mini-one-step", "train", 6, 7)[2:],
         *mini_rows("mini-choose", "train", 6, 7)[2:],
@@ -61,7 +63,7 @@ def test_made_up_rows_are_those_of_the_tasks_one_after_the_other() -> None:
 
 def test_skipped_rows_are_nobody_elses() -> None:
     first, second = (
-        {row.values["instruction"] for row in rows_at(source_place(DataSource(**mini(rows=40, skip_per_task=skip))))}
+        {row.values["instruction"] for row in rows_of(DataSource(**mini(rows=40, skip_per_task=skip)))}
         for skip in (0, 40)
     )
     assert len(first) == len(second) == 40
@@ -71,20 +73,18 @@ def test_skipped_rows_are_nobody_elses() -> None:
 def test_a_place_can_be_written_down_and_read_again(tmp_path: Path) -> None:
     for source in (DataSource(**mini("mini-two-step")), DataSource(path=file_of(tmp_path, make_rows(3)))):
         place = source_place(source)
-        assert rows_at(json.loads(json.dumps(place))) == rows_at(place)
+        assert rows_of(source_at(json.loads(json.dumps(place)))) == rows_of(source)
 
 
 def test_mini_tasks_by_other_names_are_the_same() -> None:
     written, plain = (DataSource(**mini(name)) for name in ("MINI_Choose", "mini-choose"))
-    assert rows_at(source_place(written)) == rows_at(source_place(plain))
+    assert rows_of(written) == rows_of(plain)
 
 
 def test_validation_problems_are_not_trained_on_and_test_problems_are_in_neither() -> None:
     split = checked_split(LabelledData(**mini("mini-three-step", rows=50), validation_items=20))
     train, held_out = ({e.instruction for e in part} for part in (split.train, split.validation))
-    asked = {
-        item.instruction for item in read_task_items(get_task("mini-three-step"), {"mini_items": 50, "mini_seed": 0})
-    }
+    asked = {item.instruction for item in read_task_items(get_task("mini-three-step"), TaskPlace(mini_items=50))}
     assert (len(train), len(held_out), len(asked)) == (30, 20, 50)
     assert len(train | held_out | asked) == 100, "one problem is in two sets"
 

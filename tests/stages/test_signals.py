@@ -20,7 +20,7 @@ from kdscope.pipeline.plan import plan_states
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
-from kdscope.stages.execute import execute
+from kdscope.stages import execute
 from tests.builders import make_data, make_model, make_rows, write_study
 
 LORA = {"name": "cut", "path": "teacher", "keep_layers": 2, "tuning": {"kind": "lora", "rank": 4}}
@@ -192,11 +192,12 @@ def test_a_full_disk_is_named_and_leaves_the_store_sound(world: World, monkeypat
 
 def test_a_killed_recording_goes_on_and_is_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     import kdscope.stages.record_states as module
+    from kdscope.teacher import recording_writer
 
     states = world.stages()["hidden states of teacher/big@base"]
     monkeypatch.setattr(module, "_BATCH_TOKENS", 400)
-    small = module.PositionWriter
-    monkeypatch.setattr(module, "PositionWriter", lambda *arguments: small(*arguments, part_bytes=20_000))
+    small = recording_writer.PositionWriter
+    monkeypatch.setattr(recording_writer, "PositionWriter", lambda *arguments: small(*arguments, part_bytes=20_000))
     whole = Store(world.folder / "other")
     assert not run_plan([states], whole, execute).failed
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import kdscope.stages.training_setup
+import kdscope.stages.training
 from kdscope.api import plan_study
 from kdscope.data.batches import count_targets, plan_full_windows
 from kdscope.pipeline.run import run_plan
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
-from kdscope.stages.execute import execute
-from kdscope.stages.files import read_rows
+from kdscope.stages import execute
+from kdscope.stages.rows import read_json_lines
 from kdscope.tasks import get_template
 from kdscope.training.loop import Job
 from tests.builders import make_data, make_model, make_rows, make_tokenizer, write_study
@@ -55,7 +55,7 @@ class Trained:
         return facts
 
     def responses(self, to: str = "") -> list[dict[str, Any]]:
-        return read_rows(self.path(f"responses of teacher/big@base{to}") / "responses.jsonl")
+        return read_json_lines(self.path(f"responses of teacher/big@base{to}") / "responses.jsonl")
 
 
 def write_rows(file: Path, rows: list[dict[str, str]], too_long: int) -> str:
@@ -90,7 +90,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     )
     plan, _ = plan_study(study, folder / "store")
     trained = Trained(folder, {stage.label: stage for stage in in_order([plan.report])}, Store(folder / "store"), {})
-    original = kdscope.stages.training_setup.train
+    original = kdscope.stages.training.train
 
     def run(stage: Stage, context: Any) -> None:
         def kept(job: Job, checkpoints: Any) -> Any:
@@ -98,7 +98,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             return original(job, checkpoints)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(kdscope.stages.training_setup, "train", kept)
+            patch.setattr(kdscope.stages.training, "train", kept)
             execute(stage, context)
 
     targets = [trained.stages[f"train cut/{name}/s0"] for name in CELLS.values()]

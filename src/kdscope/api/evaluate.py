@@ -25,9 +25,10 @@ from kdscope.pipeline.events import Events
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.store import Store
-from kdscope.stages.estimate import measure_sizes
-from kdscope.stages.evaluations import Evaluations
-from kdscope.stages.execute import execute
+from kdscope.stages import evaluate_model as evaluation_stage
+from kdscope.stages import execute
+from kdscope.stages.cost import measure_sizes
+from kdscope.stages.planning import EvaluationContext
 from kdscope.study.arms import ModelSource
 from kdscope.study.schema import Evaluation, Runtime, Tasks
 from kdscope.tasks import TaskRegistry, get_template, registry_with
@@ -99,7 +100,7 @@ def evaluate_model(
     asked = _settings(Tasks, {"folder": data_dir, "names": names, "limit": limit})
     root = Path(store if store is not None else default_store())
     cache = HashCache(root / "hashes.json")
-    planned = Evaluations(
+    planned = EvaluationContext(
         asked,
         _settings(Evaluation, evaluation or {}),
         template,
@@ -109,7 +110,7 @@ def evaluate_model(
         _sizes(asked, registry),
     )
     label = Path(adapter or model).name
-    stages = planned.of(label, source, adapter=adapter)
+    stages = evaluation_stage.plan(planned, label, source, adapter=adapter)
     cache.save()
     opened, started = Store(root), datetime.now().astimezone()
     result = run_plan(list(stages.values()), opened, execute, events=events)
@@ -138,8 +139,8 @@ def _deliver(
     write_lm_eval_files(records, folder / "lm_eval", facts, registry=registry)
 
 
-def _facts(planned: Evaluations, model: str, started: datetime) -> ExportFacts:
-    settings = planned.settings
+def _facts(planned: EvaluationContext, model: str, started: datetime) -> ExportFacts:
+    settings = planned.evaluation
     return ExportFacts(
         model=model,
         started=started,

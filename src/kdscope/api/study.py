@@ -25,8 +25,8 @@ from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
 from kdscope.results.methods import SFT, has_divergence
-from kdscope.stages.estimate import Sizes, estimate_seconds, measure_sizes
-from kdscope.stages.execute import execute
+from kdscope.stages import execute
+from kdscope.stages.cost import Sizes, estimate_seconds, measure_sizes
 from kdscope.stages.graph import StudyPlan, build_plan
 from kdscope.stages.rows import checked_prompts, checked_split, read_task_items, task_place
 from kdscope.statistics.planning import Noise

@@ -1,4 +1,4 @@
-"""The steps of a study, in order; each is one file with a function `run(context)`.
+"""The kinds of stages of a study, in order, and how one is executed.
 
 1. `prepare_data`     training rows -> training and validation examples
 2. `prepare_prompts`  unlabelled rows -> prompts (studies with `data.unlabelled` only)
@@ -10,7 +10,7 @@
 8. `record_states`    teacher + training sequences -> its last hidden states, for every student to replay
 9. `cache_expectation`  recording + a frozen student head -> all that forward KL needs, a vector a token
 10. `choose_rate`     the runs of a sweep, stages of the kind below -> the learning rate of an arm (with a list only)
-11. `distil_student`   student + method (+ teacher, as `signal.py` decides) -> trained student; `sft` is the control
+11. `distil_student`   student + method (+ teacher, as `signal_of` decides) -> trained student; `sft` is the control
 12. `evaluate_model`  any model + one task -> one record per item
 13. `compare_distributions`  teacher + student + the same texts -> how alike they read them, how sure they are
 14. `probe_reasoning`  any model + traces cut short, wrong or its teacher's -> what it then answers
@@ -18,51 +18,73 @@
 16. `analyse_study`   everything measured -> tidy tables
 17. `write_report`    tables -> page
 
-A version goes up when a stage's code changes what it writes: its outputs, and all that follow from them, are made anew.
+Each is one file and one entry of `KINDS`: its parameters, `plan(...)`, which makes the stage, and `run(context)`.
+Planning imports all of them, so that what needs torch, transformers or pandas is imported inside `run`.
 """
 
 from __future__ import annotations
 
+import platform
+import sys
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from importlib import import_module
+from importlib.metadata import version
+from typing import cast
 
-from kdscope.core.extensions import loaded_extensions, origins_of
-from kdscope.pipeline.fingerprint import JSON
+from kdscope.core.extensions import load_planned
+from kdscope.models.hardware import forget_peak_memory, peak_memory_bytes
+from kdscope.pipeline.attempt import StageContext, collecting_new_garbage
 from kdscope.pipeline.stage import Stage
 
-STAGE_VERSIONS: Mapping[str, int] = MappingProxyType(
-    {
-        "prepare_data": 1,
-        "prepare_prompts": 1,
-        "prepare_task": 2,
-        "audit_contamination": 1,
-        "prepare_student": 1,
-        "adapt_teacher": 2,
-        "record_teacher": 2,
-        "record_states": 1,
-        "cache_expectation": 1,
-        "choose_rate": 1,
-        "distil_student": 2,
-        "evaluate_model": 3,
-        "compare_distributions": 1,
-        "probe_reasoning": 1,
-        "compare_pair": 4,
-        "analyse_study": 6,
-        "write_report": 5,
-    }
+KINDS = (
+    "prepare_data",
+    "prepare_prompts",
+    "prepare_task",
+    "audit_contamination",
+    "prepare_student",
+    "adapt_teacher",
+    "record_teacher",
+    "record_states",
+    "cache_expectation",
+    "choose_rate",
+    "distil_student",
+    "evaluate_model",
+    "compare_distributions",
+    "probe_reasoning",
+    "compare_pair",
+    "analyse_study",
+    "write_report",
 )
 
-_ADDED_TO = MappingProxyType({"compare_pair": "fidelity measure", "write_report": "figure"})
+
+def execute(stage: Stage, context: StageContext) -> None:
+    """Run one stage in this process.
+
+    Raises:
+        KeyError: The stage's kind is not one of `KINDS`.
+    """
+    if stage.kind not in KINDS:
+        raise KeyError(stage.kind)
+    load_planned(cast(Mapping[str, str], stage.context.get("extensions", {})))
+    context.facts["software"] = _software(stage)
+    device = str(stage.context.get("device"))
+    forget_peak_memory(device)
+    try:
+        with collecting_new_garbage():
+            import_module(f"kdscope.stages.{stage.kind}").run(context)
+            context.facts["peak_memory_bytes"] = peak_memory_bytes(device)
+    finally:
+        _free_device_memory()
 
 
-def make_stage(
-    kind: str, label: str, parameters: Mapping[str, JSON], inputs: Mapping[str, Stage], **extra: Any
-) -> Stage:
-    """A stage at its present code version; its context tells the extensions that are loaded."""
-    if extensions := loaded_extensions():
-        extra["context"] = {**extra.get("context", {}), "extensions": extensions}
-        # Methods and backends tell theirs in the parameters, own tasks are told in full.
-        if used := origins_of(_ADDED_TO.get(kind, "")):
-            parameters = {**parameters, "extensions": list(used)}
-    return Stage(kind, label, STAGE_VERSIONS[kind], parameters, inputs, **extra)
+def _software(stage: Stage) -> str:
+    """What decides numbers beside the parameters: the machine's kind and the versions of what computes."""
+    device = stage.context.get("device")
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "accelerate"))
+    return f"{platform.machine()} {device}, {packages}" if device is not None else packages
+
+
+def _free_device_memory() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

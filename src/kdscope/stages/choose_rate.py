@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
+from kdscope.pipeline.stage import Stage
+from kdscope.stages.planning import Params, StageKind
+
+KIND = StageKind(__name__, version=1)
 
 FILE = "choice.json"
+
+
+class ChooseRateParams(Params):
+    """The rates that were tried."""
+
+    rates: tuple[float, ...]
+
+
+def plan(arm: str, runs: Mapping[float, Stage]) -> Stage:
+    """The choice among the runs of a sweep, by learning rate, for all seeds of an arm."""
+    inputs = {role_of(rate): run for rate, run in runs.items()}
+    params = ChooseRateParams(rates=tuple(runs))
+    return KIND.stage(f"learning rate of {arm}", params, inputs, tolerates_missing=True)
 
 
 @dataclass(frozen=True)
@@ -31,8 +49,7 @@ class Choice:
 
 def run(context: StageContext) -> None:
     """Write choice.json; a run that failed is no input any more, and counts as the worst."""
-    settings: Any = context.stage.parameters
-    rates: list[float] = settings["rates"]
+    rates = list(ChooseRateParams.of(context.stage).rates)
     choice = choose(rates, [_score(context, role_of(rate)) for rate in rates])
     (context.output / FILE).write_text(json.dumps(asdict(choice), indent=1))
     context.facts.update(asdict(choice))
@@ -62,5 +79,5 @@ def read_choice(folder: Path) -> Choice:
 def _score(context: StageContext, role: str) -> float | None:
     if role not in context.inputs:
         return None
-    facts: Any = read_manifest(context.inputs[role] / "manifest.json").facts
-    return float(facts["validation_accuracy"])
+    score = read_manifest(context.inputs[role] / "manifest.json").facts["validation_accuracy"]
+    return float(cast(float, score))

@@ -4,18 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
-from kdscope.evaluation.accuracy import without_items
-from kdscope.evaluation.distribution_fidelity import PairReading, compare_readings
-from kdscope.evaluation.fidelity_per_task import Sampling
-from kdscope.evaluation.fidelity_table import fidelity_rows, item_likeness, measure_records, rows_frame
-from kdscope.evaluation.records import Record, read_records
+from kdscope.core.extensions import origins_of
 from kdscope.pipeline.run import StageContext
-from kdscope.stages.audit_contamination import read_audit
-from kdscope.stages.own_tasks import registry_of
+from kdscope.pipeline.stage import Stage
+from kdscope.stages import adapt_teacher, audit_contamination, compare_distributions, evaluate_model
+from kdscope.stages.evaluate_model import EvaluatedModel
+from kdscope.stages.planning import StageKind, StudyContext, TaskParams, once
+from kdscope.study.arms import Teacher
+
+if TYPE_CHECKING:
+    from kdscope.evaluation.distribution_fidelity import PairReading
+    from kdscope.evaluation.records import Record
+
+KIND = StageKind(__name__, version=4)
+
+
+class ComparePairParams(TaskParams):
+    """On which tasks two models are compared, by which scoring, and the seed of intervals and floors."""
+
+    tasks: tuple[str, ...]
+    scoring: str
+    seed: int
+
+
+def plan(
+    context: StudyContext, student: EvaluatedModel, teacher: EvaluatedModel, control: EvaluatedModel | None
+) -> Stage:
+    """Everything about a student and a teacher in one table, beside the student's control, if it is another model."""
+    names = context.tasks.names
+    params = ComparePairParams(
+        tasks=names,
+        scoring=context.study.scoring,
+        seed=context.study.fidelity.seed,
+        own_tasks=context.own_tasks(*names),
+        extensions=tuple(origins_of("fidelity measure")),
+    )
+    inputs = {**student.records("student"), **teacher.records("teacher")}
+    readings = {"reading": compare_distributions.plan(context, student, teacher)}
+    if control is not None:
+        inputs |= control.records("control")
+        readings["control_reading"] = compare_distributions.plan(context, control, teacher)
+    inputs |= {f"ceiling/{task}": stage for task, stage in ceiling(context, teacher).items()}
+    inputs |= {role: stage for role, stage in readings.items() if stage is not None}
+    inputs |= audit_contamination.as_input(context)
+    return KIND.stage(f"{student.label} ~ {teacher.label}", params, inputs, tolerates_missing=True)
+
+
+@once
+def ceiling(context: StudyContext, teacher: EvaluatedModel) -> dict[str, Stage]:
+    """What stands at the ceiling, task by task; empty where the study wants none.
+
+    Another run of the teacher, or for identity the teacher's own answers: compared with themselves they give every
+    measure's value of a perfect copy.
+    """
+    settings, evaluation = context.study.fidelity, context.evaluation
+    if settings.ceiling == "none":
+        return {}
+    if settings.ceiling == "second_seed" and "model" in teacher.made and isinstance(teacher.source, Teacher):
+        again = {"model": adapt_teacher.plan(context, teacher.source, again=True)}
+        return evaluate_model.plan(context, f"{teacher.label} with another seed", teacher.source, again)
+    if settings.ceiling in ("second_seed", "identity"):
+        return dict(teacher.evaluations)
+    if evaluation.sampling_temperature > 0:
+        seeds = tuple(seed + max(evaluation.decoding_seeds) + 1 for seed in evaluation.decoding_seeds)
+        sampled = evaluation.model_copy(update={"decoding_seeds": seeds})
+    else:
+        sampled = evaluation.model_copy(update={"sampling_temperature": settings.ceiling_temperature})
+    return evaluate_model.plan(context, f"{teacher.label} sampled", teacher.source, teacher.made, evaluation=sampled)
 
 
 def run(context: StageContext) -> None:
@@ -23,15 +80,21 @@ def run(context: StageContext) -> None:
 
     A task that one of the two has not answered is left out.
     """
-    settings: Any = context.stage.parameters
-    left_out = read_audit(context.inputs["audit"]).items if "audit" in context.inputs else frozenset()
+    import pyarrow.parquet as pq
+
+    from kdscope.evaluation.accuracy import without_items
+    from kdscope.evaluation.distribution_fidelity import compare_readings
+    from kdscope.evaluation.fidelity_per_task import Sampling
+    from kdscope.evaluation.fidelity_table import fidelity_rows, item_likeness, measure_records, rows_frame
+
+    params = ComparePairParams.of(context.stage)
     sides = {side: _records(context.inputs, side) for side in ("student", "teacher", "control", "ceiling")}
-    kept = without_items(sides, left_out)
-    both = [task for task in settings["tasks"] if task in kept["student"] and task in kept["teacher"]]
+    kept = without_items(sides, audit_contamination.contaminated(context))
+    both = [task for task in params.tasks if task in kept["student"] and task in kept["teacher"]]
     student, teacher, control, ceiling = ({t: kept[s][t] for t in both if t in kept[s]} for s in sides)
-    registry, sampling = registry_of(settings), Sampling(seed=settings["seed"])
+    registry, sampling = params.registry(), Sampling(seed=params.seed)
     measured = measure_records(
-        *(student, teacher, settings["scoring"]),
+        *(student, teacher, params.scoring),
         registry=registry,
         control=control,
         ceiling=ceiling,
@@ -47,10 +110,14 @@ def run(context: StageContext) -> None:
 
 
 def _records(inputs: Mapping[str, Path], side: str) -> dict[str, list[Record]]:
+    from kdscope.evaluation.records import read_records
+
     found = {role.split("/", 1)[1]: folder for role, folder in inputs.items() if role.startswith(f"{side}/")}
     return {task: read_records(folder / "records.parquet") for task, folder in found.items()}
 
 
 def _reading(inputs: Mapping[str, Path], role: str) -> PairReading | None:
     """What two models made of the same texts; None where they were not asked, or speak of other tokens."""
+    from kdscope.evaluation.distribution_fidelity import PairReading
+
     return PairReading.load(inputs[role]) if role in inputs else None

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kdscope.pipeline.run import StageContext
-from kdscope.stages.files import write_rows
-from kdscope.stages.rows import read_prompts
+from kdscope.pipeline.stage import Stage
+from kdscope.stages.planning import Params, StageKind, StudyContext, once
+from kdscope.stages.rows import content_of, read_prompts, source_at, source_place, write_json_lines
+
+KIND = StageKind(__name__, version=1)
+
+
+class PreparePromptsParams(Params):
+    """Which rows are used."""
+
+    content: str
+    limit: int | None
+    seed: int
+
+
+@once
+def plan(context: StudyContext) -> Stage | None:
+    """The unlabelled prompts; None where the study has none."""
+    unlabelled = context.study.data.unlabelled
+    if unlabelled is None:
+        return None
+    content = content_of(unlabelled, context.cache)
+    params = PreparePromptsParams(content=content, limit=unlabelled.limit, seed=unlabelled.seed)
+    return KIND.stage("unlabelled prompts", params, {}, context=source_place(unlabelled))
 
 
 def run(context: StageContext) -> None:
     """Write prompts.jsonl."""
-    settings: Any = context.stage.parameters
-    prompts = read_prompts(context.stage.context, limit=settings["limit"], seed=settings["seed"])
-    write_rows(prompts, context.output / "prompts.jsonl")
+    params = PreparePromptsParams.of(context.stage)
+    prompts = read_prompts(source_at(context.stage.context), limit=params.limit, seed=params.seed)
+    write_json_lines(prompts, context.output / "prompts.jsonl")
     context.facts.update(prompts=len(prompts))

@@ -2,73 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from kdscope.data.batches import TokenSequence, collate, plan_micro_batches
-from kdscope.models.forward import SelectedStates, head_of
-from kdscope.models.load import load_tokenizer
-from kdscope.models.packing import can_pack, packed
 from kdscope.pipeline.run import StageContext
-from kdscope.stages.files import model_place
-from kdscope.stages.recordings import TEACHER_ROWS, publish
-from kdscope.stages.training_data import training_sequences
-from kdscope.stages.training_setup import load_frozen, use_threads
-from kdscope.teacher.recording import fingerprint_tokens, hidden_layout
-from kdscope.teacher.recording_writer import PositionWriter
-from kdscope.teacher.replay import save_head
+from kdscope.pipeline.stage import Stage
+from kdscope.stages import adapt_teacher, prepare_data, record_teacher
+from kdscope.stages.planning import (
+    ModelIdentity,
+    Params,
+    StageKind,
+    StudyContext,
+    model_place,
+    once,
+    teacher_label,
+)
+from kdscope.study.arms import Teacher
+
+KIND = StageKind(__name__, version=1)
 
 _BATCH_TOKENS = 4096
 
 
+class RecordStatesParams(Params):
+    """Which positions of which sequences are read."""
+
+    model: ModelIdentity
+    template: str
+    dtype: str
+    prompt_in_loss: bool
+    max_length_tokens: int
+
+
+@once
+def plan(context: StudyContext, teacher: Teacher, condition: str, prompt_in_loss: bool) -> Stage:
+    """The teacher's last hidden states on all training sequences."""
+    study, sizes = context.study, context.sizes
+    params = RecordStatesParams(
+        model=context.model(teacher),
+        template=context.training_template,
+        dtype=context.dtype,
+        prompt_in_loss=prompt_in_loss,
+        max_length_tokens=study.training.max_length_tokens,
+    )
+    answered = record_teacher.answered_prompts(context, teacher, condition)
+    prompts = ", prompts included" if prompt_in_loss else ""
+    return KIND.stage(
+        f"hidden states of {teacher_label(teacher, condition)}{prompts}",
+        params,
+        {"data": prepare_data.plan(context), **answered, **adapt_teacher.adapted(context, teacher, condition)},
+        context=context.place(teacher_base=teacher),
+        cost=sizes.states(sizes.of(teacher), study.training, prompt_in_loss, bool(answered)),
+    )
+
+
 def run(context: StageContext) -> None:
     """Write the recording (positions.json, part-…) and head.safetensors."""
-    settings: Any = context.stage.parameters
+    import torch
+
+    from kdscope.data.batches import collate, plan_micro_batches
+    from kdscope.models.forward import SelectedStates, head_of
+    from kdscope.models.load import load_tokenizer
+    from kdscope.models.packing import can_pack, packed
+    from kdscope.stages.models import TEACHER_ROWS, device_of, load_frozen, publish_recording, use_threads
+    from kdscope.stages.training import training_sequences
+    from kdscope.teacher.recording import Dtype, fingerprint_tokens, hidden_layout
+    from kdscope.teacher.recording_writer import PositionWriter
+    from kdscope.teacher.replay import save_head
+
+    params = RecordStatesParams.of(context.stage)
     context.resources.clear()
     use_threads(context)
-    place = model_place(context, "teacher_base", "teacher")
+    place, in_loss = model_place(context, "teacher_base", "teacher"), params.prompt_in_loss
     tokenizer = load_tokenizer(place)
-    sequences = training_sequences(context, tokenizer, settings["max_length_tokens"])
-    model = load_frozen(place, settings["dtype"], str(context.stage.context["device"]))
-    head = head_of(model)
+    sequences = training_sequences(context, tokenizer, params.template, params.max_length_tokens)
+    model = load_frozen(place, params.dtype, device_of(context))
+    head, states, pack = head_of(model), SelectedStates(model), can_pack(model)
     layout = hidden_layout(
-        head.weight.shape[1],
-        settings["dtype"],
-        settings["prompt_in_loss"],
-        fingerprint_tokens(tokenizer.get_vocab()),
+        head.weight.shape[1], cast(Dtype, params.dtype), in_loss, fingerprint_tokens(tokenizer.get_vocab())
     )
     # Written where a kill leaves it: the recording goes on, whatever it has already.
-    writer = PositionWriter(context.scratch / "recording", layout, sequences)
-    _record(context, model, tokenizer, writer, sequences)
-    writer.finish({TEACHER_ROWS: head.weight.shape[0]})
-    save_head(context.scratch / "recording", head)
-    publish(context.scratch / "recording", context.output)
-    context.facts.update(target_tokens=sum(len(s.token_ids) - s.first_target(layout.prompt_in_loss) for s in sequences))
-
-
-@torch.no_grad()
-def _record(
-    context: StageContext,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    writer: PositionWriter,
-    sequences: Sequence[TokenSequence],
-) -> None:
-    settings: Any = context.stage.parameters
-    prompt_in_loss: bool = settings["prompt_in_loss"]
-    states, device, seen = SelectedStates(model), next(model.parameters()).device, 0
-    pack = can_pack(model)
+    writer, seen = PositionWriter(context.scratch / "recording", layout, sequences), 0
     for micro in plan_micro_batches(sequences, _BATCH_TOKENS, packed=pack):
         seen += len(micro)
         if all(sequence.example in writer.done for sequence in micro):
             continue
-        batch = collate(micro, int(tokenizer.pad_token_id), prompt_in_loss, packed=pack).to(device)
-        with packed(model, pack):
+        batch = collate(micro, int(tokenizer.pad_token_id), in_loss, packed=pack).to(head.weight.device)
+        with torch.no_grad(), packed(model, pack):
             hidden = states(**batch.inputs())
-        counts = [len(s.token_ids) - s.first_target(prompt_in_loss) for s in micro]
+        counts = [len(s.token_ids) - s.first_target(in_loss) for s in micro]
         for sequence, rows in zip(micro, hidden.split(counts), strict=True):
             writer.add(sequence, {"hidden": rows})
         context.progress.update(seen, len(sequences), "sequences")
+    writer.finish({TEACHER_ROWS: head.weight.shape[0]})
+    save_head(context.scratch / "recording", head)
+    publish_recording(context.scratch / "recording", context.output)
+    context.facts.update(target_tokens=sum(len(s.token_ids) - s.first_target(in_loss) for s in sequences))

@@ -2,42 +2,91 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kdscope.data.sources import Example
-from kdscope.generation.base import Decoding
-from kdscope.generation.huggingface import HuggingFaceGenerator
-from kdscope.generation.resumable import generate_all
-from kdscope.models.load import load_model, load_tokenizer
 from kdscope.pipeline.run import StageContext
-from kdscope.stages.files import model_place, read_prepared_examples, write_rows
-from kdscope.stages.prompts import prompts_of
-from kdscope.stages.training_setup import use_threads
+from kdscope.pipeline.stage import Stage
+from kdscope.stages import adapt_teacher, prepare_data, prepare_prompts
+from kdscope.stages.planning import (
+    ModelIdentity,
+    Params,
+    StageKind,
+    StudyContext,
+    model_place,
+    once,
+    teacher_label,
+)
+from kdscope.stages.rows import read_prepared_examples, write_json_lines
+from kdscope.study.arms import Teacher
+from kdscope.study.schema import TeacherGeneration
+
+KIND = StageKind(__name__, version=2)
+
+
+class RecordTeacherParams(Params):
+    """How the teacher writes."""
+
+    model: ModelIdentity
+    generation: TeacherGeneration
+    template: str
+    dtype: str
+    seed: int
+
+
+@once
+def plan(context: StudyContext, teacher: Teacher, condition: str, prompts: Stage | None = None) -> Stage:
+    """The teacher's own answers to the prompts of the training set, or to unlabelled ones."""
+    generation, sizes = context.study.teacher_generation, context.sizes
+    params = RecordTeacherParams(
+        model=context.model(teacher),
+        generation=generation,
+        template=context.training_template,
+        dtype=context.dtype,
+        seed=context.study.seeds[0],
+    )
+    asked = {"data": prepare_data.plan(context)} if prompts is None else {"prompts": prompts}
+    count = sizes.examples if prompts is None else sizes.unlabelled
+    to = "" if prompts is None else " to unlabelled prompts"
+    return KIND.stage(
+        f"responses of {teacher_label(teacher, condition)}{to}",
+        params,
+        {**asked, **adapt_teacher.adapted(context, teacher, condition)},
+        context=context.place(base=teacher),
+        cost=sizes.recording(sizes.of(teacher), count, generation.max_new_tokens),
+    )
+
+
+def answered_prompts(context: StudyContext, teacher: Teacher, condition: str) -> dict[str, Stage]:
+    """The unlabelled prompts and the teacher's answers, as inputs of a stage that trains on them; none without any."""
+    prompts = prepare_prompts.plan(context)
+    if prompts is None:
+        return {}
+    return {"prompts": prompts, "prompt_responses": plan(context, teacher, condition, prompts)}
 
 
 def run(context: StageContext) -> None:
     """Write responses.jsonl: token ids (with the end token if the teacher stopped), text, finish reason."""
-    settings: Any = context.stage.parameters
+    from kdscope.generation.base import Decoding
+    from kdscope.generation.huggingface import HuggingFaceGenerator
+    from kdscope.generation.resumable import generate_all
+    from kdscope.models.load import load_model, load_tokenizer
+    from kdscope.stages.models import device_of, prompts_of, use_threads
+
+    params = RecordTeacherParams.of(context.stage)
     context.resources.clear()
     use_threads(context)
     place = model_place(context, "base", "teacher")
     tokenizer = load_tokenizer(place)
-    _, prompts = prompts_of(_examples(context), settings["template"], tokenizer)
-    model = load_model(place, settings["dtype"], str(context.stage.context["device"]))
-    decoding = Decoding(
-        max_new_tokens=settings["generation"]["max_new_tokens"],
-        temperature=settings["generation"]["sampling_temperature"],
-        seed=settings["seed"],
-    )
+    _, prompts = prompts_of(_examples(context), params.template, tokenizer)
+    model = load_model(place, params.dtype, device_of(context))
     completions = generate_all(
         HuggingFaceGenerator(model, tokenizer),
         prompts,
-        decoding,
-        batch_size=settings["generation"]["batch_size"],
+        Decoding(params.generation.max_new_tokens, params.generation.sampling_temperature, seed=params.seed),
+        batch_size=params.generation.batch_size,
         scratch=context.scratch,
         progress=lambda done, total: context.progress.update(done, total, "prompts"),
     )
-    write_rows(completions, context.output / "responses.jsonl")
+    write_json_lines(completions, context.output / "responses.jsonl")
     unfinished = sum(c.finish_reason == "length" for c in completions)
     context.facts.update(responses=len(completions), unfinished=unfinished)
 

@@ -1,11 +1,13 @@
-"""Where rows come from: a file, or the generator of the mini tasks; told the same way to planning and to stages."""
+"""Rows that stages read: of a file or the mini tasks' generator, and what prepared rows other stages left behind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdscope.core.errors import DataError
 from kdscope.data.rows import Row, mapped_row, read_rows
@@ -15,6 +17,9 @@ from kdscope.study.arms import DataSource, LabelledData, UnlabelledPrompts
 from kdscope.study.schema import Tasks
 from kdscope.tasks import Task, find_task_file, get_task, mini_rows
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 
 def source_place(source: DataSource) -> dict[str, JSON]:
     """Where rows are found, as the context of the stage that reads them."""
@@ -23,18 +28,24 @@ def source_place(source: DataSource) -> dict[str, JSON]:
     return {"path": str(source.path)}
 
 
-def rows_at(place: Mapping[str, Any]) -> list[Row]:
-    """The rows at a place.
+def source_at(place: Mapping[str, JSON]) -> DataSource:
+    """The source that `source_place` told."""
+    told = {key: place[key] for key in ("path", "mini") if key in place}
+    return DataSource.model_validate_json(json.dumps(told))
+
+
+def rows_of(source: DataSource) -> list[Row]:
+    """The rows of a file, or generated ones.
 
     Raises:
         DataError: The file cannot be read; the message names file and row.
     """
-    if (mini := place.get("mini")) is None:
-        return read_rows(Path(str(place["path"])))
-    rows: list[Row] = []
-    for name in mini["tasks"]:
-        task, skipped = get_task(name).name, mini["skip_per_task"]
-        made = mini_rows(task, "train", skipped + mini["rows_per_task"], mini["seed"])[skipped:]
+    if source.mini is None:
+        return read_rows(Path(str(source.path)))
+    mini, rows = source.mini, list[Row]()
+    for name in mini.tasks:
+        task, skipped = get_task(name).name, mini.skip_per_task
+        made = mini_rows(task, "train", skipped + mini.rows_per_task, mini.seed)[skipped:]
         rows += [Row(Path(task), len(rows) + number, row) for number, row in enumerate(made, 1)]
     return rows
 
@@ -43,54 +54,52 @@ def content_of(source: DataSource, cache: HashCache) -> str:
     """Hash of the rows' content: a file's bytes, or the generated rows themselves."""
     if source.mini is None:
         return cache.hash(Path(str(source.path)))
-    return fingerprint([dict(row.values) for row in rows_at(source_place(source))])
+    return fingerprint([dict(row.values) for row in rows_of(source)])
 
 
-def read_split(place: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[Split, int]:
+def read_split(source: DataSource, *, limit: int | None, validation_items: int, seed: int) -> tuple[Split, int]:
     """Training and validation examples, and how many rows there were.
 
     Args:
-        place: From `source_place`.
-        settings: `limit`, `validation_items` and `seed`, as in the study.
+        source: Where the rows come from.
+        limit: Use this many, drawn with the seed; all where None.
+        validation_items: How many are held out.
+        seed: Decides which.
 
     Raises:
         DataError: A row cannot be used, or there are too few.
     """
-    examples = as_examples(rows_at(place))
-    return split_examples(examples, **settings), len(examples)
+    examples = as_examples(rows_of(source))
+    return split_examples(examples, limit=limit, validation_items=validation_items, seed=seed), len(examples)
 
 
-def split_settings(data: LabelledData) -> dict[str, Any]:
-    """What decides which rows are trained on and which are held out."""
-    return {"limit": data.limit, "validation_items": data.validation_items, "seed": data.seed}
-
-
-def read_prompts(place: Mapping[str, Any], *, limit: int | None, seed: int) -> list[Example]:
+def read_prompts(source: DataSource, *, limit: int | None, seed: int) -> list[Example]:
     """Prompts without their answers, drawn as `split_examples` draws.
 
     Raises:
         DataError: A row cannot be used, or there are too few.
     """
-    return list(split_examples(as_prompts(rows_at(place)), limit=limit, validation_items=0, seed=seed).train)
+    return list(split_examples(as_prompts(rows_of(source)), limit=limit, validation_items=0, seed=seed).train)
 
 
-def read_task_items(task: Task, place: Mapping[str, Any]) -> list[Item]:
-    """The items of a task at a place (from `task_place`).
+@dataclass(frozen=True)
+class TaskPlace:
+    """Where the items of a task are found.
 
-    Raises:
-        DataError: A row cannot be used, or a gold answer is not one of the task.
+    Attributes:
+        file: Their file; None for a generated task.
+        limit: Use the first this many items of the file.
+        mini_items: Items of a generated task.
+        mini_seed: Their seed.
     """
-    if "mini_items" in place:
-        made = mini_rows(task.name, "test", int(place["mini_items"]), int(place["mini_seed"]))
-        rows: Sequence[Row] = [Row(Path(task.name), number, row) for number, row in enumerate(made, 1)]
-    else:
-        rows = read_rows(Path(str(place["file"])))[: place["limit"]]
-    if task.fields is not None:
-        rows = [mapped_row(row, task.fields.row) for row in rows]
-    return as_items(task, rows)
+
+    file: str | None = None
+    limit: int | None = None
+    mini_items: int = 0
+    mini_seed: int = 0
 
 
-def task_place(tasks: Tasks, task: Task) -> dict[str, JSON]:
+def task_place(tasks: Tasks, task: Task) -> TaskPlace:
     """Where the items of a task are found, and how many of them are used.
 
     Raises:
@@ -98,16 +107,32 @@ def task_place(tasks: Tasks, task: Task) -> dict[str, JSON]:
     """
     if task.generated:
         wanted = tasks.mini_items if tasks.limit is None else min(tasks.limit, tasks.mini_items)
-        return {"mini_items": wanted, "mini_seed": tasks.mini_seed}
+        return TaskPlace(mini_items=wanted, mini_seed=tasks.mini_seed)
     file = task.file if task.file is not None else find_task_file(task, tasks.folder)
-    return {"file": str(file), "limit": tasks.limit}
+    return TaskPlace(str(file), tasks.limit)
 
 
-def content_of_task(task: Task, place: Mapping[str, Any], cache: HashCache) -> str:
+def read_task_items(task: Task, place: TaskPlace) -> list[Item]:
+    """The items of a task.
+
+    Raises:
+        DataError: A row cannot be used, or a gold answer is not one of the task.
+    """
+    if place.file is None:
+        made = mini_rows(task.name, "test", place.mini_items, place.mini_seed)
+        rows: Sequence[Row] = [Row(Path(task.name), number, row) for number, row in enumerate(made, 1)]
+    else:
+        rows = read_rows(Path(place.file))[: place.limit]
+    if task.fields is not None:
+        rows = [mapped_row(row, task.fields.row) for row in rows]
+    return as_items(task, rows)
+
+
+def content_of_task(task: Task, place: TaskPlace, cache: HashCache) -> str:
     """Hash of a task's content: its file's bytes, or its generated items."""
-    if "mini_items" in place:
+    if place.file is None:
         return fingerprint([item.content_hash for item in read_task_items(task, place)])
-    return cache.hash(Path(str(place["file"])))
+    return cache.hash(Path(place.file))
 
 
 def checked_split(data: LabelledData) -> Split:
@@ -117,7 +142,7 @@ def checked_split(data: LabelledData) -> Split:
         DataError: As `read_split`.
     """
     with _named(data):
-        return read_split(source_place(data), split_settings(data))[0]
+        return read_split(data, limit=data.limit, validation_items=data.validation_items, seed=data.seed)[0]
 
 
 def checked_prompts(unlabelled: UnlabelledPrompts) -> list[Example]:
@@ -127,7 +152,7 @@ def checked_prompts(unlabelled: UnlabelledPrompts) -> list[Example]:
         DataError: As `read_prompts`.
     """
     with _named(unlabelled):
-        return read_prompts(source_place(unlabelled), limit=unlabelled.limit, seed=unlabelled.seed)
+        return read_prompts(unlabelled, limit=unlabelled.limit, seed=unlabelled.seed)
 
 
 @contextmanager
@@ -139,3 +164,26 @@ def _named(source: DataSource) -> Iterator[None]:
             raise
         place = source.path if source.mini is None else ", ".join(source.mini.tasks)
         raise DataError(str(error), file=place) from error
+
+
+def write_json_lines(rows: Iterable[DataclassInstance], file: Path) -> None:
+    """Dataclass instances as JSON lines."""
+    with file.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+
+
+def read_json_lines(file: Path) -> list[dict[str, Any]]:
+    """JSON lines as dictionaries. Lines end with newline only: text may hold other line separators."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+
+
+def read_prepared_examples(file: Path) -> list[Example]:
+    """Training or validation examples written by prepare_data, or prompts by prepare_prompts."""
+    return [Example(**row) for row in read_json_lines(file)]
+
+
+def read_prepared_items(folder: Path) -> list[Item]:
+    """Evaluation items written by prepare_task."""
+    rows = read_json_lines(folder / "items.jsonl")
+    return [Item(**row | {"references": tuple(row["references"])}) for row in rows]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from kdscope.core.extensions import origins_of
 from kdscope.models.hardware import describe_hardware
+from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.run import StageContext
-from kdscope.report.facts import PageFacts, save_facts
-from kdscope.report.page import write_page
-from kdscope.results.tables import load_tables
+from kdscope.pipeline.stage import Stage
+from kdscope.stages.planning import Params, StageKind, StudyContext
 from kdscope.study.arms import DataSource, LabelledData
 from kdscope.study.dump import study_yaml
 from kdscope.study.grid import expand_cells
 from kdscope.study.schema import Study, Tasks
 from kdscope.tasks import default_registry
+
+KIND = StageKind(__name__, version=5)
 
 _REPORTED = (
     "kdscope",
@@ -32,27 +37,67 @@ _REPORTED = (
 )
 
 
+class WriteReportParams(Params):
+    """What the page says that its tables do not."""
+
+    name: str
+    description: str
+    scoring: str
+
+
+class _Place(BaseModel):
+    """What the context says: the study as it was read, where the page is written, and the stage of every model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    study: dict[str, object]
+    device: str
+    dtype: str
+    stages: dict[str, str]
+
+
+def plan(context: StudyContext, analysis: Stage, trained: Mapping[str, Stage]) -> Stage:
+    """The page of an analysis; `trained` are the stages that made the models, by label."""
+    study = context.study
+    stages: dict[str, JSON] = {label: stage.directory_name for label, stage in trained.items()}
+    place: dict[str, JSON] = {"device": context.device, "dtype": context.dtype, "stages": stages}
+    return KIND.stage(
+        "report",
+        WriteReportParams(
+            name=study.name,
+            description=study.description,
+            scoring=study.scoring,
+            extensions=tuple(origins_of("figure")),
+        ),
+        {"analysis": analysis},
+        context={"study": study.model_dump(mode="json"), **place},
+    )
+
+
 def run(context: StageContext) -> None:
     """Write report.html, and tables/ beside it."""
-    settings: Any = context.stage.parameters
-    where: Any = context.stage.context
-    study = Study.model_validate_json(json.dumps(where["study"]))
+    from kdscope.report.facts import PageFacts, save_facts
+    from kdscope.report.page import write_page
+    from kdscope.results.tables import load_tables
+
+    params, where = WriteReportParams.of(context.stage), _Place.model_validate(context.stage.context)
+    study = Study.model_validate_json(json.dumps(where.study))
     shutil.copytree(context.inputs["analysis"], context.output / "tables", ignore=lambda *_: ["manifest.json"])
     tables = load_tables(context.output / "tables")
     failed = tables.cells[tables.cells["state"] == "failed"]
     facts = PageFacts(
-        name=settings["name"],
-        description=settings["description"],
+        name=params.name,
+        description=params.description,
         study_yaml=study_yaml(study, shorten_paths=True),
         versions=_versions(),
-        hardware=f"{describe_hardware(where['device'])}, {where['dtype']}; where this page was written",
+        hardware=f"{describe_hardware(where.device)}, {where.dtype}; where this page was written",
         seeds=list(study.seeds),
-        scoring=settings["scoring"],
+        scoring=params.scoring,
         warnings=json.loads((context.output / "tables" / "notes.json").read_text()),
         failures=list(zip(failed["cell"], failed["cause"], strict=True)),
         data_facts=_data_facts(study),
         contaminated_items_excluded=study.tasks.exclude_contaminated,
-        stages=where["stages"],
+        stages=where.stages,
     )
     save_facts(facts, context.output / "facts.json")
     write_page(tables, facts, context.output / "report.html")

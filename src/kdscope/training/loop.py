@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.lora import TrainableModel
 from kdscope.models.packing import packed, padded
 from kdscope.objectives import FusedLoss, Head, Objective, fused_loss, sequence_weights, token_weights
+from kdscope.study.schema import Training
 from kdscope.teacher import Teacher
 from kdscope.training.answers import ValidationAnswers
 from kdscope.training.checkpoints import VALIDATION_ACCURACY, VALIDATION_LOSS, Checkpoints, Position, kept_step
@@ -38,22 +39,6 @@ from kdscope.training.on_policy import OnPolicySampling
 from kdscope.training.trackers import Track, Tracking, tracked
 
 _CROSS_ENTROPY = Objective("none", kd_weight=0.0)
-
-
-class LoopSettings(Protocol):
-    """The optimisation settings of a study; units as in the study's `training` section."""
-
-    epochs: int
-    max_steps: int | None
-    batch_size_sequences: int
-    micro_batch_tokens: int
-    schedule: str
-    warmup_steps: float
-    weight_decay: float
-    gradient_clip_norm: float
-    checkpoint_every_steps: int
-    validate_every_steps: int
-    keep: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +72,7 @@ class Job:
     train: Sequence[TokenSequence]
     validation: Sequence[TokenSequence]
     objective: Objective
-    settings: LoopSettings
+    settings: Training
     learning_rate: float
     seed: int
     prompt_in_loss: bool

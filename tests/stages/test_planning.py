@@ -10,7 +10,7 @@ import pytest
 from kdscope.core.errors import IdentityError, ModelError
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache
-from kdscope.stages.identity import model_source_place, source_identity
+from kdscope.stages.planning import model_source_place, source_identity
 from kdscope.study.arms import Student, Teacher
 from tests.builders import make_model
 
@@ -44,10 +44,11 @@ def test_another_content_is_another_model(name: str, folder: Path, cache: HashCa
 
 def test_a_hub_model_is_its_commit(cache: HashCache) -> None:
     source = Teacher(name="t", hub="owner/name", revision="a" * 40)
-    assert source_identity(source, cache) == {"hub": "owner/name", "revision": "a" * 40}
+    assert source_identity(source, cache).model_dump() == {"hub": "owner/name", "revision": "a" * 40}
     # A repository's own code may be another architecture than the library's of that name.
     trusted = source.model_copy(update={"trust_remote_code": True})
-    assert source_identity(trusted, cache) == {"hub": "owner/name", "revision": "a" * 40, "trust_remote_code": True}
+    told = {"hub": "owner/name", "revision": "a" * 40, "trust_remote_code": True}
+    assert source_identity(trusted, cache).model_dump() == told
     place = model_source_place(trusted)
     assert isinstance(place, dict)
     assert ModelPlace(**place) == ModelPlace("owner/name", "a" * 40, None, trust_remote_code=True)

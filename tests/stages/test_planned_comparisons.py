@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kdscope.api import load_study
-from kdscope.stages.comparisons import planned_comparisons
+from kdscope.stages.graph import planned_comparisons
 from kdscope.statistics.planning import detectable_by_normal
 from kdscope.tasks import default_registry
 from tests.builders import make_data, make_hollow_model, write_study

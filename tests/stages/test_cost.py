@@ -12,7 +12,7 @@ from kdscope.api import plan_study
 from kdscope.pipeline.plan import PlannedStage, plan_states
 from kdscope.pipeline.stage import Cost, Stage, in_order
 from kdscope.pipeline.store import Store
-from kdscope.stages.estimate import CHARACTERS_PER_TOKEN, Shape, Sizes, estimate_seconds, measure_sizes
+from kdscope.stages.cost import CHARACTERS_PER_TOKEN, Shape, Sizes, estimate_seconds, measure_sizes
 from kdscope.study.arms import Teacher, Tuning
 from kdscope.study.grid import Cell, expand_cells
 from kdscope.study.load import load_study
