@@ -21,7 +21,6 @@ _PREDICTION_KEYS = ("prediction", "pred")
 _SEED_KEYS = ("decoding_seed", "seed")
 _REASONS = ("stop", "length", "run_on")
 _SOLUTION_END = re.compile(r"####\s*(\S[^\n]*)\s*\Z")
-__all__ = ["Saved", "SavedAnswers", "SavedCompletion", "read_completions"]
 _JSON = (".jsonl", ".json")
 _SHOWN = 8
 
@@ -62,17 +61,10 @@ class SavedCompletion:
         return f"{self.task}/{self.index}"
 
 
-def saved_completions(row: Row, task: Task, position: int, assumed: str) -> list[SavedCompletion]:
+def _completions_of(row: Row, task: Task, position: int, assumed: str) -> list[SavedCompletion]:
     """The completions of a row: one, or as many as were drawn for its item.
 
-    Args:
-        row: The row.
-        task: Its task.
-        position: Its position among the rows of the task, from 0, where the row tells no index.
-        assumed: The finish reason where the row tells none.
-
-    Raises:
-        DataError: A key is missing or holds something else than it should; names file, row and key.
+    `position` among the rows of the task and `assumed`, a finish reason, stand where the row tells no index and none.
     """
     texts = _texts(row)
     reasons = _reasons(row, len(texts), assumed)
@@ -95,15 +87,15 @@ def saved_completions(row: Row, task: Task, position: int, assumed: str) -> list
     ]
 
 
-def tells_finish_reason(row: Row) -> bool:
-    """Whether the row says why its completion ended."""
-    return row.values.get("finish_reason") is not None
+def _first_key(row: Row, keys: Sequence[str]) -> str | None:
+    """The first of these keys that the row has a value for."""
+    return next((key for key in keys if row.values.get(key) is not None), None)
 
 
 def _texts(row: Row) -> list[str]:
     if row.values.get("resps") is not None:
         return _responses(row)
-    key = next((key for key in _COMPLETION_KEYS if row.values.get(key) is not None), None)
+    key = _first_key(row, _COMPLETION_KEYS)
     if key is None:
         raise row.error(f"no completion: none of resps, {', '.join(_COMPLETION_KEYS)} is there", "output")
     return [row.optional_text(key)]
@@ -131,7 +123,7 @@ def _reasons(row: Row, count: int, assumed: str) -> list[str]:
 
 
 def _whole_number(row: Row, keys: Sequence[str], default: int) -> int:
-    key = next((key for key in keys if row.values.get(key) is not None), None)
+    key = _first_key(row, keys)
     if key is None:
         return default
     value = row.values[key]
@@ -145,7 +137,7 @@ def _references(row: Row, task: Task) -> tuple[str, ...]:
     listed = row.values.get("references")
     if task.answer_kind == "text" and listed is not None:
         return _text_list(row, "references")
-    key = next((key for key in _GOLD_KEYS if row.values.get(key) is not None), None)
+    key = _first_key(row, _GOLD_KEYS)
     if key is None:
         return ()
     if isinstance(row.values[key], list) and task.answer_kind == "text":
@@ -182,7 +174,7 @@ def _prompt(row: Row) -> str:
 
 
 def _prediction(row: Row) -> str | None:
-    key = next((key for key in _PREDICTION_KEYS if row.values.get(key) is not None), None)
+    key = _first_key(row, _PREDICTION_KEYS)
     value = None if key is None else row.values[key]
     return value if isinstance(value, str) else None if value is None else str(value)
 
@@ -234,7 +226,7 @@ def read_completions(
             continue
         rows = _one_filter(read_rows(file))
         answers += _read_rows(rows, task, tasks, finish_reason)
-        assumed += sum(not tells_finish_reason(row) for row in rows)
+        assumed += sum(row.values.get("finish_reason") is None for row in rows)
     _check_distinct(answers)
     return SavedAnswers(tuple(answers), _notes(answers, assumed, finish_reason))
 
@@ -270,7 +262,7 @@ def _read_rows(rows: Sequence[Row], task: str | None, tasks: TaskRegistry, assum
         own = _task_of(row, task, tasks)
         position = positions.get(own.name, 0)
         positions[own.name] = position + 1
-        found += saved_completions(row, own, position, assumed)
+        found += _completions_of(row, own, position, assumed)
     return found
 
 
