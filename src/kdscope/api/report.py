@@ -12,9 +12,9 @@ from kdscope.core.files import explained
 from kdscope.protocols.published import PUBLISHED_STUDIES, load_published
 from kdscope.protocols.results_table import read_results_table
 from kdscope.protocols.table_checks import Unit
-from kdscope.report.exports import Format, write_exports
 from kdscope.report.facts import PageFacts, load_facts, save_facts
 from kdscope.report.page import write_page
+from kdscope.report.paper import Format, write_exports
 from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes, write_index
 from kdscope.results.tables import ReportTables, load_tables, save_tables
 

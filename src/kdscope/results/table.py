@@ -1,9 +1,9 @@
 """A table as it is shown: columns, cells with their intervals and marks, and notes on how to read it.
 
-The page (HTML), papers (`report.latex`, `results.markdown`, CSV) and the terminal show the same `Table`. One rule of
-rounding: percentages and percentage points have one decimal, and so have the limits of their intervals and their
-standard deviations; other measures have the decimals of the catalogue of measures, p-values those of
-`formatting.p_value`. CSV files have the numbers as they were computed.
+The page (HTML), papers (LaTeX by `report.paper`, Markdown by `results.markdown`, CSV) and the terminal show the same
+`Table`. One rule of rounding: percentages and percentage points have one decimal, and so have the limits of their
+intervals and their standard deviations; other measures have the decimals of the catalogue of measures, p-values those
+of `formatting.p_value`. CSV files have the numbers as they were computed.
 """
 
 from __future__ import annotations

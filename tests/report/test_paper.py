@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.report.exports import paper_tables, write_exports
+from kdscope.report.paper import paper_tables, write_exports
 from kdscope.results.markdown import one_line
 from kdscope.results.table import Table, TableCell
 from kdscope.results.tables import ReportTables

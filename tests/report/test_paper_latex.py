@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdscope.report.latex import LINES, WIDTH, beyond_latex, escape_latex, latex_document, latex_table
+from kdscope.report.paper import LINES, WIDTH, beyond_latex, escape_latex, latex_document, latex_table
 from kdscope.results.markdown import one_line
 from kdscope.results.table import Table, TableCell, TableColumn, numbers, texts
 from tests.report.latex_reader import read_tabulars, typeset
