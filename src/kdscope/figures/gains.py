@@ -61,8 +61,10 @@ _MOST_VARIANTS = 48
 
 def method_figure(tables: ReportTables) -> Figure:
     """Gain of every main setting over its control, with simultaneous intervals, in points: a row per setting."""
-    found = student_findings(tables)
-    rows = pd.DataFrame([row for one in found for row in _rows_of_methods(one)], columns=[*_COLUMNS, "verdict"])
+    students = student_findings(tables)
+    rows = pd.DataFrame(
+        [row for student in students for row in _rows_of_methods(student)], columns=[*_COLUMNS, "verdict"]
+    )
     looks = [_LOOKS[Verdict(verdict)] for verdict in rows["verdict"]]
     rows = _in_looks(rows, looks).assign(size=_OF_METHOD)
     groups = _by_student(rows)
@@ -71,7 +73,7 @@ def method_figure(tables: ReportTables) -> Figure:
         key="methods",
         title="Difference from SFT by method, in points",
         how_to_read=f"Each row is a setting of a student against the SFT control of the same student. Lines are "
-        f"{_INTERVALS}.{_of_one_seed(found)}",
+        f"{_INTERVALS}.{_of_one_seed(students)}",
         empty="No distilled student has a control with statistics to compare it with.",
         panels=Panels({label: partial(_gain_panel, part, label, reach, width) for label, part in groups.items()}),
         legend=tuple(look for look in _LOOKS.values() if look in looks),
@@ -82,8 +84,10 @@ def method_figure(tables: ReportTables) -> Figure:
 
 def gain_fidelity_figure(tables: ReportTables) -> Figure:
     """Gain against fidelity, both minus the control's, in points with intervals: one mark per setting."""
-    found = student_findings(tables)
-    rows = pd.DataFrame([row for one in found for row in _rows_of_both(one)], columns=[*_COLUMNS, *_FIDELITY])
+    students = student_findings(tables)
+    rows = pd.DataFrame(
+        [row for student in students for row in _rows_of_both(student)], columns=[*_COLUMNS, *_FIDELITY]
+    )
     rows = with_method_style(rows.assign(unadapted=False))
     groups = _by_student(rows)
     width = panel_width(len(groups))
@@ -91,7 +95,7 @@ def gain_fidelity_figure(tables: ReportTables) -> Figure:
         key="plane",
         title="Fidelity and gain, both against SFT",
         how_to_read="To the right: more answers like the teacher's than both accuracies explain, beyond the SFT "
-        f"control's. Up: more accurate than that control. Bars are {_INTERVALS}.{_of_one_seed(found)}",
+        f"control's. Up: more accurate than that control. Bars are {_INTERVALS}.{_of_one_seed(students)}",
         empty="No setting has both a gain and a fidelity against a control.",
         panels=Panels({label: partial(_both_panel, part, label, width) for label, part in groups.items()}),
         legend=marks_legend(rows),
@@ -120,31 +124,31 @@ def gain_figure(tables: ReportTables, scoring: str) -> Figure:
     )
 
 
-def _of_one_seed(found: list[StudentFindings]) -> str:
-    scopes = {gain.scope for one in found for gain in one.gains}
+def _of_one_seed(students: list[StudentFindings]) -> str:
+    scopes = {gain.scope for student in students for gain in student.gains}
     return _ONE_SEED if CHECKPOINTS in scopes else ""
 
 
-def _rows_of_methods(one: StudentFindings) -> Iterator[dict[str, Any]]:
+def _rows_of_methods(student: StudentFindings) -> Iterator[dict[str, Any]]:
     """The settings, and the mean over methods where there are several of them."""
-    mean = one.mean
-    if mean is not None and mean not in one.gains and len(one.settings) > 1:
-        yield _row(one, MEAN_OF_METHODS, mean) | {"verdict": mean.verdict.value}
-    for gain in one.gains:
-        yield _row(one, gain.setting, gain) | {"verdict": gain.verdict.value}
+    mean = student.mean
+    if mean is not None and mean not in student.gains and len(student.settings) > 1:
+        yield _row(student, MEAN_OF_METHODS, mean) | {"verdict": mean.verdict.value}
+    for gain in student.gains:
+        yield _row(student, gain.setting, gain) | {"verdict": gain.verdict.value}
 
 
-def _rows_of_both(one: StudentFindings) -> Iterator[dict[str, Any]]:
-    for setting in one.settings:
+def _rows_of_both(student: StudentFindings) -> Iterator[dict[str, Any]]:
+    for setting in student.settings:
         if setting.gain is not None and setting.fidelity is not None and not is_missing(setting.fidelity.estimate):
-            yield _row(one, setting.name, setting.gain) | _fidelity(setting, setting.fidelity)
+            yield _row(student, setting.name, setting.gain) | _fidelity(setting, setting.fidelity)
 
 
-def _row(one: StudentFindings, name: str, gain: Finding) -> dict[str, Any]:
+def _row(student: StudentFindings, name: str, gain: Finding) -> dict[str, Any]:
     adjusted = "" if gain.verdict is Verdict.NO_CLAIM else f", adjusted p {p_value(gain.p_adjusted)}"
     return {
-        "model": one.student,
-        "domain": one.domain,
+        "model": student.student,
+        "domain": student.domain,
         "short": name,
         "method": gain.family or MEAN_OF_METHODS,
         "teacher": gain.key.teacher,
@@ -155,16 +159,16 @@ def _row(one: StudentFindings, name: str, gain: Finding) -> dict[str, Any]:
     }
 
 
-def _fidelity(setting: Setting, found: Finding) -> dict[str, Any]:
+def _fidelity(setting: Setting, finding: Finding) -> dict[str, Any]:
     gain = setting.gain.text if setting.gain else ""
-    hover = f"{setting.name}: fidelity {found.text}, difference in accuracy {gain} points"
-    return {"hover": hover, **_with_limits(_FIDELITY, found)}
+    hover = f"{setting.name}: fidelity {finding.text}, difference in accuracy {gain} points"
+    return {"hover": hover, **_with_limits(_FIDELITY, finding)}
 
 
-def _with_limits(names: tuple[str, str, str], found: Finding) -> dict[str, float]:
+def _with_limits(names: tuple[str, str, str], finding: Finding) -> dict[str, float]:
     """Estimate and limits under these names; an interval of no length where there is none."""
-    limits = (found.low, found.high) if found.has_interval else (found.estimate, found.estimate)
-    return dict(zip(names, (found.estimate, *limits), strict=True))
+    limits = (finding.low, finding.high) if finding.has_interval else (finding.estimate, finding.estimate)
+    return dict(zip(names, (finding.estimate, *limits), strict=True))
 
 
 def _by_student(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

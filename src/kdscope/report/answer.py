@@ -63,17 +63,17 @@ class Conclusions:
 
 def answer(tables: ReportTables) -> MethodAnswer:
     """Which methods differ from SFT, by the adjusted p-values of table `statistics`; worse ones are named too."""
-    found = student_findings(tables)
-    headline = _headline(found)
-    lines = [line for one in found if (line := _about(one))]
-    others = [line for line in _without(found) if not _says(headline, line)]
-    others += [*_left_in_warm_start(tables), *_between_methods(tables), *_detectable(found)]
+    students = student_findings(tables)
+    headline = _headline(students)
+    lines = [line for student in students if (line := _about(student))]
+    others = [line for line in _without(students) if not _says(headline, line)]
+    others += [*_left_in_warm_start(tables), *_between_methods(tables), *_detectable(students)]
     room = MOST_WORDS - _words(QUESTION) - _words(headline)
     # Short sentences on everything are never the ones that find no room: single students are in the table too.
-    told = _fitting(lines, room - _KEPT_BACK - sum(map(_words, others)))
-    missing = len(lines) - len(told)
+    kept = _fitting(lines, room - _KEPT_BACK - sum(map(_words, others)))
+    missing = len(lines) - len(kept)
     more = [f"See the table for {plural(missing, 'more student')}."] if missing else []
-    return MethodAnswer(headline, tuple(_fitting([*told, *more, *others], room)))
+    return MethodAnswer(headline, tuple(_fitting([*kept, *more, *others], room)))
 
 
 def _says(headline: str, line: str) -> bool:
@@ -96,7 +96,7 @@ def detectable_text(gains: Sequence[Finding], unit: str = " points") -> str:
 
     A difference of accuracies is at most 100 points: where no such difference would be found, that is said.
     """
-    known = sorted(found.detectable for found in gains if found.detectable == found.detectable)
+    known = sorted(gain.detectable for gain in gains if gain.detectable == gain.detectable)
     if not known:
         return ""
     if known[0] > 100:
@@ -122,15 +122,15 @@ def _words(text: str) -> int:
     return len(text.split())
 
 
-def _of(found: StudentFindings, verdict: Verdict) -> list[Finding]:
+def _of(student: StudentFindings, verdict: Verdict) -> list[Finding]:
     """Its gains with this verdict, the largest first; beside some about methods, those about checkpoints stay out."""
-    scopes = {gain.scope for gain in found.gains}
-    own = [gain for gain in found.gains if gain.verdict is verdict and (gain.scope == RUNS or RUNS not in scopes)]
+    scopes = {gain.scope for gain in student.gains}
+    own = [gain for gain in student.gains if gain.verdict is verdict and (gain.scope == RUNS or RUNS not in scopes)]
     return sorted(own, key=lambda gain: -abs(gain.estimate))
 
 
-def _headline(found: Sequence[StudentFindings]) -> str:
-    gains = [gain for one in found for gain in one.gains]
+def _headline(students: Sequence[StudentFindings]) -> str:
+    gains = [gain for student in students for gain in student.gains]
     if not gains:
         return "This study cannot say whether distillation helps: no distilled student has a control to compare with."
     if all(gain.scope == UNKNOWN for gain in gains):
@@ -139,7 +139,7 @@ def _headline(found: Sequence[StudentFindings]) -> str:
         return "No claim about a method: the variation between training runs cannot be estimated."
     if not any(gain.scope == RUNS for gain in gains):
         return _of_checkpoints(gains)
-    candidates = [_of_methods(found, counted=counted) for counted in (False, True)]
+    candidates = [_of_methods(students, counted=counted) for counted in (False, True)]
     of_methods = [gain for gain in gains if gain.scope == RUNS]
     return next((said for said in candidates if _words(said) <= _LONGEST_HEADLINE), _counted(of_methods))
 
@@ -153,14 +153,18 @@ def _of_checkpoints(gains: Sequence[Finding]) -> str:
     return f"{which} {said}; with one training seed nothing is claimed about a method."
 
 
-def _of_methods(found: Sequence[StudentFindings], *, counted: bool) -> str:
+def _of_methods(students: Sequence[StudentFindings], *, counted: bool) -> str:
     """Names the methods with a reliable gain for each student; where there are none, who has none.
 
     Significantly worse ones are named too, or only counted.
     """
-    better = {one.name: names for one in found if (names := _names(_significant(one, Verdict.HIGHER), one))}
-    worse = {one.name: names for one in found if (names := _names(_significant(one, Verdict.LOWER), one))}
-    rest = [one.name for one in found if one.name not in better and _was_tested(one)]
+    better = {
+        student.name: names for student in students if (names := _names(_significant(student, Verdict.HIGHER), student))
+    }
+    worse = {
+        student.name: names for student in students if (names := _names(_significant(student, Verdict.LOWER), student))
+    }
+    rest = [student.name for student in students if student.name not in better and _was_tested(student)]
     parts = []
     if better:
         gained = [f"{listed(names)} for {name}" for name, names in better.items()]
@@ -168,8 +172,8 @@ def _of_methods(found: Sequence[StudentFindings], *, counted: bool) -> str:
     elif rest:
         parts.append(f"{_NO_GAIN} over SFT for {listed(rest)}")
     if worse and counted:
-        number = sum(len(_of_runs(one, Verdict.LOWER)) for one in found)
-        of = plural(sum(len(one.gains) for one in found), "comparison")
+        number = sum(len(_of_runs(student, Verdict.LOWER)) for student in students)
+        of = plural(sum(len(student.gains) for student in students), "comparison")
         parts.append(f"Significantly worse in {number} of {of}")
     elif worse:
         lost = [f"{listed(names)} for {name}" for name, names in worse.items()]
@@ -177,27 +181,27 @@ def _of_methods(found: Sequence[StudentFindings], *, counted: bool) -> str:
     return f"{'. '.join(parts)}."
 
 
-def _significant(found: StudentFindings, verdict: Verdict) -> list[Finding]:
+def _significant(student: StudentFindings, verdict: Verdict) -> list[Finding]:
     """What may be said of a student's methods: single ones, or where none is significant the mean over them."""
-    single = _of_runs(found, verdict)
-    mean = found.mean
+    single = _of_runs(student, verdict)
+    mean = student.mean
     if single or mean is None or mean.scope != RUNS or mean.verdict is not verdict:
         return single
     return [mean]
 
 
-def _was_tested(found: StudentFindings) -> bool:
-    return any(gain.scope == RUNS and gain.verdict is not Verdict.NO_CLAIM for gain in found.gains)
+def _was_tested(student: StudentFindings) -> bool:
+    return any(gain.scope == RUNS and gain.verdict is not Verdict.NO_CLAIM for gain in student.gains)
 
 
-def _of_runs(found: StudentFindings, verdict: Verdict) -> list[Finding]:
+def _of_runs(student: StudentFindings, verdict: Verdict) -> list[Finding]:
     """Only these may be said of a method; another student of the study may have one run a side."""
-    return [gain for gain in _of(found, verdict) if gain.scope == RUNS]
+    return [gain for gain in _of(student, verdict) if gain.scope == RUNS]
 
 
-def _names(gains: Sequence[Finding], found: StudentFindings) -> list[str]:
+def _names(gains: Sequence[Finding], student: StudentFindings) -> list[str]:
     """The names of settings; all of a student's together where it has more than can be named."""
-    if len(gains) == len(found.gains) > _MOST_NAMED:
+    if len(gains) == len(student.gains) > _MOST_NAMED:
         return [f"all {len(gains)} methods"]
     return [_name(gain) for gain in gains]
 
@@ -212,42 +216,42 @@ def _counted(gains: Sequence[Finding]) -> str:
     return f"Reliable gain in {better} of {of}; significantly worse in {worse}."
 
 
-def _about(found: StudentFindings) -> str:
+def _about(student: StudentFindings) -> str:
     """What is significant for one student; empty where nothing is."""
-    checkpoints = {gain.scope for gain in found.gains} == {CHECKPOINTS}
+    checkpoints = {gain.scope for gain in student.gains} == {CHECKPOINTS}
     words = ("higher", "lower") if checkpoints else ("better", "worse")
     parts = []
     for verdict, word in zip((Verdict.HIGHER, Verdict.LOWER), words, strict=True):
-        some = [f"{_name(gain)} ({points(gain.estimate / 100)} points)" for gain in _of(found, verdict)]
+        some = [f"{_name(gain)} ({points(gain.estimate / 100)} points)" for gain in _of(student, verdict)]
         if some:
             parts.append(f"significantly {word}: {listed(some)}")
-    mean = found.mean
+    mean = student.mean
     if not parts and mean is not None and mean.scope == RUNS and mean.verdict in (Verdict.HIGHER, Verdict.LOWER):
         average = f"{points(mean.estimate / 100)} points on average over methods, significant"
         parts.append(f"{average}; no single method's difference is")
-    return f"{found.name}: {'; '.join(parts)}." if parts else ""
+    return f"{student.name}: {'; '.join(parts)}." if parts else ""
 
 
-def _without(found: Sequence[StudentFindings]) -> Iterator[str]:
+def _without(students: Sequence[StudentFindings]) -> Iterator[str]:
     """For whom nothing is significant, and for whom nothing is claimed."""
     open_of: dict[str, list[str]] = {}
-    for one in found:
-        scopes = {gain.scope for gain in one.gains}
-        if scopes <= {UNKNOWN} or _about(one):
+    for student in students:
+        scopes = {gain.scope for gain in student.gains}
+        if scopes <= {UNKNOWN} or _about(student):
             continue
-        if all(gain.verdict is Verdict.NO_CLAIM for gain in one.gains):
+        if all(gain.verdict is Verdict.NO_CLAIM for gain in student.gains):
             kind = "No claim, as the variation between training runs cannot be estimated"
         elif scopes == {CHECKPOINTS}:
             kind = "No significant difference from the SFT checkpoint"
         else:
             kind = _NO_GAIN
-        open_of.setdefault(kind, []).append(one.name)
+        open_of.setdefault(kind, []).append(student.name)
     for kind, names in open_of.items():
         yield f"{kind} for {listed(names, _MOST_LISTED)}."
 
 
-def _detectable(found: Sequence[StudentFindings]) -> Iterator[str]:
-    gains = [gain for one in found for gain in one.gains if gain.verdict is not Verdict.NO_CLAIM]
+def _detectable(students: Sequence[StudentFindings]) -> Iterator[str]:
+    gains = [gain for student in students for gain in student.gains if gain.verdict is not Verdict.NO_CLAIM]
     least = detectable_text(gains)
     if least:
         what = "difference" if {gain.scope for gain in gains} == {CHECKPOINTS} else "gain"

@@ -25,7 +25,7 @@ def cautions(tables: ReportTables, scoring: str) -> list[str]:
     Students that were never distilled come first, then tasks that went opposite ways and students worse than untrained,
     failed cells, results below chance, models whose answers often could not be read, and what one seed hides.
     """
-    found = [
+    sentences = [
         _never_distilled(tables),
         _opposite_ways(tables, scoring),
         _below_untrained(tables, scoring),
@@ -34,7 +34,7 @@ def cautions(tables: ReportTables, scoring: str) -> list[str]:
         _unparsed(tables, scoring),
         _seeds(tables),
     ]
-    return [sentence for sentence in found if sentence]
+    return [sentence for sentence in sentences if sentence]
 
 
 def failures(cells: pd.DataFrame) -> list[tuple[str, str]]:
@@ -51,17 +51,17 @@ def never_distilled(tables: ReportTables) -> dict[str, int]:
 
     Such runs kept the lowest validation loss, so that it is read from the curves; `not_distilled` has others.
     """
-    told = set(tables.cells.loc[tables.cells["distilled"].notna(), "cell"])
-    found = {}
-    for cell, steps in tables.training[~tables.training["cell"].isin(told)].groupby("cell", sort=False):
+    known = set(tables.cells.loc[tables.cells["distilled"].notna(), "cell"])
+    kept_steps = {}
+    for cell, steps in tables.training[~tables.training["cell"].isin(known)].groupby("cell", sort=False):
         taught = steps.loc[steps["divergence"].notna(), "step"]
         checked = steps[steps["validation_loss"].notna()].reset_index(drop=True)
         if taught.empty or checked.empty:
             continue
         kept = int(checked["step"].iloc[int(checked["validation_loss"].argmin())])
         if kept < taught.min():
-            found[str(cell)] = kept
-    return found
+            kept_steps[str(cell)] = kept
+    return kept_steps
 
 
 def _never_distilled(tables: ReportTables) -> str:
@@ -89,7 +89,7 @@ def _opposite_ways(tables: ReportTables, scoring: str) -> str:
     of_cells: dict[str, list[dict[str, Any]]] = {}
     for row in records(rows[~rows["task"].isin((*AVERAGES, *POOLS))]):
         of_cells.setdefault(row["cell"], []).append(row)
-    found = []
+    cases = []
     for cell, name in _distilled(tables).items():
         up = [row for row in of_cells.get(cell, ()) if row["low"] > 0]
         down = [row for row in of_cells.get(cell, ()) if row["high"] < 0]
@@ -98,10 +98,12 @@ def _opposite_ways(tables: ReportTables, scoring: str) -> str:
             where = (
                 f"from {points(worst['gain'])} points on {worst['task']} to {points(best['gain'])} on {best['task']}"
             )
-            found.append((float(best["gain"] - worst["gain"]), name, where))
-    told = _likewise(found, "tasks went opposite ways, {}", "likewise, {}")
+            cases.append((float(best["gain"] - worst["gain"]), name, where))
+    students = _likewise(cases, "tasks went opposite ways, {}", "likewise, {}")
     return (
-        f"{told}: their mean describes neither (pointwise item-level intervals of single checkpoints)." if told else ""
+        f"{students}: their mean describes neither (pointwise item-level intervals of single checkpoints)."
+        if students
+        else ""
     )
 
 
@@ -109,14 +111,14 @@ def _below_untrained(tables: ReportTables, scoring: str) -> str:
     """Distilled students that are right less often than before any training, the furthest below first."""
     known = _means(tables, scoring)
     untrained = tables.cells[tables.cells["role"] == "base"].drop_duplicates("student").set_index("student")["cell"]
-    found = []
+    cases = []
     for cell, name in _distilled(tables).items():
         base = untrained.get(name.model)
         if base in known and cell in known and known[cell] < known[base]:
             numbers = f"({percent(known[cell])}% against {percent(known[base])}%)"
-            found.append((known[base] - known[cell], name, numbers))
-    told = _likewise(found, "below the untrained model {}", "likewise {}")
-    return f"{told}." if told else ""
+            cases.append((known[base] - known[cell], name, numbers))
+    students = _likewise(cases, "below the untrained model {}", "likewise {}")
+    return f"{students}." if students else ""
 
 
 def _distilled(tables: ReportTables) -> dict[str, CellName]:
@@ -134,9 +136,9 @@ def _means(tables: ReportTables, scoring: str) -> dict[str, float]:
     return dict(zip(rows["cell"], rows["accuracy"].astype(float), strict=True))
 
 
-def _likewise(found: list[tuple[float, CellName, str]], first: str, others: str) -> str:
+def _likewise(cases: list[tuple[float, CellName, str]], first: str, others: str) -> str:
     """The students with their words, those with the largest number first."""
-    ranked = sorted(found, key=lambda entry: -entry[0])
+    ranked = sorted(cases, key=lambda entry: -entry[0])
     parts = [
         f"{name.model}, {name.short}: {(others if place else first).format(words)}"
         for place, (_, name, words) in enumerate(ranked)
@@ -150,7 +152,7 @@ def _seeds(tables: ReportTables) -> str:
     if trained.empty:
         return ""
     if seeds <= 1:
-        if any(gain.scope == RUNS for found in student_findings(tables) for gain in found.gains):
+        if any(gain.scope == RUNS for student in student_findings(tables) for gain in student.gains):
             return (
                 "Every setting was trained once: the variation between training runs is estimated from settings that "
                 "differ in more than chance, and item-level rows are about single checkpoints."

@@ -79,7 +79,7 @@ class StudentTable:
 
 def student_tables(tables: ReportTables) -> list[StudentTable]:
     """The main settings of every student, per domain where there are several, in the study's order."""
-    return _drawn(tables, [(found, found.settings) for found in student_findings(tables)], means=True)
+    return _drawn(tables, [(student, student.settings) for student in student_findings(tables)], means=True)
 
 
 def other_settings(tables: ReportTables) -> list[StudentTable]:
@@ -89,21 +89,21 @@ def other_settings(tables: ReportTables) -> list[StudentTable]:
 
 
 def _drawn(
-    tables: ReportTables, found: Sequence[tuple[StudentFindings, tuple[Setting, ...]]], *, means: bool
+    tables: ReportTables, students: Sequence[tuple[StudentFindings, tuple[Setting, ...]]], *, means: bool
 ) -> list[StudentTable]:
-    gains = [setting.gain for _, settings in found for setting in settings]
-    gains += [one.mean for one, _ in found] if means else []
-    fidelity = [part for _, settings in found for setting in settings for part in (setting.fidelity, setting.level)]
+    gains = [setting.gain for _, settings in students for setting in settings]
+    gains += [student.mean for student, _ in students] if means else []
+    fidelity = [part for _, settings in students for setting in settings for part in (setting.fidelity, setting.level)]
     across, along = _reach(gains), _reach(fidelity)
     sizes = tables.cells.drop_duplicates("student").set_index("student")["parameters"]
     shown = []
-    for one, settings in found:
-        mean = [_mean_row(one.mean, across)] if means and one.mean is not None else []
-        size = sizes.get(one.student)
+    for student, settings in students:
+        mean = [_mean_row(student.mean, across)] if means and student.mean is not None else []
+        size = sizes.get(student.student)
         shown.append(
             StudentTable(
-                student=one.student,
-                domain=one.domain,
+                student=student.student,
+                domain=student.domain,
                 size="" if is_missing(size) else short_count(size),
                 rows=(*mean, *(_row(setting, across, along) for setting in settings)),
             )
@@ -138,17 +138,17 @@ def _row(setting: Setting, across: tuple[float, float], along: tuple[float, floa
     )
 
 
-def badge(found: Finding) -> tuple[str, str]:
+def badge(finding: Finding) -> tuple[str, str]:
     """Kind and words of a verdict; of one run a side they are about two checkpoints, never about a method."""
-    if found.scope == CHECKPOINTS and found.verdict in _OF_CHECKPOINTS:
-        kind, words = _OF_CHECKPOINTS[found.verdict]
-        return kind, words.replace("two ", "") if found.setting == MEAN_OF_METHODS else words
-    return _BADGES[found.verdict]
+    if finding.scope == CHECKPOINTS and finding.verdict in _OF_CHECKPOINTS:
+        kind, words = _OF_CHECKPOINTS[finding.verdict]
+        return kind, words.replace("two ", "") if finding.setting == MEAN_OF_METHODS else words
+    return _BADGES[finding.verdict]
 
 
-def _level(found: Finding) -> str:
+def _level(finding: Finding) -> str:
     """A level has no sign: it is no difference."""
-    shown = [points(value / 100).removeprefix("+") for value in (found.estimate, found.low, found.high)]
+    shown = [points(value / 100).removeprefix("+") for value in (finding.estimate, finding.low, finding.high)]
     return with_interval(shown[0], shown[1], shown[2])
 
 
@@ -158,22 +158,24 @@ def _runs(gain: Finding) -> str:
     return f"{plural(gain.runs, 'run')}, SFT {gain.control_runs}"
 
 
-def _p(found: Finding) -> str:
-    return MISSING if found.verdict is Verdict.NO_CLAIM else p_value(found.p_adjusted)
+def _p(finding: Finding) -> str:
+    return MISSING if finding.verdict is Verdict.NO_CLAIM else p_value(finding.p_adjusted)
 
 
-def _estimate(found: Finding, reach: tuple[float, float]) -> DrawnEstimate:
-    note = "" if found.simultaneous or not found.has_interval else "pointwise interval"
-    if found.scope == UNKNOWN:
+def _estimate(finding: Finding, reach: tuple[float, float]) -> DrawnEstimate:
+    note = "" if finding.simultaneous or not finding.has_interval else "pointwise interval"
+    if finding.scope == UNKNOWN:
         note = _PREDATES
-    elif found.verdict is Verdict.NO_CLAIM and is_missing(found.p_value):
-        note = found.note or _WITHOUT_INTERVAL
-    return DrawnEstimate(found.text, interval_mark(found.low, found.estimate, found.high, reach, (0.0,)), note)
+    elif finding.verdict is Verdict.NO_CLAIM and is_missing(finding.p_value):
+        note = finding.note or _WITHOUT_INTERVAL
+    return DrawnEstimate(finding.text, interval_mark(finding.low, finding.estimate, finding.high, reach, (0.0,)), note)
 
 
-def _reach(found: Iterable[Finding | None]) -> tuple[float, float]:
+def _reach(findings: Iterable[Finding | None]) -> tuple[float, float]:
     """From the lowest to the highest number that any mark of a column shows, 0 included."""
-    values = [value for one in found if one is not None for value in (one.estimate, one.low, one.high)]
+    values = [
+        value for finding in findings if finding is not None for value in (finding.estimate, finding.low, finding.high)
+    ]
     low, high = padded(np.array(values, dtype=float), including=0.0)
     return low, high
 

@@ -35,7 +35,7 @@ from kdscope.results.measures import AVERAGES, POOLS
 from kdscope.results.table import Table
 from kdscope.results.tables import ReportTables
 
-_TOLD = ("answer", "students", "other_settings", "done", "rules", "cautions", "conclusions", "contaminated")
+_SHORTENED = ("answer", "students", "other_settings", "done", "rules", "cautions", "conclusions", "contaminated")
 _VIEWS = ("models", "learning", "cells", "contamination", "clean", "variance")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _SENTENCE_END = re.compile(r"(?<=[.!?:)])[ \t]*\n")
@@ -74,7 +74,7 @@ def _rendered(tables: ReportTables, facts: PageFacts, csv_folder: str, limit: in
     )
     parts = Parts([*first, *later], others)
     script = environment.get_template("page.js").render()
-    told = _told(tables, facts, other) | {
+    content = _content(tables, facts, other) | {
         "other": other,
         "csv_folder": csv_folder,
         "figures": first,
@@ -86,12 +86,12 @@ def _rendered(tables: ReportTables, facts: PageFacts, csv_folder: str, limit: in
     }
 
     def render(bounds: Bounds, left_out: str) -> str:
-        return template.render(told | _bounded(told, bounds), left_out=left_out)
+        return template.render(content | _bounded(content, bounds), left_out=left_out)
 
     return fitted(parts, render, limit, csv_folder or "the folder of this page")
 
 
-def _told(tables: ReportTables, facts: PageFacts, other: str) -> dict[str, Any]:
+def _content(tables: ReportTables, facts: PageFacts, other: str) -> dict[str, Any]:
     """What the page tells beside its figures, by the names that the template has for it, of any length."""
     contaminated = contamination_caution(tables, excluded=facts.contaminated_items_excluded)
     return {
@@ -118,18 +118,18 @@ def _told(tables: ReportTables, facts: PageFacts, other: str) -> dict[str, Any]:
     }
 
 
-def _bounded(told: Mapping[str, Any], bounds: Bounds) -> dict[str, Any]:
+def _bounded(content: Mapping[str, Any], bounds: Bounds) -> dict[str, Any]:
     """What the page tells, as far as the bounds allow."""
-    facts = bounds.facts(told["facts"])
+    facts = bounds.facts(content["facts"])
     return {
         "facts": facts,
         "lead": paragraphs(facts.description),
-        **{name: bounds.shortened(told[name]) for name in _TOLD},
-        "more_students": max(len(told["students"]) - bounds.entries, 0),
-        "choices": told["choices"] if bounds.choices else Choices((), (), (), {}),
-        "failures": bounds.pairs(told["failures"]),
-        **{name: bounds.table(told[name]) for name in _VIEWS},
-        **{name: [bounds.table(table) for table in told[name]] for name in ("views", "other_views")},
+        **{name: bounds.shortened(content[name]) for name in _SHORTENED},
+        "more_students": max(len(content["students"]) - bounds.entries, 0),
+        "choices": content["choices"] if bounds.choices else Choices((), (), (), {}),
+        "failures": bounds.pairs(content["failures"]),
+        **{name: bounds.table(content[name]) for name in _VIEWS},
+        **{name: [bounds.table(table) for table in content[name]] for name in ("views", "other_views")},
     }
 
 

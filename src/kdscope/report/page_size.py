@@ -103,8 +103,8 @@ class Bounds:
         if not self.rows:
             empty = f"Left out of this page: all rows are in {table.source}.csv."
             return replace(table, rows=(), columns=(), empty=empty)
-        told = f"Here are the first {self.rows:,} of {len(table.rows):,} rows; all of them:"
-        return replace(table, rows=table.rows[: self.rows], notes=(*table.notes, told))
+        note = f"Here are the first {self.rows:,} of {len(table.rows):,} rows; all of them:"
+        return replace(table, rows=table.rows[: self.rows], notes=(*table.notes, note))
 
 
 WIDEST, NARROWEST = Bounds(), Bounds(0, entries=20, letters=300, stages=20, document=3_000, choices=False)
@@ -141,10 +141,14 @@ def fitted(parts: Parts, render: Render, limit: int, tables: str) -> str:
     def size(bounds: Bounds) -> int:
         return _bytes(render(bounds, "")) + _SENTENCE
 
-    bounds = next((one for one in BOUNDS if size(one) <= _TEXT * limit), BOUNDS[-1])
+    bounds = next((candidate for candidate in BOUNDS if size(candidate) <= _TEXT * limit), BOUNDS[-1])
     room = _draw(parts.figures, limit - size(bounds))
     if bounds is not WIDEST:
-        bounds = next(one for one in BOUNDS if one is BOUNDS[-1] or one is bounds or size(one) <= limit)
+        bounds = next(
+            candidate
+            for candidate in BOUNDS
+            if candidate is BOUNDS[-1] or candidate is bounds or size(candidate) <= limit
+        )
         room = limit - size(bounds)
     if bounds is WIDEST:
         _fill(parts, room)
@@ -197,7 +201,7 @@ def left_out(parts: Parts, bounds: Bounds, limit: int, tables: str) -> str:
     drawn = [figure for figure in parts.all if figure.common]
     absent = [figure.figure.title for figure in parts.figures if figure.waiting and not figure.common]
     cut = sum(figure.missing for figure in parts.figures if figure.common and figure.waiting)
-    found = [
+    candidates = [
         "lists and long texts beyond their beginnings, and all tables" if not bounds.choices else "",
         f"rows of tables beyond the first {bounds.rows}" if bounds.rows else "",
         f"the figures “{'”, “'.join(absent)}”" if absent else "",
@@ -207,11 +211,11 @@ def left_out(parts: Parts, bounds: Bounds, limit: int, tables: str) -> str:
         "figures as SVG and CSV files" if not all(figure.packed for figure in drawn) else "",
         "figures as PDF files" if not all(figure.pdf for figure in drawn) else "",
     ]
-    told = [part for part in found if part]
-    if not told:
+    said = [part for part in candidates if part]
+    if not said:
         return ""
     return (
-        f"To stay below {limit / 1e6:g} MB, this page leaves out: {'; '.join(told)}. Every number is in {tables}, as "
+        f"To stay below {limit / 1e6:g} MB, this page leaves out: {'; '.join(said)}. Every number is in {tables}, as "
         "CSV and parquet."
     )
 

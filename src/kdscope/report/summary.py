@@ -130,36 +130,36 @@ class Series:
 def contrast_sentences(tables: ReportTables, scoring: str) -> list[str]:
     """One sentence on teachers that were not adapted, and one on temperatures, where the study varies them."""
     unadapted = [
-        (student, [_against_adapted(one) for one in some if {"base", "adapted"} <= one.gains.keys()])
-        for student, some in _by_student(tables, scoring, "teacher_condition")
+        (student, [_against_adapted(series) for series in of_student if {"base", "adapted"} <= series.gains.keys()])
+        for student, of_student in _by_student(tables, scoring, "teacher_condition")
     ]
     temperatures = [
-        (student, [_at_temperatures(one) for one in some if len(one.gains) > 1])
-        for student, some in _by_student(tables, scoring, "kd_temperature")
+        (student, [_at_temperatures(series) for series in of_student if len(series.gains) > 1])
+        for student, of_student in _by_student(tables, scoring, "kd_temperature")
     ]
-    found = [
+    sentences = [
         *_sentence(
             "Differences from SFT in points, taught by the unadapted teacher instead of the adapted one", unadapted
         ),
         *_sentence("Differences from SFT in points, by temperature", temperatures),
     ]
-    return [*found[:-1], f"{found[-1]} {_NO_TEST}"] if found else []
+    return [*sentences[:-1], f"{sentences[-1]} {_NO_TEST}"] if sentences else []
 
 
 def _sentence(about: str, students: Iterable[tuple[str, list[str]]]) -> list[str]:
-    told = [f"For {student}: {joined(parts, _SHOWN)}." for student, parts in students if parts]
-    return [f"{about}. {' '.join(told)}"] if told else []
+    said = [f"For {student}: {joined(parts, _SHOWN)}." for student, parts in students if parts]
+    return [f"{about}. {' '.join(said)}"] if said else []
 
 
 def _against_adapted(series: Series) -> str:
     base, adapted = series.gains["base"], series.gains["adapted"]
     changes = [ours["gain"] - theirs["gain"] for ours, theirs in zip(base, adapted, strict=True)]
-    told = f"{series.label} {series.level('base')} instead of {series.level('adapted')}"
+    text = f"{series.label} {series.level('base')} instead of {series.level('adapted')}"
     if len(changes) > 1:
-        return f"{told}, lower in {sum(change < 0 for change in changes)} of them"
+        return f"{text}, lower in {sum(change < 0 for change in changes)} of them"
     size = percent(abs(changes[0]))
     change = "no change" if float(size) == 0 else f"{size} {'less' if changes[0] < 0 else 'more'}"
-    return f"{told}, {change}"
+    return f"{text}, {change}"
 
 
 def _at_temperatures(series: Series) -> str:

@@ -173,8 +173,8 @@ class StudentFindings:
     @property
     def gains(self) -> list[Finding]:
         """Of its main settings; of the mean over methods where no single setting was asked about."""
-        found = [setting.gain for setting in self.settings if setting.gain is not None]
-        return found or ([self.mean] if self.mean is not None else [])
+        gains = [setting.gain for setting in self.settings if setting.gain is not None]
+        return gains or ([self.mean] if self.mean is not None else [])
 
 
 def student_findings(tables: ReportTables) -> list[StudentFindings]:
@@ -203,17 +203,21 @@ def student_findings(tables: ReportTables) -> list[StudentFindings]:
 
 def findings_of(tables: ReportTables, hypothesis: str) -> list[Finding]:
     """The rows of one hypothesis that are about single settings, in the order of the table."""
-    return [found for found in _read(tables, hypothesis, _SettingNames(tables)) if found.setting != MEAN_OF_METHODS]
+    return [
+        finding for finding in _read(tables, hypothesis, _SettingNames(tables)) if finding.setting != MEAN_OF_METHODS
+    ]
 
 
 def settings_of_cells(tables: ReportTables) -> dict[str, list[tuple[str, Setting]]]:
     """For every trained cell what the statistics say of the setting that it is a run of, with each domain's name."""
-    told: dict[tuple[str, str], list[tuple[str, Setting]]] = {}
-    for found in student_findings(tables):
-        for setting in (*found.settings, *found.others):
-            told.setdefault((found.student, setting.name), []).append((found.domain, setting))
+    by_setting: dict[tuple[str, str], list[tuple[str, Setting]]] = {}
+    for student in student_findings(tables):
+        for setting in (*student.settings, *student.others):
+            by_setting.setdefault((student.student, setting.name), []).append((student.domain, setting))
     names = tables.names
-    return {cell: told.get((name.model, name.setting), []) for cell, name in names.items() if name.role == "student"}
+    return {
+        cell: by_setting.get((name.model, name.setting), []) for cell, name in names.items() if name.role == "student"
+    }
 
 
 def not_distilled(tables: ReportTables) -> dict[str, int | None]:
@@ -235,12 +239,12 @@ def _read(tables: ReportTables, hypothesis: str, names: _SettingNames) -> list[F
     rows = tables.statistics[tables.statistics["hypothesis"] == hypothesis]
     if hypothesis == H1_STUDENT:
         rows = rows[rows["role"].isin((CONFIRMATORY, DETAIL))]
-    found = []
+    findings = []
     for row in records(rows):
         key = _key(row, names)
         if key.student and names.was_distilled(key):
-            found.append(_finding(row, key, names))
-    return found
+            findings.append(_finding(row, key, names))
+    return findings
 
 
 def _key(row: Mapping[str, Any], names: _SettingNames) -> Key:
@@ -287,12 +291,12 @@ def _settings(tables: ReportTables, names: _SettingNames) -> dict[Key, Setting]:
 
     Tables of results have no single settings: there a student's rows by method stand for them.
     """
-    gains = {found.key: found for found in _read(tables, CELL, names)}
+    gains = {finding.key: finding for finding in _read(tables, CELL, names)}
     if not gains:
         of_methods = _read(tables, H1_STUDENT, names)
-        gains = {found.key: found for found in of_methods if found.setting != MEAN_OF_METHODS}
+        gains = {finding.key: finding for finding in of_methods if finding.setting != MEAN_OF_METHODS}
     parts = {
-        hypothesis: {found.key: found for found in _read(tables, hypothesis, names)}
+        hypothesis: {finding.key: finding for finding in _read(tables, hypothesis, names)}
         for hypothesis in (FIDELITY, INHERITED, FIDELITY_LEVEL)
     }
     keys = dict.fromkeys([*gains, *parts[FIDELITY_LEVEL]])
@@ -312,9 +316,9 @@ def _settings(tables: ReportTables, names: _SettingNames) -> dict[Key, Setting]:
 
 def _primary_temperature(tables: ReportTables, means: Sequence[Finding]) -> str:
     """The temperature of the primary question: as its rows tell it, else 1 if cells have it, else the first."""
-    told = dict.fromkeys(found.key.temperature for found in means if found.key.temperature)
-    if told:
-        return next(iter(told))
+    temperatures = dict.fromkeys(mean.key.temperature for mean in means if mean.key.temperature)
+    if temperatures:
+        return next(iter(temperatures))
     known = tables.cells["kd_temperature"].dropna().tolist()
     return _temperature_text(1.0 if 1.0 in known or not known else known[0])
 
@@ -351,9 +355,9 @@ class _SettingNames:
 
     def of(self, key: Key) -> tuple[str, str]:
         """Name and method of a setting; the row's own words where no cell is of that setting."""
-        found = self._names.get(_matching(key))
-        if found:
-            return found[0].setting, found[0].method
+        cells = self._names.get(_matching(key))
+        if cells:
+            return cells[0].setting, cells[0].method
         at = f"T={key.temperature}" if key.temperature else ""
         return ", ".join(part for part in (key.method, at, key.ablation) if part), key.method.split(",")[0].split()[0]
 
