@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kdscope.report.answer import MOST_WORDS, QUESTION, answer, detectable_text
@@ -141,6 +141,7 @@ NAMES = st.text("ab ", min_size=1, max_size=30).map(lambda text: text.strip() or
 SETTINGS = st.tuples(st.floats(-50, 50), st.floats(0, 1), st.sampled_from(["runs", "checkpoints"]), st.booleans())
 
 
+@example({"a": [(0.0, 0.0, "runs", True)]}, several=False)
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(NAMES, st.lists(SETTINGS, min_size=1, max_size=6), min_size=1, max_size=12), st.booleans())
 def test_the_answer_has_at_most_120_words_and_claims_no_more_than_its_rows(students, several):
@@ -156,7 +157,7 @@ def test_the_answer_has_at_most_120_words_and_claims_no_more_than_its_rows(stude
     text = told(tables)
     assert len(f"{QUESTION} {text}".split()) <= MOST_WORDS
     every = [entry for found in students.values() for entry in found]
-    claims = {sign: any(s == "runs" and k and p < 0.05 and sign * g > 0 for g, p, s, k in every) for sign in (1, -1)}
+    claims = {sign: any(s == "runs" and k and p <= 0.05 and sign * g > 0 for g, p, s, k in every) for sign in (1, -1)}
     assert claims[1] or "significantly better" not in text
     assert claims[1] or "Reliable gain over SFT:" not in text
     assert claims[-1] or "ignificantly worse than SFT" not in text

@@ -112,7 +112,7 @@ class Finding:
         """What may be said; nothing without an adjusted p-value, and nothing where it is not known what was random."""
         if self.scope == UNKNOWN or any(is_missing(value) for value in (self.p_value, self.p_adjusted, self.estimate)):
             return Verdict.NO_CLAIM
-        if not is_significant(self.p_adjusted):
+        if not is_significant(self.p_adjusted) or self.estimate == 0:
             return Verdict.OPEN
         return Verdict.HIGHER if self.estimate > 0 else Verdict.LOWER
 
