@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,15 +18,9 @@ from kdscope.data.contamination import (
     tally_contamination,
 )
 from kdscope.data.sources import Example, Item, read_examples, read_items
+from kdscope.tasks import get_task
 
 WORDS = [f"{first}{second}" for first in "bcdfghklmnprst" for second in ("ala", "eno", "iri", "osu", "upe")]
-
-
-@dataclass(frozen=True)
-class Task:
-    name: str
-    labels: tuple[str, ...] = ()
-    answer_kind: str = "number"
 
 
 def item(index: int, question: str, task: str = "sums") -> Item:
@@ -133,7 +126,7 @@ def test_a_set_that_is_the_task_holds_all_of_it(texts: list[str]) -> None:
 
 def test_gsm8k_train_holds_no_item_of_its_test(shared_data: Path) -> None:
     folder = shared_data / "tasks"
-    items = read_items(Task("gsm8k"), folder)
+    items = read_items(get_task("gsm8k"), folder)
     examples = read_examples(folder / "gsm8k" / "train.json")
     (tally,) = tally_contamination(
         audit_contamination({"gsm8k": examples}, {"gsm8k": items}), ["gsm8k"], {"gsm8k": len(items)}
@@ -144,7 +137,7 @@ def test_gsm8k_train_holds_no_item_of_its_test(shared_data: Path) -> None:
 
 @pytest.mark.parametrize("task", ["MultiArith", "SVAMP", "AddSub"])
 def test_planted_items_of_a_real_task_are_all_found(shared_data: Path, task: str) -> None:
-    items = read_items(Task(task), shared_data / "tasks")
+    items = read_items(get_task(task), shared_data / "tasks")
     planted = items[::7]
     examples = read_examples(shared_data / "tasks" / "gsm8k" / "train.json")[:2000]
     examples += [example(10_000 + n, f"  {i.instruction.upper()}!!") for n, i in enumerate(planted)]

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -12,17 +11,16 @@ from hypothesis import strategies as st
 from kdscope.core.errors import DataError
 from kdscope.data.rows import read_rows
 from kdscope.data.sources import Example, as_items, as_prompts, read_examples, read_items, split_examples
+from kdscope.tasks import Task
 
 
-@dataclass(frozen=True)
-class FolderTask:
-    name: str
-    labels: tuple[str, ...] = ()
-    answer_kind: str = "number"
+def _task(name, labels=(), answer_kind="number"):
+    kind = "label" if labels else answer_kind
+    return Task(name, "math", "letter" if labels[:1] == ("A",) else kind, labels, 0.0, 1, "", "", "")
 
 
-NUMBERS = FolderTask("sums")
-LABELS = FolderTask("truth", ("true", "false"))
+NUMBERS = _task("sums")
+LABELS = _task("truth", ("true", "false"))
 
 
 def _row(index, **changes):
@@ -121,7 +119,7 @@ def test_a_gold_that_is_no_label(write, tmp_path):
         read_items(LABELS, tmp_path)
 
 
-TEXT = FolderTask("free", answer_kind="text")
+TEXT = _task("free", answer_kind="text")
 
 
 @pytest.mark.parametrize(("output", "references"), [("one", ("one",)), (["one"], ("one",)), (["b", "a"], ("b", "a"))])
@@ -237,20 +235,20 @@ REAL_LABELS = {
 
 @pytest.mark.parametrize(("name", "count"), [("gsm8k", 1319), ("AddSub", 395), ("SVAMP", 1000), ("MultiArith", 600)])
 def test_real_mathematics(shared_data, name, count):
-    items = read_items(FolderTask(name), shared_data / "tasks")
+    items = read_items(_task(name), shared_data / "tasks")
     assert len(items) == count
     assert all(float(item.gold) == pytest.approx(float(item.gold)) for item in items)
 
 
 @pytest.mark.parametrize(("name", "count"), [("boolq", 3270), ("AQuA", 254), ("piqa", 1838), ("ARC-Easy", 2376)])
 def test_real_choices(shared_data, name, count):
-    items = read_items(FolderTask(name, REAL_LABELS[name]), shared_data / "tasks")
+    items = read_items(_task(name, REAL_LABELS[name]), shared_data / "tasks")
     assert len(items) == count
     assert {item.gold for item in items} == set(REAL_LABELS[name])
 
 
 def test_multiarith_has_its_known_duplicates(shared_data):
-    items = read_items(FolderTask("MultiArith"), shared_data / "tasks")
+    items = read_items(_task("MultiArith"), shared_data / "tasks")
     assert len({item.content_hash for item in items}) < len(items)
 
 

@@ -72,6 +72,10 @@ class AnswerFormat(ABC):
     """The group of tables that a task with such answers belongs to if it names none."""
     default_labels: ClassVar[tuple[str, ...]] = ()
     """The labels of a task that lists none."""
+    is_number: ClassVar[bool] = False
+    """Whether answers are compared as numbers."""
+    is_text: ClassVar[bool] = False
+    """Whether answers are free text, neither right nor wrong, but more or less like references."""
     label_form: ClassVar[str] = ""
     """The labels that can be read, in words; empty for a kind without labels."""
 

@@ -53,6 +53,7 @@ class NumberFormat(AnswerFormat):
     """A number: read as text, compared as a number."""
 
     domain = "math"
+    is_number = True
 
     def read_published(self, completion: str) -> Extraction:
         r"""The last match of ``-?\d+\.?\d*``, commas removed, written as a Python float (``"4.0"``).

@@ -13,6 +13,7 @@ class TextFormat(AnswerFormat):
     """The completion up to its end or the next prompt, by either rules; unparsed when nothing is left."""
 
     domain = "instruction"
+    is_text = True
 
     def read_published(self, completion: str) -> Extraction:
         """The completion itself, as in the robust rules."""

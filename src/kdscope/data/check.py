@@ -169,7 +169,7 @@ def _problems(
     entries: Sequence[Row | DataError], kind: Kind, task: Task | None, path: Path, check_options: bool
 ) -> list[DataError]:
     """All problems in the order of the rows."""
-    free_text = path.suffix == ".jsonl" if task is None else task.answer_kind == "text"
+    free_text = path.suffix == ".jsonl" if task is None else task.is_text
     problems: list[DataError] = []
     for entry in entries:
         if isinstance(entry, DataError):

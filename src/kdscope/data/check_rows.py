@@ -92,7 +92,7 @@ def _training_problems(row: Row, task: Task | None) -> Iterator[DataError]:
     else:
         yield from _question_problems(row)
         yield from _raised(lambda: row.text("output"))
-    if task is not None and task.answer_kind != "text" and row.values.get("answer") is not None:
+    if task is not None and not task.is_text and row.values.get("answer") is not None:
         yield from _answer_problems(row, task)
 
 

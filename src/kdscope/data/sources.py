@@ -172,7 +172,7 @@ def read_gold(task: Task, row: Row) -> str:
 
 def _read_item(task: Task, index: int, row: Row) -> Item:
     instruction, context = row.text("instruction"), row.optional_text("input")
-    references = row.texts("output") if task.answer_kind == "text" else ()
+    references = row.texts("output") if task.is_text else ()
     gold = references[0] if references else read_gold(task, row)
     digest = _content_hash([instruction, context, list(references) if references else gold])
     return Item(task.name, index, f"{task.name}/{index}", instruction, context, gold, digest, references)

@@ -68,9 +68,7 @@ class AnalysisSettings:
 def task_facts(names: Collection[str], registry: TaskRegistry) -> dict[str, TaskFacts]:
     """The facts of tasks in a registry."""
     found = [registry.get(name) for name in names]
-    return {
-        t.name: TaskFacts(t.domain, len(t.labels), t.answer_kind == "text", t.answer_kind == "number") for t in found
-    }
+    return {t.name: TaskFacts(t.domain, len(t.labels), t.is_text, t.is_number) for t in found}
 
 
 def save_analysis_settings(settings: AnalysisSettings, file: Path) -> None:

@@ -194,7 +194,7 @@ def _compared(
     task: str, measure: str, measured: Mapping[str, TaskFidelity], margin: float, tasks: TaskRegistry
 ) -> FidelityComparison:
     """The two students' difference in one row of the table; a control of both cancels."""
-    pooled = [own for name, own in measured.items() if tasks.get(name).answer_kind != "text"]
+    pooled = [own for name, own in measured.items() if not tasks.get(name).is_text]
     matched = measure == MATCHED_CONTROL
     needed = HEADLINE if matched else measure
     having = [own for own in (pooled if task == POOLED else [measured[task]]) if needed in own.measures]

@@ -75,7 +75,7 @@ def _completions_of(row: Row, task: Task, position: int, assumed: str) -> list[S
         "task": task.name,
         "index": index,
         "gold": references[0] if references else None,
-        "references": references if task.answer_kind == "text" else (),
+        "references": references if task.is_text else (),
         "instruction": _instruction(row),
         "prompt": _prompt(row),
         "prediction": _prediction(row),
@@ -135,15 +135,15 @@ def _whole_number(row: Row, keys: Sequence[str], default: int) -> int:
 def _references(row: Row, task: Task) -> tuple[str, ...]:
     """The right answers of a row, at most one unless the task is free text; none where the row tells none."""
     listed = row.values.get("references")
-    if task.answer_kind == "text" and listed is not None:
+    if task.is_text and listed is not None:
         return _text_list(row, "references")
     key = _first_key(row, _GOLD_KEYS)
     if key is None:
         return ()
-    if isinstance(row.values[key], list) and task.answer_kind == "text":
+    if isinstance(row.values[key], list) and task.is_text:
         return _text_list(row, key)
     gold = row.scalar_text(key).strip()
-    end = _SOLUTION_END.search(gold) if task.answer_kind == "number" else None
+    end = _SOLUTION_END.search(gold) if task.is_number else None
     # GSM8K's own files end a worked solution with its answer.
     return (end[1].strip().replace(",", "") if end else gold,)
 

@@ -191,7 +191,7 @@ def completion_confidence(
     """
     nll = {prefix: float(getattr(row, f"{model}_nll")) for prefix, row in rows.items()}
     confidence = math.exp(-nll[model]) if model in nll else math.nan
-    correct = None if task.answer_kind == "text" else record.correct_robust
+    correct = None if task.is_text else record.correct_robust
     gold, answer = nll.get("gold", math.nan), record.robust_value
     return ConfidenceRow(
         task.name, item.item_id, model, "completion", answer, confidence, correct, gold, confidence, correct

@@ -190,7 +190,7 @@ def _read(task: Task, runs: Mapping[str, Sequence[Sequence[Record]]], scoring: s
     every = [run for own in runs.values() for run in own]
     answers = encode_answers([[_answer_key(record, scoring, task) for record in run] for run in every])
     texts = prepare_texts([[record.completion for record in run] for run in every])
-    stepped = task.answer_kind == "number"
+    stepped = task.is_number
     readings = iter(
         _Reading(
             np.array([is_correct(record, scoring) for record in run]),
@@ -210,7 +210,7 @@ def _read(task: Task, runs: Mapping[str, Sequence[Sequence[Record]]], scoring: s
 def _answer_key(record: Record, scoring: str, task: Task) -> str | None:
     """The answer in a form that is equal for equal answers."""
     value = answer_of(record, scoring)
-    return number_key(value) if value is not None and task.answer_kind == "number" else value
+    return number_key(value) if value is not None and task.is_number else value
 
 
 def _pairings(task: Task, teacher: Sequence[_Reading], other: Sequence[_Reading], different: int) -> list[Pairing]:
@@ -228,10 +228,10 @@ def _pair(task: Task, teacher: _Reading, other: _Reading, different: int) -> Pai
     traces = pair_traces(teacher.texts, other.texts)
     added = [*ITEM_MEASURES.values()]
     extra = [pair_responses(teacher.responses, other.responses, added)] if added else []
-    if task.answer_kind == "text":
+    if task.is_text:
         return joined([traces, *extra])
     right = (teacher.right, other.right)
-    few = task.answer_kind != "number"
+    few = not task.is_number
     answers = pair_answers(
         teacher.answers, other.answers, *right, chance=task.chance, categories=different if few else None
     )

@@ -148,7 +148,7 @@ def measure_records(
 def fidelity_rows(measured: Mapping[str, TaskFidelity], registry: TaskRegistry | None = None) -> list[FidelityRow]:
     """The rows of each task, then of all items together, free text left out."""
     tasks = registry or default_registry()
-    return rows_of_tasks(measured, [name for name in measured if tasks.get(name).answer_kind != "text"])
+    return rows_of_tasks(measured, [name for name in measured if not tasks.get(name).is_text])
 
 
 def rows_of_tasks(measured: Mapping[str, TaskFidelity], pooled: Sequence[str]) -> list[FidelityRow]:

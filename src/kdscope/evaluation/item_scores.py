@@ -36,7 +36,7 @@ class ItemScores:
 
 def metric_of(task: Task) -> Metric:
     """The metric of a task."""
-    return "rouge_l" if task.answer_kind == "text" else "accuracy"
+    return "rouge_l" if task.is_text else "accuracy"
 
 
 def item_scores(task: Task, records: Sequence[Record], scoring: str) -> ItemScores:

@@ -51,7 +51,7 @@ def _scored_item(task: Task, item: Item, prompt: str, completion: Completion, de
         gold=item.gold,
         completion_tokens=len(completion.token_ids),
         **asdict(score),
-        rouge_l=rouge_l(score.robust_value or "", item.references) if task.answer_kind == "text" else None,
+        rouge_l=rouge_l(score.robust_value or "", item.references) if task.is_text else None,
     )
 
 
@@ -190,7 +190,7 @@ def _scored(answer: Saved, task: Task, item: Item | None) -> Record:
     question = _question(answer) if item is None else item.instruction
     score = task.score(record.completion, gold, finish_reason=record.finish_reason, instruction=question)
     scored = replace(record, gold=gold, **asdict(score))
-    return replace(scored, rouge_l=_rouge(answer, scored, item)) if task.answer_kind == "text" else scored
+    return replace(scored, rouge_l=_rouge(answer, scored, item)) if task.is_text else scored
 
 
 def _question(answer: Saved) -> str:
@@ -220,7 +220,7 @@ def _item_of(answer: Saved, task: Task, known: Mapping[str, Item]) -> Item:
 
 
 def _same_gold(task: Task, saved: str, gold: str) -> bool:
-    if task.answer_kind == "text" or parse_number(saved) is None or parse_number(gold) is None:
+    if task.is_text or parse_number(saved) is None or parse_number(gold) is None:
         return saved.strip() == gold.strip()
     return numbers_match(saved, gold)
 

@@ -239,7 +239,7 @@ def planned_comparisons(
     free: set[str] = set()
     for name in study.tasks.names:
         task = registry.get(name)
-        if task.answer_kind == "text":
+        if task.is_text:
             free.add(task.domain)
         else:
             domains.setdefault(task.domain, []).append(task.name)

@@ -84,7 +84,7 @@ def run(context: StageContext) -> None:
     asked, registry = params.evaluation, params.registry()
     use_threads(context)
     generator, tokenizer = open_generator(context, params.dtype, str(asked.backend))
-    tasks = [task for name in params.tasks if (task := registry.get(name)).answer_kind != "text"]
+    tasks = [task for name in params.tasks if not (task := registry.get(name)).is_text]
     subjects = [subject for task in tasks for subject in _subjects(context, params, task, tokenizer)]
     rows = run_probes(
         generator,

@@ -83,6 +83,16 @@ class Task:
         """Whether its items are made on demand, so that no file is needed."""
         return self.test_items is None and self.file is None
 
+    @property
+    def is_number(self) -> bool:
+        """Whether its answers are compared as numbers."""
+        return self.answer_format.is_number
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its answers are free text, neither right nor wrong, but compared with references by ROUGE-L."""
+        return self.answer_format.is_text
+
     def locations(self, split: Split = "test") -> tuple[str, ...]:
         """Paths below a data folder where its rows are looked for, in order; the first is where a download belongs.
 
@@ -92,7 +102,7 @@ class Task:
         """
         if self.generated or self.file is not None:
             return ()
-        if self.answer_kind != "text":
+        if not self.is_text:
             return (f"{self.name}/{split}.json", f"tasks/{self.name}/{split}.json")
         # Files of the instruction sets are called as MiniLLM's are, and their folders go by several names.
         file = "valid.jsonl" if split == "test" else "train.jsonl"
