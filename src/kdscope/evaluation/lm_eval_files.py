@@ -88,10 +88,7 @@ def write_lm_eval_files(
     target = folder / model_folder(facts.model)
     target.mkdir(parents=True, exist_ok=True)
     time = facts.started.replace(tzinfo=None).isoformat().replace(":", "-")
-    samples = {
-        name: task_samples(tasks.get(name), answers, METRIC_NAMES, _generation(facts))
-        for name, answers in records.items()
-    }
+    samples = {name: _task_samples(tasks.get(name), own, _generation(facts)) for name, own in records.items()}
     files = [target / f"results_{time}.json"]
     _write(files[0], json.dumps(_results(records, samples, facts, tasks), indent=2, ensure_ascii=False))
     for name, lines in samples.items():
@@ -123,7 +120,10 @@ def _results(
         "n-shot": dict.fromkeys(names, 0),
         "higher_is_better": {name: {metrics[name]: True} for name in names},
         "n-samples": {
-            name: {"original": _items_in(tasks.get(name), name, facts, counts), "effective": counts[name]}
+            name: {
+                "original": facts.items_in_task.get(name, tasks.get(name).test_items or counts[name]),
+                "effective": counts[name],
+            }
             for name in names
         },
         "config": _run_config(records, facts),
@@ -143,16 +143,12 @@ def _results(
     }
 
 
-def _items_in(task: Task, name: str, facts: ExportFacts, counts: Mapping[str, int]) -> int:
-    return facts.items_in_task.get(name, task.test_items or counts[name])
-
-
 def _values(records: ModelRecords, counts: Mapping[str, int], tasks: TaskRegistry) -> dict[str, dict[str, Any]]:
     table = accuracy_table({"model": records}, registry=tasks)
     values: dict[str, dict[str, Any]] = {}
     for row in table[~table["task"].isin(AVERAGES)].to_dict("records"):
         name = row["task"]
-        filters = task_filters(tasks.get(name))
+        filters = _task_filters(tasks.get(name))
         if row["scoring"] not in filters:
             continue
         metric, filter_name = METRIC_NAMES[row["metric"]], filters[row["scoring"]]
@@ -175,7 +171,7 @@ def _config(task: Task, name: str, records: Sequence[Record], facts: ExportFacts
         ],
         "generation_kwargs": _generation(facts),
         "repeats": len({record.decoding_seed for record in records}),
-        "filter_list": [{"name": filter_name, "filter": []} for filter_name in task_filters(task).values()],
+        "filter_list": [{"name": filter_name, "filter": []} for filter_name in _task_filters(task).values()],
         "should_decontaminate": False,
         "metadata": {"version": _VERSION, "citation": task.citation, "licence": task.licence},
     }
@@ -207,39 +203,26 @@ def _run_config(records: ModelRecords, facts: ExportFacts) -> dict[str, Any]:
 
 
 def _task_hash(samples: Sequence[Sample]) -> str:
-    hashes = "".join(line["doc_hash"] + line["prompt_hash"] + line["target_hash"] for line in samples)
-    return hashlib.sha256(hashes.encode("utf-8")).hexdigest()
+    return _hash("".join(line["doc_hash"] + line["prompt_hash"] + line["target_hash"] for line in samples))
 
 
 def _write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8", newline="\n")
 
 
-def task_filters(task: Task) -> dict[str, str]:
+def _task_filters(task: Task) -> dict[str, str]:
     """The filter that stands for each scoring of a task; free text is read in one way only."""
     if metric_of(task) == "rouge_l":
         return {"robust": "none"}
     return {"robust": "robust", "published": "published"}
 
 
-def task_samples(
-    task: Task, records: Sequence[Record], metrics: Mapping[Metric, str], generation: Mapping[str, Any]
-) -> list[Sample]:
-    """All lines of a task: every item by the first filter, then every item by the second.
-
-    Args:
-        task: The task.
-        records: Its records.
-        metrics: What the metrics are called.
-        generation: Settings of the generation, part of what the model was asked.
-
-    Raises:
-        DataError: The items were not all answered with the same seeds.
-    """
-    metric = metrics[metric_of(task)]
+def _task_samples(task: Task, records: Sequence[Record], generation: Mapping[str, Any]) -> list[Sample]:
+    """All lines of a task: every item by the first filter, then every item by the second."""
+    metric = METRIC_NAMES[metric_of(task)]
     return [
         _sample(answers, scoring, filter_name, metric, generation)
-        for scoring, filter_name in task_filters(task).items()
+        for scoring, filter_name in _task_filters(task).items()
         for answers in by_item(records)
     ]
 
