@@ -49,7 +49,7 @@ class RigorousResult:
         hypothesis: ``H1`` to ``H5`` as in the published protocol; ``H1-student`` (the primary question),
             ``H1-grid``, ``equivalence``, ``temperature``, ``unadapted_teacher``, ``largest_gain``; on item records
             ``cell``, ``method``, ``ablation``, ``best_temperature`` and the likeness to the teacher
-            (`record_fidelity`). Two are no tests: of ``effect_size``, ``test`` names the effect (`effects.EffectSize`)
+            (`fidelity_gains`). Two are no tests: of ``effect_size``, ``test`` names the effect (`effects.EffectSize`)
             that ``estimate`` and limits are of; of ``variance``, ``estimate`` is the standard deviation of ``group``.
         group: whom it is about: ``all``, a method family, a student, a cell, or `WITHIN`.
         task: task, `Average` where it is the mean over tasks.

@@ -88,7 +88,7 @@ def tost_of_items(first: ArrayLike, second: ArrayLike, margin: float, alpha: flo
     """Equivalence of the accuracies of two models on the same independent items, by score tests at plus, minus margin.
 
     Tango (1998, Stat Med 17:891): the score statistic of the paired difference at each margin; interval and test are
-    those of `score_interval`, so that the models are equivalent where the 90% interval lies inside the margins.
+    those of `paired.tango_interval`, so that the models are equivalent where the 90% interval lies inside the margins.
 
     Args:
         first: whether the first model is right, boolean or 0/1, shape [n].
