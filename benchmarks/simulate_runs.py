@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simulated_studies import Layout, run_verdicts
 
-from kdscope.statistics.equivalence import tost_of_estimate
+from kdscope.statistics.effects import tost_of_estimate
 from kdscope.statistics.estimates import Estimate, t_estimate
 from kdscope.statistics.paired import wilson_interval
 from kdscope.statistics.planning import Noise, Runs, detectable_by_normal, detectable_over_runs

@@ -10,19 +10,23 @@ import pandas as pd
 from null_grids import METHODS, PAIRS, SIZES, STUDENT_OF, TEACHER_OF, Array, Grid, Truth, make_answers, make_grid
 from scipy import stats
 
-from kdscope.protocols.likeness import chance_corrected
+from kdscope.protocols.fidelity_gains import chance_corrected
 from kdscope.statistics.crossed import blocked_permutation, bootstrap_mean, grid_effect, teacher_effects
-from kdscope.statistics.effects import cliffs_delta, hedges_g, matched_odds_ratio
-from kdscope.statistics.equivalence import tost_of_items, tost_of_units
-from kdscope.statistics.estimates import Estimate, mean_over_units
+from kdscope.statistics.effects import cliffs_delta, hedges_g, matched_odds_ratio, tost_of_items, tost_of_units
+from kdscope.statistics.estimates import (
+    Estimate,
+    ancova_slope,
+    corrected_slope,
+    instrument_slope,
+    mean_over_units,
+    slope_over_units,
+)
 from kdscope.statistics.means import macro_mean
-from kdscope.statistics.multiplicity import holm, max_t
+from kdscope.statistics.multiplicity import holm, max_t, select_then_test
 from kdscope.statistics.paired import mcnemar_mid_p, tango_interval
 from kdscope.statistics.resampling import paired_bca
 from kdscope.statistics.run_contrasts import RunContrasts
 from kdscope.statistics.run_noise import RunNoise, gain_over_runs, largest_of, run_noise
-from kdscope.statistics.selection import select_then_test
-from kdscope.statistics.slopes import ancova_slope, corrected_slope, instrument_slope, slope_over_units
 
 Outcomes = dict[str, float]
 

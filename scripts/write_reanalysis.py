@@ -14,8 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from kdscope.protocols.published import load_published, published_protocol
-from kdscope.protocols.published_claims import compare_with_abstract, published_claims
-from kdscope.protocols.reanalysis import HEADINGS, reanalyse, verdict_row
+from kdscope.protocols.published_claims import HEADINGS, compare_with_abstract, published_claims, reanalyse, verdict_row
 from kdscope.protocols.rigorous import rigorous_protocol
 from kdscope.protocols.sentences import sentence
 

@@ -15,7 +15,7 @@ from kdscope.protocols.record_sample import RecordSample
 from kdscope.protocols.relations import likeness_of_records
 from kdscope.protocols.rigorous import rigorous_records
 from kdscope.protocols.sentences import sentence
-from kdscope.statistics.slopes import slope_over_units, slope_within
+from kdscope.statistics.estimates import slope_over_units, slope_within
 
 METHODS = ("gkd", "jsd", "forward_kl", "reverse_kl")
 

@@ -17,8 +17,7 @@ from kdscope.evaluation.conclusions import NEEDED_COLUMNS, draw_conclusions
 from kdscope.evaluation.records import read_run_records
 from kdscope.evaluation.tidy_results import tidy_results
 from kdscope.protocols.published import PUBLISHED_STUDIES, load_published, published_protocol
-from kdscope.protocols.published_claims import Claim, compare_with_abstract, published_claims
-from kdscope.protocols.reanalysis import reanalyse
+from kdscope.protocols.published_claims import Claim, compare_with_abstract, published_claims, reanalyse
 from kdscope.protocols.results_table import ResultsTable, read_results_table, results_table
 from kdscope.protocols.rigorous import rigorous_protocol
 from kdscope.protocols.table_checks import Unit
@@ -42,7 +41,7 @@ class Analysis:
             protocol adds estimate, low, high, p_adjusted, note, unit, per, role, detectable and margin.
         claims: The numbers behind claims: domain, claim, subject, task, value, low, high, n, definition.
         abstract: A published study's own words beside its tables; None for any other table.
-        verdicts: A published study's claims, each by both protocols (`reanalysis.TestedClaim`); None likewise.
+        verdicts: A published study's claims, each by both protocols (`published_claims.TestedClaim`); None likewise.
         warnings: What limits conclusions.
         files: What was written.
     """

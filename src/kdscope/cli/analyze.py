@@ -112,7 +112,7 @@ def _print_sentences(statistics: Any) -> None:
 
 
 def _print_verdicts(verdicts: Any) -> None:
-    from kdscope.protocols.reanalysis import HEADINGS, verdict_row
+    from kdscope.protocols.published_claims import HEADINGS, verdict_row
 
     print("What the study claims, by its own test and by one that holds its level:")
     rows = [[str(row["domain"]), *verdict_row(row)] for row in verdicts.to_dict("records")]

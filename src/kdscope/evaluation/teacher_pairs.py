@@ -16,7 +16,7 @@ from kdscope.results.column_names import SFT
 
 
 def pair_frame(records: pa.Table, cells: pd.DataFrame, settings: AnalysisSettings) -> pd.DataFrame:
-    """Every student beside its teacher on every item, as `likeness.PAIR_COLUMNS` has it, means over decoding seeds.
+    """Every student beside its teacher on every item, as `item_matrix.PAIR_COLUMNS` has it, means over decoding seeds.
 
     A control stands beside each teacher of its student's distilled runs. An answer that could not be read is neither
     right nor the same as any other. Tasks of free text have no right and wrong and are left out.

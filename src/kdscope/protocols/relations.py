@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kdscope.protocols.fidelity_gains import fidelity_by_cell
-from kdscope.protocols.likeness import chance_corrected
+from kdscope.protocols.fidelity_gains import chance_corrected, fidelity_by_cell
 from kdscope.protocols.published_gains import mean_by
 from kdscope.protocols.record_sample import RecordSample, numbers
 from kdscope.protocols.results import WITHIN, RigorousResult, few, noted
@@ -24,9 +23,15 @@ from kdscope.protocols.table_runs import PAIR, TableRuns, TableSample
 from kdscope.results.column_names import AGREEMENT, ANY_FAMILY, AVERAGE, FIDELITY, UNADAPTED, is_distilled
 from kdscope.results.hypotheses import H2, H3, H3_2, H4, H5, SENSITIVITY
 from kdscope.statistics.crossed import teacher_effects
-from kdscope.statistics.estimates import Estimate
+from kdscope.statistics.estimates import (
+    Estimate,
+    ancova_slope,
+    corrected_slope,
+    instrument_slope,
+    slope_over_units,
+    slope_within,
+)
 from kdscope.statistics.run_noise import RunNoise
-from kdscope.statistics.slopes import ancova_slope, corrected_slope, instrument_slope, slope_over_units, slope_within
 
 _CELL = ["student", "teacher", "method"]
 _CONFOUNDED = "Students differ in size as well, and so few cannot tell the two apart."
@@ -73,7 +78,7 @@ def size_at_equal_baseline(sample: TableSample) -> Iterator[RigorousResult]:
 
 
 def baseline_of_table(sample: TableSample) -> Iterator[RigorousResult]:
-    """``H3.2``: gain on SFT accuracy, the error of that accuracy taken out (`slopes.corrected_slope`)."""
+    """``H3.2``: gain on SFT accuracy, the error of that accuracy taken out (`estimates.corrected_slope`)."""
     for task, _ in sample.gains_by_student():
         cells, noise, error = _baselines(sample, task)
         found = corrected_slope(cells["control"].to_numpy(), cells["value"].to_numpy(), error)
@@ -96,7 +101,7 @@ def _baselines(sample: TableSample, task: str) -> tuple[pd.DataFrame, RunNoise, 
 
 
 def baseline_of_records(sample: RecordSample) -> Iterator[RigorousResult]:
-    """``H3.2``: gain on the SFT accuracy of the other half of the items (`slopes.instrument_slope`)."""
+    """``H3.2``: gain on the SFT accuracy of the other half of the items (`estimates.instrument_slope`)."""
     if not sample.students:
         return
     control = np.stack([sample.control_of(student) for student in sample.students])

@@ -30,6 +30,7 @@ from kdscope.protocols.gains import (
     resampled_student_gains,
     student_gains,
     student_gains_by_family,
+    variance_components,
 )
 from kdscope.protocols.item_matrix import item_matrix
 from kdscope.protocols.record_sample import RecordSample
@@ -52,7 +53,6 @@ from kdscope.protocols.single_settings import (
     largest_gain,
 )
 from kdscope.protocols.table_runs import KnownNoise, TableSample, domains_of
-from kdscope.protocols.variance import variance_components
 from kdscope.results.column_names import SFT
 
 _Sampled = TypeVar("_Sampled", bound=Sample)

@@ -20,10 +20,9 @@ from kdscope.results import hypotheses
 from kdscope.results.column_names import AVERAGE, SFT, UNADAPTED
 from kdscope.results.hypotheses import BEST_TEMPERATURE, LARGEST_GAIN, LEVEL, TEMPERATURE, UNADAPTED_TEACHER
 from kdscope.statistics.estimates import mean_over_units, sign_flips
-from kdscope.statistics.multiplicity import max_t
+from kdscope.statistics.multiplicity import chosen_items, max_t
 from kdscope.statistics.run_contrasts import CHECKPOINTS, Contrast, contrast_in_points
 from kdscope.statistics.run_noise import detectable_gain, largest_of
-from kdscope.statistics.selection import chosen_items
 
 CELL = ["student", "teacher", "method", "temperature"]
 
