@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.core.errors import IdentityError, ModelError
+from kdscope.core.errors import IdentityError, ModelError, StoreError
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache
-from kdscope.stages.planning import model_source_place, source_identity
+from kdscope.pipeline.stage import Stage
+from kdscope.stages.planning import ModelIdentity, model_source_place, source_identity
+from kdscope.stages.prepare_data import PrepareDataParams
 from kdscope.study.arms import Student, Teacher
 from tests.builders import make_model
 
@@ -72,3 +74,16 @@ def test_a_folder_that_hides_a_hub_model_is_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="owner/name: a folder of that name"):
         source_identity(Teacher(name="t", hub="owner/name", revision="a" * 40), cache)
+
+
+def test_parameters_of_another_kind_are_refused_by_name() -> None:
+    stage = Stage("prepare_data", "training data", 1, {"content": "x", "limit": None, "seed": 0}, {})
+    message = "^training data: parameter validation_items of prepare_data: Field required$"
+    with pytest.raises(StoreError, match=message):
+        PrepareDataParams.of(stage)
+
+
+def test_settings_at_their_default_are_left_out_of_parameters() -> None:
+    assert ModelIdentity(content="x").model_dump() == {"content": "x"}
+    own_code = {"content": "x", "trust_remote_code": True}
+    assert ModelIdentity.model_validate(own_code).model_dump() == own_code

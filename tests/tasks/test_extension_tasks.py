@@ -9,7 +9,7 @@ import pytest
 
 from kdscope.core.errors import StudyError
 from kdscope.core.extensions import load_extensions
-from kdscope.stages.own_tasks import definitions_of, registry_of
+from kdscope.stages.planning import TaskParams, own_tasks_among
 from kdscope.tasks import built_in_registry, default_registry, get_task, registry_with
 
 EXTENSION = """
@@ -45,9 +45,9 @@ def test_a_task_of_an_extension_is_found_until_it_is_unloaded(tmp_path: Path) ->
 
 def test_a_task_of_an_extension_is_told_to_stages_as_a_persons_own(tmp_path: Path) -> None:
     load_extensions([extension(tmp_path)])
-    told = definitions_of(default_registry(), ["own", "gsm8k"])
+    told = TaskParams(own_tasks=own_tasks_among(default_registry(), ["own", "gsm8k"]))
     load_extensions(())
-    assert [task.name for task in registry_of(told)][len(built_in_registry()) :] == ["own"]
+    assert [task.name for task in told.registry()][len(built_in_registry()) :] == ["own"]
 
 
 @pytest.mark.parametrize("name", ["gsm8k", "GSM-8K", "arc_e", "mini-choose"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import update_wrapper
 from pathlib import Path
@@ -256,10 +256,7 @@ class EvaluationContext:
 
     def own_tasks(self, *names: str) -> tuple[dict[str, object], ...]:
         """A person's own tasks among these, declared in full."""
-        built_in = built_in_registry()
-        own = [task for name in names if (task := self.registry.get(name)).name not in built_in]
-        # Where a task's file lies changes nothing; what stands in it is told apart.
-        return tuple({key: value for key, value in task_to_json(task).items() if key != "file"} for task in own)
+        return own_tasks_among(self.registry, names)
 
 
 @dataclass
@@ -310,6 +307,14 @@ class StudyContext(EvaluationContext):
         if validation is None:
             return Cost()
         return self.sizes.answering(self.sizes.of(model), training, validation.max_new_tokens)
+
+
+def own_tasks_among(registry: TaskRegistry, names: Iterable[str]) -> tuple[dict[str, object], ...]:
+    """Those of these tasks that do not come with kdscope, declared in full."""
+    built_in = built_in_registry()
+    own = [task for name in names if (task := registry.get(name)).name not in built_in]
+    # Where a task's file lies changes nothing; what stands in it is told apart.
+    return tuple({key: value for key, value in task_to_json(task).items() if key != "file"} for task in own)
 
 
 def answer_settings(evaluation: Evaluation, backend: str | None = None) -> AnswerSettings:
