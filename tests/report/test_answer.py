@@ -141,7 +141,7 @@ NAMES = st.text("ab ", min_size=1, max_size=30).map(lambda text: text.strip() or
 SETTINGS = st.tuples(st.floats(-50, 50), st.floats(0, 1), st.sampled_from(["runs", "checkpoints"]), st.booleans())
 
 
-@example({"a": [(0.0, 0.0, "runs", True)]}, several=False)
+@example({"a": [(0.0, 0.0, "runs", True)]}, False)
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(NAMES, st.lists(SETTINGS, min_size=1, max_size=6), min_size=1, max_size=12), st.booleans())
 def test_the_answer_has_at_most_120_words_and_claims_no_more_than_its_rows(students, several):
