@@ -53,7 +53,7 @@ _TYPOGRAPHY = str.maketrans(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerText:
     """The part of a completion that answers the question.
 
     Attributes:
@@ -65,23 +65,23 @@ class Answer:
     ended: bool
 
 
-def first_answer(completion: str) -> Answer:
+def first_answer(completion: str) -> AnswerText:
     r"""Cuts a completion where its first answer ends and normalises how it is written.
 
     Runaway text is read at its two ends only, so that a completion of any length takes little time: of a completion
     the first 38,000 and the last 12,000 characters, of an answer the first 3,000 and the last 7,000.
 
     >>> first_answer("It is −3.</s>\n### Instruction: next")
-    Answer(text='It is -3.', ended=True)
+    AnswerText(text='It is -3.', ended=True)
     """
     text = _without_header(_both_ends(completion, *_LONGEST_COMPLETION))
     end = _end(text, _END)
     body = _both_ends(text[:end], *_LONGEST_ANSWER)
     plain = _both_ends(_plain(_without_tokens(body)), *_LONGEST_ANSWER)  # fractions grow when they are written out
-    return Answer(plain, ended=end is not None)
+    return AnswerText(plain, ended=end is not None)
 
 
-def free_text(completion: str) -> Answer:
+def free_text(completion: str) -> AnswerText:
     """A free-text answer as it is scored: up to the end token or the next prompt, without special tokens.
 
     Questions and turns such as ``User:`` may belong to a free text, so they end nothing; its typography stays. Of a
@@ -89,7 +89,7 @@ def free_text(completion: str) -> Answer:
     """
     text = _without_header(completion[: sum(_LONGEST_COMPLETION)])
     end = _end(text, _END_OF_FREE_TEXT)
-    return Answer(_without_tokens(text[:end]).strip(), ended=end is not None)
+    return AnswerText(_without_tokens(text[:end]).strip(), ended=end is not None)
 
 
 def clean_text(completion: str) -> str:
