@@ -111,7 +111,7 @@ def _outcome(items: Sequence[int], answers: Sequence[Answer], versions: Mapping[
 
 
 def _kdscope(task: Task, large: bool = False) -> Outcome:
-    from kdscope.data.encode import encode_prompt
+    from kdscope.data.batches import encode_prompt
     from kdscope.generation.base import Decoding
     from kdscope.generation.huggingface import HuggingFaceGenerator
     from kdscope.generation.resumable import generate_all

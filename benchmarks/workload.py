@@ -46,7 +46,7 @@ def generated_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
 
 def encode_rows(rows: Sequence[dict[str, str]], tokenizer: Any, max_length: int) -> list[TokenSequence]:
     """Rows in the Alpaca prompt as token ids, cut at `max_length`."""
-    from kdscope.data.encode import encode_prompt, encode_response, join
+    from kdscope.data.batches import encode_prompt, encode_response, join
 
     prompts = [encode_prompt(tokenizer, prompt_text(row)) for row in rows]
     return join(prompts, [encode_response(tokenizer, row["output"]) for row in rows], max_length)

@@ -9,6 +9,9 @@ from typing import Any
 
 import yaml
 
+from kdscope.data.examples import Item, as_items
+from kdscope.data.rows import read_rows
+
 
 def make_model(
     folder: Path, *, layers: int = 3, hidden: int = 32, seed: int = 0, extra_rows: int = 0, spread: float = 0.02
@@ -172,3 +175,8 @@ def table_bytes(folder: Path) -> dict[str, bytes]:
     found = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.name != "facts.json"}
     cells = pd.read_csv(folder / "cells.csv").drop(columns=["training_seconds", "peak_memory_bytes"])
     return found | {"cells.csv": cells.to_csv().encode(), "cells.parquet": b""}
+
+
+def read_items(task: Any, folder: Path, limit: int | None = None) -> list[Item]:
+    """The first `limit` items of `folder/<task>/test.json`, or all."""
+    return as_items(task, read_rows(folder / task.name / "test.json")[:limit])

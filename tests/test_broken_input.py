@@ -7,9 +7,10 @@ import pytest
 
 from kdscope.api.study_files import check_files
 from kdscope.core.errors import DataError, KdscopeError, StudyError
-from kdscope.data.sources import read_examples, read_items
+from kdscope.data.examples import read_examples
 from kdscope.study.load import read_study
 from kdscope.tasks import get_task
+from tests.builders import read_items
 
 STUDY = """\
 name: demo

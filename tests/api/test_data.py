@@ -10,7 +10,7 @@ import pytest
 
 from kdscope.api import check_data, fetch_data, wanted_files
 from kdscope.core.errors import DataError
-from kdscope.data.lock import LockedFile
+from kdscope.data.download import LockedFile
 
 OWN = """
 name: capitals
@@ -66,7 +66,7 @@ def test_what_cannot_be_had_does_not_stop_the_others(tmp_path: Path, monkeypatch
         progress(3, 9)
         return LockedFile("https://somewhere", "0" * 40, "0" * 40, "0" * 64, 9, "2026-01-01")
 
-    monkeypatch.setattr("kdscope.api.data.bring", bring)
+    monkeypatch.setattr("kdscope.api.data.download", bring)
     wanted = wanted_files(["gsm8k", "svamp", "aqua"])
     found = list(fetch_data(wanted, tmp_path, update=True, tell=lambda *news: told.append(news)))
     assert [(one.wanted.name, one.problem) for one in found] == [("gsm8k", ""), ("SVAMP", "not today"), ("AQuA", "")]

@@ -107,7 +107,7 @@ def test_what_cannot_be_fetched_is_exit_code_1(kdscope: Call, tmp_path: Path, mo
     def bring(*_: object, **__: object) -> None:
         raise DataError("no network")
 
-    monkeypatch.setattr("kdscope.api.data.bring", bring)
+    monkeypatch.setattr("kdscope.api.data.download", bring)
     code, out, _ = kdscope("data", "fetch", "gsm8k", "--data-dir", tmp_path)
     assert (code, out) == (1, "FAILED gsm8k: no network\n")
 

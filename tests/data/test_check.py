@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
 from kdscope.data.check import MAX_PROBLEMS, check_file, check_folder
-from kdscope.data.lock import LOCK_NAME
+from kdscope.data.download import LOCK_NAME
+from kdscope.data.examples import as_examples, as_items
 from kdscope.data.rows import read_rows
-from kdscope.data.sources import as_examples, as_items
 from kdscope.tasks import Task, default_registry, get_task
 
 

@@ -17,8 +17,9 @@ from kdscope.data.contamination import (
     normalized_question,
     tally_contamination,
 )
-from kdscope.data.sources import Example, Item, read_examples, read_items
+from kdscope.data.examples import Example, Item, read_examples
 from kdscope.tasks import get_task
+from tests.builders import read_items
 
 WORDS = [f"{first}{second}" for first in "bcdfghklmnprst" for second in ("ala", "eno", "iri", "osu", "upe")]
 

@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.data.disk import git_blob_of, sha256_of, write_rows, write_text
-from kdscope.data.fetch import Download, fetch_file
+from kdscope.core.files import sha256_of, write_atomically
+from kdscope.data.fetch import Download, fetch_file, git_blob_of
+from kdscope.data.rows import write_rows
 
 CONTENT = b'[{"instruction": "a", "output": "b"}]\n' * 20_000
 BLOB = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
@@ -319,11 +320,11 @@ def test_published_files_have_their_published_ids(shared_data):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     file = tmp_path / "deep" / "file.txt"
-    write_text(file, "one")
-    write_text(file, "two\n")
+    write_atomically(file, "one")
+    write_atomically(file, "two\n")
     assert (file.read_bytes(), _files(tmp_path)) == (b"two\n", ["file.txt"])
     with pytest.raises(UnicodeEncodeError):
-        write_text(file, "\ud83d")
+        write_atomically(file, "\ud83d")
     assert (file.read_bytes(), _files(tmp_path)) == (b"two\n", ["file.txt"])
 
 

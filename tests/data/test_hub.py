@@ -8,8 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.data.hub import CONVERTED, fetch_hub
-from kdscope.data.hub_files import choose_files
+from kdscope.data.hub import CONVERTED, choose_files, fetch_hub
 from kdscope.data.rows import read_rows
 from tests.data.hub_double import COMMIT, CONVERTED_COMMIT, OLD_COMMIT, FolderHub
 

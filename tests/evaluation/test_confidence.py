@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from kdscope.core.errors import DataError
 from kdscope.data.batches import TokenSequence
-from kdscope.data.sources import Item
+from kdscope.data.examples import Item
 from kdscope.evaluation.confidence import LabelQuestion, confidence_rows, label_log_probabilities
 from kdscope.evaluation.distributions import DistributionRow, ForcedModel, log_probabilities
 from kdscope.evaluation.records import Record

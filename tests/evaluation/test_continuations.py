@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
-from kdscope.data.sources import Item
+from kdscope.data.examples import Item
 from kdscope.evaluation.continuations import choose_items, continuations_of, gold_text
 from kdscope.evaluation.records import Record
 from tests.builders import make_tokenizer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.data.sources import Item
+from kdscope.data.examples import Item
 from kdscope.evaluation.probes import (
     COLUMNS,
     ProbeRow,

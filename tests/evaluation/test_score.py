@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
-from kdscope.data.sources import Item, read_items
+from kdscope.data.examples import Item
 from kdscope.evaluation.completions import read_completions
 from kdscope.evaluation.records import Record, read_records, write_records
 from kdscope.evaluation.score import (
@@ -24,6 +24,7 @@ from kdscope.evaluation.score import (
 )
 from kdscope.generation.base import Completion
 from kdscope.tasks import get_task, get_template
+from tests.builders import read_items
 from tests.evaluation.by_hand import essay_tasks, essays, marked, record
 
 FRAMED = ("alpaca", "published", "published_training")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.data.sources import Item
+from kdscope.data.examples import Item
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.stages.rows import (
     TaskPlace,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from kdscope.data.sources import Example
+from kdscope.data.examples import Example
 from kdscope.fidelity.rouge import rouge_l
 from kdscope.generation.base import Completion, Decoding
 from kdscope.tasks import get_task, mini_rows

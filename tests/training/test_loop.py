@@ -13,7 +13,7 @@ from transformers import Trainer, TrainingArguments, get_scheduler
 
 from kdscope.core.errors import MachineError, TrainingDivergedError
 from kdscope.data.batches import TokenSequence, plan_windows
-from kdscope.data.sources import Example
+from kdscope.data.examples import Example
 from kdscope.generation.base import Completion, Decoding
 from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.forward import SelectedStates, head_of

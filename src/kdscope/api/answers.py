@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from kdscope.core.errors import DataError
-from kdscope.data.sources import Item
+from kdscope.data.examples import Item
 from kdscope.evaluation.accuracy import accuracy_table
 from kdscope.evaluation.compare import DEFAULT_MARGIN, Comparison, compare_evaluated
 from kdscope.evaluation.completions import read_completions

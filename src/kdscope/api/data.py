@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdscope.core.errors import DataError
-from kdscope.data.bring import bring
 from kdscope.data.check import FileCheck, FolderCheck, check_file, check_folder
 from kdscope.data.contamination import Tally, audit_contamination, tally_contamination
-from kdscope.data.lock import LockedFile
+from kdscope.data.download import LockedFile, download
+from kdscope.data.examples import Item, as_items, read_examples
 from kdscope.data.rows import mapped_row, read_rows
-from kdscope.data.sources import Item, as_items, read_examples
 from kdscope.tasks import (
     Source,
     TaskRegistry,
@@ -95,7 +94,7 @@ def fetch_data(
     for one in wanted:
         try:
             progress = None if tell is None else _telling(tell, one.target)
-            yield Brought(one, bring(one.sources, folder, one.target, update=update, progress=progress))
+            yield Brought(one, download(one.sources, folder, one.target, update=update, progress=progress))
         except DataError as error:
             yield Brought(one, None, str(error))
 

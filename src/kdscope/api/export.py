@@ -13,8 +13,7 @@ from typing import Any
 from kdscope import __version__
 from kdscope.api.finished import FinishedModel, FinishedRun, check_base, find_model, read_run, teacher_of
 from kdscope.core.errors import DataError, ModelError
-from kdscope.core.files import explained, replace_folder, unique_token
-from kdscope.data.disk import sha256_of
+from kdscope.core.files import explained, replace_folder, sha256_of, unique_token
 from kdscope.report.card_results import card_results
 from kdscope.report.model_card import CardFacts, loading_code, model_card
 from kdscope.tasks.template import get_template

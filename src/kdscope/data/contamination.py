@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kdscope.data.sources import Example, Item
+from kdscope.data.examples import Example, Item
 
 NGRAM_WORDS = 8
 """Length of the runs of words that are compared."""

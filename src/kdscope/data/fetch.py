@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import urllib.error
 import urllib.request
@@ -14,8 +15,8 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from kdscope.core.errors import DataError
-from kdscope.data.disk import git_blob_of, settle, sha256_of, writing
-from kdscope.data.rows import foreign_content
+from kdscope.core.files import replace_file, sha256_of, sync
+from kdscope.data.rows import foreign_content, writing
 
 MAX_BYTES = 2 * 10**9
 """No data file is larger; a download that is stops."""
@@ -118,8 +119,17 @@ def fetch_file(
         download.part.unlink()
         raise DataError(f"{download.url}: {problem}; what was downloaded has been removed", file=download.target)
     fetched = Fetched(download.target, download.part.stat().st_size, sha256_of(download.part), downloaded=True)
-    settle(download.part, download.target)
+    with writing(download.target):
+        sync(download.part)
+        replace_file(download.part, download.target)
     return fetched
+
+
+def git_blob_of(path: Path) -> str:
+    r"""The id git gives a file's content: SHA-1 of ``blob SIZE\0`` and the content."""
+    start = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: start).hexdigest()
 
 
 def _present(download: Download) -> Fetched:

@@ -1,15 +1,18 @@
-"""Rows of a JSON or JSONL file, and errors that say which row."""
+"""Rows of a JSON or JSONL file, read and written, and errors that say which row."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdscope.core.errors import DataError
+from kdscope.core.files import sha256_of, write_atomically
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -138,6 +141,58 @@ def scan_rows(
     decoder = json.JSONDecoder(object_pairs_hook=make_object)
     lines = _is_json_lines(text, file)
     return _line_rows(text, file, decoder) if lines else _list_rows(text, file, decoder)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], sha256: str | None = None) -> str:
+    """Write rows as a JSON list, as the files of LLM-Adapters are, or as the lines of a .jsonl; give its SHA-256.
+
+    A file that has that content already is left alone.
+
+    Args:
+        path: The file.
+        rows: At least one.
+        sha256: What the content must have; None for anything.
+
+    Raises:
+        DataError: There are no rows, they are not JSON, the content is not the expected one, or the file exists with
+            another. Nothing is written then.
+    """
+    if not rows:
+        raise DataError("there are no rows to write", file=path)
+    try:
+        text = _as_lines(rows) if path.suffix == ".jsonl" else _as_json(rows, indent=4)
+        found = hashlib.sha256(text.encode()).hexdigest()
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the rows cannot be written as JSON: {error}", file=path) from None
+    if sha256 not in (None, found):
+        raise DataError(f"the rows' SHA-256 is {found} instead of {sha256}", file=path)
+    if not path.exists():
+        with writing(path):
+            write_atomically(path, text)
+    elif not path.is_file() or sha256_of(path) != found:
+        raise DataError("the file exists with other content; move it away to have it written anew", file=path)
+    return found
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn an operating system's error of the block into one that names the file that could not be written.
+
+    Raises:
+        DataError: There was one.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=target) from error
+
+
+def _as_lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(_as_json(row, indent=None) for row in rows)
+
+
+def _as_json(value: object, indent: int | None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
 
 
 def mapped_row(row: Row, convert: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Row:

@@ -15,9 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from kdscope.data.batches import TokenSequence
-from kdscope.data.encode import Tokenizer
-from kdscope.data.sources import Item
+from kdscope.data.batches import Tokenizer, TokenSequence
+from kdscope.data.examples import Item
 from kdscope.evaluation.continuations import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.distributions import DistributionRow, ForcedModel, log_probabilities
 from kdscope.evaluation.records import Record

@@ -9,8 +9,8 @@ from typing import Literal
 from kdscope.answers.quantities import canonical_number, parse_number
 from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
-from kdscope.data.encode import Tokenizer, encode_recorded, encode_response
-from kdscope.data.sources import Item
+from kdscope.data.batches import Tokenizer, encode_recorded, encode_response
+from kdscope.data.examples import Item
 from kdscope.evaluation.item_scores import by_item
 from kdscope.evaluation.records import Record
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kdscope.core.seeds import derive_seed
-from kdscope.data.sources import Item
+from kdscope.data.examples import Item
 from kdscope.evaluation.confidence import ConfidenceRow, confidence_rows
 from kdscope.evaluation.continuations import PREFIXES, continuations_of
 from kdscope.evaluation.distributions import DistributionRow, ForcedPair, compare_distributions

@@ -15,8 +15,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
-from kdscope.data.encode import Tokenizer
-from kdscope.data.sources import Item
+from kdscope.data.batches import Tokenizer
+from kdscope.data.examples import Item
 from kdscope.evaluation.continuations import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.probe_texts import (
     add_mistake,

@@ -12,7 +12,7 @@ from kdscope.answers import numbers_match
 from kdscope.answers.answer_format import Score
 from kdscope.answers.quantities import parse_number
 from kdscope.core.errors import DataError
-from kdscope.data.sources import Item
+from kdscope.data.examples import Item
 from kdscope.evaluation.completions import Saved, SavedCompletion
 from kdscope.evaluation.item_scores import item_index
 from kdscope.evaluation.records import Record, is_correct

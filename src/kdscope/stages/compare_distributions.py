@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from kdscope.core.errors import ModelError
-from kdscope.data.sources import Item
+from kdscope.data.examples import Item
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Cost, Stage
 from kdscope.stages import audit_contamination, prepare_task

@@ -12,9 +12,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdscope.core.errors import ModelError
-from kdscope.data.batches import TokenSequence
-from kdscope.data.encode import encode_prompt
-from kdscope.data.sources import Example, Item
+from kdscope.data.batches import TokenSequence, encode_prompt
+from kdscope.data.examples import Example, Item
 from kdscope.generation.base import Generator
 from kdscope.models.forward import check_head
 from kdscope.models.load import load_model, load_tokenizer

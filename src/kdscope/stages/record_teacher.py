@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdscope.data.sources import Example
+from kdscope.data.examples import Example
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import adapt_teacher, prepare_data, prepare_prompts

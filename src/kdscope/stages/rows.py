@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdscope.core.errors import DataError
+from kdscope.data.examples import Example, Item, Split, as_examples, as_items, as_prompts, split_examples
 from kdscope.data.rows import Row, mapped_row, read_rows
-from kdscope.data.sources import Example, Item, Split, as_examples, as_items, as_prompts, split_examples
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
 from kdscope.study.arms import DataSource, LabelledData, UnlabelledPrompts
 from kdscope.study.schema import Tasks

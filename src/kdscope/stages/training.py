@@ -14,9 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from kdscope.core.errors import DataError
 from kdscope.core.seeds import derive_seed
-from kdscope.data.batches import TokenSequence
-from kdscope.data.encode import encode_recorded, encode_response, join
-from kdscope.data.sources import Example
+from kdscope.data.batches import TokenSequence, encode_recorded, encode_response, join
+from kdscope.data.examples import Example
 from kdscope.generation.base import Decoding
 from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.forward import check_head

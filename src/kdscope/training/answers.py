@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kdscope.answers import ReferenceAnswer, read_reference
-from kdscope.data.sources import Example
+from kdscope.data.examples import Example
 from kdscope.fidelity.rouge import rouge_l
 from kdscope.generation.base import Completion, Decoding, Generator, plan_batches
 
