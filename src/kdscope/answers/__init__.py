@@ -4,9 +4,8 @@ One kind of answer a file (`number`, `letter`, `label`, `text`), listed in `kind
 """
 
 from kdscope.answers.answer_format import AnswerFormat, Extraction, Rules, Score, Status
-from kdscope.answers.kinds import ANSWER_KINDS, AnswerKind, answer_format
+from kdscope.answers.kinds import ANSWER_KINDS, AnswerKind, ReferenceAnswer, answer_format, read_reference
 from kdscope.answers.quantities import numbers_match
-from kdscope.answers.references import ReferenceAnswer, read_reference
 
 __all__ = [
     "ANSWER_KINDS",

@@ -1,4 +1,4 @@
-"""What answers to a task look like: how one is read out of a completion, and when it is the right one.
+"""The format of a task's answers: how one is read out of a completion, and when it is the right one.
 
 Every completion is scored twice: by the rules of the paper's evaluation code (*published*) and by rules that look for
 what the model states (*robust*).

@@ -1,4 +1,4 @@
-"""What a question gives and what it asks for, to tell an answer from the numbers that merely stand beside it."""
+"""The numbers that a question gives and the unit it asks for: an answer is told from other numbers by them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a model: the tasks, where their items come from, and how they are put into a prompt.
+"""Evaluation tasks and training sets: where their rows come from, and how items are put into a prompt.
 
 Planning imports this room, so it uses the standard library only.
 """
