@@ -25,24 +25,9 @@ from pathlib import Path
 from typing import Literal
 
 from kdscope.core.errors import StoreError
-from kdscope.core.files import (
-    DISK_TROUBLE,
-    explained,
-    store_error,
-    sync,
-    unique_token,
-    write_atomically,
-    write_synced,
-)
+from kdscope.core.files import DISK_TROUBLE, explained, store_error, sync, unique_token, write_atomically, write_synced
 from kdscope.pipeline.fingerprint import JSON, plain
-from kdscope.pipeline.manifest import (
-    MANIFEST,
-    Manifest,
-    first_problem,
-    read_manifest,
-    software_versions,
-    sync_and_hash,
-)
+from kdscope.pipeline.manifest import MANIFEST, Manifest, first_problem, read_manifest, software_versions, sync_and_hash
 from kdscope.pipeline.stage import Stage
 
 

@@ -6,15 +6,7 @@ from kdscope.core.seeds import derive_seed
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import prepare_data, record_states, record_teacher
-from kdscope.stages.planning import (
-    ModelIdentity,
-    Params,
-    StageKind,
-    StudyContext,
-    model_place,
-    once,
-    teacher_label,
-)
+from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, model_place, once, teacher_label
 from kdscope.study.arms import Student, Teacher
 from kdscope.study.grid import Cell
 

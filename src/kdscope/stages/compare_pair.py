@@ -94,11 +94,7 @@ def run(context: StageContext) -> None:
     student, teacher, control, ceiling = ({t: kept[s][t] for t in both if t in kept[s]} for s in sides)
     registry, sampling = params.registry(), Sampling(seed=params.seed)
     measured = measure_records(
-        *(student, teacher, params.scoring),
-        registry=registry,
-        control=control,
-        ceiling=ceiling,
-        sampling=sampling,
+        *(student, teacher, params.scoring), registry=registry, control=control, ceiling=ceiling, sampling=sampling
     )
     rows = fidelity_rows(measured, registry)
     if (read := _reading(context.inputs, "reading")) is not None:

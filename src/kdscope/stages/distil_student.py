@@ -25,14 +25,7 @@ from kdscope.stages import (
     record_states,
     record_teacher,
 )
-from kdscope.stages.planning import (
-    ModelIdentity,
-    Params,
-    StageKind,
-    StudyContext,
-    TrainingParams,
-    model_place,
-)
+from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, TrainingParams, model_place
 from kdscope.study.arms import Student, Teacher
 from kdscope.study.grid import Cell
 

@@ -89,12 +89,7 @@ class StudyPlan:
 
 
 def build_plan(
-    study: Study,
-    cache: HashCache,
-    store_root: Path,
-    sizes: Sizes,
-    registry: TaskRegistry,
-    noise: Noise = Noise(),
+    study: Study, cache: HashCache, store_root: Path, sizes: Sizes, registry: TaskRegistry, noise: Noise = Noise()
 ) -> StudyPlan:
     """All stages of a study.
 

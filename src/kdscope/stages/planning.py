@@ -179,9 +179,7 @@ class StageKind:
         return Stage(self.name, label, self.version, told, inputs, cost, tolerates_missing, place)
 
 
-def once(
-    plan: Callable[Concatenate[Context, Arguments], Value],
-) -> Callable[Concatenate[Context, Arguments], Value]:
+def once(plan: Callable[Concatenate[Context, Arguments], Value]) -> Callable[Concatenate[Context, Arguments], Value]:
     """A function of a planning context that remembers there what it returned: every cell asks for the same stages."""
 
     def remembered(context: Context, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:

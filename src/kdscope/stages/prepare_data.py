@@ -37,10 +37,7 @@ def run(context: StageContext) -> None:
     """Write train.jsonl and validation.jsonl."""
     params = PrepareDataParams.of(context.stage)
     split, rows = read_split(
-        source_at(context.stage.context),
-        limit=params.limit,
-        validation_items=params.validation_items,
-        seed=params.seed,
+        source_at(context.stage.context), limit=params.limit, validation_items=params.validation_items, seed=params.seed
     )
     write_json_lines(split.train, context.output / "train.jsonl")
     write_json_lines(split.validation, context.output / "validation.jsonl")

@@ -7,15 +7,7 @@ from typing import cast
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import adapt_teacher, prepare_data, record_teacher
-from kdscope.stages.planning import (
-    ModelIdentity,
-    Params,
-    StageKind,
-    StudyContext,
-    model_place,
-    once,
-    teacher_label,
-)
+from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, model_place, once, teacher_label
 from kdscope.study.arms import Teacher
 
 KIND = StageKind(__name__, version=1)

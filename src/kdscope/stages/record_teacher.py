@@ -6,15 +6,7 @@ from kdscope.data.examples import Example
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import adapt_teacher, prepare_data, prepare_prompts
-from kdscope.stages.planning import (
-    ModelIdentity,
-    Params,
-    StageKind,
-    StudyContext,
-    model_place,
-    once,
-    teacher_label,
-)
+from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, model_place, once, teacher_label
 from kdscope.stages.rows import read_prepared_examples, write_json_lines
 from kdscope.study.arms import Teacher
 from kdscope.study.schema import TeacherGeneration
