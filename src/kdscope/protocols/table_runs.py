@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -178,6 +178,7 @@ class TableRuns(TrainedRuns):
         frame["seed"] = list(zip(frame["seed"].astype(str), again, strict=True))
         self.frame = frame
         self.values = frame["value"].to_numpy(dtype=np.float64)
+        self.noise = cache(self._noise)  # least squares over all runs, which every student's gains ask for
         run_sd = None if self.known.run_sd is None else (self.known.run_sd, self.known.run_df)
         super().__init__(self.frame[["student", "arm", "control", "seed"]], len(frame), run_sd)
 
@@ -226,7 +227,7 @@ class TableRuns(TrainedRuns):
         """A warning where the error from items is not known, or nothing."""
         return _WITHOUT_ITEMS if math.isnan(self.item_error(student)) else ""
 
-    def noise(self, family: str | None = None) -> RunNoise:
+    def _noise(self, family: str | None = None) -> RunNoise:
         """How much single runs vary about ``student + family``, or those of one family about their students.
 
         A student's controls are a student of their own: that students gain differently is no noise.
