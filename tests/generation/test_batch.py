@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdscope.generation import batch as batch_module
-from kdscope.generation.batch import Batch
+from kdscope.generation.batch import DecodingBatch
 from tests.models.architectures import some_ids, tiny
 
 BEGINNING = some_ids(9, seed=1).tolist()
@@ -26,7 +26,7 @@ def test_states_are_those_of_each_text_alone(kind: str, part: int, least: int, m
     alone = [model.get_decoder()(input_ids=torch.tensor([text])).last_hidden_state[0] for text in texts]
     read: list[int] = []
     handle = model.get_input_embeddings().register_forward_hook(lambda _m, ids, _o: read.append(ids[0].numel()))
-    batch = Batch(model, PROMPTS, 4)
+    batch = DecodingBatch(model, PROMPTS, 4)
     found = [batch.read()]
     handle.remove()
     found += [batch.append(torch.tensor([5] * 6)), batch.append(torch.tensor([6] * 6))]

@@ -16,7 +16,7 @@ from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Objective
-from kdscope.teacher import Teacher
+from kdscope.teacher import DistillationTeacher
 from kdscope.teacher.expectation import ExpectationTeacher, expect
 from kdscope.teacher.recording import PositionReader, expectation_layout, hidden_layout
 from kdscope.teacher.recording_writer import PositionWriter
@@ -72,7 +72,7 @@ def expectation_teacher(job: Job, replay: ReplayTeacher, folder: Path) -> Expect
     return ExpectationTeacher(PositionReader(folder, prompt_in_loss=False, tokenizer=TOKENIZER))
 
 
-def curve(job: Job, teacher: Teacher, folder: Path) -> list[float]:
+def curve(job: Job, teacher: DistillationTeacher, folder: Path) -> list[float]:
     return [row["loss"] for row in train(replace(job, teacher=teacher), Checkpoints(folder)).log]
 
 

@@ -110,11 +110,11 @@ def fetch_file(
         if not (download.git_blob or download.sha256):
             download.part.unlink(missing_ok=True)
     kept = download.part.exists()
-    problem = _bring(download, progress, max_bytes, timeout_s, sleep)
+    problem = _fill(download, progress, max_bytes, timeout_s, sleep)
     if problem is not None and kept:
         # What an earlier attempt left may be of something else: once more, from the beginning.
         download.part.unlink()
-        problem = _bring(download, progress, max_bytes, timeout_s, sleep)
+        problem = _fill(download, progress, max_bytes, timeout_s, sleep)
     if problem is not None:
         download.part.unlink()
         raise DataError(f"{download.url}: {problem}; what was downloaded has been removed", file=download.target)
@@ -159,7 +159,7 @@ def _problem(download: Download, path: Path) -> str | None:
     return None
 
 
-def _bring(
+def _fill(
     download: Download, progress: Progress | None, max_bytes: int, timeout_s: float, sleep: Callable[[float], None]
 ) -> str | None:
     """Fill the part file, trying again where that may help, and say what is wrong with its content."""

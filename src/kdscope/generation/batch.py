@@ -24,7 +24,7 @@ _BLOCK = 64
 _PART = 2048
 
 
-class Batch:
+class DecodingBatch:
     """Rows with a shared beginning, then padding, then each row's own prompt and what it has written.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kdscope.core.errors import ModelError
-from kdscope.generation.batch import Batch
+from kdscope.generation.batch import DecodingBatch
 from kdscope.generation.linears import prepared_linears, prepared_product
 from kdscope.models.forward import head_of
 
@@ -57,7 +57,7 @@ def decode(
     with prepared_linears(model.get_decoder(), dtype):
         head = head_of(model, dtype)
         project = prepared_product(head.weight)
-        batch = Batch(model, [prompts[row] for row in rows], max(room))
+        batch = DecodingBatch(model, [prompts[row] for row in rows], max(room))
         states, which = batch.read(), torch.tensor(rows, device=model.device)
         for step in range(max(room)):
             tokens = choose(head.finish(project(states)), which, step)

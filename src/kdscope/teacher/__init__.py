@@ -15,10 +15,10 @@ if TYPE_CHECKING:  # planning asks this package for sizes, and must not load tor
     from kdscope.data.batches import Batch, TokenSequence
     from kdscope.objectives import Expectation, TeacherRows
 
-__all__ = ["Teacher"]
+__all__ = ["DistillationTeacher"]
 
 
-class Teacher(Protocol):
+class DistillationTeacher(Protocol):
     """Anything that can say what a teacher thinks of a batch's targets."""
 
     def rows(self, sequences: Sequence[TokenSequence], batch: Batch) -> TeacherRows | Expectation:

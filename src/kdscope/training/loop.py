@@ -32,7 +32,7 @@ from kdscope.models.lora import TrainableModel
 from kdscope.models.packing import packed, padded
 from kdscope.objectives import FusedLoss, Head, Objective, fused_loss, sequence_weights, token_weights
 from kdscope.study.schema import Training
-from kdscope.teacher import Teacher
+from kdscope.teacher import DistillationTeacher
 from kdscope.training.answers import ValidationAnswers
 from kdscope.training.checkpoints import VALIDATION_ACCURACY, VALIDATION_LOSS, Checkpoints, Position, kept_step
 from kdscope.training.on_policy import OnPolicySampling
@@ -78,10 +78,10 @@ class Job:
     prompt_in_loss: bool
     pad_id: int
     autocast: bool
-    teacher: Teacher | None = None
+    teacher: DistillationTeacher | None = None
     shared_vocabulary: int | None = None
     on_policy: OnPolicySampling | None = None
-    sample_teacher: Teacher | None = None
+    sample_teacher: DistillationTeacher | None = None
     pack: bool = False
     warm_start_steps: int = 0
     warm_start: Objective | None = None
@@ -182,7 +182,9 @@ class _Run:
         unknown = dict.fromkeys((VALIDATION_LOSS, VALIDATION_ACCURACY))
         return {"step": step + 1, **sums, "learning_rate": rate, "gradient_norm": norm, **unknown}
 
-    def _accumulate(self, sequences: Sequence[TokenSequence], step: int, teacher: Teacher | None) -> dict[str, Any]:
+    def _accumulate(
+        self, sequences: Sequence[TokenSequence], step: int, teacher: DistillationTeacher | None
+    ) -> dict[str, Any]:
         """Forward and backward over the micro-batches; every loss is divided by the step's own totals."""
         job = self.job
         objective = job.objective
@@ -219,7 +221,7 @@ class _Run:
         sequences: Sequence[TokenSequence],
         batch: Batch,
         weights: Tensor,
-        teacher: Teacher | None,
+        teacher: DistillationTeacher | None,
     ) -> tuple[FusedLoss, float]:
         """A micro-batch's share of the loss, and the teacher's mass on ids that the student lacks."""
         job = self.job
