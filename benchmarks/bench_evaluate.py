@@ -112,9 +112,8 @@ def _outcome(items: Sequence[int], answers: Sequence[Answer], versions: Mapping[
 
 def _kdscope(task: Task, large: bool = False) -> Outcome:
     from kdscope.data.batches import encode_prompt
-    from kdscope.generation.base import Decoding
+    from kdscope.generation.base import Decoding, generate_all
     from kdscope.generation.huggingface import HuggingFaceGenerator
-    from kdscope.generation.resumable import generate_all
     from kdscope.models.load import load_model, load_tokenizer
     from kdscope.models.source import ModelPlace
 

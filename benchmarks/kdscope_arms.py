@@ -29,8 +29,8 @@ from kdscope.teacher.recording_writer import PositionWriter
 from kdscope.teacher.replay import ReplayTeacher, load_head, save_head
 from kdscope.teacher.teacher_logits import LiveTeacher
 from kdscope.training.checkpoints import Checkpoints
+from kdscope.training.generated import OnPolicySampling
 from kdscope.training.loop import Job, train
-from kdscope.training.on_policy import OnPolicySampling
 
 _MICRO_BATCH_TOKENS = 2048  # the default of a study
 _RECORDING_TOKENS = 4096  # what the recording stages read at a time

@@ -6,8 +6,7 @@ from typing import Any
 
 from settings import Settings
 
-from kdscope.models.load import load_model, load_tokenizer, prune_depth
-from kdscope.models.lora import TrainableModel, add_lora
+from kdscope.models.load import TrainableModel, add_lora, load_model, load_tokenizer, prune_depth
 from kdscope.models.source import ModelPlace
 
 

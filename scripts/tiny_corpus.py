@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from kdscope.core.seeds import derive_seed
 from kdscope.tasks import get_template
+from kdscope.tasks.mini.problems import CONTAINERS, PEOPLE, THINGS
 from kdscope.tasks.mini.suite import MINI_MAKERS
-from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS
 
 _NAMES = tuple(name for name, _ in PEOPLE)
 _WORDS = (*_NAMES, *THINGS, *CONTAINERS)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kdscope.core.catalogue import Catalogue, Entry
 from kdscope.core.extensions import add_entry, running_file
 from kdscope.results.backends import BACKENDS, Backend
-from kdscope.results.methods import METHODS, MethodEntry, Text, Value, settings_of_method
-from kdscope.results.palette import SYMBOLS
+from kdscope.results.methods import METHODS, SYMBOLS, MethodEntry, Text, Value, settings_of_method
 from kdscope.study.arms import Method
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from kdscope.evaluation.analysis_settings import (
     save_analysis_settings,
     task_facts,
 )
+from kdscope.evaluation.compared_models import pair_frame
 from kdscope.evaluation.conclusions import draw_conclusions, item_frame, primary_temperature
 from kdscope.evaluation.records import Record
-from kdscope.evaluation.teacher_pairs import pair_frame
 from kdscope.evaluation.tidy_results import tidy_results
 from kdscope.protocols.published import published_protocol
 from kdscope.protocols.results_table import results_table

@@ -11,7 +11,7 @@ from kdscope.figures.gains import gain_figure
 from kdscope.figures.run import accuracy_figure, answer_rates, rates_figure
 from kdscope.figures.style import STEP, method_legend, method_styles
 from kdscope.figures.svg import render_svg
-from kdscope.results.palette import MUTED
+from kdscope.results.methods import MUTED
 from tests.report.builders import BELOW_CHANCE, build_tables, empty_tables, only
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from kdscope.api import analyze_table, export_models, load_study, plan_study, run_study, write_report
 from kdscope.study.embedded import embedded_study
-from kdscope.view.routes import Viewer
+from kdscope.view.server import Viewer
 from tests.builders import table_bytes
 
 

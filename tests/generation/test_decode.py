@@ -14,11 +14,9 @@ from transformers import GenerationConfig, PreTrainedModel
 from kdscope.core.errors import ModelError
 from kdscope.generation import batch as batch_module
 from kdscope.generation import decode as decode_module
-from kdscope.generation import linears
 from kdscope.generation.batch import GrowingLayer, new_cache
-from kdscope.generation.decode import can_decode, decode
-from kdscope.generation.sampling import largest
-from kdscope.models.lora import add_lora
+from kdscope.generation.decode import can_decode, decode, largest
+from kdscope.models.load import add_lora
 from tests.models.architectures import some_ids, tiny
 
 KINDS = ["llama", "gemma2", "granite", "cohere", "qwen2", "smollm3", "opt", "gpt2"]
@@ -318,5 +316,5 @@ def test_no_weight_is_prepared_without_need(monkeypatch: pytest.MonkeyPatch) -> 
     """The same tokens whether weights are laid out anew or not."""
     model = tiny("llama", hidden_size=256, intermediate_size=512, vocab_size=600, num_hidden_layers=2)
     prepared = ours(model, PROMPTS, set())
-    monkeypatch.setattr(linears, "_LEAST_NUMBERS", 2**40)
+    monkeypatch.setattr(decode_module, "_LEAST_NUMBERS", 2**40)
     assert ours(model, PROMPTS, set()) == prepared

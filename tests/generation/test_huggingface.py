@@ -17,8 +17,7 @@ from scipy.stats import chisquare
 
 from kdscope.generation.base import Completion, Decoding, plan_batches, stop_texts
 from kdscope.generation.huggingface import HuggingFaceGenerator
-from kdscope.models.load import load_model, load_tokenizer
-from kdscope.models.lora import add_lora
+from kdscope.models.load import add_lora, load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
 
 PROMPTS = [

@@ -12,8 +12,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 
 from kdscope.core.errors import ModelError
 from kdscope.models.forward import SelectedStates, apply_head, check_head, head_of
-from kdscope.models.load import load_model
-from kdscope.models.lora import add_lora
+from kdscope.models.load import add_lora, load_model
 from kdscope.models.source import ModelPlace
 from tests.models.architectures import VOCABULARY, some_ids, tiny
 

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from kdscope.core.errors import MachineError, ModelError
-from kdscope.models.load import check_device, load_model, load_tokenizer, prune_depth, save_model
-from kdscope.models.lora import add_lora
+from kdscope.models.load import add_lora, check_device, load_model, load_tokenizer, prune_depth, save_model
 from kdscope.models.source import ModelPlace
 from tests.models.architectures import some_ids, tiny
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from kdscope.core.errors import ModelError
 from kdscope.data.batches import TokenSequence, collate
 from kdscope.models.forward import SelectedStates
-from kdscope.models.lora import add_lora
+from kdscope.models.load import add_lora
 from kdscope.models.packing import PACKED_ATTENTION, can_pack, packed, packed_attention, padded, short_causal_attention
 from tests.models.architectures import tiny
 

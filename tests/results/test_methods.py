@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import kdscope
-from kdscope.results.methods import METHODS, has_divergence, method_names, method_sentence, published_names
-from kdscope.results.palette import SYMBOLS
+from kdscope.results.methods import METHODS, SYMBOLS, has_divergence, method_names, method_sentence, published_names
 from kdscope.study.arms import Method
 
 SOURCE = Path(kdscope.__file__).parent

@@ -19,10 +19,9 @@ from kdscope.models.forward import SelectedStates, head_of
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Objective, per_token_loss
 from kdscope.objectives.head import Head
-from kdscope.teacher.noise import add_teacher_noise
 from kdscope.teacher.recording import PositionTensor, hidden_layout
 from kdscope.teacher.replay import ReplayTeacher, load_head, save_head
-from kdscope.teacher.teacher_logits import LiveTeacher
+from kdscope.teacher.teacher_logits import LiveTeacher, add_teacher_noise
 from tests.models.architectures import VOCABULARY, tiny
 from tests.teacher.recordings import TOKENIZER, layout_of, open_recording, record, some_sequences, some_values
 

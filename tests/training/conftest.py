@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from kdscope.data.batches import TokenSequence
-from kdscope.models.load import load_model
-from kdscope.models.lora import add_lora, all_weights
+from kdscope.models.load import add_lora, all_weights, load_model
 from kdscope.models.source import ModelPlace
 from kdscope.objectives import Objective
 from kdscope.training.loop import Job

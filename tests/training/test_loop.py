@@ -22,10 +22,9 @@ from kdscope.models.source import ModelPlace
 from kdscope.models.vocabulary import VocabularyMatch
 from kdscope.objectives import Objective
 from kdscope.teacher.teacher_logits import LiveTeacher
-from kdscope.training.answers import ReferenceScore, ValidationAnswers
 from kdscope.training.checkpoints import Checkpoints
+from kdscope.training.generated import OnPolicySampling, ReferenceScore, ValidationAnswers
 from kdscope.training.loop import Job, learning_rate_at, train, warmup_length
-from kdscope.training.on_policy import OnPolicySampling
 from tests.builders import make_model, make_rows, make_tokenizer
 from tests.training.conftest import sequences, settings
 

@@ -13,8 +13,7 @@ import pytest
 
 from kdscope.core.errors import DataError, MachineError
 from kdscope.view import server as room
-from kdscope.view.routes import SECURITY_HEADERS
-from kdscope.view.server import ViewServer, make_server
+from kdscope.view.server import SECURITY_HEADERS, ViewServer, make_server
 from tests.view.runs import school
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from kdscope.core.errors import DataError
 from kdscope.evaluation.records import Record, answer_of, is_correct, run_record_schema
-from kdscope.view.selection import Selection, offered_likeness, offered_outcomes
 from kdscope.view.state import LIKENESS, OUTCOMES, Column
-from kdscope.view.task_index import NONE, TaskIndex, read_task_index
+from kdscope.view.task_index import NONE, Selection, TaskIndex, offered_likeness, offered_outcomes, read_task_index
 from tests.view.runs import KD, SFT, TEACHER, record, write_run
 
 

@@ -10,21 +10,28 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kdscope.api.analyze import Analysis, analyze_table
+    from kdscope.api.analyze import AnalysisResult, analyze_table
     from kdscope.api.answers import Rescored, compare_models, measure_fidelity, rescore_answers
     from kdscope.api.data import Brought, DataCheck, check_data, fetch_data, wanted_files
     from kdscope.api.distillation import Distilled, distil_yaml, distill
     from kdscope.api.evaluate import EvaluationResult, evaluate_model
     from kdscope.api.export import Exported, export_models
     from kdscope.api.finished import FinishedRun, read_run
-    from kdscope.api.pilot import planning_noise
     from kdscope.api.report import WrittenReport, export_tables, report_table, write_report
-    from kdscope.api.study import StudyResult, default_store, explain_stage, load_study, plan_study, run_study
+    from kdscope.api.study import (
+        StudyResult,
+        default_store,
+        explain_stage,
+        load_study,
+        plan_study,
+        planning_noise,
+        run_study,
+    )
     from kdscope.view.server import view_run
 
 _PLACES = MappingProxyType(
     {
-        **dict.fromkeys(("Analysis", "analyze_table"), "kdscope.api.analyze"),
+        **dict.fromkeys(("AnalysisResult", "analyze_table"), "kdscope.api.analyze"),
         **dict.fromkeys(("Brought", "DataCheck", "check_data", "fetch_data", "wanted_files"), "kdscope.api.data"),
         **dict.fromkeys(("Rescored", "compare_models", "measure_fidelity", "rescore_answers"), "kdscope.api.answers"),
         **dict.fromkeys(("Distilled", "distil_yaml", "distill"), "kdscope.api.distillation"),
@@ -34,12 +41,12 @@ _PLACES = MappingProxyType(
         **dict.fromkeys(("WrittenReport", "export_tables", "report_table", "write_report"), "kdscope.api.report"),
         **dict.fromkeys(("StudyResult", "default_store", "explain_stage", "load_study"), "kdscope.api.study"),
         **dict.fromkeys(("plan_study", "run_study"), "kdscope.api.study"),
-        "planning_noise": "kdscope.api.pilot",
+        "planning_noise": "kdscope.api.study",
         "view_run": "kdscope.view.server",
     }
 )
 __all__ = [
-    "Analysis",
+    "AnalysisResult",
     "Brought",
     "DataCheck",
     "Distilled",

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from kdscope.api.pilot import planning_noise
+from kdscope.api.study import planning_noise
 from kdscope.core.errors import DataError
 from kdscope.core.files import explained
 from kdscope.evaluation.analysis_settings import AnalysisSettings, load_analysis_settings
@@ -32,7 +32,7 @@ Protocol = Literal["published", "rigorous"]
 
 
 @dataclass(frozen=True)
-class Analysis:
+class AnalysisResult:
     """What a table of results says.
 
     Attributes:
@@ -67,7 +67,7 @@ def analyze_table(
     discordance: float | None = None,
     pilot: Path | None = None,
     out: Path | None = None,
-) -> Analysis:
+) -> AnalysisResult:
     """Statistics of a run or of a table of results.
 
     Args:
@@ -120,7 +120,7 @@ def _of_table(
     temperature: float | None,
     margin: float | None,
     known: KnownNoise | None = None,
-) -> Analysis:
+) -> AnalysisResult:
     if protocol == "published":
         statistics = published_protocol(table)
     else:
@@ -128,12 +128,12 @@ def _of_table(
         asked = 1.0 if temperature is None else temperature
         margin = 1.0 if margin is None else margin
         statistics = rigorous_protocol(table, temperature=asked, margin=margin, known=known)
-    return Analysis(table, statistics, published_claims(table), None, tuple(warnings))
+    return AnalysisResult(table, statistics, published_claims(table), None, tuple(warnings))
 
 
 def _of_run(
     folder: Path, protocol: Protocol, temperature: float | None, margin: float | None, known: KnownNoise
-) -> Analysis:
+) -> AnalysisResult:
     """A run's item records for the rigorous protocol, its accuracies for the published one."""
     if not (folder / "tables" / "questions.json").is_file():
         raise DataError(
@@ -166,8 +166,8 @@ def _of_run(
     try:
         read = _results_of_run(folder, tables, questions)
     except DataError:  # what has no accuracies, or no cells as the published study knows them, has no such claims
-        return Analysis(pd.DataFrame(), statistics, pd.DataFrame(columns=list(Claim.__slots__)), None, nothing)
-    return Analysis(read.table, statistics, published_claims(read.table), None, (*nothing, *read.warnings))
+        return AnalysisResult(pd.DataFrame(), statistics, pd.DataFrame(columns=list(Claim.__slots__)), None, nothing)
+    return AnalysisResult(read.table, statistics, published_claims(read.table), None, (*nothing, *read.warnings))
 
 
 def _results_of_run(folder: Path, tables: ReportTables, questions: AnalysisSettings) -> ResultsTable:
@@ -184,7 +184,7 @@ def _check_temperature(known: pd.Series, wanted: float | None, where: Path | str
         raise DataError(f"nothing was distilled at temperature {wanted:g}; there is {told}", file=where)
 
 
-def _written(found: Analysis, folder: Path) -> Analysis:
+def _written(found: AnalysisResult, folder: Path) -> AnalysisResult:
     tables = {"statistics": found.statistics, "claims": found.claims, "table": found.table, "abstract": found.abstract}
     tables["verdicts"] = found.verdicts
     files = []

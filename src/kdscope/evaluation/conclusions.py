@@ -8,9 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kdscope.evaluation.analysis_settings import AnalysisSettings
-from kdscope.evaluation.compared_models import compared_models, rows_of
+from kdscope.evaluation.compared_models import asked_records, compared_models, pair_frame, rows_of
 from kdscope.evaluation.records import CELL
-from kdscope.evaluation.teacher_pairs import asked_records, pair_frame
 from kdscope.protocols.fidelity_gains import fidelity_levels
 from kdscope.protocols.item_matrix import item_matrix
 from kdscope.protocols.results import RigorousResult, results_frame

@@ -28,8 +28,7 @@ from kdscope.evaluation.probe_texts import (
     with_cue,
 )
 from kdscope.evaluation.records import Record
-from kdscope.generation.base import Completion, Decoding, Generator
-from kdscope.generation.resumable import generate_all
+from kdscope.generation.base import Completion, Decoding, Generator, generate_all
 from kdscope.results.measures import POOLED, PROBE_MEASURES
 from kdscope.statistics.means import estimate_mean
 from kdscope.tasks import Task

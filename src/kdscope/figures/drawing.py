@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from kdscope.figures.panels import Figure
 from kdscope.figures.style import FONT, LegendEntry
 from kdscope.figures.svg import render_svg
-from kdscope.results.palette import INK, SYMBOLS
+from kdscope.results.methods import INK, SYMBOLS
 
 MOST_PANELS = 100
 """Panels of a figure that a page has at most, single tasks aside: each takes some 50 ms to draw."""

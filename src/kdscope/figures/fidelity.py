@@ -12,7 +12,7 @@ from kdscope.figures.panels import Figure, Panels, by_rows, tagged
 from kdscope.figures.style import STEP, LegendEntry, panel_width
 from kdscope.results.formatting import percent
 from kdscope.results.measures import DECOMPOSITION
-from kdscope.results.palette import GREEN, GRID, INK, PURPLE, SKY, VERMILION
+from kdscope.results.methods import GREEN, GRID, INK, PURPLE, SKY, VERMILION
 from kdscope.results.tables import ReportTables, pooled, records
 
 _PARTS = (

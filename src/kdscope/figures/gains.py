@@ -24,7 +24,7 @@ from kdscope.results.findings import (
 )
 from kdscope.results.formatting import is_missing, p_value, points, with_interval
 from kdscope.results.measures import AVERAGES, POOLS
-from kdscope.results.palette import BLUE, MUTED, VERMILION
+from kdscope.results.methods import BLUE, MUTED, VERMILION
 from kdscope.results.tables import ReportTables, pooled, records, select
 
 ITEM_LEVEL = (

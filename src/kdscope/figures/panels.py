@@ -17,8 +17,7 @@ from altair.typing import ChartType
 
 from kdscope.figures.style import LegendEntry, method_legend, method_styles
 from kdscope.results.formatting import is_missing
-from kdscope.results.methods import ADAPT, BASE, SFT, has_open_marks
-from kdscope.results.palette import MUTED
+from kdscope.results.methods import ADAPT, BASE, MUTED, SFT, has_open_marks
 from kdscope.results.tables import records
 
 SEPARATOR = "\u241f"

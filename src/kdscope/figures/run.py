@@ -25,8 +25,7 @@ from kdscope.figures.panels import (
 from kdscope.figures.style import FULL, HALF, STEP, TEXT, LegendEntry, padded, panel_width
 from kdscope.results.formatting import fixed, is_missing, percent, short_count, with_interval
 from kdscope.results.measures import AVERAGES
-from kdscope.results.methods import BASE
-from kdscope.results.palette import BLUE, INK, VERMILION
+from kdscope.results.methods import BASE, BLUE, INK, VERMILION
 from kdscope.results.tables import ReportTables, records, select
 
 UNPARSED_LIMIT = 0.2

@@ -15,7 +15,7 @@ from kdscope.figures import style
 from kdscope.figures.panels import Figure, Panels, by_model, marks_legend, tagged, with_method_style
 from kdscope.figures.style import FULL, padded, panel_width
 from kdscope.results.formatting import percent, points, short_count, with_interval
-from kdscope.results.palette import MUTED
+from kdscope.results.methods import MUTED
 from kdscope.results.tables import ReportTables, averages, pooled, records, select
 
 _SETTINGS = ("kd_temperature", "teacher_noise_std", "kd_weight", "teacher", "teacher_condition", "seed", "variant")

@@ -11,8 +11,19 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from kdscope.results.methods import METHODS, has_open_marks, published_names
-from kdscope.results.palette import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, SKY
+from kdscope.results.methods import (
+    BLUE,
+    GREEN,
+    GRID,
+    INK,
+    METHODS,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    has_open_marks,
+    published_names,
+)
 
 TEXT = 13
 """Size of text in figures, in pixels of the page, which shows panels at their own size on a wide screen."""

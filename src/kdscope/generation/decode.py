@@ -1,21 +1,181 @@
 """Batched decoding: the prompts once, then a token a step for the rows that are not finished.
 
 transformers' `generate` serves every model and every wish; this loop serves one wish and the models it was seen to be
-right for (`can_decode`).
+right for (`can_decode`). The next token of a row is the largest, or drawn with a number that is the row's own.
+
+While a model writes, its linear layers are made ready for many products with few rows: on a processor, half of such a
+product goes into bringing the weight into its kernel's layout; here that is done once. An adapter stays an adapter:
+merged into a bfloat16 weight, most of its change would be less than half a unit of the weight's last digit and be
+rounded away, and the model would write as if it had hardly been trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from kdscope.core.errors import ModelError
+from kdscope.core.seeds import derive_seed
 from kdscope.generation.batch import DecodingBatch
-from kdscope.generation.linears import prepared_linears, prepared_product
 from kdscope.models.forward import head_of
+
+Product = Callable[[Tensor], Tensor]
+
+# A smaller weight is multiplied as fast as it is.
+_LEAST_NUMBERS = 2**16
+# The copies are held beside the weights; a model that needs more does without them.
+_MOST_BYTES = 4 * 2**30
+# Rows the layout is chosen for; it serves any number of them.
+_ROWS = 32
+
+
+@contextmanager
+def prepared_linears(decoder: torch.nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
+    """Run a decoder's linear layers and adapters on prepared weights; the same results up to rounding.
+
+    No weight is touched: some modules have another `forward` for as long as the context lasts.
+
+    Args:
+        decoder: In evaluation mode; its weights must not change meanwhile.
+        dtype: Precision of the products (that of autocast); the weights' own where None.
+    """
+    replaced: list[torch.nn.Module] = []
+    try:
+        for module, product in [*_linears(decoder, dtype), *_adapters(decoder)]:
+            module.forward = product
+            replaced.append(module)
+        yield
+    finally:
+        for module in replaced:
+            del module.forward
+
+
+def prepared_product(weight: Tensor, bias: Tensor | None = None) -> Product:
+    """The function x -> x Wᵀ + b of a weight [out, in], in the weight's precision."""
+    if not _pays(weight, weight.dtype):
+        return lambda x: linear(x.to(weight.dtype), weight, bias)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x.to(weight.dtype), packed, bias, "none", [], "")
+
+
+def adapter_product(layer: torch.nn.Module) -> Product | None:
+    """What a plain LoRA layer computes, x -> W x + s B A x, without what training needs; None for any other adapter.
+
+    The base layer is called as it is; A and s B multiply in their own precision.
+    """
+    from peft.tuners.lora import Linear
+
+    if not isinstance(layer, Linear) or layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+        return None
+    name = layer.active_adapters[0]
+    if name not in layer.lora_A or name in layer.lora_variant or layer.lora_bias[name] or layer.training:
+        return None
+    down, up = layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name]
+
+    def product(x: Tensor) -> Tensor:
+        result: Tensor = layer.base_layer(x)
+        update = linear(linear(x.to(down.dtype), down), up)
+        return (result + update).to(result.dtype)
+
+    return product
+
+
+def _linears(decoder: torch.nn.Module, dtype: torch.dtype | None) -> list[tuple[torch.nn.Module, Product]]:
+    linears = [m for m in decoder.modules() if type(m) is torch.nn.Linear and "forward" not in vars(m)]
+    worth = [m for m in linears if _pays(m.weight, dtype or m.weight.dtype)]
+    kinds = [dtype or m.weight.dtype for m in worth]
+    if sum(m.weight.numel() * kind.itemsize for m, kind in zip(worth, kinds, strict=True)) > _MOST_BYTES:
+        return []
+    return [
+        (m, prepared_product(m.weight.to(kind), None if m.bias is None else m.bias.to(kind)))
+        for m, kind in zip(worth, kinds, strict=True)
+    ]
+
+
+def _adapters(decoder: torch.nn.Module) -> list[tuple[torch.nn.Module, Product]]:
+    products = [(m, adapter_product(m)) for m in decoder.modules() if hasattr(m, "lora_A") and "forward" not in vars(m)]
+    return [(module, product) for module, product in products if product is not None]
+
+
+def _pays(weight: Tensor, dtype: torch.dtype) -> bool:
+    return (
+        weight.device.type == "cpu"
+        and dtype in (torch.float32, torch.bfloat16)
+        and weight.numel() >= _LEAST_NUMBERS
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    )
+
+
+# Nearly every nucleus lies within so many tokens; finding these costs a tenth of sorting a vocabulary.
+_LIKELIEST = 1024
+
+
+def uniform_numbers(seed: int, call: int, rows: Iterable[int], steps: int) -> Tensor:
+    """One number in [0, 1) a row and step, [rows, steps] float64: a function of (seed, call, row, step) alone.
+
+    Neither the other rows nor the number of steps changes any of them.
+
+    >>> bool((uniform_numbers(0, 1, [2], 3) == uniform_numbers(0, 1, range(4), 9)[2:3, :3]).all())
+    True
+    """
+    sources = [random.Random(derive_seed(seed, "generate", call, row)) for row in rows]
+    return torch.tensor([[source.random() for _ in range(steps)] for source in sources], dtype=torch.float64)
+
+
+def largest(logits: Tensor) -> Tensor:
+    """The likeliest token of each row, [B]; the first of equals; -1 where the logits are not numbers."""
+    values, tokens = logits.max(-1)
+    return torch.where(values.isfinite(), tokens, -1)
+
+
+def draw(logits: Tensor, temperature: float, top_p: float, uniform: Tensor) -> Tensor:
+    """A token of each row from softmax(z / T), by inverting its distribution function.
+
+    The token is the first whose cumulative probability exceeds u times the whole. Probabilities are float32, their sums
+    float64: rounding then neither reaches a token of probability zero nor makes a rare one unreachable.
+
+    Args:
+        logits: z, [B, V], float32.
+        temperature: T, above 0.
+        top_p: Only the smallest set of likeliest tokens with at least this probability is drawn from (Holtzman et al.
+            2020, nucleus sampling); 1 keeps the whole distribution.
+        uniform: u, one number in [0, 1) a row, [B] float64.
+
+    Returns:
+        Token ids [B]; -1 where the logits are not numbers.
+    """
+    probabilities = torch.softmax(logits if temperature == 1.0 else logits / temperature, -1)
+    if probabilities.device.type == "mps":  # has no float64
+        probabilities = probabilities.cpu()
+    # One logit that is not a number makes its whole row so.
+    broken = probabilities[:, 0].isnan()
+    tokens = None
+    if top_p < 1.0:
+        probabilities, tokens = _nucleus(probabilities.nan_to_num(1.0), top_p)
+    cumulative = probabilities.cumsum(-1, dtype=torch.float64)
+    threshold = uniform.to(cumulative.device)[:, None] * cumulative[:, -1:]
+    places = torch.searchsorted(cumulative, threshold, right=True).masked_fill(broken[:, None], 0)
+    drawn = places if tokens is None else tokens.gather(-1, places)
+    return drawn[:, 0].masked_fill(broken, -1).to(logits.device)
+
+
+def _nucleus(probabilities: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """The likeliest tokens, with zero in place of the probabilities outside of the nucleus."""
+    vocabulary = probabilities.shape[-1]
+    for count in (min(_LIKELIEST, vocabulary), vocabulary):
+        ordered, tokens = probabilities.topk(count)
+        before = ordered.cumsum(-1, dtype=torch.float64) - ordered
+        if count == vocabulary or bool((before[:, -1] >= top_p).all()):
+            break
+    return ordered.where(before < top_p, 0.0), tokens
+
 
 # A token for each row of the batch: (logits [B, V], the prompt each row continues [B], step) -> token ids [B].
 Choose = Callable[[Tensor, Tensor, int], Tensor]

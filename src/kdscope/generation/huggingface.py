@@ -14,8 +14,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from kdscope.core.seeds import derive_seed
 from kdscope.generation.base import Completion, Decoding, StopTexts, make_completion, stop_texts
-from kdscope.generation.decode import Choose, can_decode, decode
-from kdscope.generation.sampling import draw, largest, uniform_numbers
+from kdscope.generation.decode import Choose, can_decode, decode, draw, largest, uniform_numbers
 from kdscope.models.load import load_model
 from kdscope.models.source import ModelPlace
 

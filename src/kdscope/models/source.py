@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-
 from kdscope.core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -128,10 +126,22 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _tensor_shapes(file: Path) -> dict[str, list[int]]:
+    """Shapes in a safetensors header: 8 bytes of its length, little-endian, JSON, then the tensors up to the file end.
+
+    Read here and not by the library, which imports numpy, for which planning need not wait.
+    """
     try:
-        with safe_open(file, framework="np") as opened:
-            return {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118 - no mapping
-    except SafetensorError as error:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > file.stat().st_size:
+                raise ValueError(length)
+            header: dict[str, Any] = json.loads(stream.read(length))
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        end = max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
+        if 8 + length + end != file.stat().st_size:
+            raise ValueError(end)
+        return {name: entry["shape"] for name, entry in tensors.items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} is not a safetensors file; was it downloaded whole?") from error
 
 

@@ -217,7 +217,7 @@ def has_frozen_linear_head(student: Student) -> bool:
 def run(context: StageContext) -> None:
     """Write model/ and training.parquet."""
     from kdscope.stages.training import generator_of, prepare, train_and_save, training_job
-    from kdscope.training.on_policy import OnPolicySampling
+    from kdscope.training.generated import OnPolicySampling
 
     params = DistilStudentParams.of(context.stage)
     method = params.method

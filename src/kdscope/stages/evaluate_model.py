@@ -113,8 +113,7 @@ def run(context: StageContext) -> None:
     """Write records.parquet: for every decoding seed one record an item."""
     from kdscope.evaluation.records import Record, write_records
     from kdscope.evaluation.score import score_items
-    from kdscope.generation.base import Decoding
-    from kdscope.generation.resumable import generate_all
+    from kdscope.generation.base import Decoding, generate_all
     from kdscope.stages.models import open_generator, prompts_of, use_threads
 
     params = EvaluateModelParams.of(context.stage)

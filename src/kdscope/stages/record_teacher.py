@@ -57,9 +57,8 @@ def answered_prompts(context: StudyContext, teacher: Teacher, condition: str) ->
 
 def run(context: StageContext) -> None:
     """Write responses.jsonl: token ids (with the end token if the teacher stopped), text, finish reason."""
-    from kdscope.generation.base import Decoding
+    from kdscope.generation.base import Decoding, generate_all
     from kdscope.generation.huggingface import HuggingFaceGenerator
-    from kdscope.generation.resumable import generate_all
     from kdscope.models.load import load_model, load_tokenizer
     from kdscope.stages.models import device_of, prompts_of, use_threads
 

@@ -19,8 +19,15 @@ from kdscope.data.examples import Example
 from kdscope.generation.base import Decoding
 from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.forward import check_head
-from kdscope.models.load import load_model, load_tokenizer, save_model, torch_dtype
-from kdscope.models.lora import TrainableModel, add_lora, all_weights
+from kdscope.models.load import (
+    TrainableModel,
+    add_lora,
+    all_weights,
+    load_model,
+    load_tokenizer,
+    save_model,
+    torch_dtype,
+)
 from kdscope.models.packing import can_pack
 from kdscope.models.source import ModelPlace
 from kdscope.objectives import Objective
@@ -30,7 +37,6 @@ from kdscope.stages.choose_rate import read_choice
 from kdscope.stages.models import device_of, prompts_of, use_threads
 from kdscope.stages.planning import TrainingParams, model_place
 from kdscope.stages.rows import read_json_lines, read_prepared_examples
-from kdscope.training.answers import ReferenceScore, ValidationAnswers
 from kdscope.training.checkpoints import (
     VALIDATION_ACCURACY,
     VALIDATION_LOSS,
@@ -39,6 +45,7 @@ from kdscope.training.checkpoints import (
     kept_step,
     measured_at,
 )
+from kdscope.training.generated import ReferenceScore, ValidationAnswers
 from kdscope.training.loop import Job, train
 from kdscope.training.trackers import Tracking
 

@@ -28,14 +28,13 @@ from kdscope.data.batches import (
     plan_windows,
 )
 from kdscope.models.forward import SelectedStates, head_of
-from kdscope.models.lora import TrainableModel
+from kdscope.models.load import TrainableModel
 from kdscope.models.packing import packed, padded
 from kdscope.objectives import FusedLoss, Head, Objective, fused_loss, sequence_weights, token_weights
 from kdscope.study.schema import Training
 from kdscope.teacher import DistillationTeacher
-from kdscope.training.answers import ValidationAnswers
 from kdscope.training.checkpoints import VALIDATION_ACCURACY, VALIDATION_LOSS, Checkpoints, Position, kept_step
-from kdscope.training.on_policy import OnPolicySampling
+from kdscope.training.generated import OnPolicySampling, ValidationAnswers
 from kdscope.training.trackers import Track, Tracking, tracked
 
 _CROSS_ENTROPY = Objective("none", kd_weight=0.0)

@@ -10,9 +10,8 @@ import numpy as np
 
 from kdscope.view.escape import one_line
 from kdscope.view.run import Model, RunFolder
-from kdscope.view.selection import Selection, offered_likeness, offered_outcomes, with_pattern
 from kdscope.view.state import LIKENESS_WORDS, MOST_COLUMNS, OUTCOME_WORDS, TEXT_LIKENESS_WORDS, Column, State
-from kdscope.view.task_index import NONE, TaskIndex
+from kdscope.view.task_index import NONE, Selection, TaskIndex, offered_likeness, offered_outcomes, with_pattern
 
 if TYPE_CHECKING:
     from kdscope.view.page import Scene

@@ -15,9 +15,8 @@ from kdscope.view.escape import one_line, plain, visible
 from kdscope.view.index import RunIndex, TaskRecords, with_records
 from kdscope.view.item import item_view
 from kdscope.view.run import Model, RunFolder, default_cells, reference_of
-from kdscope.view.selection import Selection
 from kdscope.view.state import DIFFERENCE_WORDS, DIFFERENCES, PLACES, Column, State
-from kdscope.view.task_index import NONE, Flags
+from kdscope.view.task_index import NONE, Flags, Selection
 
 LETTERS = "ABCD"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS
+from kdscope.tasks.mini.problems import CONTAINERS, PEOPLE, THINGS
 
 WOMEN = {"Ann", "Cara", "Eva", "Gina", "Iris", "Kim", "Mia", "Olga", "Rosa", "Tina", "Vera"}
 MEN = {"Ben", "Dan", "Finn", "Hugo", "Jack", "Leo", "Nick", "Paul", "Sam"}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kdscope.core.errors import DataError
 from kdscope.tasks import Task, get_task, mini_rows
 from kdscope.tasks.mini import MINI_MAKERS, MiniSplit, mini_problems, mini_tasks, row_of, write_mini_files
-from kdscope.tasks.mini.words import CONTAINERS, PEOPLE, THINGS
+from kdscope.tasks.mini.problems import CONTAINERS, PEOPLE, THINGS
 from tests.tasks.mini.readers import wording
 
 # SHA-256 of the first 200 rows of both splits at seed 0, and of the first 200 draws of each maker. The tiny models are

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kdscope.tasks import mini_rows
 from kdscope.tasks.mini import MINI_MAKERS
-from kdscope.tasks.mini.words import PEOPLE
+from kdscope.tasks.mini.problems import PEOPLE
 from tests.tasks.mini.readers import MEN, WOMEN, equations, retell, split_question
 
 STEPS = {"mini-one-step": 1, "mini-two-step": 2, "mini-distractor": 1, "mini-three-step": 3}

@@ -13,8 +13,8 @@ from scipy import stats
 from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
-from kdscope.teacher import noise
-from kdscope.teacher.noise import add_teacher_noise
+from kdscope.teacher import teacher_logits as noise
+from kdscope.teacher.teacher_logits import add_teacher_noise
 
 WORDS = 1 << 64
 INCREMENT = 0x9E3779B97F4A7C15

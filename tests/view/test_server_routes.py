@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 
 from kdscope.view.item import FOLDED_LENGTH
-from kdscope.view.routes import SECURITY_HEADERS, Response, Viewer
+from kdscope.view.server import SECURITY_HEADERS, Response, Viewer
 from kdscope.view.state import State
 from tests.view.runs import EVIL, KD, LATER, SFT, TEACHER, record, school, write_run
 

@@ -10,7 +10,7 @@ from kdscope.data.examples import Example
 from kdscope.fidelity.rouge import rouge_l
 from kdscope.generation.base import Completion, Decoding
 from kdscope.tasks import get_task, mini_rows
-from kdscope.training.answers import ReferenceScore, ValidationAnswers
+from kdscope.training.generated import ReferenceScore, ValidationAnswers
 
 SUM = Example(1, "Ann has 3 pens and gets 4. How many now?", "", "3 + 4 = 7. The answer is 7.")
 YES = Example(2, "Is 3 more than 2?\n\nAnswer format: true/false", "", "the correct answer is true")

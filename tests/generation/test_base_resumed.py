@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kdscope.generation.base import Completion, Decoding, Generator, plan_batches
+from kdscope.generation.base import Completion, Decoding, Generator, generate_all, plan_batches
 from kdscope.generation.huggingface import HuggingFaceGenerator
-from kdscope.generation.resumable import generate_all
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
-from kdscope.generation.sampling import draw, largest, uniform_numbers
+from kdscope.generation.decode import draw, largest, uniform_numbers
 
 
 def inverse_cdf(logits: np.ndarray, temperature: float, uniform: float) -> int:

@@ -9,8 +9,7 @@ import torch
 
 from kdscope.core.errors import ModelError
 from kdscope.models.forward import SelectedStates, apply_head
-from kdscope.models.load import load_model, load_tokenizer, save_model
-from kdscope.models.lora import TrainableModel, add_lora, all_weights
+from kdscope.models.load import TrainableModel, add_lora, all_weights, load_model, load_tokenizer, save_model
 from kdscope.models.source import ModelPlace
 
 IDS = torch.arange(40).reshape(2, 20)

@@ -13,7 +13,7 @@ from kdscope.generation.base import Completion, Decoding
 from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
-from kdscope.training.on_policy import OnPolicySampling
+from kdscope.training.generated import OnPolicySampling
 from tests.builders import make_model
 
 

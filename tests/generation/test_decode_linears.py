@@ -11,10 +11,9 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kdscope.generation import linears
-from kdscope.generation.linears import adapter_product, prepared_linears, prepared_product
-from kdscope.models.load import quiet_peft
-from kdscope.models.lora import add_lora
+from kdscope.generation import decode
+from kdscope.generation.decode import adapter_product, prepared_linears, prepared_product
+from kdscope.models.load import add_lora, quiet_peft
 from tests.models.architectures import some_ids, tiny
 
 SIZES = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2}
@@ -120,7 +119,7 @@ def test_small_layers_and_large_models_are_left_alone(monkeypatch: pytest.Monkey
     model = tiny("llama", **SIZES)
     with prepared_linears(model.get_decoder(), None):
         assert {name.rsplit(".")[-1] for name in replaced(model)} == {"gate_proj", "up_proj", "down_proj"}
-    monkeypatch.setattr(linears, "_MOST_BYTES", 6 * 128 * 512 * 4 - 1)
+    monkeypatch.setattr(decode, "_MOST_BYTES", 6 * 128 * 512 * 4 - 1)
     with prepared_linears(model.get_decoder(), None):
         assert not replaced(model)
     with prepared_linears(model.get_decoder(), torch.bfloat16):
