@@ -1,4 +1,4 @@
-"""What a person (or a program) sees while a study runs: progress with a time left, plain lines, or JSON lines."""
+"""Progress of a study on a terminal or in a log: bars with a time left, plain lines, or JSON lines."""
 
 from __future__ import annotations
 

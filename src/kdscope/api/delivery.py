@@ -1,4 +1,4 @@
-"""What a run leaves where people look: the page, its tables, every model's answers, and what made them."""
+"""The folder of a finished run: the page, its tables, every model's answers, and where its models lie."""
 
 from __future__ import annotations
 

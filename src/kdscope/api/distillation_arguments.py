@@ -1,4 +1,4 @@
-"""What `distill` can be asked for, stated once for Python and the command line; light enough for `kdscope --help`."""
+"""Arguments of `distill`, stated once for Python and the command line; light enough for `kdscope --help`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for programs."""
+"""Printing of the commands' results: tables for people, JSON for programs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every room uses: errors a person reads, seeds, and file operations that survive a crash."""
+"""Errors a person reads, seeds, catalogues, and file operations that survive a crash, for every room."""

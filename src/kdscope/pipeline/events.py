@@ -1,4 +1,4 @@
-"""What a run tells whoever is watching."""
+"""Events of a run, as told to whoever is watching."""
 
 from __future__ import annotations
 

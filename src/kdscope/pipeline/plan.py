@@ -1,4 +1,4 @@
-"""What would run, and what is left to run once some stages have failed: found out without running anything."""
+"""Planning without running: the stages that would run, and those left to run once some have failed."""
 
 from __future__ import annotations
 

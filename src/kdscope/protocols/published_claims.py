@@ -1,4 +1,4 @@
-"""What the published study says, as numbers of its tables, and how much of it the rigorous protocol confirms."""
+"""Claims of the published study as numbers of its tables, and how far the rigorous protocol confirms them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What gains go with: each relation at the level at which it has independent units, shared parts taken out.
+"""Relations of gains to other quantities, each at the level at which it has independent units.
 
 On a table students (or teachers) are the units. On item records agreement, likeness of texts and accuracy under SFT are
 taken from half of the items and the gain from the rest, so that no error is on both sides; of the two ways to halve the

@@ -1,4 +1,4 @@
-"""What the rigorous protocol asks its questions of: a sample of one domain, of training runs or of items and runs.
+"""Samples that the rigorous protocol asks its questions of: one domain, training runs or items and runs.
 
 A table of results (`table_runs.TableSample`) and item records (`record_sample.RecordSample`) are two such samples. Both
 tell of each contrast an estimate, its error and degrees of freedom; questions are asked of either in the same words.

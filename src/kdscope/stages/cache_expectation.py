@@ -1,4 +1,4 @@
-"""What forward KL needs of a recorded teacher, for students with one frozen head: a vector a token."""
+"""The `cache_expectation` stage: a recorded teacher condensed for students with one frozen head, a vector a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stages will cost: tokens, floating-point operations, disk, and time on a machine like this one.
+"""Estimated cost of stages: tokens, floating-point operations, disk, and time on a machine like this one.
 
 Operations follow the usual count: 2 per parameter and token forward, 4 more backward when every weight trains, 2 more
 when only an adapter does (Kaplan et al. 2020, section 2.1). Tokens are estimated from characters. Time comes from how

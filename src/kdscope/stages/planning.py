@@ -1,4 +1,4 @@
-"""What the plans of all kinds of stages share: typed parameters, models named by content, stages made once.
+"""Planning shared by all kinds of stages: typed parameters, models named by content, stages made once.
 
 Only what changes a result is a parameter; where things lie (paths, device, threads) is context, of which
 `model_place` and `models.py` read what a running stage needs.

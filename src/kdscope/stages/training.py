@@ -1,4 +1,4 @@
-"""What adapting a teacher and distilling a student share: training sequences, the job, and what it leaves behind."""
+"""Training as adapting a teacher and distilling a student share it: sequences, the job, the files it writes."""
 
 from __future__ import annotations
 

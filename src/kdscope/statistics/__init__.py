@@ -1,4 +1,4 @@
-"""What can be concluded: paired comparisons, corrections for many tests, the published protocol and the rigorous one.
+"""Single tests and intervals over arrays: paired comparisons, corrections for many tests, run variance, planning.
 
 Nothing is imported here: planning asks only what a study could see, and pays for no statistics library.
 """

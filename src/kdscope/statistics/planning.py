@@ -1,4 +1,4 @@
-"""What a study can find, before it runs: the smallest difference of every comparison it makes.
+"""Minimum detectable differences of a study before it runs, for every comparison it makes.
 
 With one seed no library is needed; with several, scipy's special functions.
 """

@@ -1,4 +1,4 @@
-"""What a page of the trace browser shows, as its address says it: the state, read from a query and written as one."""
+"""The state of a page of the trace browser: read from its address's query, and written as one."""
 
 from __future__ import annotations
 
