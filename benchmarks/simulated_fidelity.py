@@ -3,7 +3,7 @@
 Shapes: S studies, n items, C cells (kinds of items that contribute alike). An item is what the models made of it:
 whether the teacher is right, and whether each other model is right, wrong as the teacher, wrong otherwise or unparsed.
 There are few such cells, so that drawing items with replacement is one multinomial draw of their counts: the bootstrap
-of `kdscope.fidelity.resample`, in a hundredth of its time. Everything else is the product's own code.
+of `kdscope.fidelity.bootstrap.resample`, in a hundredth of its time. Everything else is the product's own code.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class MethodEntry:
         name: As a study and tables have it.
         sentence: Its name in a sentence.
         colour: Of its marks in figures; a spare one where empty.
-        shape: Of its marks in figures, one of `results.palette.SYMBOLS`.
+        shape: Of its marks in figures, one of `SYMBOLS`.
         divergence: From the teacher's distribution, a name of `kdscope.objectives`; None where there is none.
         text: What it trains on: reference answers, what the teacher wrote in their place, or partly the student's
             samples.

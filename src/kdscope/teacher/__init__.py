@@ -1,8 +1,8 @@
 """Where the teacher's signal comes from, and what is done to it before a student sees it.
 
-- `teacher_logits`: the teacher runs on every batch. `replay`: its recorded last hidden states stand for it.
+- `teacher_logits`: the teacher runs on every batch, and noise on its logits. `replay`: its recorded last hidden states
+  stand for it.
   `expectation`: for forward KL and a frozen head, one vector a token is enough.
-- `noise`: what can be added to the teacher's logits.
 - `recording`, `recording_writer`: how a recording lies on disk, read and written.
 """
 
