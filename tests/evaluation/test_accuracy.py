@@ -294,6 +294,10 @@ def test_several_models_are_named() -> None:
     assert table.headings[0] == "Model"
     assert [row[:2] for row in texts(table)] == [("a", "gsm8k"), ("a", "average"), ("b", "gsm8k"), ("b", "average")]
     assert {len(row) for row in table.rows} == {len(table.headings)}
+    numbers = ["n", "Value", "Stderr", "95% interval", "Unparsed", "Truncated"]
+    alone = leaderboard(accuracy_table({"a": one}), scorings=("robust",))
+    for shown in (table, alone):
+        assert [column.heading for column in shown.columns if column.kind == "number"] == numbers
 
 
 def test_markdown(tmp_path: Path) -> None:

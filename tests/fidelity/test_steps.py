@@ -68,6 +68,7 @@ def test_no_equation_is_its_own_source_and_none_a_later_one():
 def test_a_wrong_result_is_the_quantity_that_goes_on():
     _, edges = graph("8 + 7 = 16. 16 * 2 = 32.")
     assert [(edge.value, edge.source is not None) for edge in edges][2:] == [(16, True), (2, False)]
+    assert list(parse_trace("8 + 7 = 16. 16 * 2 = 32.").edges)[2:] == [(16, True, 32), (2, False, 32)]
 
 
 def test_a_rounded_number_is_a_given_one():

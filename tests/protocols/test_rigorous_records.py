@@ -387,6 +387,9 @@ def test_what_a_small_study_cannot_say_is_said():
     assert one(two, "H3", "all")["note"] == "Only 2 students: a slope needs three."
     nameless = rigorous_records(SMALL["names without sizes"](made()), draws=99)
     assert "The size of 3 of 3 students is not known" in one(nameless, "H3", "all")["note"]
+    partly = rigorous_records(made().replace({"student": {"S-1B": "nano"}}), draws=99)
+    told = "The size of 1 of 3 students is not known. Only 2 students: a slope needs three."
+    assert one(partly, "H3", "all")["note"] == told
 
 
 def test_a_size_that_is_told_is_not_read_from_the_name():

@@ -13,8 +13,23 @@ from scipy.optimize import brentq
 from statsmodels.stats.weightstats import DescrStatsW
 
 from kdscope.core.errors import StatisticsError
-from kdscope.statistics.effects import cliffs_delta, hedges_g, matched_odds_ratio, tost_of_items, tost_of_units
+from kdscope.statistics.effects import (
+    cliffs_delta,
+    hedges_g,
+    matched_odds_ratio,
+    noninferiority_of_estimate,
+    tost_of_items,
+    tost_of_units,
+)
+from kdscope.statistics.estimates import mean_over_units
 from kdscope.statistics.paired import tango_interval
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_noninferiority_is_the_one_sided_t_test_of_scipy(margin):
+    gains = np.array([1.0, -0.5, 0.8, 0.2, 1.4])
+    found = noninferiority_of_estimate(mean_over_units(gains), margin)
+    assert found.p_value == pytest.approx(stats.ttest_1samp(gains, -margin, alternative="greater").pvalue)
 
 
 def test_hedges_g_by_hand_and_its_limits_by_the_noncentral_t():

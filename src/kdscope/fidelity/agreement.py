@@ -101,7 +101,7 @@ def _measures(chance: float, categories: int | None) -> tuple[Measure, ...]:
         raise StatisticsError(f"the chance of a guess must be in [0, 1), not {chance}")
     same_wrong = chance / (1 - chance)
     measures = [mean_measure(name) for name in _ALIKE]
-    # More columns than its value needs: what `matched_control` asks of items with two parsed answers.
+    # More columns than its value needs: what `controls` asks of items with two parsed answers.
     measures[1] = replace(measures[1], width=5)
     measures += [mean_measure(name) for name in DECOMPOSITION]
     consistency = Measure("error_consistency_kappa", 6, _kappa, lambda sums: _by_accuracy(sums, 1.0))

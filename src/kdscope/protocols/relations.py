@@ -61,7 +61,7 @@ def students_size(sample: Sample) -> Iterator[RigorousResult]:
         found = slope_over_units(np.log2(sample.sizes(list(gains))), values)
         count = int((~np.isnan(values)).sum())
         unknown = "" if found.n == count else f"The size of {count - found.n} of {count} students is not known."
-        note = noted(unknown, few(count, "students", slope=True))
+        note = noted(unknown, few(found.n, "students", slope=True))
         yield sample.row(found, H3, "all", "slope over students", task=task, per="doubling of size", note=note)
 
 

@@ -201,8 +201,8 @@ def results_frame(results: Iterable[RigorousResult]) -> pd.DataFrame:
 def _simultaneous(row: pd.Series[Any], tests: int) -> tuple[float, float]:
     """Limits of one row of a family of so many, consistent with its adjusted p-value."""
     estimate, margin, rejected = float(row["estimate"]), float(row["margin"]), is_significant(row["p_adjusted"])
-    one_sided = row["hypothesis"] in (EQUIVALENCE, NONINFERIORITY)
-    reach = float(row["stderr"]) * float(stats.t.isf((0.05 if one_sided else 0.025) / tests, row["df"]))
+    tail = round(1 - hypothesis(row["hypothesis"]).confidence / 100, 12) / 2
+    reach = float(row["stderr"]) * float(stats.t.isf(tail / tests, row["df"]))
     low, high = estimate - reach, estimate + reach
     if row["hypothesis"] == EQUIVALENCE:
         inside = max(low, -margin), min(high, margin)

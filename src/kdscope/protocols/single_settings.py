@@ -179,9 +179,9 @@ def largest_gain(sample: TableSample) -> Iterator[RigorousResult]:
 def best_temperatures(sample: RecordSample) -> Iterator[RigorousResult]:
     """Gain of the best temperature of each student, teacher and method, judged on what had no part in the choice.
 
-    The temperature with the highest mean on a third of the items is judged on the others (`selection` on why). A run's
-    luck is on all of its items: where all sides have two or more training seeds in common, a third of them (one at
-    least) choose and the others judge.
+    The temperature with the highest mean on a third of the items is judged on the others
+    (`multiplicity.select_then_test` says why). A run's luck is on all of its items: where all sides have two or more
+    training seeds in common, a third of them (one at least) choose and the others judge.
     """
     on_third = chosen_items(np.unique(sample.clusters, return_inverse=True)[1], 1 / 3, sample.settings.seed)
     for (student, teacher, method), rows in sample.distilled.groupby(CELL[:3], sort=False):

@@ -17,7 +17,7 @@ from kdscope.results.findings import (
     student_findings,
 )
 from kdscope.results.formatting import fixed, is_missing, plural, points
-from kdscope.results.hypotheses import METHOD, is_significant
+from kdscope.results.hypotheses import CONFIRMATORY, DETAIL, EXPLORATORY, METHOD, SENSITIVITY, is_significant
 from kdscope.results.tables import ReportTables, records
 
 MOST_WORDS = 120
@@ -32,13 +32,13 @@ _NONE_DETECTABLE = "none within 100 points"
 
 _GROUPS = (
     (
-        "confirmatory",
+        CONFIRMATORY,
         "The primary question",
         "Settled before looking; p-values are adjusted for the number of answers.",
     ),
-    ("exploratory", "Other questions asked of the same data", "What is found here is a lead to test, not a finding."),
-    ("sensitivity", "The same with other choices", "How far the answer depends on how it was computed."),
-    ("detail", "By method, task and cell", "Parts of the questions above."),
+    (EXPLORATORY, "Other questions asked of the same data", "What is found here is a lead to test, not a finding."),
+    (SENSITIVITY, "The same with other choices", "How far the answer depends on how it was computed."),
+    (DETAIL, "By method, task and cell", "Parts of the questions above."),
 )
 
 

@@ -1,7 +1,8 @@
 """Tables of results: the accuracy of every model, and gains over SFT; for the page and for papers.
 
 What papers mark. Established: the 95% interval of a gain excludes 0, and its p-value, adjusted by Holm's method, is
-below .05. All items together have one family of p-values, single tasks another: all of a study's students on all tasks.
+at most .05. All items together have one family of p-values, single tasks another: all of a study's students on all
+tasks.
 
 Best: established, and the interval lies above those of all other students of the same model, of which there is at
 least one. That is never too easy: two gains over one control differ by more than 1.96 (s1 + s2), which is at least
@@ -30,7 +31,7 @@ BETTER, WORSE = "*", "†"
 """Marks of a gain or loss that is established."""
 _EXPLAINED = (
     f"{BETTER} ({WORSE}): better (worse) than SFT of the same student, by a 95% interval that excludes 0 and a "
-    "Holm-adjusted p below .05 (on single tasks adjusted for all students and tasks). "
+    "Holm-adjusted p at most .05 (on single tasks adjusted for all students and tasks). "
     "Bold: in addition, the student has other cells, and the interval of the gain lies above those of all of them. "
     "These are item-level statements about single checkpoints; what holds of methods is in the tables of statistics."
 )
