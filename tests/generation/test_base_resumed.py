@@ -89,6 +89,7 @@ def test_a_half_written_batch_is_written_anew(tmp_path: Path) -> None:
     (tmp_path / ".batch-000001.json.0123456789ab").write_text('[{"token_ids": [1, ')
     assert run(Echo(), tmp_path) == whole
     assert len(list(tmp_path.glob("batch-*.json"))) == 4
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_no_prompts_need_no_generator(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdscope.core.errors import IdentityError
+from kdscope.core.files import sha256_of
 from kdscope.pipeline import fingerprint as module
-from kdscope.pipeline.fingerprint import HashCache, canonical_json, fingerprint, hash_file, hash_tree, plain
+from kdscope.pipeline.fingerprint import HashCache, canonical_json, fingerprint, hash_tree, plain
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
@@ -83,13 +84,13 @@ def test_a_key_that_is_no_string_is_refused():
 def test_file_hash_is_that_of_sha256sum(tmp_path):
     path = tmp_path / "weights"
     path.write_bytes(os.urandom(3_000_001))
-    assert hash_file(path) == subprocess.run(["sha256sum", path], capture_output=True, check=True).stdout.decode()[:64]
+    assert sha256_of(path) == subprocess.run(["sha256sum", path], capture_output=True, check=True).stdout.decode()[:64]
 
 
 @pytest.fixture
 def counted(monkeypatch):
     read = []
-    monkeypatch.setattr(module, "hash_file", lambda path: read.append(path.name) or hash_file(path))
+    monkeypatch.setattr(module, "sha256_of", lambda path: read.append(path.name) or sha256_of(path))
     return read
 
 
@@ -102,7 +103,7 @@ def test_tree_takes_matching_files_and_follows_links_to_files(tmp_path):
     (blobs / "0").write_bytes(b"weights")
     (model / "w.safetensors").symlink_to(blobs / "0")
     hashes = hash_tree(model, ["*.json", "*.safetensors"])
-    assert hashes == {"config.json": hash_file(model / "config.json"), "w.safetensors": hash_file(blobs / "0")}
+    assert hashes == {"config.json": sha256_of(model / "config.json"), "w.safetensors": sha256_of(blobs / "0")}
     assert sorted(hash_tree(model)) == ["config.json", "sub/notes.txt", "w.safetensors"]
     with pytest.raises(IdentityError, match=r"no file matches \*\.bin"):
         hash_tree(model, ["*.bin"])
@@ -115,7 +116,7 @@ def test_cache_reads_an_unchanged_file_once_across_processes(tmp_path, counted):
     first = cache.hash(file)
     cache.save()
     again = HashCache(tmp_path / "cache" / "hashes.json", settle_seconds=0)
-    assert again.hash(file) == first == hash_file(file)
+    assert again.hash(file) == first == sha256_of(file)
     assert counted == ["a"]
 
 
@@ -126,7 +127,7 @@ def test_cache_sees_a_change_of_same_size_with_restored_time(tmp_path, counted):
     before, times = cache.hash(file), file.stat()
     file.write_text("two")
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert cache.hash(file) == hash_file(file) != before
+    assert cache.hash(file) == sha256_of(file) != before
 
 
 def test_cache_does_not_trust_a_file_touched_just_now(tmp_path, counted):
@@ -145,9 +146,9 @@ def test_a_corrupt_cache_is_ignored(tmp_path, text):
     file.write_text("one")
     path.write_text(text.replace("PATH", str(file)))
     cache = HashCache(path, settle_seconds=0)
-    assert cache.hash(file) == hash_file(file)
+    assert cache.hash(file) == sha256_of(file)
     cache.save()
-    assert json.loads(path.read_text())[str(file)][-1] == hash_file(file)
+    assert json.loads(path.read_text())[str(file)][-1] == sha256_of(file)
 
 
 def test_a_cache_that_cannot_be_saved_does_not_matter(tmp_path):

@@ -102,8 +102,8 @@ def test_inputs_are_verified_once_per_run(run, stage, monkeypatch):
     from kdscope.pipeline import manifest
 
     read = []
-    original = manifest.hash_file
-    monkeypatch.setattr(manifest, "hash_file", lambda path: read.append(path) or original(path))
+    original = manifest.sha256_of
+    monkeypatch.setattr(manifest, "sha256_of", lambda path: read.append(path) or original(path))
     store = run.keywords["store"]
     run([stage(f"cell{i}", {"data": data}) for i in range(4)])
     assert sum(store.path(data) in path.parents for path in read) == 2  # two files, each once

@@ -44,7 +44,11 @@ def sync(path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -68,6 +72,13 @@ def write_atomically(path: Path, content: str | Iterable[bytes | memoryview]) ->
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def discard_unfinished(folder: Path) -> None:
+    """Remove what a killed `write_atomically` was writing into a folder, which nobody else may be writing to."""
+    for file in folder.glob(".*"):
+        if file.is_file():
+            discard(file)
 
 
 def replace_file(made: Path, path: Path) -> None:

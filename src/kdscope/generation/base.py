@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from kdscope.core.errors import ModelError
-from kdscope.core.files import write_atomically
+from kdscope.core.files import discard_unfinished, write_atomically
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -219,6 +219,7 @@ def generate_all(
     Returns:
         One completion a prompt, in the order of `prompts`.
     """
+    discard_unfinished(scratch)
     completions: dict[int, Completion] = {}
     lengths = [len(prompt) for prompt in prompts]
     plan = plan_batches(lengths, batch_size, batch_tokens=batch_tokens, max_new_tokens=decoding.max_new_tokens)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from kdscope.core.errors import IdentityError
-from kdscope.core.files import write_atomically
+from kdscope.core.files import sha256_of, write_atomically
 
 JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | bool | None
 
@@ -80,16 +80,6 @@ def _dump(value: JSON) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class HashCache:
     """Content hashes remembered between runs, so that gigabytes of weights are read once and not at every plan.
 
@@ -114,7 +104,7 @@ class HashCache:
         known = self._entries.get(key, [])
         if known[:-1] == marks:
             return str(known[-1])
-        digest = hash_file(path)
+        digest = sha256_of(path)
         if time.time_ns() - max(marks[1], marks[2]) >= self._settle_nanoseconds:
             self._entries[key] = [*marks, digest]
             self._changed = True
@@ -138,7 +128,7 @@ def hash_tree(folder: Path, patterns: Sequence[str] = ("**/*",), cache: HashCach
     paths = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     if not paths:
         raise IdentityError(f"{folder}: no file matches {', '.join(patterns)}")
-    digest = hash_file if cache is None else cache.hash
+    digest = sha256_of if cache is None else cache.hash
     return {path.relative_to(folder).as_posix(): digest(path) for path in sorted(paths)}
 
 

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kdscope.core.errors import IdentityError, StoreError
-from kdscope.core.files import regular_files, sync
-from kdscope.pipeline.fingerprint import JSON, hash_file
+from kdscope.core.files import regular_files, sha256_of, sync
+from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.stage import identify
 
 MANIFEST = "manifest.json"
@@ -127,7 +127,7 @@ def sync_and_hash(folder: Path) -> dict[str, FileFacts]:
         if name == MANIFEST:
             raise StoreError(f"{path}: the name {MANIFEST} is reserved")
         sync(path)
-        facts[name] = FileFacts(hash_file(path), path.stat().st_size)
+        facts[name] = FileFacts(sha256_of(path), path.stat().st_size)
     for inner in folder.rglob("*"):
         if inner.is_dir():
             sync(inner)
@@ -156,6 +156,6 @@ def _file_problem(folder: Path, name: str, facts: FileFacts, full: bool) -> str:
         return "is not a regular file of the stage"
     if found.st_size != facts.bytes:
         return f"has {found.st_size} bytes instead of {facts.bytes}"
-    if full and hash_file(path) != facts.sha256:
+    if full and sha256_of(path) != facts.sha256:
         return "has changed content"
     return ""

@@ -35,9 +35,7 @@ def plan(context: EvaluationContext, name: str) -> Stage:
 def run(context: StageContext) -> None:
     """Write items.jsonl."""
     params = PrepareTaskParams.of(context.stage)
-    place = TypeAdapter(TaskPlace).validate_python(
-        {key: value for key, value in context.stage.context.items() if key in TaskPlace.__dataclass_fields__}
-    )
+    place = TypeAdapter(TaskPlace).validate_python(context.stage.context)
     items = read_task_items(params.registry().get(params.task), place)
     write_json_lines(items, context.output / "items.jsonl")
     context.facts.update(items=len(items))

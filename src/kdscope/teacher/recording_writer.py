@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from kdscope.core.errors import DataError, MachineError, StoreError
-from kdscope.core.files import discard, write_atomically
+from kdscope.core.files import discard_unfinished, write_atomically
 from kdscope.data.batches import TokenSequence
 from kdscope.teacher.recording import (
     DESCRIPTION,
@@ -182,8 +182,7 @@ def check_room(folder: Path, still_bytes: int, needed_bytes: int | None = None) 
 
 def _whole_parts(folder: Path, layout: PositionLayout) -> Iterator[Part]:
     """The parts there are, up to the first gap; what was being written when a kill came is removed."""
-    for debris in (file for file in folder.glob(".*") if file.is_file()):
-        discard(debris)
+    discard_unfinished(folder)
     for number in count():
         file = folder / part_name(number)
         if not file.exists():

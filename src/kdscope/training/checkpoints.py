@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kdscope.core.files import discard, replace_folder, sync, write_atomically
+from kdscope.core.files import discard, discard_unfinished, replace_folder, sync, write_atomically
 
 VALIDATION_LOSS, VALIDATION_ACCURACY = "validation_loss", "validation_accuracy"
 Log = Sequence[Mapping[str, Any]]
@@ -60,6 +60,7 @@ class Checkpoints:
 
     def restore(self, weights: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Position:
         """Load the latest checkpoint into model and optimiser; the start of training where there is none."""
+        discard_unfinished(self.folder)
         pointer = self.folder / "latest"
         latest = self.folder / (pointer.read_text() if pointer.exists() else "none")
         if not (latest / "position.json").exists():

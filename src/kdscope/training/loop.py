@@ -99,7 +99,7 @@ def train(job: Job, checkpoints: Checkpoints) -> Position:
         TrainingDivergedError: A loss or gradient norm became NaN or infinite.
         MachineError: Several processes were launched together.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
         raise MachineError("training runs in one process; start kdscope without torchrun or accelerate launch")
     with packed(job.model.base, job.pack), tracked(job.tracking) as track:
         return _Run(job, checkpoints).to_the_end(track)

@@ -126,7 +126,7 @@ def _started(name: str, tracking: Tracking) -> Any:
     from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-    PartialState()  # accelerate's trackers log through it; one that exists stays as it is
+    PartialState(cpu=True)  # accelerate's trackers log through it, and must not choose a device
     folder = tracking.folder
     folder.mkdir(parents=True, exist_ok=True)
     arguments: dict[str, dict[str, Any]] = {

@@ -140,7 +140,7 @@ def painted(pieces: Sequence[Piece], *, search: str = "", missing: bool = False)
     """The pieces as HTML.
 
     Args:
-        pieces: As `diff.word_diff` gives them, or of the kind frame: what is the same in all texts of its sort.
+        pieces: As `word_diff` gives them, or of the kind frame: what is the same in all texts of its sort.
         search: What to highlight, whatever the case.
         missing: Show what is gone as text; otherwise only that something is, where nothing new stands in its place.
     """

@@ -145,7 +145,11 @@ class ViewServer(ThreadingHTTPServer):
         if not self._free.acquire(timeout=0.1):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started, which would have made room
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """What the thread does, which then makes room for another."""
