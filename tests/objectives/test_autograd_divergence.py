@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -85,3 +85,50 @@ def test_refuses_a_function_that_gives_no_value_per_token() -> None:
     mean = Divergence(name="mean", function=lambda p, q, *, temperature: (p - q).mean() / temperature)
     with pytest.raises(ObjectiveError, match="one value each is due"):
         mean(torch.zeros(2, 3), torch.zeros(2, 3))
+
+
+def of_function(function: Callable[..., object]) -> Divergence:
+    return Divergence(name="odd", function=function)  # type: ignore[arg-type]
+
+
+def by_autograd(function: Callable[..., object], temperature: float = 2.0) -> tuple[Tensor, Tensor]:
+    return of_function(function).by_autograd(torch.ones(2, 3), torch.zeros(2, 3), temperature, {})
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_a_gradient_that_is_a_view_of_one_number_is_taken(temperature: float) -> None:
+    value, gradient = by_autograd(lambda t, s, *, temperature: (s - t).sum(-1), temperature)
+    assert value.tolist() == [-3.0, -3.0]
+    assert gradient.mul_(2.0).tolist() == [[2.0 * temperature] * 3] * 2, "training goes on in place"
+
+
+def in_place(teacher_logits: Tensor, student_logits: Tensor, *, temperature: float) -> Tensor:
+    return (student_logits - teacher_logits.div_(2.0)).sum(-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_function_in_place_leaves_the_teacher_alone(dtype: torch.dtype) -> None:
+    teacher = torch.ones(2, 3, dtype=dtype)
+    assert of_function(in_place)(teacher, torch.zeros(2, 3)).tolist() == [-1.5, -1.5]
+    of_function(in_place).by_autograd(teacher, torch.zeros(2, 3), 1.0, {})
+    assert teacher.tolist() == [[1.0] * 3] * 2
+
+
+def other(t: Tensor, s: Tensor, *, temperature: float) -> Tensor:
+    return t.clone().requires_grad_().sum(-1)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda t, s, *, temperature: 0.5, "gave a value of type float; a tensor"),
+        (lambda t, s, *, temperature: None, "gave a value of type NoneType"),
+        (lambda t, s, *, temperature: (s - t).sum(), r"gave \[\] for 2 tokens; one value each is due"),
+        (lambda t, s, *, temperature: t.sum(-1), "do not depend on the student's logits"),
+        (lambda t, s, *, temperature: (s - t).sum(-1).detach(), "do not depend on the student's logits"),
+        (other, "do not depend on the student's logits"),
+    ],
+)
+def test_refuses_a_result_that_cannot_be_learnt_from(function: Callable[..., object], message: str) -> None:
+    with pytest.raises(ObjectiveError, match=f"odd {message}|odd gave values that {message}"):
+        by_autograd(function)

@@ -203,6 +203,18 @@ def test_any_exception_is_a_failure_of_its_stage_only(stage, store):
     assert labels(result.executed) == ["good"]
 
 
+def test_a_function_that_ends_the_program_fails_its_stage_only(stage, store):
+    def execute(one, context):
+        if one.label == "bad":
+            raise SystemExit("enough")
+
+    bad = stage("bad")
+    result = run_plan([bad, stage("good")], store, execute)
+    assert list(result.messages.values()) == ["SystemExit: enough"]
+    assert labels(result.executed) == ["good"]
+    assert store.last_failure(bad) is not None
+
+
 def test_an_interrupt_stops_at_once_and_leaves_nothing_half_written(chain, store, toy):
     def execute(one, context):
         toy(one, context)

@@ -84,13 +84,23 @@ class Divergence:
         """The settings, defaults filled in.
 
         Raises:
-            ObjectiveError: One is unknown here, or lies outside its range.
+            ObjectiveError: One is unknown here, or lies outside its range, or the check itself fails.
+            ValueError: What a check raises for a setting outside its range.
         """
         for key in settings:
             if key not in self.settings:
                 raise ObjectiveError(f"{key} is no setting of {self.name}")
         completed = {**self.settings, **settings}
-        self.check(**completed)
+        try:
+            self.check(**completed)
+        except ValueError:
+            raise
+        except (Exception, SystemExit) as error:
+            given = ", ".join(f"{key}={value!r}" for key, value in completed.items())
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ObjectiveError(
+                f"the check of {self.name} fails for {given or 'no settings'} with {reason}"
+            ) from error
         return MappingProxyType(completed)
 
     def __call__(
@@ -130,19 +140,32 @@ class Divergence:
         with torch.enable_grad():
             logits = student_logits.detach().requires_grad_()
             value = self._by_function(teacher_logits, logits, temperature, settings)
-            (gradient,) = torch.autograd.grad(value.sum(), logits)
-        return value.detach(), gradient.mul_(temperature)
+            (gradient,) = torch.autograd.grad(value.sum(), logits, allow_unused=True)
+        if gradient is None:
+            raise self._independent()
+        # Not in place: autograd may hand out a view of one number, or a tensor of the function's own.
+        return value.detach(), gradient * temperature
 
     def _by_function(
         self, teacher_logits: Tensor, student_logits: Tensor, temperature: float, settings: Mapping[str, Value]
     ) -> Tensor:
         if self.function is None:
             raise ObjectiveError(f"{self.name} has neither a closed form nor a function of logits")
+        # A copy, so that a function which works in place cannot change the teacher of what comes after.
         theirs, ours = at_least_float32(teacher_logits.detach()), at_least_float32(student_logits)
+        theirs = theirs.clone() if theirs.dtype == teacher_logits.dtype else theirs
         value = self.function(theirs, ours, temperature=temperature, **settings)
+        if not isinstance(value, Tensor):
+            given = type(value).__name__
+            raise ObjectiveError(f"{self.name} gave a value of type {given}; a tensor of one value a token is due")
         if value.shape != ours.shape[:1]:
             raise ObjectiveError(f"{self.name} gave {list(value.shape)} for {len(ours)} tokens; one value each is due")
+        if ours.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
+            raise self._independent()
         return value
+
+    def _independent(self) -> ObjectiveError:
+        return ObjectiveError(f"{self.name} gave values that do not depend on the student's logits: nothing to learn")
 
 
 def value_and_gradient(kernel: Kernel, teacher: Distribution, student: Distribution) -> tuple[Tensor, Tensor]:

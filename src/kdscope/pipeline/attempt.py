@@ -101,7 +101,7 @@ def attempt(stage: Stage, store: Store, execute: Execute, resources: Resources, 
         began = time.monotonic()
         try:
             _run(stage, store, execute, resources, events)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a user's function may call sys.exit, which must not end the study
             resources.clear()
             message = str(error) if isinstance(error, KdscopeError) else f"{type(error).__name__}: {error}"
             record_failure(stage, store, message, "".join(traceback.format_exception(error)), events)
