@@ -13,6 +13,8 @@ import kdscope
 from kdscope.api import distil_yaml, load_study, read_run
 from kdscope.api.distillation import FULL_LEARNING_RATE, checked_study, study_values
 from kdscope.core.errors import DataError, ModelError, StudyError
+from kdscope.core.extensions import load_extensions
+from kdscope.results.methods import METHODS
 from kdscope.study.embedded import embedded_model
 from kdscope.tasks import mini_rows
 from tests.cli.command import call
@@ -111,6 +113,17 @@ def test_the_yaml_is_the_study_that_runs(data: Path, given: dict[str, Any]) -> N
     settings = {"method": "forward_kl", **given}
     file.write_text(distil_yaml(T, S, data=data, **settings))
     assert load_study(file) == checked_study(values(data, **given))
+
+
+def test_extensions_of_an_earlier_study_are_forgotten(data: Path) -> None:
+    extension = data.parent / "mine.py"
+    extension.write_text("from kdscope.extend import register_method\nregister_method('mine', divergence='jsd')\n")
+    load_extensions([extension])
+    written = values(data, method="mine")
+    assert "mine" not in METHODS
+    load_extensions([extension])
+    with pytest.raises(StudyError, match="method: expected one of"):
+        checked_study(written)
 
 
 def test_what_is_asked_reaches_the_study(data: Path) -> None:

@@ -17,6 +17,7 @@ from kdscope.api.export import Exported, check_free, export_models
 from kdscope.api.study import StudyResult, check_vocabularies, run_study
 from kdscope.api.study_files import check_files
 from kdscope.core.errors import KdscopeError, StudyError
+from kdscope.core.extensions import load_extensions
 from kdscope.data.rows import read_rows
 from kdscope.models.source import resolve_revision
 from kdscope.pipeline.events import Events
@@ -124,6 +125,7 @@ def study_values(**given: Any) -> dict[str, Any]:
         DataError: The data cannot be read.
         TypeError: There is no such argument.
     """
+    load_extensions([])  # those of an earlier study of this process
     if unknown := sorted(set(given) - {argument.name for argument in ARGUMENTS}):
         raise TypeError(f"distill has no argument {unknown[0]!r}")
     asked = {argument.name: argument.default for argument in ARGUMENTS} | given
@@ -180,6 +182,7 @@ def checked_study(values: Mapping[str, Any]) -> Study:
     Raises:
         StudyError: All problems, one a line, each with its argument.
     """
+    load_extensions([])
     own, source = copy.deepcopy(dict(values)), _Arguments(Path("study.yaml"))
     problems = resolve_paths(own, Path.cwd(), {})
     try:

@@ -145,8 +145,10 @@ def _run(extension: Extension, content: bytes) -> None:
     running = _RUNNING.set(extension)
     try:
         exec(compile(content, str(extension.path), "exec"), module.__dict__)  # noqa: S102 (the user named this file)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         _LOADED.unload(extension.path)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise _failure(extension.path, error) from error
     finally:
         _RUNNING.reset(running)
@@ -157,4 +159,5 @@ def _failure(path: Path, error: BaseException) -> StudyError:
         return StudyError(f"not valid Python: {error.msg}", file=path, line=error.lineno)
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    return StudyError(f"fails with {type(error).__name__}: {error}", file=path, line=lines[-1] if lines else None)
+    message = f"{type(error).__name__}: {error}".splitlines()[0]
+    return StudyError(f"fails with {message}", file=path, line=lines[-1] if lines else None)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kdscope.core.errors import StudyError
 from kdscope.core.extensions import load_extensions
 from kdscope.study.embedded import EMBEDDED, embedded_model
 from kdscope.study.fields import as_list
@@ -186,7 +187,11 @@ def _texts(parent: Any, key: Any, below: Sequence[str], at: Location = ()) -> It
 
 def _load_extensions(values: dict[str, Any], more: Iterable[Path]) -> list[Problem]:
     """Before anything is validated: what an extension adds is known from here on."""
-    values["extensions"] = [*as_list(values.get("extensions", ())), *(str(path.absolute()) for path in more)]
+    added = [Path(path).absolute() for path in more]
+    for path in added:
+        if not path.is_file():
+            raise StudyError(f"no file {path}", key="--extensions")
+    values["extensions"] = [*as_list(values.get("extensions", ())), *map(str, added)]
     named = {location: Path(parent[key]) for location, parent, key in _texts(values, "extensions", ())}
     missing = [Problem(location, f"no file {path}") for location, path in named.items() if not path.is_file()]
     load_extensions([] if missing else named.values())
