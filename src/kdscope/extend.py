@@ -1,28 +1,32 @@
 """Functions by which an extension, a file that a study names under `extensions`, adds to kdscope (docs/extending.md).
 
-Every function raises ValueError where a name is malformed or taken; the person who runs the study is told the file and
-the line.
+Every function raises ValueError where a name is malformed or taken, or an argument cannot be meant; the person who runs
+the study is told the file and the line.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import ValidationError
 
 from kdscope.core.catalogue import Catalogue, Entry
 from kdscope.core.extensions import add_entry, running_file
 from kdscope.results.backends import BACKENDS, Backend
+from kdscope.results.measures import Direction, Unit
 from kdscope.results.methods import METHODS, SYMBOLS, MethodEntry, Text, Value, settings_of_method
 from kdscope.study.arms import Method
+from kdscope.study.problems import find_problems
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
     from torch import Tensor
 
     from kdscope.fidelity.measures import ItemResponse
-    from kdscope.results.measures import Direction, Unit
     from kdscope.results.tables import ReportTables
     from kdscope.tasks import Task
 
@@ -37,6 +41,8 @@ __all__ = [
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_SHARED = frozenset({"beta", "skew", "head_mass", "probability_epsilon"})
+"""Keys of a study's method that a divergence may take as settings."""
 
 
 def register_divergence(
@@ -54,13 +60,23 @@ def register_divergence(
         name: Lower-case letters, digits and underscores.
         function: ``(teacher_logits [N, V], student_logits [N, V], *, temperature, **settings) -> [N]``, both float32 or
             float64, in torch operations that autograd knows. The teacher's logits have no gradient.
-        settings: What it takes beside the temperature, with defaults.
-        check: Is called with the settings by name; raises ValueError where one lies outside its range.
+        settings: What it takes beside the temperature, with defaults, whose types are those of the settings. `beta`,
+            `skew`, `head_mass` and `probability_epsilon` stand beside the name of a study's method; its other keys, and
+            `temperature`, are refused.
+        check: Is called with the settings by name, once with the defaults; raises ValueError where one lies outside its
+            range.
     """
     from kdscope.objectives import DIVERGENCES, Divergence
 
-    own = MappingProxyType(dict(settings or {}))
+    _checked("divergence", name)
+    _check_callable("function", function)
+    if check is not None:
+        _check_callable("check", check)
+    own = MappingProxyType(_mapping("settings", settings))
+    for key, default in own.items():
+        _check_setting(key, default)
     entry = Divergence(name=name, function=function, settings=own, check=check or (lambda **_: None))
+    entry.complete({})
     _register(DIVERGENCES, entry)
 
 
@@ -88,19 +104,21 @@ def register_method(
     """
     from kdscope.objectives import DIVERGENCES
 
-    if divergence not in DIVERGENCES:
-        raise ValueError(f"divergence must be one of {', '.join(DIVERGENCES)}, not {divergence!r}")
+    _checked("method", name)
+    _check_choice("divergence", divergence, tuple(DIVERGENCES))
     if text == "teacher":
         raise ValueError("a divergence is taken on reference answers or on what the student samples")
+    _check_choice("text", text, ("reference", "student"))
+    _check_text(label=label or "", colour=colour)
     if colour and not _COLOUR.fullmatch(colour):
         raise ValueError(f"colour is '#rrggbb', not {colour!r}")
-    if shape not in SYMBOLS:
-        raise ValueError(f"shape must be one of {', '.join(SYMBOLS)}, not {shape!r}")
-    if unknown := sorted(set(defaults or {}) - set(Method.model_fields)):
-        raise ValueError(f"a method of a study has no setting {unknown[0]!r}")
-    entry_of = DIVERGENCES[divergence]
+    _check_choice("shape", shape, tuple(SYMBOLS))
+    entry_of, usual = DIVERGENCES[divergence], _mapping("defaults", defaults)
+    for key in usual:
+        if key not in Method.model_fields or key == "name":
+            raise ValueError(f"a method of a study has no setting {key!r}")
     taken = entry_of.settings
-    shared = {key for key in taken if key in Method.model_fields}
+    shared = taken.keys() & Method.model_fields.keys()
     entry = MethodEntry(
         name,
         label or name,
@@ -111,9 +129,18 @@ def register_method(
         settings_of_method(text) | shared,
         own_settings=MappingProxyType({key: value for key, value in taken.items() if key not in shared}),
         check=lambda setting: entry_of.complete({key: setting(key) for key in taken}),
-        defaults=MappingProxyType(dict(defaults or {})),
+        defaults=MappingProxyType({**{key: taken[key] for key in sorted(shared)}, **usual}),
     )
-    _register(METHODS, entry)
+
+    def add() -> None:
+        METHODS.add(entry)
+        try:
+            _check_defaults(entry)
+        except ValueError:
+            METHODS.remove(name)
+            raise
+
+    add_entry(METHODS.kind, name, add, lambda: METHODS.remove(name))
 
 
 def register_task(task: Task) -> None:
@@ -123,9 +150,12 @@ def register_task(task: Task) -> None:
         task: Its `file` of rows is a path relative to the extension; without a file it has `test_items`, and its rows
             are looked for in the folder of data.
     """
+    from kdscope.tasks import Task
     from kdscope.tasks.definitions import located_task
     from kdscope.tasks.registry import EXTENSION_TASKS, default_registry
 
+    if not isinstance(task, Task):
+        raise ValueError(f"a task is a kdscope.tasks.Task, not {task!r:.60}")
     file = running_file()
     added = task if file is None else located_task(task, file)
 
@@ -144,6 +174,7 @@ def register_backend(name: str, load: Callable[..., Any]) -> None:
         load: ``(place, tokenizer, *, dtype, device) -> generator``: a `kdscope.models.source.ModelPlace`, the model's
             tokenizer, "bfloat16" or "float32", and "cpu", "cuda" or "mps" become a `kdscope.generation.base.Generator`.
     """
+    _check_callable("load", load)
     _register(BACKENDS, Backend(name, load))
 
 
@@ -172,6 +203,13 @@ def register_measure(
     from kdscope.fidelity.measures import ITEM_MEASURES, ItemMeasure
     from kdscope.results.measures import MEASURES, MeasureEntry
 
+    _checked("measure", name)
+    _check_callable("value", value)
+    _check_choice("unit", unit, get_args(Unit))
+    _check_choice("direction", direction, get_args(Direction))
+    _check_text(label=label)
+    if perfect is not None and not _is_number(perfect):
+        raise ValueError(f"perfect is a finite number or None, not {perfect!r:.60}")
     entry = MeasureEntry(name, "answers", unit, direction, perfect=perfect, paper=label, card=label)
     _register(MEASURES, entry)
     _register(ITEM_MEASURES, ItemMeasure(name, value))
@@ -191,6 +229,9 @@ def register_figure(
     """
     from kdscope.figures.catalogue import FIGURES, chart_figure
 
+    _checked("figure", name)
+    _check_callable("draw", draw)
+    _check_text(title=title, caption=caption)
     _register(FIGURES, chart_figure(name, draw, title=title, caption=caption))
 
 
@@ -200,6 +241,53 @@ def _register(catalogue: Catalogue[Entry], entry: Entry) -> None:
 
 
 def _checked(kind: str, name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"a {kind} is named by lower-case letters, digits and '_', not {name!r}")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"a {kind} is named by lower-case letters, digits and '_', not {name!r:.60}")
     return name
+
+
+def _check_callable(argument: str, value: object) -> None:
+    if not callable(value):
+        raise ValueError(f"{argument} is a function, not {value!r:.60}")
+
+
+def _check_choice(argument: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{argument} must be one of {', '.join(map(str, choices))}, not {value!r:.60}")
+
+
+def _check_text(**values: object) -> None:
+    for argument, value in values.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{argument} is text, not {value!r:.60}")
+
+
+def _mapping(argument: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    if values is not None and not isinstance(values, Mapping):
+        raise ValueError(f"{argument} is a mapping from names to values, not {values!r:.60}")
+    return dict(values or {})
+
+
+def _check_setting(key: object, default: object) -> None:
+    """A divergence can take this setting, with this default."""
+    if not isinstance(key, str) or not key.isidentifier():
+        raise ValueError(f"the name of a setting has letters, digits and '_', not {key!r:.60}")
+    if key == "temperature" or key in Method.model_fields.keys() - _SHARED:
+        raise ValueError(f"a divergence cannot have a setting '{key}': every method has one, given beside its name")
+    if type(default) not in (bool, str) and not _is_number(default):
+        raise ValueError(f"the default of setting '{key}' is a finite number, true, false or text, not {default!r:.60}")
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _check_defaults(method: MethodEntry) -> None:
+    """A study's method that says nothing else is one that a study can have."""
+    values = {"name": method.name, **method.defaults}
+    try:
+        Method.model_validate({"name": method.name})
+    except ValidationError as error:
+        (location, message), *_ = [(problem.location, problem.message) for problem in find_problems(error, values)]
+        key = ".".join(map(str, location))
+        raise ValueError(f"defaults: {key}: {message}" if key else f"defaults: {message}") from None

@@ -9,6 +9,7 @@ import pytest
 
 from kdscope.core.errors import StudyError
 from kdscope.core.extensions import add_entry, load_extensions, load_planned, loaded_extensions, origin, origins
+from kdscope.objectives import DIVERGENCES
 from kdscope.results.methods import METHODS
 
 METHOD = """
@@ -77,6 +78,8 @@ def test_two_files_that_register_one_name_are_refused_and_leave_nothing(tmp_path
     [
         ("x = 1\n1 / 0\n", "mine.py:2: fails with ZeroDivisionError: division by zero"),
         ("import sys\n\nsys.exit('no')\n", "mine.py:3: fails with SystemExit: no"),
+        ("import sys\nsys.exit('no\\nnor yes')\n", "mine.py:2: fails with SystemExit: no$"),
+        ("class Stop(BaseException): ...\nraise Stop('here')\n", "mine.py:2: fails with Stop: here$"),
         ("x = (\n", "mine.py:1: not valid Python"),
         ("def f():\n    raise KeyError('k')\n\nf()\n", "mine.py:2: fails with KeyError"),
         ("import a_module_that_is_not_there\n", "mine.py:1: fails with ModuleNotFoundError"),
@@ -94,6 +97,14 @@ def test_what_a_failing_file_registered_is_taken_out(tmp_path: Path) -> None:
     path = write(tmp_path)
     path.write_text(path.read_text() + "raise RuntimeError('late')\n", encoding="utf-8")
     with pytest.raises(StudyError, match="RuntimeError: late"):
+        load_extensions([path])
+    assert "mine" not in METHODS
+
+
+def test_an_interrupt_passes_and_leaves_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text() + "raise KeyboardInterrupt\n", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
         load_extensions([path])
     assert "mine" not in METHODS
 
@@ -141,6 +152,42 @@ def test_registering_outside_an_extension_is_refused() -> None:
         ("register_figure('cost', print, title='t')", "already a figure named 'cost'"),
         ("register_method('m', divergence='jsd', defaults={'tau': 2})", "no setting 'tau'"),
         ("register_divergence('jsd', print)", "already a divergence named 'jsd'"),
+        ("register_divergence('d', 'f')", "function is a function, not 'f'"),
+        ("register_divergence('d', print, check=1)", "check is a function, not 1"),
+        ("register_divergence(1, print)", "lower-case letters, digits and '_', not 1"),
+        ("register_divergence('d', print, settings=['a'])", "settings is a mapping"),
+        ("register_divergence('d', print, settings={1: 2.0})", "name of a setting .* not 1"),
+        ("register_divergence('d', print, settings={'temperature': 2.0})", "cannot have a setting 'temperature'"),
+        ("register_divergence('d', print, settings={'kd_weight': 2.0})", "cannot have a setting 'kd_weight'"),
+        ("register_divergence('d', print, settings={'settings': 2.0})", "cannot have a setting 'settings'"),
+        ("register_divergence('d', print, settings={'a': None})", "default of setting 'a' is a finite number"),
+        ("register_divergence('d', print, settings={'a': float('nan')})", "default of setting 'a' is a finite number"),
+        (
+            "register_divergence('d', print, settings={'a': 1.0}, check=lambda: None)",
+            "check of d fails for a=1.0 with TypeError",
+        ),
+        (
+            "register_divergence('d', print, settings={'a': 0.0}, check=lambda a: 1 / a)",
+            "check of d fails for a=0.0 with ZeroDivisionError",
+        ),
+        ("register_method(None, divergence='jsd')", "lower-case letters, digits and '_', not None"),
+        ("register_method('m', divergence=['jsd'])", "divergence must be one of"),
+        ("register_method('m', divergence='jsd', text='sampled')", "text must be one of reference, student"),
+        ("register_method('m', divergence='jsd', label=1)", "label is text, not 1"),
+        ("register_method('m', divergence='jsd', defaults={'name': 'n'})", "no setting 'name'"),
+        ("register_method('m', divergence='jsd', defaults={'beta': 5.0})", "defaults: beta: expected at most 1"),
+        ("register_method('m', divergence='jsd', defaults={'beta': 'x'})", "defaults: beta: expected a number"),
+        ("register_method('m', divergence='jsd', defaults={'skew': 0.2})", "defaults: skew: 'skew' does not apply"),
+        ("register_method('m', divergence='jsd', defaults={'kd_temperature': 0})", "defaults: kd_temperature: "),
+        ("register_task('halves')", "a task is a kdscope.tasks.Task, not 'halves'"),
+        ("register_backend('b', 'load')", "load is a function, not 'load'"),
+        ("register_measure('m', 0.5)", "value is a function, not 0.5"),
+        ("register_measure('m', print, unit='metres')", "unit must be one of percent, .*, not 'metres'"),
+        ("register_measure('m', print, direction=2)", "direction must be one of -1, 0, 1, not 2"),
+        ("register_measure('m', print, perfect='all')", "perfect is a finite number or None"),
+        ("register_measure('m', print, label=None)", "label is text, not None"),
+        ("register_figure('f', None, title='t')", "draw is a function, not None"),
+        ("register_figure('f', print, title=1)", "title is text, not 1"),
     ],
 )
 def test_a_registration_that_cannot_be_is_told_with_its_line(tmp_path: Path, call: str, message: str) -> None:
@@ -148,3 +195,4 @@ def test_a_registration_that_cannot_be_is_told_with_its_line(tmp_path: Path, cal
     path.write_text(f"from kdscope.extend import *\n{call}\n", encoding="utf-8")
     with pytest.raises(StudyError, match=rf"mine\.py:2: fails with .*{message}"):
         load_extensions([path])
+    assert not {"m", "d"} & (METHODS.keys() | DIVERGENCES.keys())

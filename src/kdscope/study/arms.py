@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from kdscope.results.methods import FORWARD_KL, METHODS, SFT, method_names
+from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, method_names
 from kdscope.study.fields import (
     Fraction,
     FractionList,
@@ -34,6 +36,7 @@ LearningRates = Annotated[
     BeforeValidator(one_or_several),
 ]
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_TYPES = {bool: "true or false", float: "a finite number", int: "a whole number", str: "text"}
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -253,7 +256,11 @@ class Method(Settings):
     @classmethod
     def _defaults_of_an_extension(cls, values: Any) -> Any:
         name = values.get("name") if isinstance(values, dict) else None
-        return {**METHODS[name].defaults, **values} if isinstance(name, str) and name in METHODS else values
+        if not isinstance(name, str) or name not in METHODS:
+            return values
+        merged = {**METHODS[name].defaults, **values}
+        usual, own = METHODS[name].defaults.get("settings"), values.get("settings")
+        return {**merged, "settings": {**usual, **own}} if isinstance(usual, dict) and isinstance(own, dict) else merged
 
     @field_validator("settings")
     @classmethod
@@ -263,7 +270,7 @@ class Method(Settings):
         for key in settings if own else ():
             if key not in own:
                 raise ValueError(f"method '{name}' has no setting '{key}' of its own (known: {', '.join(own)})")
-        return settings
+        return {key: value_like(key, value, own[key]) if own else value for key, value in settings.items()}
 
     @model_validator(mode="after")
     def _settings_apply(self) -> Self:
@@ -282,6 +289,24 @@ class Method(Settings):
         """Settings of other methods, and how a warm start of no steps would train."""
         without = frozenset() if self.warm_start_steps else frozenset({"warm_start"})
         return (frozenset(Method.model_fields) - applicable_settings(self.name) - {"name"}) | without
+
+
+def value_like(key: str, value: Any, default: Value) -> Value:
+    """A value of a setting in the type of its default, so that 2 and 2.0 are one setting.
+
+    Raises:
+        ValueError: It has another type, or is not finite; names the setting.
+
+    Example:
+        >>> value_like("power", 2, 1.5)
+        2.0
+    """
+    if type(default) is float and type(value) is int and abs(value) <= sys.float_info.max:
+        value = float(value)
+    if type(value) is not type(default) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"'{key}' is {_TYPES[type(default)]}, not {value!r:.60}")
+    found: Value = value
+    return found
 
 
 def applicable_settings(method: str) -> frozenset[str]:

@@ -11,6 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from kdscope.results.methods import METHODS
+from kdscope.study.arms import Method
 from kdscope.study.schema import Study
 from kdscope.study.source import Location, Problem
 
@@ -73,7 +75,7 @@ def _problem(location: Location, group: Sequence[ErrorDetails], values: Mapping[
     if first["type"] == "missing":
         return Problem(location, "this key is required")
     if first["type"] == "extra_forbidden":
-        return Problem(location, f"unknown key; {_key_advice(location)}")
+        return Problem(location, f"unknown key; {_key_advice(location, values)}")
     if first["type"] == "value_error":
         return _rule_problem(location, str(first["ctx"]["error"]), values)
     expected = " or ".join(dict.fromkeys(_expectation(details) for details in group))
@@ -84,10 +86,15 @@ def _problem(location: Location, group: Sequence[ErrorDetails], values: Mapping[
 
 def _rule_problem(location: Location, message: str, values: Any) -> Problem:
     """A rule over several keys belongs to the first key its message quotes, where that is set."""
-    for part in location:
-        values = values[part]
+    values = _value_at(location, values)
     quoted = [tuple(words.split(".")) for words in re.findall(r"'([\w.]+)'", message)]
     return Problem((*location, *next((keys for keys in quoted if _is_set(values, keys)), ())), message)
+
+
+def _value_at(location: Location, values: Any) -> Any:
+    for part in location:
+        values = values[part]
+    return values
 
 
 def _is_set(values: Any, keys: Sequence[str]) -> bool:
@@ -149,8 +156,10 @@ def _plain(word: str) -> str:
     return re.sub(r"[\W_]", "", word).lower()
 
 
-def _key_advice(location: Location) -> str:
+def _key_advice(location: Location, values: Any) -> str:
     key, model = str(location[-1]), _model_at(location[:-1])
+    if model is Method and key in _own_settings(_value_at(location[:-1], values)):
+        return "it belongs in 'settings'"
     if close := closest(key, model.model_fields):
         return f"did you mean '{close}'?"
     for section, field in Study.model_fields.items():
@@ -158,6 +167,12 @@ def _key_advice(location: Location) -> str:
         if nested is not None and nested is not model and key in nested.model_fields:
             return f"it belongs in '{section}'"
     return f"known here: {', '.join(model.model_fields)}"
+
+
+def _own_settings(method: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What only this method has, where an extension adds it."""
+    name = method.get("name")
+    return METHODS[name].own_settings if isinstance(name, str) and name in METHODS else {}
 
 
 def _model_at(location: Location) -> type[BaseModel]:
