@@ -22,6 +22,7 @@ from kdscope.protocols.results_table import ResultsTable, read_results_table, re
 from kdscope.protocols.rigorous import rigorous_protocol
 from kdscope.protocols.table_checks import Unit
 from kdscope.protocols.table_runs import KnownNoise
+from kdscope.results.csv_cells import write_csv
 from kdscope.results.tables import ReportTables, load_tables
 
 _NOTHING = (
@@ -192,6 +193,6 @@ def _written(found: AnalysisResult, folder: Path) -> AnalysisResult:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             if table is not None:
-                table.to_csv(folder / f"{name}.csv", index=False)
+                write_csv(table, folder / f"{name}.csv")
                 files.append(folder / f"{name}.csv")
     return replace(found, files=tuple(files))

@@ -25,6 +25,7 @@ from kdscope.pipeline.events import Events
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.store import Store
+from kdscope.results.csv_cells import write_csv
 from kdscope.stages import evaluate_model as evaluation_stage
 from kdscope.stages import execute
 from kdscope.stages.cost import measure_sizes
@@ -134,7 +135,7 @@ def _deliver(
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_records([record for answered in records.values() for record in answered], folder / "records.parquet")
-    accuracy.to_csv(folder / "accuracy.csv", index=False)
+    write_csv(accuracy, folder / "accuracy.csv")
     write_leaderboard(leaderboard(accuracy), folder / "table.md", facts.model)
     write_lm_eval_files(records, folder / "lm_eval", facts, registry=registry)
 

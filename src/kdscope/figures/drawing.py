@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from kdscope.figures.panels import Figure
 from kdscope.figures.style import FONT, LegendEntry
 from kdscope.figures.svg import render_svg
+from kdscope.results.csv_cells import csv_text
 from kdscope.results.methods import INK, SYMBOLS
 
 MOST_PANELS = 100
@@ -201,8 +202,8 @@ def csv_file(figure: Figure, stem: str) -> tuple[FileLink, ...]:
     """The rows of a figure, compressed; nothing where it has none."""
     if not len(figure.data):
         return ()
-    table = figure.data.to_csv(index=False, lineterminator="\n")
-    return (FileLink(f"{stem}.csv", "CSV", _packed(table.encode("utf-8", "replace")), packed=True),)
+    table = csv_text(figure.data).encode("utf-8", "replace")
+    return (FileLink(f"{stem}.csv", "CSV", _packed(table), packed=True),)
 
 
 def to_pdf(svg: str) -> bytes:

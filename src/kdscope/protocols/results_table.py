@@ -27,6 +27,7 @@ import pandas as pd
 from kdscope.core.errors import DataError
 from kdscope.protocols.table_checks import Unit, check_cells, check_controls, check_fields, in_percent, table_warnings
 from kdscope.results.column_names import ACCURACY, ADAPTED, AVERAGE, BASE, COLUMNS, REQUIRED, SFT, is_distilled
+from kdscope.results.csv_cells import unguarded
 from kdscope.results.methods import published_names
 
 _MISSING = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})
@@ -89,13 +90,17 @@ def _checked(frame: pd.DataFrame, file: Path | str, unit: Unit) -> ResultsTable:
 
 
 def _read_text(path: Path) -> pd.DataFrame:
-    """Every field as written. Not by pandas, which guesses types and forgives rows of the wrong length."""
+    """Every field as written, but for the apostrophe of `csv_cells`.
+
+    Not by pandas, which guesses types and forgives rows of the wrong length.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
-            rows = [(reader.line_num, fields) for fields in reader if any(map(str.strip, fields))]
+            found = [(reader.line_num, list(map(unguarded, fields))) for fields in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot be read: {error}", file=path) from error
+    rows = [(line, fields) for line, fields in found if any(map(str.strip, fields))]
     if not rows:
         raise DataError("the file is empty", file=path)
     (_, header), *rows = rows

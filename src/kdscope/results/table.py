@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from kdscope.results import formatting
+from kdscope.results import csv_cells, formatting
 from kdscope.results.formatting import MISSING, fixed, is_missing, percent, points
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def csv_text(table: Table) -> str:
     """
     if table.data is None:
         raise ValueError(f"table '{table.key}' has no numbers behind it")
-    return str(table.data.to_csv(index=False, lineterminator="\n"))
+    return csv_cells.csv_text(table.data)
 
 
 def text(value: Any) -> TableCell:

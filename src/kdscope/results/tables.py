@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kdscope.core.errors import DataError
+from kdscope.results.csv_cells import write_csv
 from kdscope.results.labels import CellName, name_cells
 from kdscope.results.measures import AVERAGE, AVERAGES, MEASURES, POOLS
 from kdscope.results.schema import SCHEMAS, ColumnSchema, TableSchema
@@ -139,7 +140,7 @@ def save_tables(tables: ReportTables, folder: Path) -> None:
     for name in TABLE_NAMES:
         frame: pd.DataFrame = getattr(tables, name)
         frame.to_parquet(folder / f"{name}.parquet", engine="pyarrow", index=False)
-        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
+        write_csv(frame, folder / f"{name}.csv")
 
 
 def load_tables(folder: Path) -> ReportTables:
