@@ -1,0 +1,1 @@
+"""What `scripts/campaign.py` does to kdscope: kills, corruptions, faults of the machine, malformed inputs."""
