@@ -11,6 +11,7 @@ import pytest
 from kdscope.api import check_data, fetch_data, wanted_files
 from kdscope.core.errors import DataError
 from kdscope.data.download import LockedFile
+from kdscope.tasks.mini import write_mini_files
 
 OWN = """
 name: capitals
@@ -83,6 +84,17 @@ def test_a_folder_and_its_contamination(tmp_path: Path) -> None:
     assert [(t.training_set, t.task, t.exact, t.examples[:1]) for t in found.tallies] == [
         ("AddSub/train.json", "AddSub", 1, (("AddSub/3", 2),)),
         ("elsewhere/mine.json", "AddSub", 1, (("AddSub/5", 1),)),
+    ]
+
+
+def test_files_of_a_generated_task_are_its_items(tmp_path: Path) -> None:
+    write_mini_files(tmp_path, ["mini-one-step"], train=4, test=3, seed=0)
+    leak = tmp_path / "leak.json"
+    leak.write_text((tmp_path / "mini-one-step/test.json").read_text())
+    tallies = check_data(tmp_path, training=[leak]).tallies
+    assert [(t.training_set.split("/")[1], t.task, t.items, t.exact) for t in tallies] == [
+        ("train.json", "mini-one-step", 3, 0),
+        ("leak.json", "mini-one-step", 3, 3),
     ]
 
 

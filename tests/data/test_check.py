@@ -84,6 +84,7 @@ ROW_DAMAGE = [
     (_row(answer="five"), SUMS, "row 2: answer: 'five' is not a number, and the answers of sums are"),
     (_row(answer=float("nan")), SUMS, "row 2: answer: NaN or Infinity is written"),
     (_row(answer=float("-inf")), None, "row 2: answer: NaN or Infinity is written"),
+    (_row(system="Be brief."), SUMS, "row 2: system: an item is asked without a system prompt"),
     (_row(output=[]), FREE, "row 2: output: the list is empty, and one text at least is needed"),
     (_row(output=["a", ""]), FREE, "row 2: output[2]: the text is empty"),
     (_row(output=...), FREE, "row 2: output: the key is missing"),
@@ -106,6 +107,9 @@ ROW_DAMAGE = [
     (_row(instruction="q", answer="answer1"), FEWER, "row 2: instruction: the item lists 0 options (none)"),
 ]
 TRAINING_DAMAGE = [
+    (_row(history=[["a", "b"]]), None, "row 2: history: holds earlier turns"),
+    (_row(weight=0), None, "row 2: weight: expected 1, given 0"),
+    (_row(system="a\x00"), None, "row 2: system: holds the control character U+0000"),
     (_row(output=...), None, "row 2: output: the key is missing"),
     (_row(output=""), None, "row 2: output: the text is empty"),
     (_row(output=["a"]), None, "row 2: output: expected text, given a list"),
@@ -168,18 +172,18 @@ def test_items_without_lists_of_options_have_no_such_problems(write):
 
 
 @pytest.mark.parametrize(
-    ("row", "keys"),
+    ("row", "key"),
     [
-        ('{"instruction": "a", "answer": 1, "instruction": "b", "answer": 2}', ["instruction", "answer"]),
-        ('{"instruction": "a", "answer": 1, "more": [{"x": {"y": 1, "y": 1}}]}', ["y"]),
+        ('{"instruction": "a", "answer": 1, "instruction": "b", "answer": 2}', "instruction"),
+        ('{"instruction": "a", "answer": 1, "more": [{"x": {"y": 1, "y": 1}}]}', "y"),
     ],
 )
-def test_keys_given_twice(write, row, keys):
+def test_keys_given_twice(write, row, key):
     file = write(_raw(GOOD, row))
-    expected = tuple(
-        f"{file}, row 2: {key}: the key is given twice, and only one of its values can count" for key in keys
-    )
-    assert check_file(file, "items", SUMS).problems == expected
+    expected = f"{file}, row 2: {key}: the key is given twice, and only one of its values can count"
+    assert check_file(file, "items", SUMS).problems == (expected,)
+    with pytest.raises(DataError, match=re.escape(expected)):
+        read_rows(file)
 
 
 def test_lines_of_two_objects_and_broken_lines_are_told_beside_the_others(write):
@@ -368,3 +372,10 @@ def test_real_files_with_planted_damage_fail_where_it_was_planted(shared_data, t
     (tmp_path / "test.json").write_text(json.dumps(rows))
     check = check_file(tmp_path / "test.json", "items", get_task("arc-e"), check_options=True)
     assert [int(re.search(r"row (\d+)", problem)[1]) for problem in check.problems][:2] == [11, 21]
+
+
+def test_keys_that_are_not_read_are_named_and_counted(write):
+    talk = [{"role": "user", "content": "a", "name": "Ada"}, {"role": "assistant", "content": "b"}]
+    rows = [_row(0, id=1, topic="x"), _row(1, id=2, topic=" "), {"messages": talk, "id": 3}]
+    (note,) = check_file(write(rows), "training").notes
+    assert note == ("keys that are not read, and how many rows have them: 'id' 3, 'topic' 1, 'messages: name' 1")

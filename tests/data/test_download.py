@@ -270,6 +270,7 @@ DAMAGE = [
     ('{"version": 1, "files": {', "the lock file is damaged: invalid JSON in line 1, column 26"),
     (b"\xff\xfe", "the lock file is damaged: this is not JSON text"),
     ("", "the lock file is damaged: invalid JSON"),
+    ('{"version": 1, "version": 1, "files": {}}', "the lock file is damaged: version: the key is given twice"),
     ("[]", "the lock file is damaged: it has no 'files'"),
     ('{"version": 1, "files": []}', "the lock file is damaged: it has no 'files'"),
     ('{"version": 2, "files": {}}', "its version is 2 instead of 1"),

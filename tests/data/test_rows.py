@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,3 +92,36 @@ def test_a_mapped_row_keeps_its_place_and_its_errors_name_it():
 )
 def test_kinds_in_words(value, word):
     assert kind_of(value) == word
+
+
+TWICE = '{"a": 1, "b": {"c": 1, "c": 2}}'
+UNMEANT = [
+    (TWICE, "c: the key is given twice"),
+    ('{"a": NaN}', "a: NaN or Infinity is written"),
+    ('{"a": [[1, -Infinity]]}', "a: NaN or Infinity is written"),
+    ('{"a": 1e999}', "a: NaN or Infinity is written, or a number too large"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), UNMEANT)
+@pytest.mark.parametrize("form", ["[{0},\n {1}, {0}]", "{0}\n{1}\n{0}"])
+def test_a_key_given_twice_and_a_number_that_is_none_are_refused_by_the_one_reader(tmp_path, text, words, form):
+    file = _file(tmp_path, form.format(GOOD, text), "data.json" if form[0] == "[" else "data.jsonl")
+    with pytest.raises(DataError) as caught:
+        read_rows(file)
+    assert str(caught.value).startswith(f"{file}, row 2: {words}")
+    assert [isinstance(entry, Row) for entry in scan_rows(file)] == [True, False, True]
+
+
+def test_rows_of_a_parquet_file(tmp_path):
+    rows = [{"a": "x", "talk": [{"role": "user", "content": "q"}]}, {"a": None, "talk": []}]
+    file = tmp_path / "data.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    assert [(row.number, dict(row.values)) for row in read_rows(file)] == [(1, rows[0]), (2, rows[1])]
+    parquet.write_table(pyarrow.table({"a": []}), file)
+    with pytest.raises(DataError, match=r"data.parquet: the file has no rows"):
+        read_rows(file)
+    for broken in (file.read_bytes()[:-20], b"[]"):
+        file.write_bytes(broken)
+        with pytest.raises(DataError, match=r"data.parquet: this is not a Parquet file that can be read"):
+            read_rows(file)

@@ -123,3 +123,20 @@ def test_files_are_prepared_as_ever(prepared: Prepared) -> None:
         assert instructions(folders[f"items of {task}"] / "items.jsonl") == [
             row["instruction"] for row in make_rows(4, seed)
         ]
+
+
+def test_rows_with_a_system_text_are_other_training_data_than_they_were(prepared: Prepared, tmp_path: Path) -> None:
+    def identity() -> str:
+        plan, _ = plan_study(write_study(tmp_path), tmp_path / "store")
+        (stage,) = [stage for stage in in_order([plan.report]) if stage.kind == "prepare_data"]
+        return json.dumps(stage.parameters)
+
+    file = tmp_path / "train.json"
+    rows = json.loads(file.read_text())
+    file.write_text(json.dumps([{"system": "", **row} for row in rows]))
+    assert "systems" not in identity()
+    file.write_text(json.dumps([{"system": "Be brief.", **row} for row in rows]))
+    assert '"systems": true' in identity()
+    learned = instructions(prepared()["training data"] / "train.jsonl")
+    assert learned
+    assert all(text.startswith("Be brief.\n\n") for text in learned)

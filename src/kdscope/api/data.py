@@ -112,7 +112,7 @@ def check_data(folder: Path, *, tasks_dir: Path | None = None, training: Sequenc
     """
     registry = registry_with(tasks_dir)
     own = [task for task in registry if task.file is not None]
-    known = [task for task in registry if task.file is None and not task.generated]
+    known = [task for task in registry if task.file is None]
     found = check_folder(folder, known, training=training, check_options=True)
     more = [_check_own(registry, task.name) for task in own]
     checked = FolderCheck(found.folder, (*found.files, *more), found.not_checked)
@@ -175,4 +175,4 @@ def _items(file: FileCheck, registry: TaskRegistry) -> list[Item]:
 
 
 def _set_name(file: Path) -> str:
-    return f"{file.parent.name}/{file.name}"
+    return "/".join(file.parts[-2:])

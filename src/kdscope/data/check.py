@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from kdscope.core.errors import DataError
 from kdscope.data.download import LOCK_NAME
 from kdscope.data.examples import form_of, read_gold, training_texts
 from kdscope.data.rows import Row, mapped_row, scan_rows
+from kdscope.data.side_keys import SYSTEM, check_asked, check_item, check_taught, notes_of
 from kdscope.tasks import Task
 
 MAX_PROBLEMS = 20
@@ -24,7 +26,8 @@ _WHOLE_TESTS = frozenset({"test", "valid"})
 Kind = Literal["items", "training"]
 """Evaluation items, or examples to train on."""
 
-_USED = ("instruction", "input", "output", "answer", "prompt", "completion", "messages")
+_USED = ("instruction", "input", "output", "answer", "prompt", "completion", "messages", SYSTEM)
+_MOST_UNREAD = 8
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _MISREAD = re.compile("[\x80-\x84\x86-\x9f]")
 
@@ -100,7 +103,7 @@ def check_file(
         count_items: Whether the file should have the published number of items; None: if it is called as such files.
     """
     try:
-        entries = [_converted(entry, convert) for entry in scan_rows(path, make_object=keep_repeated)]
+        entries = [_converted(entry, convert) for entry in scan_rows(path)]
     except DataError as error:
         return FileCheck(path, kind, _name(task), 0, (str(error),), 1)
     rows = [entry for entry in entries if isinstance(entry, Row)]
@@ -199,14 +202,30 @@ def _notes(rows: Sequence[Row], kind: Kind, path: Path) -> Iterator[str]:
     repeats = len(texts) - len(set(texts))
     if repeats:
         yield f"{repeats} of {len(texts)} rows repeat an earlier one"
+    unread = Counter(key for row in rows for key in _unread(row))
+    if unread:
+        most = ", ".join(f"{key[:40]!r} {count:,}" for key, count in unread.most_common(_MOST_UNREAD))
+        more = ", …" if len(unread) > _MOST_UNREAD else ""
+        yield f"keys that are not read, and how many rows have them: {most}{more}"
     with path.open("rb") as file:
         if file.read(3) == b"\xef\xbb\xbf":
             yield "the file begins with a byte order mark, which is skipped"
 
 
+def _unread(row: Row) -> set[str]:
+    """The keys of a row and of its messages that say something and are not read."""
+    found = set(notes_of(row.values, _USED))
+    for key in ("messages", "prompt", "completion"):
+        messages = row.values.get(key)
+        for message in messages if isinstance(messages, list) else ():
+            own = notes_of(message, ("role", "content")) if isinstance(message, dict) else ()
+            found.update(f"{key}: {name}" for name in own)
+    return found
+
+
 def _content(row: Row, kind: Kind) -> str:
     """What makes two rows the same; the response beside an item's answer does not."""
-    keys = ["instruction", "input", "output", "prompt", "completion", "messages"]
+    keys = ["instruction", "input", "output", "prompt", "completion", "messages", SYSTEM]
     if kind == "items" and "answer" in row.values:
         keys = ["instruction", "input", "answer"]
     return json.dumps([row.values.get(key) or "" for key in keys])
@@ -251,23 +270,6 @@ def _key(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
-class Repeating(dict[str, Any]):
-    """A JSON object in which keys were given twice, each with its last value."""
-
-    repeated: tuple[str, ...] = ()
-
-
-def keep_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object of its keys and values, which remembers the keys that were given twice."""
-    values = dict(pairs)
-    if len(values) == len(pairs):
-        return values
-    keys = [key for key, _ in pairs]
-    marked = Repeating(values)
-    marked.repeated = tuple(key for key in values if keys.count(key) > 1)
-    return marked
-
-
 def row_problems(row: Row, kind: Kind, task: Task | None, *, free_text: bool) -> Iterator[DataError]:
     """Whatever makes a row unusable, each with its key.
 
@@ -277,8 +279,6 @@ def row_problems(row: Row, kind: Kind, task: Task | None, *, free_text: bool) ->
         task: Its task, if it is known.
         free_text: Whether the answers of items are free texts with references.
     """
-    for key in _repeated(row.values):
-        yield row.error("the key is given twice, and only one of its values can count", key[:40])
     if kind == "training":
         yield from _training_problems(row, task)
     else:
@@ -321,25 +321,25 @@ def _training_problems(row: Row, task: Task | None) -> Iterator[DataError]:
         yield from form or _raised(lambda: training_texts(row))
     else:
         yield from _question_problems(row)
-        yield from _raised(lambda: row.text("output"))
+        for read in (lambda: row.text("output"), lambda: check_asked(row), lambda: check_taught(row)):
+            yield from _raised(read)
     if task is not None and not task.is_text and row.values.get("answer") is not None:
         yield from _answer_problems(row, task)
 
 
 def _item_problems(row: Row, task: Task | None, *, free_text: bool) -> Iterator[DataError]:
     yield from _question_problems(row)
+    yield from _raised(lambda: check_item(row))
     yield from _raised(lambda: row.texts("output")) if free_text else _answer_problems(row, task)
 
 
 def _question_problems(row: Row) -> Iterator[DataError]:
     yield from _raised(lambda: row.text("instruction"))
     yield from _raised(lambda: row.optional_text("input"))
+    yield from _raised(lambda: row.optional_text(SYSTEM))
 
 
 def _answer_problems(row: Row, task: Task | None) -> Sequence[DataError]:
-    value = row.values.get("answer")
-    if isinstance(value, float) and not math.isfinite(value):
-        return [row.error("NaN or Infinity is written, which is no answer and not JSON", "answer")]
     return _raised(lambda: row.scalar_text("answer") if task is None else read_gold(task, row))
 
 
@@ -349,15 +349,6 @@ def _raised(read: Callable[[], object]) -> Sequence[DataError]:
     except DataError as error:
         return [error]
     return []
-
-
-def _repeated(value: object) -> Iterator[str]:
-    if isinstance(value, Repeating):
-        yield from value.repeated
-    if isinstance(value, (dict, list)):
-        for inner in value.values() if isinstance(value, dict) else value:
-            if isinstance(inner, (dict, list)):
-                yield from _repeated(inner)
 
 
 def _first_match(pattern: re.Pattern[str], value: object) -> str | None:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from kdscope.core.errors import DataError
 from kdscope.core.files import sha256_of, write_atomically
+from kdscope.core.strict_json import UnmeantError, strict_loads
 from kdscope.data.fetch import Download, Progress, fetch_file
 from kdscope.data.hub import HubApi, fetch_hub
 from kdscope.data.rows import Row, mapped_row, read_rows, write_rows, writing
@@ -71,11 +72,13 @@ def read_lock(folder: Path) -> dict[str, LockedFile]:
     if not file.exists():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = strict_loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", file=file) from None
     except json.JSONDecodeError as error:
         raise _damaged(file, f"invalid JSON in line {error.lineno}, column {error.colno}") from None
+    except UnmeantError as error:
+        raise _damaged(file, str(error)) from None
     except (ValueError, RecursionError):
         raise _damaged(file, "this is not JSON text") from None
     return _entries(content, file)

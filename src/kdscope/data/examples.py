@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from kdscope.core.errors import DataError
 from kdscope.data.rows import Row, kind_of, read_rows
+from kdscope.data.side_keys import SYSTEM, check_asked, check_item, check_message, check_taught, has_system
 from kdscope.tasks import Task
 
 _FRACTION = re.compile(r"[-+]?\d+/0*[1-9]\d*")
@@ -169,6 +170,7 @@ def read_gold(task: Task, row: Row) -> str:
 
 
 def _read_item(task: Task, index: int, row: Row) -> Item:
+    check_item(row)
     instruction, context = row.text("instruction"), row.optional_text("input")
     references = row.texts("output") if task.is_text else ()
     gold = references[0] if references else read_gold(task, row)
@@ -218,27 +220,32 @@ def training_texts(row: Row) -> Texts:
     """Question and response of a row of any form.
 
     Raises:
-        DataError: A part is missing or not of its kind, a chat has several turns, or the row mixes two forms.
+        DataError: A part is missing or not of its kind, a chat has several turns, or the row mixes two forms, or has
+            more to teach than its texts.
     """
     form = form_of(row)
+    check_taught(row)
     if form == "instruction":
-        return Texts(row.text("instruction"), row.optional_text("input"), row.text("output"))
+        return prompt_texts(row)._replace(output=row.text("output"))
     if form == "messages":
         turns = _messages(row, "messages", row.values["messages"])
-        output = _answer(row, "messages", turns[-1:])
+        output = _answer(row, "messages", turns[-1:], len(turns))
+        check_asked(row)
         return Texts(_question(row, "messages", turns[:-1]), "", output)
-    return Texts(_prompt(row), "", _completion(row))
+    return prompt_texts(row)._replace(output=_completion(row))
 
 
 def prompt_texts(row: Row) -> Texts:
     """Question of a row of any form; its response is neither needed nor looked at.
 
     Raises:
-        DataError: The question is missing or not of its kind, a chat has several turns, or the row mixes two forms.
+        DataError: The question is missing or not of its kind, a chat has several turns, or the row mixes two forms, or
+            asks with more than its texts.
     """
     form = form_of(row)
+    check_asked(row)
     if form == "instruction":
-        return Texts(row.text("instruction"), row.optional_text("input"), "")
+        return Texts(_after_system(row, row.text("instruction")), row.optional_text("input"), "")
     if form == "messages":
         turns = _messages(row, "messages", row.values["messages"])
         answered = len(turns) > 1 and turns[-1]["role"] == "assistant"
@@ -246,10 +253,15 @@ def prompt_texts(row: Row) -> Texts:
     return Texts(_prompt(row), "", "")
 
 
+def _after_system(row: Row, question: str) -> str:
+    """A question after what the row's own `system` says, a blank line between."""
+    return f"{row.text(SYSTEM)}\n\n{question}" if has_system(row) else question
+
+
 def _prompt(row: Row) -> str:
     value = row.value("prompt")
     if not isinstance(value, list):
-        return row.text("prompt")
+        return _after_system(row, row.text("prompt"))
     return _question(row, "prompt", _messages(row, "prompt", value))
 
 
@@ -257,7 +269,7 @@ def _completion(row: Row) -> str:
     value = row.value("completion")
     if not isinstance(value, list):
         return row.text("completion")
-    return _answer(row, "completion", _messages(row, "completion", value))
+    return _answer(row, "completion", _messages(row, "completion", value), 1)
 
 
 def _messages(row: Row, key: str, value: object) -> Sequence[Mapping[str, Any]]:
@@ -279,12 +291,19 @@ def _question(row: Row, key: str, messages: Sequence[Mapping[str, Any]]) -> str:
         raise row.error(f"the chat has several turns ({', '.join(map(str, roles))}), and only one can be used", key)
     if not roles or roles[-1] != "user" or len(roles) > 2 or (len(roles) == 2 and roles[0] not in _SYSTEM):
         raise row.error(f"{wanted}, given {', '.join(map(str, roles)) or 'none'}", key)
-    texts = [row.as_text(message["content"], f"{key}[{place}]") for place, message in enumerate(messages, 1)]
-    return "\n\n".join(texts)
+    if len(roles) == 2 and has_system(row):
+        raise row.error(f"the chat has a {roles[0]} message too, and one of them can be used", SYSTEM)
+    texts = []
+    for place, message in enumerate(messages, 1):
+        check_message(row, message, f"{key}[{place}]", taught=False)
+        texts.append(row.as_text(message["content"], f"{key}[{place}]"))
+    return _after_system(row, "\n\n".join(texts))
 
 
-def _answer(row: Row, key: str, messages: Sequence[Mapping[str, Any]]) -> str:
+def _answer(row: Row, key: str, messages: Sequence[Mapping[str, Any]], place: int) -> str:
+    """The assistant's text, in the message at this place."""
     roles = [message["role"] for message in messages]
     if roles != ["assistant"]:
         raise row.error(f"expected one assistant message at the end, given {', '.join(map(str, roles))}", key)
+    check_message(row, messages[0], f"{key}[{place}]", taught=True)
     return row.as_text(messages[0]["content"], f"{key}: the assistant's content")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import yaml
 
 from kdscope.core.errors import DataError
-from kdscope.data.rows import Row, mapped_row, read_rows, write_rows
+from kdscope.data.rows import Row, iterate_rows, mapped_row, write_rows
 
 CONVERTED = "refs/convert/parquet"
 """Where the hub keeps its own Parquet files of datasets that have none."""
@@ -192,26 +192,8 @@ def _real_api() -> HubApi:
 
 def _converted(place: _Revision, name: str, convert: Convert) -> Iterator[Mapping[str, Any]]:
     source = Path(place.dataset) / name
-    for number, values in _values(place.path(name)):
-        yield mapped_row(Row(source, number, values), convert).values
-
-
-def _values(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    if path.suffix != ".parquet":
-        yield from ((row.number, row.values) for row in read_rows(path))
-        return
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches():
-                for values in batch.to_pylist():
-                    number += 1
-                    yield number, values
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"this is not a Parquet file that can be read: {error}", file=path) from error
+    for row in iterate_rows(place.path(name)):
+        yield mapped_row(Row(source, row.number, row.values), convert).values
 
 
 def choose_files(names: Iterable[str], card: str, config: str | None, split: str) -> list[str]:

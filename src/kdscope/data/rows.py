@@ -1,9 +1,10 @@
-"""Rows of a JSON or JSONL file, read and written, and errors that say which row."""
+"""Rows of a JSON, JSONL or parquet file, read and written, and errors that say which row."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 from kdscope.core.errors import DataError
 from kdscope.core.files import sha256_of, write_atomically
+from kdscope.core.strict_json import UnmeantError, strict_decoder
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -67,6 +69,8 @@ class Row:
         value = self.values.get(key)
         if isinstance(value, bool):
             return "true" if value else "false"
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error(f"expected a number that is finite, given {value}", key)
         return repr(value) if isinstance(value, (int, float)) else self.text(key)
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -106,41 +110,41 @@ class Row:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """The rows of a file, at least one: a JSON list of objects, or JSONL with an object on every line.
+    """The rows of a file, at least one: a JSON list of objects, JSONL with an object on every line, or parquet.
 
-    A file named `.jsonl` is JSONL, and so is one whose first line is an object by itself. Blank lines are skipped.
+    A file named `.jsonl` is JSONL, and so is one whose first line is an object by itself. Blank lines are skipped. A
+    file named `.parquet` is parquet.
 
     Raises:
         DataError: The file cannot be read as that; the message names the file and, where it can, the row.
     """
-    rows = []
+    return list(iterate_rows(file))
+
+
+def iterate_rows(file: Path) -> Iterator[Row]:
+    """The rows of a file as `read_rows` gives them, one by one."""
     for entry in scan_rows(file):
         if isinstance(entry, DataError):
             raise entry
-        rows.append(entry)
-    return rows
+        yield entry
 
 
-def scan_rows(
-    file: Path, *, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None
-) -> Iterator[Row | DataError]:
+def scan_rows(file: Path) -> Iterator[Row | DataError]:
     """The rows of a file as `read_rows` gives them, with an error in place of each that is none.
-
-    Args:
-        file: The file.
-        make_object: Makes an object of its keys and values, which may repeat; None keeps the last value of each.
 
     Raises:
         DataError: The file as a whole cannot be read.
     """
+    if file.suffix.lower() == ".parquet":
+        _check_file(file)
+        return _parquet_rows(file)
     text = _read_text(file)
     if not text.strip():
         raise DataError("the file is empty", file=file)
     if (reason := foreign_content(text)) is not None:
         raise DataError(reason, file=file)
-    decoder = json.JSONDecoder(object_pairs_hook=make_object)
-    lines = _is_json_lines(text, file)
-    return _line_rows(text, file, decoder) if lines else _list_rows(text, file, decoder)
+    decoder = strict_decoder()
+    return _line_rows(text, file, decoder) if _is_json_lines(text, file) else _list_rows(text, file, decoder)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], sha256: str | None = None) -> str:
@@ -228,9 +232,30 @@ def kind_of(value: object) -> str:
     return "null" if value is None else next(names, "something else")
 
 
-def _read_text(file: Path) -> str:
+def _check_file(file: Path) -> None:
     if not file.is_file():
         raise DataError("this is a folder, not a file" if file.is_dir() else "no such file", file=file)
+
+
+def _parquet_rows(file: Path) -> Iterator[Row]:
+    import pyarrow  # JSON can do without
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches():
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(file, number, values)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"this is not a Parquet file that can be read: {error}", file=file) from error
+    if number == 0:
+        raise DataError("the file has no rows", file=file)
+
+
+def _read_text(file: Path) -> str:
+    _check_file(file)
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -252,8 +277,12 @@ def _is_json_lines(text: str, file: Path) -> bool:
 
 
 def _list_rows(text: str, file: Path, decoder: json.JSONDecoder) -> Iterator[Row | DataError]:
+    meant = True
     try:
-        values = decoder.decode(text)
+        try:
+            values = decoder.decode(text)
+        except UnmeantError:
+            values, meant = json.loads(text), False
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}{_element_at(text, error.pos)}"
         raise DataError(f"invalid JSON in {place}: {error.msg}", file=file) from None
@@ -264,7 +293,18 @@ def _list_rows(text: str, file: Path, decoder: json.JSONDecoder) -> Iterator[Row
         raise DataError(f"expected a list of rows, given {kind_of(values)}", file=file)
     if not values:
         raise DataError("the list is empty", file=file)
+    if not meant:
+        return (_line_row(file, number, row, decoder) for number, row in enumerate(_elements(text), 1))
     return (_row(file, number, value) for number, value in enumerate(values, 1))
+
+
+def _elements(text: str) -> Iterator[str]:
+    """The texts of the elements of a JSON list."""
+    decoder, place = json.JSONDecoder(), _skip(text, text.index("[") + 1, "")
+    while not text.startswith("]", place):
+        start, (_, place) = place, decoder.raw_decode(text, place)
+        yield text[start:place]
+        place = _skip(text, place, ",")
 
 
 def _line_rows(text: str, file: Path, decoder: json.JSONDecoder) -> Iterator[Row | DataError]:
@@ -280,6 +320,8 @@ def _line_row(file: Path, number: int, line: str, decoder: json.JSONDecoder) -> 
         reason = "there is more after the first value" if error.msg == "Extra data" else error.msg
         message = f"invalid JSON, column {error.colno}: {reason}; JSONL has one object on each line"
         return DataError(message, file=file, row=number)
+    except UnmeantError as error:
+        return DataError(error.message, file=file, row=number, key=error.key)
     except (ValueError, RecursionError):
         return DataError("invalid JSON: nested too deeply, or a number too long", file=file, row=number)
 

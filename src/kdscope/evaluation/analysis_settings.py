@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdscope.core.errors import DataError
+from kdscope.core.strict_json import strict_loads
 from kdscope.evaluation.records import CELL
 from kdscope.results.measures import ITEM_MEASURE
 from kdscope.tasks import TaskRegistry
@@ -90,7 +91,7 @@ def load_analysis_settings(file: Path) -> AnalysisSettings:
         DataError: The file is missing or not such a file, or the one beside it is damaged.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = strict_loads(file.read_text(encoding="utf-8"))
         tasks = {name: TaskFacts(**facts) for name, facts in found["tasks"].items()}
         settings = AnalysisSettings(**found | {"tasks": tasks, "contaminated": frozenset(found["contaminated"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

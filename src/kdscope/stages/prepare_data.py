@@ -5,7 +5,7 @@ from __future__ import annotations
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages.planning import Params, StageKind, StudyContext, once
-from kdscope.stages.rows import content_of, read_split, source_at, source_place, write_json_lines
+from kdscope.stages.rows import content_of, has_systems, read_split, source_at, source_place, write_json_lines
 from kdscope.study.arms import Teacher
 
 KIND = StageKind(__name__, version=1)
@@ -18,6 +18,8 @@ class PrepareDataParams(Params):
     limit: int | None
     validation_items: int
     seed: int
+    systems: bool = False
+    """Whether rows have a `system` text, which was once left out."""
 
 
 @once
@@ -28,7 +30,11 @@ def plan(context: StudyContext, teacher: Teacher | None = None) -> Stage:
     label = f"training data of {teacher.name}" if teacher is not None and own is not None else "training data"
     content = content_of(data, context.cache)
     params = PrepareDataParams(
-        content=content, limit=data.limit, validation_items=data.validation_items, seed=data.seed
+        content=content,
+        limit=data.limit,
+        validation_items=data.validation_items,
+        seed=data.seed,
+        systems=has_systems(data),
     )
     return KIND.stage(label, params, {}, context=source_place(data))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages.planning import Params, StageKind, StudyContext, once
-from kdscope.stages.rows import content_of, read_prompts, source_at, source_place, write_json_lines
+from kdscope.stages.rows import content_of, has_systems, read_prompts, source_at, source_place, write_json_lines
 
 KIND = StageKind(__name__, version=1)
 
@@ -16,6 +16,8 @@ class PreparePromptsParams(Params):
     content: str
     limit: int | None
     seed: int
+    systems: bool = False
+    """Whether rows have a `system` text, which was once left out."""
 
 
 @once
@@ -25,7 +27,9 @@ def plan(context: StudyContext) -> Stage | None:
     if unlabelled is None:
         return None
     content = content_of(unlabelled, context.cache)
-    params = PreparePromptsParams(content=content, limit=unlabelled.limit, seed=unlabelled.seed)
+    params = PreparePromptsParams(
+        content=content, limit=unlabelled.limit, seed=unlabelled.seed, systems=has_systems(unlabelled)
+    )
     return KIND.stage("unlabelled prompts", params, {}, context=source_place(unlabelled))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kdscope.core.errors import DataError
 from kdscope.data.examples import Example, Item, Split, as_examples, as_items, as_prompts, split_examples
 from kdscope.data.rows import Row, mapped_row, read_rows
+from kdscope.data.side_keys import has_system
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint
 from kdscope.study.arms import DataSource, LabelledData, UnlabelledPrompts
 from kdscope.study.schema import Tasks
@@ -55,6 +56,21 @@ def content_of(source: DataSource, cache: HashCache) -> str:
     if source.mini is None:
         return cache.hash(Path(str(source.path)))
     return fingerprint([dict(row.values) for row in rows_of(source)])
+
+
+def has_systems(source: DataSource) -> bool:
+    """Whether some row has a text of its own key `system`, which stands before the question.
+
+    Raises:
+        DataError: As `rows_of`.
+    """
+    if source.mini is not None:
+        return False
+    file = Path(str(source.path))
+    # A look at the bytes spares nearly all files being read once more.
+    if file.suffix.lower() != ".parquet" and b'"system"' not in file.read_bytes():
+        return False
+    return any(map(has_system, rows_of(source)))
 
 
 def read_split(source: DataSource, *, limit: int | None, validation_items: int, seed: int) -> tuple[Split, int]:
