@@ -86,7 +86,7 @@ BROKEN_STUDIES = [
     ("  limit: 4", "  path: train.jsonl", 2, "data", "give either 'path' (a file) or 'mini'"),
     ("  - reversekl", "  - sft", 15, "methods[0]", "did you mean 'reverse_kl'?"),
     ("  - name: reversekl", "  - name: reverse_kl", 16, "methods[1].name", "did you mean 'reverse_kl'?"),
-    ("    kd_temperature: [1, 0]", "    kd_temperature: [1, 2]", 17, "methods[1].kd_temperature[1]", "more than 0"),
+    ("    kd_temperature: [1, 0]", "    kd_temperature: [1, 2]", 17, "methods[1].kd_temperature[1]", "at least 0.001"),
     ("    kd_temperature: []", "    kd_temperature: [1, 2]", 17, "methods[1].kd_temperature", "given an empty list"),
     ("    beta: 0.3", "    kd_temperature: [1, 2]", 17, "methods[1].beta", "does not apply to method 'reverse_kl'"),
     ("    keep_layers: half", "    keep_layers: 2", 13, "students[0].keep_layers", "a whole number or a list, given"),

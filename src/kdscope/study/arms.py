@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import re
-import sys
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, method_names
 from kdscope.study.fields import (
+    MAX_ENTRIES,
+    MAX_OWN_NUMBER,
     Fraction,
     FractionList,
+    Items,
+    LearningRate,
+    MiniRows,
     Name,
-    NonNegativeList,
+    NoiseStdList,
     OneOf,
+    OwnSettings,
     PathField,
-    Positive,
-    PositiveList,
+    Rows,
+    Seed,
     Settings,
+    Temperature,
+    TemperatureList,
     as_list,
     check_name,
     frozen_list,
@@ -32,11 +38,17 @@ Condition = Literal["adapted", "base"]
 MethodName = Annotated[str, OneOf(method_names)]
 WarmStart = Annotated[str, OneOf(lambda: (SFT, FORWARD_KL))]
 LearningRates = Annotated[
-    Positive | Annotated[tuple[Positive, ...], Field(min_length=2, json_schema_extra={"uniqueItems": True})],
+    LearningRate
+    | Annotated[tuple[LearningRate, ...], Field(min_length=2, max_length=100, json_schema_extra={"uniqueItems": True})],
     BeforeValidator(one_or_several),
 ]
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
-_TYPES = {bool: "true or false", float: "a finite number", int: "a whole number", str: "text"}
+_TYPES = {
+    bool: "true or false",
+    float: f"a number of at most {MAX_OWN_NUMBER:g}",
+    int: f"a whole number of at most {MAX_OWN_NUMBER:g}",
+    str: "text",
+}
 _HUB = re.compile(r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -48,13 +60,13 @@ def _only(key: str, kind: str) -> dict[str, Any]:
 class MiniProblems(Settings):
     """Generated problems of the mini tasks' training split, instead of a file."""
 
-    tasks: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_list)]
+    tasks: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_ENTRIES), BeforeValidator(as_list)]
     """List of mini tasks; `kdscope tasks` shows them."""
-    rows_per_task: Annotated[int, Field(ge=1)]
+    rows_per_task: MiniRows
     """Problems of each of these tasks."""
-    skip_per_task: Annotated[int, Field(ge=0)] = 0
+    skip_per_task: Items = 0
     """Leave out this many first, so that two sets of the same seed have no text in common; quantities may recur."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Another seed, other problems."""
 
 
@@ -67,9 +79,9 @@ class DataSource(Settings):
     """JSON (a list) or JSONL; relative to the study file."""
     mini: MiniProblems | None = None
     """Generated problems, instead of a file."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Rows | None = None
     """Use this many rows, drawn with the data seed, instead of all."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Decides which rows are used and which are held out; the same for every arm."""
 
     @model_validator(mode="after")
@@ -89,7 +101,7 @@ class UnlabelledPrompts(DataSource):
 class LabelledData(DataSource):
     """A training set: rows with instruction, input (may be empty) and output."""
 
-    validation_items: Annotated[int, Field(ge=0)] = 100
+    validation_items: Items = 100
     """Rows held out for the validation loss."""
 
 
@@ -130,14 +142,15 @@ class Tuning(Settings):
 
     kind: Literal["lora", "full"] = "lora"
     """lora: a low-rank adapter through peft; full: every weight."""
-    rank: Annotated[int, Field(ge=1)] = 8
+    rank: Annotated[int, Field(ge=1, le=16_384)] = 8
     """LoRA rank r."""
-    alpha: Positive = 16.0
+    alpha: Annotated[float, Field(gt=0, le=1_000_000)] = 16.0
     """LoRA alpha; the update is scaled by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """LoRA dropout probability."""
     target_modules: Annotated[
-        Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)], BeforeValidator(frozen_list)
+        Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_ENTRIES)],
+        BeforeValidator(frozen_list),
     ] = "all-linear"
     """Modules that get an adapter, or all linear layers but the head."""
     learning_rate: LearningRates | None = None
@@ -193,7 +206,9 @@ class Student(ModelSource):
 
     name: Name
     keep_layers: Annotated[
-        Annotated[int, Field(ge=1)] | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None,
+        Annotated[int, Field(ge=1, le=10_000)]
+        | Annotated[tuple[Annotated[int, Field(ge=0, le=10_000)], ...], Field(min_length=1, max_length=10_000)]
+        | None,
         BeforeValidator(frozen_list),
     ] = None
     """Depth pruning: how many layers to keep (evenly spaced, first and last kept), or their indices from 0."""
@@ -218,11 +233,11 @@ class Method(Settings):
         Annotated[tuple[Condition, ...], Field(min_length=1)] | None, BeforeValidator(list_or_none)
     ] = None
     """List. Teachers in these conditions only; those that each teacher lists where absent."""
-    kd_temperature: PositiveList = (1.0,)
+    kd_temperature: TemperatureList = (1.0,)
     """List. T in softmax(z / T), for teacher and student alike."""
     kd_weight: FractionList = (1.0,)
     """List. w in (1 - w) * cross-entropy + w * divergence; not for gkd, whose own samples are no reference."""
-    teacher_noise_std: NonNegativeList = (0.0,)
+    teacher_noise_std: NoiseStdList = (0.0,)
     """List. Standard deviation of Gaussian noise added to the teacher's logits, before the temperature."""
     beta: Fraction = 0.5
     """jsd and gkd: 0 is forward KL, 1 is reverse KL (TRL's convention)."""
@@ -232,9 +247,9 @@ class Method(Settings):
     """adaptive_kl: the share of the teacher's probability that makes the head of its distribution."""
     on_policy_probability: Fraction = 0.5
     """gkd: probability that an optimiser step trains on sequences sampled from the student (lambda)."""
-    sampling_temperature: Positive = 1.0
+    sampling_temperature: Temperature = 1.0
     """gkd: temperature the student samples at; not the KD temperature."""
-    warm_start_steps: Annotated[int, Field(ge=0)] = 0
+    warm_start_steps: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """The first steps train another way on the same sequences: from a student that has not met the format yet, reverse
     KL and samples of its own teach little."""
     warm_start: WarmStart = SFT
@@ -249,7 +264,7 @@ class Method(Settings):
     probability_epsilon: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Added to probabilities inside forward_kl and reverse_kl, as the published code does (1e-9)."""
 
-    settings: dict[str, float | int | bool | str] = Field(default={})
+    settings: OwnSettings = Field(default={})
     """Settings of a method of an extension that no other method has."""
 
     @model_validator(mode="before")
@@ -295,15 +310,16 @@ def value_like(key: str, value: Any, default: Value) -> Value:
     """A value of a setting in the type of its default, so that 2 and 2.0 are one setting.
 
     Raises:
-        ValueError: It has another type, or is not finite; names the setting.
+        ValueError: It has another type, or is too large; names the setting.
 
     Example:
         >>> value_like("power", 2, 1.5)
         2.0
     """
-    if type(default) is float and type(value) is int and abs(value) <= sys.float_info.max:
+    held = not isinstance(value, (int, float)) or abs(value) <= MAX_OWN_NUMBER
+    if type(default) is float and type(value) is int and held:
         value = float(value)
-    if type(value) is not type(default) or (isinstance(value, float) and not math.isfinite(value)):
+    if type(value) is not type(default) or not held:
         raise ValueError(f"'{key}' is {_TYPES[type(default)]}, not {value!r:.60}")
     found: Value = value
     return found

@@ -80,19 +80,52 @@ PathField = Annotated[Path, Field(strict=False)]
 Name = Annotated[
     str, Field(description="Letters, digits, '.', '_' and '-'.", json_schema_extra={"pattern": _NAME.pattern})
 ]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+# Upper bounds are far above what anyone trains with: they catch slips of the pen and what no machine could hold.
+MAX_ENTRIES = 1000
+"""Of any list of settings."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
-PositiveList = Annotated[tuple[Positive, ...], Field(min_length=1), BeforeValidator(as_list)]
-NonNegativeList = Annotated[tuple[NonNegative, ...], Field(min_length=1), BeforeValidator(as_list)]
-FractionList = Annotated[tuple[Fraction, ...], Field(min_length=1), BeforeValidator(as_list)]
-SeedList = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1), BeforeValidator(as_list)]
+Temperature = Annotated[float, Field(ge=0.001, le=1000)]
+SamplingTemperature = Annotated[float, Field(ge=0, le=1000)]
+LearningRate = Annotated[float, Field(gt=0, le=100)]
+Points = Annotated[float, Field(gt=0, le=100)]
+NoiseStd = Annotated[float, Field(ge=0, le=1000)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Rows = Annotated[int, Field(ge=1, le=10**9)]
+MiniRows = Annotated[int, Field(ge=1, le=1_000_000)]
+Items = Annotated[int, Field(ge=0, le=1_000_000)]
+Steps = Annotated[int, Field(ge=1, le=10_000_000)]
+Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
+BatchTokens = Annotated[int, Field(ge=1, le=100_000_000)]
+BatchSize = Annotated[int, Field(ge=1, le=100_000)]
+MAX_OWN_NUMBER = 10**15
+"""Size of a number that an extension's method is set to, whichever sign."""
+OwnSettings = Annotated[
+    dict[str, float | int | bool | str],
+    Field(
+        max_length=MAX_ENTRIES,
+        json_schema_extra={
+            "additionalProperties": {
+                "type": ["number", "boolean", "string"],
+                "minimum": -MAX_OWN_NUMBER,
+                "maximum": MAX_OWN_NUMBER,
+            }
+        },
+    ),
+]
+_Entries = Field(min_length=1, max_length=MAX_ENTRIES)
+TemperatureList = Annotated[tuple[Temperature, ...], _Entries, BeforeValidator(as_list)]
+NoiseStdList = Annotated[tuple[NoiseStd, ...], _Entries, BeforeValidator(as_list)]
+FractionList = Annotated[tuple[Fraction, ...], _Entries, BeforeValidator(as_list)]
+SeedList = Annotated[tuple[Seed, ...], _Entries, BeforeValidator(as_list)]
 
 
 class Settings(BaseModel):
     """A frozen group of settings that knows its keys and nothing else."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     def idle_settings(self) -> frozenset[str]:
         """The keys that have no effect, given the other settings."""

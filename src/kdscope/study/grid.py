@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kdscope.results.methods import METHODS, SFT, has_divergence
 from kdscope.study.arms import Method, Student, Teacher, applicable_settings
@@ -41,15 +43,15 @@ class Cell:
 def expand_cells(study: Study) -> list[Cell]:
     """All cells, controls (sft) first within each student and seed; identical cells appear once."""
     cells: dict[str, Cell] = {}
+    methods = sorted(zip(study.methods, _variants(study.methods), strict=True), key=lambda pair: pair[0].name != SFT)
     for student, seed in itertools.product(study.students, study.seeds):
-        for method in sorted(study.methods, key=lambda m: m.name != SFT):
-            for cell in _cells_of(study, student, method, seed):
+        for method, variant in methods:
+            for cell in _cells_of(study, student, method, seed, variant):
                 cells.setdefault(cell.label, cell)
     return list(cells.values())
 
 
-def _cells_of(study: Study, student: Student, method: Method, seed: int) -> Iterator[Cell]:
-    variant = _variant(study, method)
+def _cells_of(study: Study, student: Student, method: Method, seed: int, variant: str) -> Iterator[Cell]:
     if method.name == SFT:
         yield Cell(_label(student.name, f"sft{variant}", seed), student, method, seed, variant=variant[1:])
         return
@@ -75,16 +77,29 @@ def _point(temperature: float, weight: float, noise: float) -> str:
     return "".join(parts)
 
 
-def _variant(study: Study, method: Method) -> str:
-    """What tells this entry of `methods` from the defaults, and from other entries with the same name."""
+def _variants(methods: Sequence[Method]) -> list[str]:
+    """What tells each entry of `methods` from the defaults, and from other entries with the same name."""
+    told: dict[tuple[str, str], set[Any]] = defaultdict(set)
+    for method in methods:
+        for key in _compared(method.name):
+            told[method.name, key].add(method.setting(key))
+    return [
+        _variant(method, {key for key in _compared(method.name) if len(told[method.name, key]) > 1})
+        for method in methods
+    ]
+
+
+def _compared(name: str) -> list[str]:
+    """The settings that are one value for each entry of `methods`."""
+    return sorted((applicable_settings(name) - {*_GRID_KEYS, "settings"}) | METHODS[name].own_settings.keys())
+
+
+def _variant(method: Method, varying: Collection[str]) -> str:
     parts = []
-    own = METHODS[method.name].own_settings
-    namesakes = [other for other in study.methods if other.name == method.name]
-    defaults = {key: Method.model_fields[key].default for key in _NAMED} | dict(own)
-    for key in sorted((applicable_settings(method.name) - {*_GRID_KEYS, "settings"}) | own.keys()):
+    defaults = {key: Method.model_fields[key].default for key in _NAMED} | dict(METHODS[method.name].own_settings)
+    for key in _compared(method.name):
         value = method.setting(key)
-        varies = any(other.setting(key) != value for other in namesakes)
-        if varies or (key in defaults and value != defaults[key]):
+        if key in varying or (key in defaults and value != defaults[key]):
             parts.append(f"-{key}{_short(value) if isinstance(value, float) else f'_{value}'.lower()}")
     return "".join(parts)
 

@@ -28,6 +28,8 @@ _EXPECTED = {
     "too_short": "at least one value",
     "tuple_type": "a list",
 }
+_MOST = 100
+"""Problems that are told at once: a file of nonsense would bring tens of thousands."""
 _LIMITS = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -40,13 +42,15 @@ def find_problems(error: ValidationError, values: Mapping[str, Any]) -> list[Pro
     """Each problem once, located in the values as they were written.
 
     Validation reports every branch of "a number or a list"; here they become one sentence, or, where one branch got as
-    far as a single list item, only that.
+    far as a single list item, only that. Of many problems, the first hundred are told.
     """
     groups: defaultdict[Location, list[ErrorDetails]] = defaultdict(list)
     for details in error.errors(include_url=False):
         if details["type"] == "too_short" and details["input"]:
             continue  # not empty as written: its items are wrong, and have errors of their own
         groups[_written_location(details, values)].append(details)
+        if len(groups) > _MOST:
+            break
     return [
         _problem(location, group, values)
         for location, group in groups.items()
@@ -109,7 +113,9 @@ def _expectation(details: ErrorDetails) -> str:
     kind = details["type"]
     if kind in _LIMITS:
         bound, words = _LIMITS[kind]
-        return f"{words} {details['ctx'][bound]:g}"
+        return f"{words} {details['ctx'][bound]:.10g}"
+    if kind == "too_long":
+        return f"at most {details['ctx']['max_length']} values"
     if choices := _choices(details):
         return f"'{choices[0]}'" if len(choices) == 1 else f"one of {', '.join(choices)}"
     return _EXPECTED.get(kind, "another value")
@@ -129,7 +135,7 @@ def _describe(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {value[:40]!r}"
     if isinstance(value, (list, tuple)):
-        return "a list" if value else "an empty list"
+        return f"a list of {len(value)}" if value else "an empty list"
     return "a mapping"
 
 
