@@ -104,8 +104,8 @@ def test_free_text_is_scored_by_its_references(evaluated: dict[str, Path], tmp_p
     [
         ({"tasks": ["gsm9k"]}, DataError, "unknown task 'gsm9k'; did you mean gsm8k"),
         ({"tasks": ["gsm8k"]}, DataError, "gsm8k: no data folder"),
-        ({"evaluation": {"batch_size": 0}}, StudyError, "batch_size: Input should be greater"),
-        ({"evaluation": {"batch": 3}}, StudyError, "batch: Extra inputs"),
+        ({"evaluation": {"batch_size": 0}}, StudyError, "batch_size: expected at least 1, given the number 0"),
+        ({"evaluation": {"batch": 3}}, StudyError, "batch: unknown key"),
         ({"template": "alpacca"}, DataError, "unknown prompt template 'alpacca'"),
         ({"template": "chat"}, None, "has no chat template"),
     ],

@@ -2,13 +2,89 @@
 
 from __future__ import annotations
 
-import pytest
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
 
-from kdscope.cli.application import one_of
-from kdscope.core.errors import DataError
+import pytest
+import typer
+
+from kdscope.cli import app
+from kdscope.cli.application import one_of, options_named, options_of
+from kdscope.core.errors import DataError, StudyError
+from tests.cli.command import Call, call
+
+Command = tuple[str, ...]
+OTHERS: dict[Command, tuple[str, ...]] = {
+    ("evaluate",): ("./nothing", "--tasks", "mini-choose"),
+    ("compare",): ("./a", "./b"),
+    ("analyze",): ("--published", "ramesh2025"),
+    ("plan",): ("./study.yaml",),
+    ("data", "mini"): ("./mini",),
+    ("view",): ("./run",),
+    ("distill",): ("-T", "kdscope:tiny-l", "-S", "kdscope:tiny-s", "-M", "gkd", "-D", "train.json"),
+}
+"""What a command needs beside an option."""
+
+
+def _options(group: typer.Typer, at: Command = ()) -> Iterator[tuple[Command, str]]:
+    """Every option that takes a number, with its command."""
+    for inner in group.registered_groups:
+        yield from _options(inner.typer_instance, (*at, str(inner.name)))
+    for command in group.registered_commands:
+        for parameter in inspect.signature(command.callback, eval_str=True).parameters.values():
+            kind, *more = get_args(parameter.annotation)
+            if {int, float} & {kind, *get_args(kind)}:
+                names = (more[0].default, *more[0].param_decls)
+                yield (*at, command.name or command.callback.__name__), next(n for n in names if n.startswith("--"))
+
+
+NUMERIC = list(_options(app))
+
+
+@pytest.fixture
+def kdscope(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.json").write_text('[{"instruction": "1+1?", "output": "2"}]')
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        return call(monkeypatch, capsys, *arguments)
+
+    return run
 
 
 def test_an_option_of_few_values() -> None:
     assert one_of("--unit", "percent", ("auto", "percent", "fraction")) == "percent"
     with pytest.raises(DataError, match=r"^--unit is auto, percent or fraction, not 'points'$"):
         one_of("--unit", "points", ("auto", "percent", "fraction"))
+
+
+def test_numeric_options_are_found() -> None:
+    assert len(NUMERIC) >= 20
+    assert {(("evaluate",), "--limit"), (("plan",), "--run-sd"), (("distill",), "--epochs")} <= set(NUMERIC)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), NUMERIC, ids=lambda part: part if isinstance(part, str) else "-".join(part)
+)
+def test_numbers_out_of_bounds_are_refused_by_every_numeric_option(
+    kdscope: Call, command: Command, option: str
+) -> None:
+    for value in ("-1", "nan", "inf", "-inf", "1e22", "1" + 30 * "0", "true"):
+        code, out, err = kdscope(*command, *OTHERS.get(command, ()), f"{option}={value}")
+        assert (code, out) == (2, ""), value
+        assert option in err, value
+        assert "Traceback" not in err, value
+
+
+def test_an_error_names_the_option_of_its_argument() -> None:
+    with pytest.raises(StudyError, match=r"^--batch-size: expected more$"), options_named(options_of("batch_size")):
+        raise StudyError("expected more", key="batch_size")
+    with (
+        pytest.raises(StudyError, match=r"^--seeds\[2\]: expected less$"),
+        options_named({"decoding_seeds": "--seeds"}),
+    ):
+        raise StudyError("expected less", key="decoding_seeds[2]")
+    with pytest.raises(StudyError, match=r"^study.yaml:3: seed: expected less$"), options_named(options_of("seed")):
+        raise StudyError("expected less", file="study.yaml", line=3, key="seed")

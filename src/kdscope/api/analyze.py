@@ -24,6 +24,8 @@ from kdscope.protocols.table_checks import Unit
 from kdscope.protocols.table_runs import KnownNoise
 from kdscope.results.csv_cells import write_csv
 from kdscope.results.tables import ReportTables, load_tables
+from kdscope.study.fields import Points, Temperature
+from kdscope.study.problems import check_argument
 
 _NOTHING = (
     "nothing is concluded: no student that was distilled has a control beside it (one whose kept step lies in its warm "
@@ -88,11 +90,14 @@ def analyze_table(
 
     Raises:
         DataError: The run or the table cannot be used, or neither or both of path and study are given.
+        StudyError: A number is out of its bounds; names the argument.
         StatisticsError: No published study has that name, or there is nothing to compare.
     """
     if (path is None) == (published is None):
         known = ", ".join(PUBLISHED_STUDIES)
         raise DataError(f"give a run, a table of results or a published study (there is {known})")
+    check_argument(Temperature, temperature, "temperature")
+    check_argument(Points, margin, "margin")
     noise = _known_noise(run_sd, discordance, pilot)
     if path is not None and Path(path).is_dir():
         found = _of_run(Path(path), protocol, temperature, margin, noise)
@@ -108,9 +113,9 @@ def analyze_table(
 
 
 def _known_noise(run_sd: float | None, discordance: float | None, pilot: Path | None) -> KnownNoise:
+    found = planning_noise(pilot, run_sd=run_sd, discordance=discordance)
     if pilot is None:
         return KnownNoise(run_sd, discordance=discordance)
-    found = planning_noise(pilot, run_sd=run_sd, discordance=discordance)
     return KnownNoise(max(found.run_sd, found.control_sd or 0.0), found.run_df, found.discordance)
 
 

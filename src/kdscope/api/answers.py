@@ -17,6 +17,8 @@ from kdscope.evaluation.fidelity_table import fidelity_table
 from kdscope.evaluation.records import Record
 from kdscope.evaluation.score import Changes, group_by_task, rescore, summarise_changes
 from kdscope.stages.rows import read_task_items, task_place
+from kdscope.study.fields import PointsOrZero
+from kdscope.study.problems import check_argument
 from kdscope.study.schema import Tasks
 from kdscope.tasks import TaskRegistry, registry_with
 
@@ -46,8 +48,10 @@ def compare_models(
         data_dir: Folder with the tasks' files: completions from elsewhere are then scored against them.
 
     Raises:
+        StudyError: The margin is out of its bounds.
         DataError: A file cannot be used, or they did not answer the same items.
     """
+    check_argument(PointsOrZero, margin, "margin")
     registry = registry_with(tasks_dir)
     first, second = (_answers(path, registry, tasks_dir, data_dir) for path in (a, b))
     taught, alone = (

@@ -31,7 +31,9 @@ from kdscope.stages import execute
 from kdscope.stages.cost import measure_sizes
 from kdscope.stages.planning import EvaluationContext
 from kdscope.study.arms import ModelSource
+from kdscope.study.problems import find_problems
 from kdscope.study.schema import Evaluation, Runtime, Tasks
+from kdscope.study.source import key_text
 from kdscope.tasks import TaskRegistry, get_template, registry_with
 
 
@@ -97,15 +99,17 @@ def evaluate_model(
     registry = registry_with(tasks_dir)
     names = tuple(dict.fromkeys(registry.get(name).name for name in tasks))
     get_template(template)
+    asked = _settings("tasks", Tasks, {"folder": data_dir, "names": names, "limit": limit})
+    generation = _settings("evaluation", Evaluation, evaluation or {})
+    place = _settings("runtime", Runtime, runtime or {})
     source, adapter = _source(str(model), adapter, revision, trust_remote_code)
-    asked = _settings(Tasks, {"folder": data_dir, "names": names, "limit": limit})
     root = Path(store if store is not None else default_store())
     cache = HashCache(root / "hashes.json")
     planned = EvaluationContext(
         asked,
-        _settings(Evaluation, evaluation or {}),
+        generation,
         template,
-        _settings(Runtime, runtime or {}),
+        place,
         registry,
         cache,
         _sizes(asked, registry),
@@ -167,12 +171,12 @@ def _source(
         base = _base_of(folder)
         return _source(base, folder, revision, trust_remote_code)
     if folder.is_dir():
-        return _settings(ModelSource, {"path": folder, "trust_remote_code": trust_remote_code}), adapter
+        return _settings("students", ModelSource, {"path": folder, "trust_remote_code": trust_remote_code}), adapter
     if folder.is_absolute() or model.startswith("."):
         raise ModelError(f"no folder {model}")
     commit = resolve_revision(model, revision)
     values = {"hub": model, "revision": commit, "trust_remote_code": trust_remote_code}
-    return _settings(ModelSource, values), adapter
+    return _settings("students", ModelSource, values), adapter
 
 
 def _base_of(adapter: Path) -> str:
@@ -194,10 +198,11 @@ def _sizes(tasks: Tasks, registry: TaskRegistry) -> Any:
     return measure_sizes([], [], texts)
 
 
-def _settings(kind: Any, values: Mapping[str, Any]) -> Any:
-    """Settings of a study, checked as a study's are."""
+def _settings(section: str, kind: Any, values: Mapping[str, Any]) -> Any:
+    """Settings of a section of a study, checked as a study's are."""
+    given = {key: value for key, value in values.items() if value is not None}
     try:
-        return kind.model_validate({key: value for key, value in values.items() if value is not None})
+        return kind.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise StudyError(str(first["msg"]), key=".".join(str(part) for part in first["loc"])) from None
+        first = find_problems(error, given, (section,))[0]
+        raise StudyError(first.message, key=key_text(first.location[1:])) from None

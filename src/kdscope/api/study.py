@@ -32,7 +32,9 @@ from kdscope.stages.cost import Sizes, estimate_seconds, measure_sizes
 from kdscope.stages.graph import StudyPlan, build_plan
 from kdscope.stages.rows import checked_prompts, checked_split, read_task_items, task_place
 from kdscope.statistics.planning import Noise
+from kdscope.study.fields import Discordance, PointsOrZero, Seed
 from kdscope.study.load import LoadedStudy, read_study
+from kdscope.study.problems import check_argument
 from kdscope.study.schema import Study
 from kdscope.study.source import Problem
 from kdscope.tasks import TaskRegistry, registry_with
@@ -166,6 +168,7 @@ def _known_contamination(audit: Stage, store: Store) -> list[str]:
 
 
 def _with_seed(study: Study, seed: int) -> Study:
+    check_argument(Seed, seed, "seed")
     values = json.loads(study.model_dump_json()) | {"seeds": [seed], "name": f"{study.name}-s{seed}"}
     try:
         return Study.model_validate_json(json.dumps(values))
@@ -250,8 +253,11 @@ def planning_noise(
         discordance: Share of items on which a distilled student and its control differ.
 
     Raises:
+        StudyError: A number is out of its bounds; names the argument.
         DataError: The pilot cannot be read, has no control, or has one training seed and `run_sd` is not told.
     """
+    check_argument(PointsOrZero, run_sd, "run_sd")
+    check_argument(Discordance, discordance, "discordance")
     found = Noise() if pilot is None else noise_of_run(pilot, needs_runs=run_sd is None)
     return Noise(
         discordance=found.discordance if discordance is None else discordance,

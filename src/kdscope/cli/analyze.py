@@ -16,6 +16,8 @@ from kdscope.cli.application import (
     RunSdOption,
     app,
     one_of,
+    options_named,
+    options_of,
 )
 from kdscope.cli.printing import print_table
 from kdscope.results.column_names import AVERAGE
@@ -72,9 +74,10 @@ def analyze(
         "unit": one_of("--unit", unit, ("auto", "percent", "fraction")),
     }
     noise: Any = {"run_sd": run_sd, "discordance": discordance, "pilot": pilot}
-    found = api.analyze_table(
-        path, published=published, temperature=temperature, margin=margin, out=out, **noise, **choices
-    )
+    with options_named(options_of("temperature", "margin", "run_sd", "discordance")):
+        found = api.analyze_table(
+            path, published=published, temperature=temperature, margin=margin, out=out, **noise, **choices
+        )
     if as_json:
         tables = {"statistics": found.statistics, "claims": found.claims, "abstract": found.abstract}
         tables["verdicts"] = found.verdicts

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,8 +87,6 @@ RunSdOption = Annotated[
     float | None,
     typer.Option(
         "--run-sd",
-        min=0.0,
-        max=100.0,
         help="Standard deviation between training runs of one setting, in points, where it is known from elsewhere.",
     ),
 ]
@@ -93,14 +94,35 @@ DiscordanceOption = Annotated[
     float | None,
     typer.Option(
         "--discordance",
-        min=0.001,
-        max=1.0,
         help="Share of items on which a distilled student and its control differ, where it is known from elsewhere.",
     ),
 ]
 PilotOption = Annotated[
     Path | None, typer.Option("--pilot", help="The folder of a finished run that both are read from.")
 ]
+
+
+@contextmanager
+def options_named(flags: Mapping[str, str]) -> Iterator[None]:
+    """Errors about an argument name the option that it was given with.
+
+    Args:
+        flags: The option of each argument.
+    """
+    from kdscope.core.errors import StudyError
+
+    try:
+        yield
+    except StudyError as error:
+        if error.file is not None or error.key.partition("[")[0] not in flags:
+            raise
+        lines = [re.split(r"(?=[:\[])", line, maxsplit=1) for line in str(error).split("\n")]
+        raise StudyError("\n".join("".join((flags.get(name, name), *rest)) for name, *rest in lines)) from error
+
+
+def options_of(*names: str) -> dict[str, str]:
+    """The options of arguments that are called like them."""
+    return {name: f"--{name.replace('_', '-')}" for name in names}
 
 
 def one_of(option: str, value: str, known: tuple[str, ...]) -> str:

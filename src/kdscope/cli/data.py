@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kdscope.cli.application import JsonOption, TasksDirOption, app
+from kdscope.cli.application import JsonOption, TasksDirOption, app, options_named, options_of
 from kdscope.cli.printing import download_progress, print_data_check, print_table
 
 
@@ -117,9 +117,9 @@ def data_check(
 def data_mini(
     folder: Annotated[Path, typer.Argument(help="Where to write <task>/train.json and <task>/test.json.")],
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this mini task; may be repeated.")] = None,
-    train: Annotated[int, typer.Option("--train", min=1, help="Training rows of each task.")] = 1000,
-    test: Annotated[int, typer.Option("--test", min=1, help="Test items of each task.")] = 200,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other problems.")] = 0,
+    train: Annotated[int, typer.Option("--train", help="Training rows of each task.")] = 1000,
+    test: Annotated[int, typer.Option("--test", help="Test items of each task.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other problems.")] = 0,
 ) -> None:
     """Write generated problems of the mini tasks as files, for use outside a study.
 
@@ -129,5 +129,7 @@ def data_mini(
     from kdscope.tasks.mini import write_mini_files
 
     names = [get_task(name).name for name in task] if task else [t.name for t in list_tasks() if t.generated]
-    for file in write_mini_files(folder, names, train=train, test=test, seed=seed):
+    with options_named(options_of("train", "test", "seed")):
+        files = write_mini_files(folder, names, train=train, test=test, seed=seed)
+    for file in files:
         print(file)

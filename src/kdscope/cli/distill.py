@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kdscope.api.distillation_arguments import ARGUMENTS, Argument
-from kdscope.cli.application import JsonOption, StoreOption, app
+from kdscope.cli.application import JsonOption, StoreOption, app, options_named
 from kdscope.cli.outputs import exported_json, print_exported
 from kdscope.cli.printing import run_events
 
@@ -50,7 +48,7 @@ def distill(
     settings["tuning"] = "full" if settings["tuning"] else "lora"
     settings["control"] = not settings["control"]
     settings["tasks"] = [task.strip() for task in settings["tasks"].split(",") if task.strip()]
-    with _options_named():
+    with options_named({argument.name: argument.flag for argument in ARGUMENTS}):
         if as_yaml:
             print(api.distil_yaml(**settings), end="")
             return
@@ -103,18 +101,3 @@ def _print(found: Distilled, as_json: bool) -> None:
         return
     print_exported(found.exported, code=True)
     print(f"\nreport: {report}")
-
-
-@contextmanager
-def _options_named() -> Iterator[None]:
-    """Errors about an argument name the option that it was given with."""
-    from kdscope.core.errors import StudyError
-
-    flags = {argument.name: argument.flag for argument in ARGUMENTS}
-    try:
-        yield
-    except StudyError as error:
-        if error.key not in flags:
-            raise
-        lines = [line.partition(": ") for line in str(error).split("\n")]
-        raise StudyError("\n".join(f"{flags.get(name, name)}{rest}{text}" for name, rest, text in lines)) from error

@@ -16,16 +16,23 @@ from kdscope.cli.application import (
     TasksDirOption,
     TrustOption,
     app,
+    options_named,
+    options_of,
 )
 from kdscope.cli.printing import print_table, run_events
 from kdscope.results.table import terminal_text
+
+_FLAGS = {
+    **options_of("limit", "batch_size", "max_new_tokens", "top_p", "device", "dtype", "backend"),
+    **{"sampling_temperature": "--temperature", "decoding_seeds": "--seeds", "stop_texts": "--stop"},
+}
 
 
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A Hugging Face folder, a peft adapter's folder, or a hub repository.")],
     tasks: Annotated[str, typer.Option("--tasks", "-t", help="Task names, with commas; `kdscope tasks` lists them.")],
-    limit: Annotated[int | None, typer.Option("--limit", "-L", min=1, help="Only the first N items of each.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-L", help="Only the first N items of each.")] = None,
     data_dir: DataDirOption = None,
     tasks_dir: TasksDirOption = None,
     adapter: Annotated[Path | None, typer.Option("--adapter", help="A peft adapter to put on the model.")] = None,
@@ -35,10 +42,10 @@ def evaluate(
     apply_chat_template: Annotated[
         bool, typer.Option("--apply-chat-template", help="The same as --template chat.")
     ] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Most items generated together.")] = 32,
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens, at most, an answer.")] = 256,
-    temperature: Annotated[float, typer.Option("--temperature", min=0, help="0 is greedy decoding.")] = 0.0,
-    top_p: Annotated[float, typer.Option("--top-p", min=0, max=1, help="Nucleus, when sampling.")] = 1.0,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", help="Most items generated together.")] = 32,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Tokens, at most, an answer.")] = 256,
+    temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy decoding.")] = 0.0,
+    top_p: Annotated[float, typer.Option("--top-p", help="Nucleus, when sampling.")] = 1.0,
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the sampling, with commas.")] = "0",
     stop: Annotated[
         list[str] | None, typer.Option("--stop", help="End an answer where this text begins; may be repeated.")
@@ -77,7 +84,7 @@ def evaluate(
     }
     if stop:
         settings["stop_texts"] = tuple(stop)
-    with run_events(quiet, as_json) as events:
+    with options_named(_FLAGS), run_events(quiet, as_json) as events:
         result = api.evaluate_model(
             model,
             _names(tasks),
@@ -181,7 +188,7 @@ def compare(
         Path | None, typer.Option("--ceiling", help="With --teacher: another run of the teacher.")
     ] = None,
     margin: Annotated[
-        float, typer.Option("--margin", min=0.01, help="With B: points that A may be less faithful and not inferior.")
+        float, typer.Option("--margin", help="With B: points that A may be less faithful and not inferior.")
     ] = 1.0,
     scoring: ScoringOption = "robust",
     data_dir: DataDirOption = None,
@@ -211,7 +218,8 @@ def _compare_two(a: Path, b: Path, teacher: Path | None, settings: dict[str, Any
     from kdscope import api
     from kdscope.evaluation.compare import differences_table, fidelity_differences_table
 
-    found = api.compare_models(a, b, teacher=teacher, **settings)
+    with options_named(options_of("margin")):
+        found = api.compare_models(a, b, teacher=teacher, **settings)
     if as_json:
         tables = {"differences": found.differences, "fidelity": found.fidelity}
         told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items() if t is not None}

@@ -17,6 +17,8 @@ from kdscope.cli.application import (
     StoreOption,
     StudyFile,
     app,
+    options_named,
+    options_of,
 )
 from kdscope.cli.printing import (
     comparisons_json,
@@ -55,9 +57,7 @@ def run(
     ] = False,
     seed: Annotated[
         int | None,
-        typer.Option(
-            "--seed", min=0, max=2**31 - 1, help="Use this seed instead of the study's; results go to NAME-sN."
-        ),
+        typer.Option("--seed", help="Use this seed instead of the study's; results go to NAME-sN."),
     ] = None,
     extensions: ExtensionsOption = None,
     store: StoreOption = None,
@@ -83,7 +83,7 @@ def run(
     if show:
         print(study.read_text(encoding="utf-8"), end="")
         return
-    with run_events(quiet, as_json) as events:
+    with options_named(options_of("seed")), run_events(quiet, as_json) as events:
         loaded = api.load_study(study, extensions or ())
         result = api.run_study(loaded, store=store, out=out, events=events, seed=seed)
     print_result(result, as_json, quiet=quiet)
@@ -106,7 +106,8 @@ def plan(
     """
     from kdscope import api
 
-    noise = api.planning_noise(pilot, run_sd=run_sd, discordance=discordance)
+    with options_named(options_of("run_sd", "discordance")):
+        noise = api.planning_noise(pilot, run_sd=run_sd, discordance=discordance)
     plan, planned = api.plan_study(api.load_study(study, extensions or ()), store, noise)
     if as_json:
         stages = [planned_json(item) for item in planned]

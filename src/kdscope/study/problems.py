@@ -8,11 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from kdscope.core.errors import StudyError
 from kdscope.results.methods import METHODS
 from kdscope.study.arms import Method
+from kdscope.study.fields import Settings
 from kdscope.study.schema import Study
 from kdscope.study.source import Location, Problem
 
@@ -38,14 +40,35 @@ _LIMITS = {
 }
 
 
-def find_problems(error: ValidationError, values: Mapping[str, Any]) -> list[Problem]:
+def check_argument(kind: Any, value: Any, name: str) -> None:
+    """Refuse a value that a setting of this type could not have; None is no value.
+
+    Raises:
+        StudyError: It could not; names the argument.
+    """
+    try:
+        if value is not None:
+            TypeAdapter(kind, config=Settings.model_config).validate_python(value)
+    except ValidationError as error:
+        raise StudyError(find_problems(error, {})[0].message, key=name) from None
+
+
+def find_problems(error: ValidationError, values: Mapping[str, Any], section: Location = ()) -> list[Problem]:
     """Each problem once, located in the values as they were written.
+
+    Args:
+        error: What pydantic found.
+        values: What it looked at.
+        section: Where those values stand in a study, if they are not a whole one.
 
     Validation reports every branch of "a number or a list"; here they become one sentence, or, where one branch got as
     far as a single list item, only that. Of many problems, the first hundred are told.
     """
     groups: defaultdict[Location, list[ErrorDetails]] = defaultdict(list)
+    for key in reversed(section):
+        values = {str(key): values}
     for details in error.errors(include_url=False):
+        details["loc"] = (*section, *details["loc"])
         if details["type"] == "too_short" and details["input"]:
             continue  # not empty as written: its items are wrong, and have errors of their own
         groups[_written_location(details, values)].append(details)

@@ -133,7 +133,15 @@ def write_mini_files(
 
     Raises:
         DataError: One of the names is not a mini task's.
+        StudyError: A number is out of its bounds.
     """
+    # The schema of a study loads YAML, which who only asks for tasks need not wait for.
+    from kdscope.study.fields import MiniRows, Seed
+    from kdscope.study.problems import check_argument
+
+    check_argument(MiniRows, train, "train")
+    check_argument(MiniRows, test, "test")
+    check_argument(Seed, seed, "seed")
     written = []
     for task in tasks:
         for split, rows in (
