@@ -36,6 +36,7 @@ class SamplingParams:
     top_p: float = 1.0
     seed: int | None = None
     stop: list[str] | None = None
+    stop_token_ids: list[int] | None = None
     skip_special_tokens: bool = True
 
 

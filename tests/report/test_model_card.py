@@ -352,6 +352,8 @@ def test_the_code_is_python_for_every_kind_of_folder() -> None:
     assert "peft" not in loading_code(kinds[1])
     assert 'base = "student/base"' in loading_code(kinds[2])
     assert loading_code(kinds[3]).count("trust_remote_code=True") == 2
+    stops = [", eos_token_id=tokenizer.eos_token_id)" in loading_code(kind) for kind in kinds]
+    assert stops == [kind.chat for kind in kinds]
 
 
 def test_an_unknown_cell_is_an_error(tables: ReportTables) -> None:

@@ -135,10 +135,14 @@ def _fill(building: Path, model: FinishedModel, card: CardFacts, store: Path) ->
 
 def _write_merged(building: Path, model: FinishedModel, store: Path) -> None:
     place = check_base(model, store)
+    from kdscope.models.chat import stop_at_end
     from kdscope.models.load import load_model, load_tokenizer, save_model
 
     whole = load_model(replace(place, adapter=str(model.folder)), str(model.manifest.parameters["dtype"]), "cpu")
-    save_model(whole, load_tokenizer(replace(place, location=str(model.folder), revision=None)), building)
+    tokenizer = load_tokenizer(replace(place, location=str(model.folder), revision=None))
+    if model.manifest.parameters.get("ends") == "turn":
+        stop_at_end(whole, tokenizer)
+    save_model(whole, tokenizer, building)
 
 
 def _copy(source: Path, target: Path) -> None:

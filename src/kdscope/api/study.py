@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from kdscope.api.study_files import check_files
 from kdscope.core.errors import DataError, StudyError
 from kdscope.core.files import explained
+from kdscope.models.chat import different_ends, ends_apart
 from kdscope.models.source import read_vocabulary
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.executors import EXECUTORS
@@ -37,7 +38,7 @@ from kdscope.study.load import LoadedStudy, read_study
 from kdscope.study.problems import check_argument
 from kdscope.study.schema import Study
 from kdscope.study.source import Problem
-from kdscope.tasks import TaskRegistry, registry_with
+from kdscope.tasks import TaskRegistry, get_template, registry_with
 
 if TYPE_CHECKING:
     from kdscope.results.tables import ReportTables
@@ -194,23 +195,29 @@ def explain_stage(study: Study | Path, name: str, store: Path | None = None) -> 
 
 
 def check_vocabularies(loaded: LoadedStudy) -> None:
-    """Divergences need one vocabulary; better to say so now than after the teacher was trained.
+    """Divergences need one vocabulary, and one end; better to say so now than after the teacher was trained.
 
     Raises:
-        StudyError: A student's vocabulary is not that of a teacher it is compared with.
+        StudyError: A student's vocabulary is not that of a teacher it is compared with, or they end responses with
+            different tokens of it.
     """
     study = loaded.study
     needing = [method.name for method in study.methods if has_divergence(method.name)]
-    teachers = {t.name: read_vocabulary(t.path) for t in study.teachers if t.path is not None and needing}
+    teachers = {t.name: (t.path, read_vocabulary(t.path)) for t in study.teachers if t.path is not None and needing}
     problems = []
     for index, student in enumerate(study.students):
         own = read_vocabulary(student.path) if student.path is not None and teachers else None
-        for name, vocabulary in teachers.items():
-            if own is not None and vocabulary is not None and own != vocabulary:
+        for name, (folder, vocabulary) in teachers.items():
+            if own is None or vocabulary is None or student.path is None:
+                continue
+            message = ""
+            if own != vocabulary:
                 message = (
                     f"its vocabulary is not that of teacher '{name}', which method '{needing[0]}' compares it with"
                 )
-                problems.append(Problem(("students", index), message))
+            elif ends := ends_apart(folder, student.path, chats=get_template(study.template).chat):
+                message = f"it cannot learn from teacher '{name}' by {needing[0]}: {different_ends(*ends)}"
+            problems += [Problem(("students", index), message)] if message else []
     if problems:
         raise loaded.source.error(problems)
 

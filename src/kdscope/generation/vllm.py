@@ -54,7 +54,7 @@ class VllmGenerator:
             return completions
         outputs = self.engine.generate(
             [{"prompt_token_ids": list(prompts[row])} for row in rows],
-            [_sampling(decoding, call, row, decoding.room(len(prompts[row]))) for row in rows],
+            [_sampling(decoding, call, row, decoding.room(len(prompts[row])), self.tokenizer) for row in rows],
             use_tqdm=False,
             lora_request=self.adapter,
         )
@@ -115,7 +115,7 @@ def _vllm(module: str) -> Any:
         raise MachineError(f"generation by vLLM needs vLLM ({error}): pip install 'kdscope[vllm]'") from error
 
 
-def _sampling(decoding: Decoding, call: int, row: int, room: int) -> Any:
+def _sampling(decoding: Decoding, call: int, row: int, room: int, tokenizer: PreTrainedTokenizerBase) -> Any:
     """Of one row; greedy decoding has no seed."""
     sampled = decoding.temperature > 0
     return _vllm("vllm").SamplingParams(
@@ -124,6 +124,7 @@ def _sampling(decoding: Decoding, call: int, row: int, room: int) -> Any:
         top_p=decoding.top_p if sampled else 1.0,
         seed=derive_seed(decoding.seed, "generate", call, row) if sampled else None,
         stop=list(decoding.stop_texts) or None,
+        stop_token_ids=[int(tokenizer.eos_token_id)],  # which need not be the end token that the engine reads
         skip_special_tokens=True,
     )
 

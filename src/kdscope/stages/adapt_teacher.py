@@ -7,7 +7,7 @@ from itertools import count
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import prepare_data
-from kdscope.stages.planning import StageKind, StudyContext, TrainingParams, model_place, once, teacher_label
+from kdscope.stages.planning import StageKind, StudyContext, TrainingParams, ends_of, model_place, once, teacher_label
 from kdscope.study.arms import Teacher
 
 KIND = StageKind(__name__, version=2)
@@ -37,6 +37,7 @@ def plan(context: StudyContext, teacher: Teacher, *, again: bool = False) -> Sta
         training=training,
         tuning=teacher.tuning,
         template=context.training_template,
+        ends=ends_of(context.training_template),
         dtype=context.dtype,
         seed=next(s for s in count(first + _ANOTHER_SEED) if s not in study.seeds) if again else first,
         validation=validation,

@@ -6,7 +6,16 @@ from kdscope.core.seeds import derive_seed
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import prepare_data, record_states, record_teacher
-from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, model_place, once, teacher_label
+from kdscope.stages.planning import (
+    ModelIdentity,
+    PromptParams,
+    StageKind,
+    StudyContext,
+    ends_of,
+    model_place,
+    once,
+    teacher_label,
+)
 from kdscope.study.arms import Student, Teacher
 from kdscope.study.grid import Cell
 
@@ -15,11 +24,10 @@ KIND = StageKind(__name__, version=1)
 _BATCH_TOKENS = 4096
 
 
-class CacheExpectationParams(Params):
+class CacheExpectationParams(PromptParams):
     """Whose head, and which distribution of the teacher."""
 
     model: ModelIdentity
-    template: str
     dtype: str
     prompt_in_loss: bool
     max_length_tokens: int
@@ -51,6 +59,7 @@ def _plan(
     params = CacheExpectationParams(
         model=context.model(student),
         template=context.training_template,
+        ends=ends_of(context.training_template),
         dtype=context.dtype,
         prompt_in_loss=prompt_in_loss,
         max_length_tokens=training.max_length_tokens,
@@ -78,12 +87,14 @@ def run(context: StageContext) -> None:
     """Write a recording of expectations (positions.json, part-…)."""
     from kdscope.data.batches import collate, count_targets, plan_micro_batches
     from kdscope.models.forward import head_of
-    from kdscope.models.load import load_model, load_tokenizer
+    from kdscope.models.load import load_model
     from kdscope.stages.models import (
         TEACHER_ROWS,
+        check_ends,
         device_of,
         match_models,
         open_recording,
+        open_tokenizer,
         publish_recording,
         replay,
         use_threads,
@@ -97,7 +108,8 @@ def run(context: StageContext) -> None:
     context.resources.clear()
     use_threads(context)
     place, in_loss = model_place(context, "base"), params.prompt_in_loss
-    tokenizer = load_tokenizer(place)
+    tokenizer = open_tokenizer(context, place)
+    check_ends(context, tokenizer)
     sequences = training_sequences(context, tokenizer, params.template, params.max_length_tokens)
     head = head_of(load_model(place, params.dtype, device_of(context)).requires_grad_(False))
     reader = open_recording(context.inputs["states"], tokenizer, sequences, prompt_in_loss=in_loss)

@@ -13,7 +13,7 @@ from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Cost, Stage
 from kdscope.stages import audit_contamination, prepare_task
 from kdscope.stages.evaluate_model import EvaluatedModel
-from kdscope.stages.planning import ModelIdentity, StageKind, StudyContext, TaskSampleParams, model_place, once
+from kdscope.stages.planning import ModelIdentity, StageKind, StudyContext, TaskSampleParams, ends_of, model_place, once
 from kdscope.stages.rows import read_prepared_items
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def plan(context: StudyContext, student: EvaluatedModel, teacher: EvaluatedModel
         items=settings.distribution_items,
         seed=settings.seed,
         template=context.template,
+        ends=ends_of(context.template),
         dtype=context.dtype,
         own_tasks=context.own_tasks(*names),
         model=context.model(student.source),
@@ -130,15 +131,14 @@ def _open(
 ) -> tuple[ForcedPair, PreTrainedTokenizerBase] | str:
     """Both models, or why they cannot be compared token by token; the teacher is kept for the next student."""
     from kdscope.evaluation.distributions import ForcedModel, ForcedPair
-    from kdscope.models.load import load_tokenizer
-    from kdscope.stages.models import device_of, load_frozen, match_models
+    from kdscope.stages.models import device_of, load_frozen, match_models, open_tokenizer
 
     dtype, device = params.dtype, device_of(context)
     place, student_place = model_place(context, "teacher_base", "teacher"), model_place(context, "base", "model")
     key = json.dumps(["forced", asdict(place), dtype, device])
     teacher = context.resources.get(key, lambda: ForcedModel.of(load_frozen(place, dtype, device)))
     student = ForcedModel.of(load_frozen(student_place, dtype, device))
-    tokenizer = load_tokenizer(student_place)
+    tokenizer = open_tokenizer(context, student_place)
     try:
         match = match_models(context, tokenizer, teacher.head.vocabulary, student.head.vocabulary)
     except ModelError as error:

@@ -25,7 +25,7 @@ from kdscope.stages import (
     record_states,
     record_teacher,
 )
-from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, TrainingParams, model_place
+from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, TrainingParams, ends_of, model_place
 from kdscope.study.arms import Student, Teacher
 from kdscope.study.grid import Cell
 
@@ -141,6 +141,7 @@ def _plan(context: StudyContext, cell: Cell, inputs: Mapping[str, Stage], *, ans
         training=training,
         tuning=student.tuning,
         template=context.training_template,
+        ends=ends_of(context.training_template),
         dtype=context.dtype,
         seed=cell.seed,
         validation=validation,
@@ -266,7 +267,7 @@ def _with_teacher(context: StageContext, params: DistilStudentParams, prepared: 
     """The job with what the teacher says of its sequences, and with the teacher itself for the student's samples."""
     from kdscope.models.forward import head_of
     from kdscope.models.packing import can_pack
-    from kdscope.stages.models import TEACHER_ROWS, match_models, open_recording, replay
+    from kdscope.stages.models import TEACHER_ROWS, check_ends, match_models, open_recording, replay
     from kdscope.teacher.expectation import ExpectationTeacher
 
     student, method = head_of(prepared.model.base).weight, params.method
@@ -278,6 +279,7 @@ def _with_teacher(context: StageContext, params: DistilStudentParams, prepared: 
         job = replace(job, teacher=live, shared_vocabulary=shared, pack=pack, sample_teacher=live if sampled else None)
     if recorded is None:
         return job
+    check_ends(context, prepared.tokenizer)  # the recording ends as the teacher does
     reader = open_recording(recorded, prepared.tokenizer, prepared.train, prompt_in_loss=method.prompt_in_loss)
     match = match_models(context, prepared.tokenizer, int(reader.facts[TEACHER_ROWS]), len(student))
     if "expectation" in context.inputs:

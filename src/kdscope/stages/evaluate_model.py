@@ -16,7 +16,7 @@ from kdscope.pipeline.fingerprint import fingerprint, hash_tree
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import prepare_task
-from kdscope.stages.planning import EvaluationContext, ModelIdentity, StageKind, TaskParams
+from kdscope.stages.planning import EvaluationContext, ModelIdentity, PromptParams, StageKind, TaskParams, ends_of
 from kdscope.stages.rows import read_prepared_items
 from kdscope.study.arms import ModelSource
 from kdscope.study.schema import Evaluation
@@ -28,13 +28,12 @@ def _decoding_json(evaluation: Evaluation) -> dict[str, object]:
     return evaluation.model_dump(mode="json", exclude={"base_models"})
 
 
-class EvaluateModelParams(TaskParams):
+class EvaluateModelParams(TaskParams, PromptParams):
     """Which model answers which task, and how."""
 
     task: str
     model: ModelIdentity
     evaluation: Annotated[Evaluation, PlainSerializer(_decoding_json)]
-    template: str
     dtype: str
     adapter: str | None = None
     """Content hash of an adapter that no stage trained."""
@@ -97,6 +96,7 @@ def plan(
             model=context.model(source),
             evaluation=asked,
             template=context.template,
+            ends=ends_of(context.registry.get(task).template or context.template),
             dtype=context.dtype,
             adapter=added,
             own_tasks=context.own_tasks(task),

@@ -15,6 +15,7 @@ from kdscope.core.errors import ModelError
 from kdscope.data.batches import TokenSequence, encode_prompt
 from kdscope.data.examples import Example, Item
 from kdscope.generation.base import Generator
+from kdscope.models.chat import chat_prompts, different_ends, end_as_turns_do
 from kdscope.models.forward import check_head
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
@@ -48,16 +49,26 @@ def load_frozen(place: ModelPlace, dtype: str, device: str) -> PreTrainedModel:
     return model
 
 
+def open_tokenizer(context: StageContext, place: ModelPlace) -> PreTrainedTokenizerBase:
+    """A model's tokenizer, whose end token is what the stage ends responses with."""
+    tokenizer = load_tokenizer(place)
+    if context.stage.parameters.get("ends") == "turn":
+        end_as_turns_do(tokenizer)
+    return tokenizer
+
+
 def open_generator(context: StageContext, dtype: str, backend: str) -> tuple[Generator, PreTrainedTokenizerBase]:
     """The model of the stage by a generation backend, kept in memory for the next stage that asks it."""
     place, device = model_place(context, "base", "model"), device_of(context)
 
     def load() -> tuple[Generator, PreTrainedTokenizerBase]:
-        tokenizer = load_tokenizer(place)
+        tokenizer = open_tokenizer(context, place)
         generator: Generator = BACKENDS[backend].load(place, tokenizer, dtype=dtype, device=device)
         return generator, tokenizer
 
-    return context.resources.get(json.dumps([asdict(place), dtype, device, backend]), load)
+    return context.resources.get(
+        json.dumps([asdict(place), dtype, device, backend, context.stage.parameters.get("ends")]), load
+    )
 
 
 def prompts_of(
@@ -66,16 +77,13 @@ def prompts_of(
     """The prompts as text and as token ids.
 
     Raises:
-        ModelError: The template is the tokenizer's own, and it has none.
+        ModelError: The template is the tokenizer's own, and it has none, or one that leaves a question out.
     """
     form = get_template(template)
     texts = [form.render(one.instruction, one.input) for one in asked]
     if not form.chat:
         return texts, [encode_prompt(tokenizer, text) for text in texts]
-    if not tokenizer.chat_template:
-        raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; choose another 'template'")
-    talks = [[{"role": "user", "content": text}] for text in texts]
-    texts = [str(tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)) for talk in talks]
+    texts = chat_prompts(tokenizer, texts)
     # The template has written the model's start token already.
     return texts, [list(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
 
@@ -121,8 +129,8 @@ def match_models(
         ModelError: They speak of different tokens, or end their responses with different ones.
     """
     place = model_place(context, "teacher_base")
+    check_ends(context, tokenizer)
     teacher_tokenizer = load_tokenizer(place)
-    _check_end_tokens(teacher_tokenizer, tokenizer)
     try:
         return match_vocabularies(teacher_tokenizer.get_vocab(), tokenizer.get_vocab(), teacher_rows, student_rows)
     except ModelError as error:
@@ -131,11 +139,12 @@ def match_models(
         ) from error
 
 
-def _check_end_tokens(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> None:
-    """A student that learns to end like its teacher must also stop there when it is evaluated."""
+def check_ends(context: StageContext, student: PreTrainedTokenizerBase) -> None:
+    """A student that learns to end like the stage's teacher must also stop there when it is evaluated.
+
+    Raises:
+        ModelError: They end their responses with different tokens.
+    """
+    teacher = open_tokenizer(context, model_place(context, "teacher_base"))
     if teacher.eos_token_id != student.eos_token_id:
-        raise ModelError(
-            f"the teacher ends its responses with {teacher.eos_token!r}, the student with {student.eos_token!r}: the "
-            "student would learn an end it does not stop at. Give both the same eos_token in tokenizer_config.json, or "
-            "use seqkd"
-        )
+        raise ModelError(different_ends(str(teacher.eos_token), str(student.eos_token)))

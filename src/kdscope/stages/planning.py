@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import update_wrapper
 from pathlib import Path
-from typing import Annotated, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import Annotated, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -34,7 +34,7 @@ from kdscope.pipeline.stage import Cost, Stage
 from kdscope.stages.cost import Sizes
 from kdscope.study.arms import ModelSource, Teacher, Tuning
 from kdscope.study.schema import Evaluation, Runtime, Study, Tasks, Training
-from kdscope.tasks import TaskRegistry, built_in_registry, task_from_json, task_to_json
+from kdscope.tasks import TaskRegistry, built_in_registry, get_template, task_from_json, task_to_json
 from kdscope.training.trackers import check_trackers
 
 Context = TypeVar("Context", bound="EvaluationContext")
@@ -98,7 +98,23 @@ class TaskParams(Params):
         return built_in_registry().extended(task_from_json(told) for told in self.own_tasks)
 
 
-class TaskSampleParams(TaskParams):
+Ends = Literal["eos", "turn"]
+
+
+def ends_of(template: str) -> Ends:
+    """What ends a response in a prompt template."""
+    return "turn" if get_template(template).chat else "eos"
+
+
+class PromptParams(Params):
+    """Parameters of a stage that puts questions into a prompt template."""
+
+    template: str
+    ends: Ends = "eos"
+    """What ends a response: the tokenizer's end token or, in a chat template, the token that ends its turns."""
+
+
+class TaskSampleParams(TaskParams, PromptParams):
     """Parameters of a stage that reads a subsample of every task's items."""
 
     tasks: tuple[str, ...]
@@ -106,7 +122,6 @@ class TaskSampleParams(TaskParams):
     """Of each task; None for all."""
     seed: int
     """Decides which."""
-    template: str
     dtype: str
 
 
@@ -130,13 +145,12 @@ def _tuning_json(tuning: Tuning) -> dict[str, object]:
     return tuning.model_dump(mode="json", exclude=set(tuning.idle_settings()))
 
 
-class TrainingParams(Params):
+class TrainingParams(PromptParams):
     """What decides how a model is trained, beside its method and its data."""
 
     model: ModelIdentity
     training: Annotated[Training, PlainSerializer(_training_json)]
     tuning: Annotated[Tuning, PlainSerializer(_tuning_json)]
-    template: str
     dtype: str
     seed: int
     validation: AnswerSettings | None = None

@@ -17,6 +17,7 @@ from kdscope.stages.planning import (
     StudyContext,
     TaskSampleParams,
     answer_settings,
+    ends_of,
 )
 from kdscope.stages.rows import read_prepared_items
 from kdscope.tasks import Task
@@ -52,6 +53,7 @@ def plan(context: StudyContext, model: EvaluatedModel, teacher: EvaluatedModel |
         items=settings.probe_items,
         seed=settings.seed,
         template=context.template,
+        ends=ends_of(context.template),
         dtype=context.dtype,
         own_tasks=context.own_tasks(*names),
         model=context.model(model.source),

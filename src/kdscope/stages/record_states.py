@@ -7,7 +7,16 @@ from typing import cast
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import adapt_teacher, prepare_data, record_teacher
-from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, model_place, once, teacher_label
+from kdscope.stages.planning import (
+    ModelIdentity,
+    PromptParams,
+    StageKind,
+    StudyContext,
+    ends_of,
+    model_place,
+    once,
+    teacher_label,
+)
 from kdscope.study.arms import Teacher
 
 KIND = StageKind(__name__, version=1)
@@ -15,11 +24,10 @@ KIND = StageKind(__name__, version=1)
 _BATCH_TOKENS = 4096
 
 
-class RecordStatesParams(Params):
+class RecordStatesParams(PromptParams):
     """Which positions of which sequences are read."""
 
     model: ModelIdentity
-    template: str
     dtype: str
     prompt_in_loss: bool
     max_length_tokens: int
@@ -32,6 +40,7 @@ def plan(context: StudyContext, teacher: Teacher, condition: str, prompt_in_loss
     params = RecordStatesParams(
         model=context.model(teacher),
         template=context.training_template,
+        ends=ends_of(context.training_template),
         dtype=context.dtype,
         prompt_in_loss=prompt_in_loss,
         max_length_tokens=study.training.max_length_tokens,
@@ -53,9 +62,15 @@ def run(context: StageContext) -> None:
 
     from kdscope.data.batches import collate, plan_micro_batches
     from kdscope.models.forward import SelectedStates, head_of
-    from kdscope.models.load import load_tokenizer
     from kdscope.models.packing import can_pack, packed
-    from kdscope.stages.models import TEACHER_ROWS, device_of, load_frozen, publish_recording, use_threads
+    from kdscope.stages.models import (
+        TEACHER_ROWS,
+        device_of,
+        load_frozen,
+        open_tokenizer,
+        publish_recording,
+        use_threads,
+    )
     from kdscope.stages.training import training_sequences
     from kdscope.teacher.recording import Dtype, fingerprint_tokens, hidden_layout
     from kdscope.teacher.recording_writer import PositionWriter
@@ -65,7 +80,7 @@ def run(context: StageContext) -> None:
     context.resources.clear()
     use_threads(context)
     place, in_loss = model_place(context, "teacher_base", "teacher"), params.prompt_in_loss
-    tokenizer = load_tokenizer(place)
+    tokenizer = open_tokenizer(context, place)
     sequences = training_sequences(context, tokenizer, params.template, params.max_length_tokens)
     model = load_frozen(place, params.dtype, device_of(context))
     head, states, pack = head_of(model), SelectedStates(model), can_pack(model)

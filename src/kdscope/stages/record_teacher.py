@@ -6,7 +6,16 @@ from kdscope.data.examples import Example
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.stages import adapt_teacher, prepare_data, prepare_prompts
-from kdscope.stages.planning import ModelIdentity, Params, StageKind, StudyContext, model_place, once, teacher_label
+from kdscope.stages.planning import (
+    ModelIdentity,
+    PromptParams,
+    StageKind,
+    StudyContext,
+    ends_of,
+    model_place,
+    once,
+    teacher_label,
+)
 from kdscope.stages.rows import read_prepared_examples, write_json_lines
 from kdscope.study.arms import Teacher
 from kdscope.study.schema import TeacherGeneration
@@ -14,12 +23,11 @@ from kdscope.study.schema import TeacherGeneration
 KIND = StageKind(__name__, version=2)
 
 
-class RecordTeacherParams(Params):
+class RecordTeacherParams(PromptParams):
     """How the teacher writes."""
 
     model: ModelIdentity
     generation: TeacherGeneration
-    template: str
     dtype: str
     seed: int
 
@@ -32,6 +40,7 @@ def plan(context: StudyContext, teacher: Teacher, condition: str, prompts: Stage
         model=context.model(teacher),
         generation=generation,
         template=context.training_template,
+        ends=ends_of(context.training_template),
         dtype=context.dtype,
         seed=context.study.seeds[0],
     )
@@ -59,14 +68,14 @@ def run(context: StageContext) -> None:
     """Write responses.jsonl: token ids (with the end token if the teacher stopped), text, finish reason."""
     from kdscope.generation.base import Decoding, generate_all
     from kdscope.generation.huggingface import HuggingFaceGenerator
-    from kdscope.models.load import load_model, load_tokenizer
-    from kdscope.stages.models import device_of, prompts_of, use_threads
+    from kdscope.models.load import load_model
+    from kdscope.stages.models import device_of, open_tokenizer, prompts_of, use_threads
 
     params = RecordTeacherParams.of(context.stage)
     context.resources.clear()
     use_threads(context)
     place = model_place(context, "base", "teacher")
-    tokenizer = load_tokenizer(place)
+    tokenizer = open_tokenizer(context, place)
     _, prompts = prompts_of(_examples(context), params.template, tokenizer)
     model = load_model(place, params.dtype, device_of(context))
     completions = generate_all(

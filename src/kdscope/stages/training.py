@@ -18,6 +18,7 @@ from kdscope.data.batches import TokenSequence, encode_recorded, encode_response
 from kdscope.data.examples import Example
 from kdscope.generation.base import Decoding
 from kdscope.generation.huggingface import HuggingFaceGenerator
+from kdscope.models.chat import stop_at_end
 from kdscope.models.forward import check_head
 from kdscope.models.load import (
     TrainableModel,
@@ -34,7 +35,7 @@ from kdscope.objectives import Objective
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.choose_rate import read_choice
-from kdscope.stages.models import device_of, prompts_of, use_threads
+from kdscope.stages.models import device_of, open_tokenizer, prompts_of, use_threads
 from kdscope.stages.planning import TrainingParams, model_place
 from kdscope.stages.rows import read_json_lines, read_prepared_examples
 from kdscope.training.checkpoints import (
@@ -91,7 +92,7 @@ def prepare(context: StageContext, params: TrainingParams, place: ModelPlace) ->
     """
     use_threads(context)
     context.resources.clear()  # a model kept for evaluation must not share the memory with one that trains
-    tokenizer, limit = load_tokenizer(place), params.training.max_length_tokens
+    tokenizer, limit = open_tokenizer(context, place), params.training.max_length_tokens
     train_set = training_sequences(context, tokenizer, params.template, limit)
     held_out = read_prepared_examples(context.inputs["data"] / "validation.jsonl")
     validation = encode_examples(tokenizer, params.template, held_out, max_length=limit)
@@ -127,6 +128,8 @@ def train_and_save(context: StageContext, params: TrainingParams, prepared: Prep
     if not model.is_adapter:
         # Evaluation runs in this precision; storing more would only double the folder.
         model.network.to(torch_dtype(params.dtype))
+    if params.ends == "turn":
+        stop_at_end(model.base, prepared.tokenizer)
     save_model(model.network, prepared.tokenizer, context.output / "model")
     write_log(position, context.output / "training.parquet")
     trained = sum(p.numel() for p in model.trainable().values())

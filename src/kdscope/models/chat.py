@@ -1,0 +1,151 @@
+"""A model's own chat template: the prompts it makes of questions, and the token with which it ends an answer.
+
+Templates want the content of a message as a text or as a list of parts. Given the other one, many of them leave it out
+without a word, so what is rendered is searched for what was to be in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdscope.core.errors import ModelError
+from kdscope.models.source import ModelPlace
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Content = Callable[[str], Any]
+
+
+def _as_parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
+_CONTENTS: tuple[Content, ...] = (str, _as_parts)
+_QUESTION, _ANSWER = "What is asked?", "This is answered."
+
+
+def chat_prompts(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -> list[str]:
+    """The prompts of a chat in which the user asks and the model is to answer, in the tokenizer's chat template.
+
+    Raises:
+        ModelError: It has none, or its template fails, or leaves a question out, with texts and with parts.
+    """
+    if not tokenizer.chat_template:
+        raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; choose another 'template'")
+    reasons = []
+    for content in _CONTENTS:
+        try:
+            return [_prompt(tokenizer, question, content) for question in questions]
+        except ModelError as error:
+            reasons.append(str(error))
+    raise ModelError(f"the chat template of {tokenizer.name_or_path} cannot be used: {reasons[0]}")
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Id of the token that the chat template puts after an answer; the tokenizer's end token where it puts none."""
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    for content in _CONTENTS:
+        try:
+            talk = _render(tokenizer, [_message("user", _QUESTION, content), _message("assistant", _ANSWER, content)])
+        except ModelError:
+            continue
+        _, answer, after = talk.rpartition(_ANSWER)
+        ids = tokenizer(after, add_special_tokens=False).input_ids if answer and not _is_listed(talk) else []
+        end = next((token for token in ids if token in special), None)
+        if end is not None:
+            return int(end)
+    return int(tokenizer.eos_token_id)
+
+
+def end_as_turns_do(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make the end of a turn in the chat template the tokenizer's end token: responses are taught with it."""
+    if tokenizer.chat_template:
+        tokenizer.eos_token = str(tokenizer.convert_ids_to_tokens(end_of_turn(tokenizer)))
+
+
+def stop_at_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Have a model's own settings of generation stop at the tokenizer's end token, beside where they stop already."""
+    own = model.generation_config.eos_token_id
+    listed = own if isinstance(own, list) else [] if own is None else [own]
+    if tokenizer.eos_token_id not in listed:
+        model.generation_config.eos_token_id = [*listed, int(tokenizer.eos_token_id)]
+
+
+def ends_apart(teacher: Path, student: Path, *, chats: bool) -> tuple[str, str] | None:
+    """The tokens with which two models end responses, where they differ; None where they do not, or none is known.
+
+    Read from the files alone, or where both chat and their files differ by their tokenizers, whose code is not run.
+    """
+    found = [_ending(folder) for folder in (teacher, student)]
+    if found[0] == found[1]:
+        return None
+    ends = [_end_in_chat(folder) for folder in (teacher, student)] if chats else [token for token, _ in found]
+    return None if ends[0] is None or ends[1] is None or ends[0] == ends[1] else (ends[0], ends[1])
+
+
+def different_ends(teacher: str, student: str) -> str:
+    """What is wrong, and what helps, where a teacher and a student of one vocabulary end responses differently."""
+    return (
+        f"the teacher ends its responses with {teacher!r}, the student with {student!r}: the student would learn an "
+        "end it does not stop at. Name one of them as eos_token in the tokenizer_config.json of both, or use seqkd"
+    )
+
+
+def _ending(folder: Path) -> tuple[str | None, str | None]:
+    """End token and chat template of a model folder; None each where its files do not tell."""
+    config, old = (_read(folder / name) for name in ("tokenizer_config.json", "special_tokens_map.json"))
+    token = config.get("eos_token", old.get("eos_token"))
+    token = token.get("content") if isinstance(token, dict) else token
+    beside = folder / "chat_template.jinja"
+    template = beside.read_text(encoding="utf-8", errors="replace") if beside.is_file() else config.get("chat_template")
+    return token if isinstance(token, str) else None, None if template is None else str(template)
+
+
+def _end_in_chat(folder: Path) -> str | None:
+    from kdscope.models.load import load_tokenizer  # transformers, which planning mostly need not wait for
+
+    try:
+        tokenizer = load_tokenizer(ModelPlace(str(folder)))
+    except ModelError:
+        return None  # told when it is loaded
+    return str(tokenizer.convert_ids_to_tokens(end_of_turn(tokenizer))) if tokenizer.chat_template else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _prompt(tokenizer: PreTrainedTokenizerBase, question: str, content: Content) -> str:
+    text = _render(tokenizer, [_message("user", question, content)], add_generation_prompt=True)
+    # Templates trim a message, and some put lines together; its words are what must be there.
+    if _words(question) not in _words(text) or _is_listed(text):
+        raise ModelError(f"it leaves out what the user says ({question[:60]!r} becomes {text[-60:]!r})")
+    return text
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, talk: list[dict[str, Any]], **settings: bool) -> str:
+    try:
+        return str(tokenizer.apply_chat_template(talk, tokenize=False, **settings))
+    except Exception as error:  # a template is a program: it raises whatever its author wrote, and what jinja does
+        raise ModelError((str(error).strip().splitlines() or [type(error).__name__])[0][:200]) from error
+
+
+def _message(role: str, text: str, content: Content) -> dict[str, Any]:
+    return {"role": role, "content": content(text)}
+
+
+def _is_listed(text: str) -> bool:
+    """Whether parts were written as Python writes a list: the template takes texts only."""
+    return "{'type': 'text', 'text': " in text
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
