@@ -13,14 +13,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import rel_entr, softmax
+from scipy.stats import entropy as scipy_entropy
 from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.adaptive_kl import adaptive_kl
+from kdscope.objectives.alpha_beta import alpha_beta
+from kdscope.objectives.concrete_score import WEIGHTS, concrete_score
+from kdscope.objectives.entropy_aware_kl import entropy_aware_kl
 from kdscope.objectives.forward_kl import forward_kl
+from kdscope.objectives.jeffreys import jeffreys
 from kdscope.objectives.jsd import jsd
 from kdscope.objectives.reverse_kl import reverse_kl
 from kdscope.objectives.skew_kl import skew_kl, skew_reverse_kl
+from kdscope.objectives.todi import todi
 from kdscope.objectives.total_variation import total_variation
 
 Function = Callable[..., Tensor]
@@ -40,11 +46,27 @@ ALL = {
     "skew_reverse_kl(0)": partial(skew_reverse_kl, skew=0.0),
     "skew_reverse_kl(.1)": partial(skew_reverse_kl, skew=0.1),
     "total_variation": total_variation,
+    "jeffreys(.3)": partial(jeffreys, reverse_share=0.3),
+    "alpha_beta(.2, .7)": partial(alpha_beta, alpha=0.2, beta=0.7),
+    "alpha_beta(1.5, .5)": partial(alpha_beta, alpha=1.5, beta=0.5),
+    "alpha_beta(0, .5)": partial(alpha_beta, alpha=0.0, beta=0.5),
+    "alpha_beta(.5, 0)": partial(alpha_beta, alpha=0.5, beta=0.0),
+    "entropy_aware_kl(.8)": entropy_aware_kl,
 }
 every_divergence = pytest.mark.parametrize("divergence", ALL.values(), ids=ALL.keys())
-# Its weights are constants of the gradient and jump with the head: what follows from smoothness does not hold of it.
+# Their weights are constants of the gradient: what follows from its being that of the value does not hold of them.
+CONSTANT_WEIGHTS = {
+    "akl(.5)": adaptive_kl,
+    "akl(.9)": partial(adaptive_kl, head_mass=0.9),
+    "todi": todi,
+    **{
+        f"concrete_score({first}, {second})": partial(concrete_score, first_weight=first, second_weight=second)
+        for first in WEIGHTS
+        for second in WEIGHTS
+    },
+}
 also_adaptive = pytest.mark.parametrize(
-    "divergence", [*ALL.values(), adaptive_kl, partial(adaptive_kl, head_mass=0.9)], ids=[*ALL, "akl(.5)", "akl(.9)"]
+    "divergence", [*ALL.values(), *CONSTANT_WEIGHTS.values()], ids=[*ALL, *CONSTANT_WEIGHTS]
 )
 
 
@@ -60,7 +82,19 @@ def scipy_divergence(name: str, p: Array, q: Array) -> Array:
     def jensen_shannon(beta: float) -> Array:
         return beta * kl(p, mixed(beta)) + (1 - beta) * kl(q, mixed(beta))
 
+    def cichocki(a: float, b: float) -> Array:
+        return (a / (a + b) * p ** (a + b) + b / (a + b) * q ** (a + b) - p**a * q**b).sum(-1) / (a * b)
+
+    def at_an_end(a: Array, b: Array, power: float) -> Array:
+        return (rel_entr(a**power, b**power) - a**power + b**power).sum(-1) / power**2
+
     return {
+        "jeffreys(.3)": lambda: 0.7 * kl(p, q) + 0.3 * kl(q, p),
+        "alpha_beta(.2, .7)": lambda: cichocki(0.2, 0.7),
+        "alpha_beta(1.5, .5)": lambda: cichocki(1.5, 0.5),
+        "alpha_beta(0, .5)": lambda: at_an_end(q, p, 0.5),
+        "alpha_beta(.5, 0)": lambda: at_an_end(p, q, 0.5),
+        "entropy_aware_kl(.8)": lambda: kl(q, p) + np.where(scipy_entropy(p, axis=-1) > 0.8, kl(p, q), 0.0),
         "forward_kl": lambda: kl(p, q),
         "reverse_kl": lambda: kl(q, p),
         "jsd(0)": lambda: kl(p, q),
@@ -88,6 +122,9 @@ WORKED = {
     "skew_kl(.1)": 0.4852348611,
     "skew_reverse_kl(.1)": 0.5020069267,
     "total_variation": 0.4695427722,
+    "jeffreys(.3)": 0.6403898195,
+    "alpha_beta(.2, .7)": 0.7312361847,
+    "entropy_aware_kl(.8)": 1.3006284907,
 }
 
 
@@ -122,6 +159,87 @@ def test_gradient_is_that_of_the_value(divergence: Function, draw: Draw) -> None
     teacher, student = draw(tokens=3, vocabulary=5, spread=1.0)
     student.requires_grad_()
     assert torch.autograd.gradcheck(lambda z: divergence(teacher, z, temperature=1.7), (student,))
+
+
+def todi_by_definition(teacher: Tensor, student: Tensor, frozen: Tensor) -> Tensor:
+    log_p, log_q = teacher.log_softmax(-1), student.log_softmax(-1)
+    share = torch.sigmoid(log_p - frozen.log_softmax(-1))
+    forward, reverse = log_p.exp() * (log_p - log_q), log_q.exp() * (log_q - log_p)
+    return (share * forward + (1 - share) * reverse).sum(-1)
+
+
+def concrete_score_by_definition(first: str, second: str, teacher: Tensor, student: Tensor, frozen: Tensor) -> Tensor:
+    uniform = torch.full_like(teacher, 1 / teacher.shape[-1])
+    weights = {"student": frozen.softmax(-1), "teacher": teacher.softmax(-1), "uniform": uniform}
+    gaps = (student - teacher).unsqueeze(-1) - (student - teacher).unsqueeze(-2)
+    return torch.einsum("nx,ny,nxy->n", weights[first], weights[second], gaps**2) / 2
+
+
+DEFINITIONS = {"todi": (todi, todi_by_definition)} | {
+    f"concrete_score({first}, {second})": (
+        partial(concrete_score, first_weight=first, second_weight=second),
+        partial(concrete_score_by_definition, first, second),
+    )
+    for first in WEIGHTS
+    for second in WEIGHTS
+}
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_constant_weights_value_and_gradient_match_autograd_of_the_definition(
+    name: str, temperature: float, draw: Draw
+) -> None:
+    divergence, definition = DEFINITIONS[name]
+    teacher, student = draw(tokens=20, vocabulary=50)
+    ours, theirs = student.clone().requires_grad_(), student.clone().requires_grad_()
+    values = divergence(teacher, ours, temperature=temperature)
+    expected = definition(teacher / temperature, theirs / temperature, student / temperature)
+    torch.testing.assert_close(values, expected, rtol=1e-10, atol=1e-12)
+    values.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_constant_weights_gradient_matches_finite_differences(name: str, draw: Draw) -> None:
+    divergence, definition = DEFINITIONS[name]
+    teacher, student = draw(tokens=3, vocabulary=5, spread=1.0)
+    ours = student.clone().requires_grad_()
+    divergence(teacher, ours).sum().backward()
+    assert ours.grad is not None
+    for token, entry in np.ndindex(*student.shape):
+        step = torch.zeros_like(student)
+        step[token, entry] = 1e-6
+        above, below = (definition(teacher, student + side * step, student).sum().item() for side in (1, -1))
+        assert ours.grad[token, entry].item() == pytest.approx((above - below) / 2e-6, abs=1e-6)
+
+
+def test_todi_has_the_value_of_jeffreys_divergence_and_another_gradient(draw: Draw) -> None:
+    teacher, student = draw()
+    ours, theirs = student.clone().requires_grad_(), student.clone().requires_grad_()
+    values, both = todi(teacher, ours), 2 * jeffreys(teacher, theirs, reverse_share=0.5)
+    torch.testing.assert_close(values, both)
+    values.sum().backward()
+    both.sum().backward()
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    assert (ours.grad - theirs.grad).abs().max() > 0.01
+
+
+def test_alpha_beta_is_forward_and_reverse_kl_at_the_ends(draw: Draw) -> None:
+    teacher, student = draw()
+    torch.testing.assert_close(alpha_beta(teacher, student, alpha=1.0, beta=0.0), forward_kl(teacher, student))
+    torch.testing.assert_close(alpha_beta(teacher, student, alpha=0.0, beta=1.0), reverse_kl(teacher, student))
+    nearly = alpha_beta(teacher, student, alpha=1e-5, beta=0.5)
+    torch.testing.assert_close(nearly, alpha_beta(teacher, student, alpha=0.0, beta=0.5), rtol=1e-3, atol=1e-5)
+
+
+def test_entropy_aware_kl_is_reverse_kl_above_every_entropy_and_twice_jeffreys_at_threshold_0(draw: Draw) -> None:
+    teacher, student = draw()
+    torch.testing.assert_close(entropy_aware_kl(teacher, student, entropy_threshold=9.0), reverse_kl(teacher, student))
+    both = forward_kl(teacher, student) + reverse_kl(teacher, student)
+    torch.testing.assert_close(entropy_aware_kl(teacher, student, entropy_threshold=0.0), both)
 
 
 @pytest.mark.parametrize("divergence", [forward_kl, reverse_kl])
@@ -215,6 +333,9 @@ WITH_ZEROS = [
     "skew_kl(.1)",
     "skew_reverse_kl(.1)",
     "total_variation",
+    "alpha_beta(.2, .7)",
+    "alpha_beta(1.5, .5)",
+    "alpha_beta(.5, 0)",
 ]
 
 
@@ -297,6 +418,12 @@ def test_refuses_what_it_is_not_defined_for(divergence: Function) -> None:
         (partial(skew_kl, skew=1.0), "skew"),
         (partial(adaptive_kl, head_mass=1.0), "head_mass"),
         (partial(skew_reverse_kl, skew=-0.1), "skew"),
+        (partial(jeffreys, reverse_share=-0.1), "reverse_share"),
+        (partial(alpha_beta, alpha=-0.1), "alpha"),
+        (partial(alpha_beta, beta=math.inf), "beta"),
+        (partial(alpha_beta, alpha=0.0, beta=0.0), "both"),
+        (partial(concrete_score, first_weight="gold"), "first_weight"),
+        (partial(entropy_aware_kl, entropy_threshold=math.nan), "entropy_threshold"),
         (partial(forward_kl, probability_epsilon=-1e-9), "probability_epsilon"),
         (partial(reverse_kl, probability_epsilon=1.0), "probability_epsilon"),
     ],

@@ -19,6 +19,7 @@ from kdscope.objectives import DIVERGENCES, Head, Objective, fused_loss, per_tok
 from tests.objectives.students import GivenLogits, Student, make_student
 
 EVERY = ("none", *DIVERGENCES)
+CONSTANT_WEIGHTS = {"adaptive_kl", "todi", "concrete_score"}
 every_divergence = pytest.mark.parametrize("divergence", EVERY)
 HEADS: list[dict[str, Any]] = [{"bias": False}, {"scale": 0.3}, {"scale": 2.0, "softcap": 4.0}]
 
@@ -58,6 +59,13 @@ def test_is_the_dense_loss(divergence: str, temperature: float, weight: float, h
         Objective("skew_reverse_kl", 0.5, temperature=0.7, settings={"skew": 0.0}),
         Objective("skew_reverse_kl", 0.5, settings={"skew": 0.4}),
         Objective("adaptive_kl", 0.5, settings={"head_mass": 0.9}),
+        Objective("jeffreys", 0.5, settings={"reverse_share": 0.0}),
+        Objective("jeffreys", 0.5, temperature=2.0, settings={"reverse_share": 0.9}),
+        Objective("alpha_beta", 0.5, settings={"alpha": 0.0, "beta": 0.6}),
+        Objective("alpha_beta", 0.5, settings={"alpha": 0.6, "beta": 0.0}),
+        Objective("concrete_score", 0.5, temperature=2.0, settings={"first_weight": "teacher"}),
+        Objective("concrete_score", 0.5, settings={"second_weight": "uniform"}),
+        Objective("entropy_aware_kl", 0.5, settings={"entropy_threshold": 1.5}),
         Objective("forward_kl", 0.5, temperature=2.0, settings={"probability_epsilon": 1e-2}),
         Objective("reverse_kl", 0.5, temperature=2.0, settings={"probability_epsilon": 1e-2}),
         Objective("reverse_kl", 0.5, temperature=2.0),  # T² not asked for
@@ -70,9 +78,9 @@ def test_every_setting_of_a_divergence_counts(objective: Objective) -> None:
 
 @pytest.mark.parametrize("softcap", [None, 3.0])
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
-@pytest.mark.parametrize("divergence", [name for name in EVERY if name != "adaptive_kl"])
+@pytest.mark.parametrize("divergence", [name for name in EVERY if name not in CONSTANT_WEIGHTS])
 def test_gradient_is_that_of_the_value(divergence: str, temperature: float, softcap: float | None) -> None:
-    """By finite differences, so independently of the dense kernels too; adaptive_kl's weights are constants."""
+    """By finite differences, so independently of the dense kernels too, where no weights are constants of it."""
     student = make_student(5, 7, 3, scale=0.8, softcap=softcap).trainable()
     objective = Objective(divergence, 0.6, temperature=temperature, t2_scale=True)
 

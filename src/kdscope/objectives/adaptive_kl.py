@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
-from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
+from kdscope.objectives.divergence import Distribution, Divergence
+from kdscope.objectives.jeffreys import both_kl_rows
 
 # How many of the likeliest tokens to look at: first a few, which are nearly always enough, then more for the rows
 # where they are not, and all at last. Sorting every row would cost more than the head's matrix product.
@@ -34,14 +35,9 @@ def check_head_mass(head_mass: float) -> None:
 
 
 def adaptive_kl_rows(teacher: Distribution, student: Distribution, *, head_mass: float) -> tuple[Tensor, Tensor]:
-    """The kernel: both divergences by the weights of the gaps, and dD/d log q = w_t q (log q - log p) - w_h p."""
-    p, q = teacher.probability, student.probability
-    head = _head_share(p, q, head_mass)
-    log_ratio = student.log.sub_(teacher.log)
-    forward = zero_where_impossible_(torch.mul(log_ratio, p, out=teacher.log)).sum(dim=-1).neg_()
-    terms = zero_where_impossible_(log_ratio.mul_(q))
-    value = head * forward + (1.0 - head) * terms.sum(dim=-1)
-    return value, terms.mul_((1.0 - head).unsqueeze(-1)).addcmul_(p, head.unsqueeze(-1), value=-1.0)
+    """The kernel: both divergences by the weights of the gaps."""
+    head = _head_share(teacher.probability, student.probability, head_mass)
+    return both_kl_rows(teacher, student, head, 1.0 - head)
 
 
 def _head_share(p: Tensor, q: Tensor, head_mass: float) -> Tensor:

@@ -14,6 +14,8 @@ from torch import Tensor
 from kdscope.core.catalogue import Catalogue
 from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.adaptive_kl import adaptive_kl
+from kdscope.objectives.alpha_beta import alpha_beta
+from kdscope.objectives.concrete_score import concrete_score
 from kdscope.objectives.divergence import (
     Divergence,
     Kernel,
@@ -21,17 +23,24 @@ from kdscope.objectives.divergence import (
     check_fraction,
     check_temperature,
 )
+from kdscope.objectives.entropy_aware_kl import entropy_aware_kl
 from kdscope.objectives.forward_kl import forward_kl
+from kdscope.objectives.jeffreys import jeffreys
 from kdscope.objectives.jsd import jsd
 from kdscope.objectives.reverse_kl import reverse_kl
 from kdscope.objectives.skew_kl import skew_kl, skew_reverse_kl
+from kdscope.objectives.todi import todi
 from kdscope.objectives.total_variation import total_variation
 from kdscope.results.methods import Value
 
 NO_DIVERGENCE = "none"
 """Of an objective that is cross-entropy alone."""
 DIVERGENCES: Catalogue[Divergence] = Catalogue(
-    "divergence", (forward_kl, reverse_kl, jsd, skew_kl, skew_reverse_kl, total_variation, adaptive_kl)
+    "divergence",
+    (
+        *(forward_kl, reverse_kl, jsd, skew_kl, skew_reverse_kl, total_variation, adaptive_kl),
+        *(jeffreys, todi, alpha_beta, concrete_score, entropy_aware_kl),
+    ),
 )
 Reduction = Literal["token", "sequence"]
 

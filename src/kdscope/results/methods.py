@@ -91,9 +91,12 @@ def settings_of_method(text: Text) -> frozenset[str]:
     return _ANY_DIVERGENCE - {"kd_weight"} | _ON_POLICY if text == "student" else _ANY_DIVERGENCE
 
 
-def divergence_method(name: str, sentence: str, colour: str, shape: str, *settings: str) -> MethodEntry:
+def divergence_method(
+    name: str, sentence: str, colour: str, shape: str, *settings: str, **own_settings: Value
+) -> MethodEntry:
     """A method of the divergence of the same name, which takes these settings beside those of every divergence."""
-    return MethodEntry(name, sentence, colour, shape, name, settings=_ANY_DIVERGENCE | set(settings))
+    own = MappingProxyType(own_settings)
+    return MethodEntry(name, sentence, colour, shape, name, settings=_ANY_DIVERGENCE | set(settings), own_settings=own)
 
 
 METHODS: Catalogue[MethodEntry] = Catalogue(
@@ -135,6 +138,13 @@ METHODS: Catalogue[MethodEntry] = Catalogue(
         divergence_method("skew_reverse_kl", "skew reverse KL", VERMILION, "triangle-left", "skew"),
         divergence_method("total_variation", "total variation", MUTED, "square"),
         divergence_method("adaptive_kl", "adaptive KL", GREEN, "triangle-down", "head_mass"),
+        divergence_method("jeffreys", "Jeffreys divergence", ORANGE, "circle", reverse_share=0.5),
+        divergence_method("todi", "ToDi", SKY, "diamond"),
+        divergence_method("alpha_beta", "alpha-beta divergence", PURPLE, "square", alpha=0.2, beta=0.7),
+        divergence_method(
+            "concrete_score", "concrete score", BLUE, "triangle-up", first_weight="student", second_weight="student"
+        ),
+        divergence_method("entropy_aware_kl", "entropy-aware KL", VERMILION, "circle", entropy_threshold=0.8),
         MethodEntry(BASE, BASE, MUTED, "diamond", settings=frozenset(), trained=False, open_marks=True),
         MethodEntry(ADAPT, ADAPT, INK, "triangle-up", settings=frozenset(), trained=False),
     ),

@@ -1,0 +1,71 @@
+"""Concrete score distillation: the differences between logits are those of the teacher, for every pair of tokens.
+
+½ Σ_x Σ_y w₁(x) w₂(y) (d_x - d_y)² with d = (student's logits - teacher's logits) / T, per token, in squared nats; w₁
+and w₂ are weights that sum to 1, each the student's probabilities, the teacher's, or uniform, and constants for the
+gradient. Equal weights make it the weighted variance of d. Kim et al. 2025, arXiv 2509.25837, equation 8 and theorem
+3, which brings the double sum to one pass: with means m₁ and m₂ of d under the weights,
+
+    ½ [Σ w₁ (d - m₁)² + Σ w₂ (d - m₁)²]  and  dD/dd = w₁ (d - m₂) + w₂ (d - m₁).
+
+A token to which both models give 0 counts in none of them; one to which only one of them does makes it infinite, or,
+where the weights leave that token out, counts nothing.
+
+>>> import torch
+>>> teacher = torch.tensor([[2.0, 1.0, 0.0, -1.0]], dtype=torch.float64)
+>>> student = torch.tensor([[0.5, 1.0, 1.5, -0.5]], dtype=torch.float64)
+>>> round(concrete_score(teacher, student).item(), 6)
+1.243007
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from kdscope.core.errors import ObjectiveError
+from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
+
+WEIGHTS = ("student", "teacher", "uniform")
+
+
+def check_weights(first_weight: str, second_weight: str) -> None:
+    """Raises ObjectiveError unless both are weights that exist."""
+    for name, value in (("first_weight", first_weight), ("second_weight", second_weight)):
+        if value not in WEIGHTS:
+            raise ObjectiveError(f"{name} is student, teacher or uniform, not {value!r}")
+
+
+def concrete_score_rows(
+    teacher: Distribution, student: Distribution, *, first_weight: str, second_weight: str
+) -> tuple[Tensor, Tensor]:
+    """The kernel: log q - log p stands for d, from which it differs by a number a row."""
+    difference = zero_where_impossible_(student.log.sub_(teacher.log))
+    weights = {name: _weight(name, teacher, student) for name in {first_weight, second_weight}}
+    first, second = weights[first_weight], weights[second_weight]
+    from_first = difference - _mean(first, difference)
+    from_second = difference - _mean(second, difference)
+    to_first, to_second = _weighted(first, from_second), _weighted(second, from_first)
+    half = _weighted(first, from_first).add_(to_second).mul_(from_first)
+    return zero_where_impossible_(half).sum(dim=-1).mul_(0.5), to_first.add_(to_second)
+
+
+def _weight(name: str, teacher: Distribution, student: Distribution) -> Tensor:
+    if name != "uniform":
+        return {"student": student, "teacher": teacher}[name].probability
+    possible = ((teacher.probability > 0.0) | (student.probability > 0.0)).to(student.probability.dtype)
+    return possible / possible.sum(dim=-1, keepdim=True)
+
+
+def _mean(weight: Tensor, values: Tensor) -> Tensor:
+    return _weighted(weight, values).sum(dim=-1, keepdim=True)
+
+
+def _weighted(weight: Tensor, values: Tensor) -> Tensor:
+    return zero_where_impossible_(weight * values)
+
+
+concrete_score = Divergence(
+    name="concrete_score",
+    kernel=concrete_score_rows,
+    settings={"first_weight": "student", "second_weight": "student"},
+    check=check_weights,
+)
