@@ -39,7 +39,7 @@ def test_other_cells_are_written_as_they_are(cell):
 
 
 @settings(max_examples=300)
-@given(st.lists(CELLS, min_size=1, max_size=4), CELLS)
+@given(st.lists(CELLS, min_size=1, max_size=4), CELLS.filter(lambda name: name != "n"))
 def test_every_text_comes_back_from_a_file_and_none_begins_as_a_formula(texts, heading):
     text = csv_text(pd.DataFrame({heading: texts, "n": range(len(texts))}))
     written = cells_of(text)
