@@ -12,6 +12,9 @@ import yaml
 from kdscope.data.examples import Item, as_items
 from kdscope.data.rows import read_rows
 
+HOLLOW_WEIGHTS = (2).to_bytes(8, "little") + b"{}"
+"""A safetensors file without a tensor."""
+
 
 def make_model(
     folder: Path, *, layers: int = 3, hidden: int = 32, seed: int = 0, extra_rows: int = 0, spread: float = 0.02
@@ -49,7 +52,7 @@ def make_hollow_model(folder: Path) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"num_hidden_layers": 3}))
     (folder / "tokenizer.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    (folder / "model.safetensors").write_bytes(HOLLOW_WEIGHTS)
     return folder
 
 

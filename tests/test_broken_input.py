@@ -10,7 +10,7 @@ from kdscope.core.errors import DataError, KdscopeError, StudyError
 from kdscope.data.examples import read_examples
 from kdscope.study.load import read_study
 from kdscope.tasks import get_task
-from tests.builders import read_items
+from tests.builders import HOLLOW_WEIGHTS, read_items
 
 STUDY = """\
 name: demo
@@ -44,7 +44,7 @@ def workspace(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps({"num_hidden_layers": layers}))
         (tmp_path / name / "tokenizer.json").write_text("{}")
-        (tmp_path / name / "model.safetensors").write_bytes(b"")
+        (tmp_path / name / "model.safetensors").write_bytes(HOLLOW_WEIGHTS)
     (tmp_path / "train.jsonl").write_text('{"instruction": "1+1?", "output": "2"}\n')
     (tmp_path / "tasks" / "gsm8k").mkdir(parents=True)
     (tmp_path / "tasks" / "gsm8k" / "test.json").write_text("[]")

@@ -97,7 +97,7 @@ def test_an_index_without_its_shards_is_an_error(model_folder: Path, tmp_path: P
     shutil.copy(model_folder / "config.json", tmp_path)
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ModelError, match=r"model-00001-of-00002\.safetensors cannot be read: No such file"):
         read_shape(tmp_path)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from kdscope.core.errors import IdentityError, ModelError, StoreError
+from kdscope.core.errors import ModelError, StoreError
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.stage import Stage
@@ -39,8 +42,12 @@ def test_a_copy_is_the_same_model(folder: Path, cache: HashCache, tmp_path: Path
 def test_another_content_is_another_model(name: str, folder: Path, cache: HashCache, tmp_path: Path) -> None:
     changed = Path(shutil.copytree(folder, tmp_path / "changed"))
     before = source_identity(Teacher(name="t", path=changed), cache)
-    with (changed / name).open("ab") as file:
-        file.write(b" ")
+    file = changed / name
+    file.write_bytes(
+        file.read_bytes()[:-1] + b"\x01"
+        if name == "model.safetensors"
+        else (file.read_bytes() if file.exists() else b"") + b" "
+    )
     assert source_identity(Teacher(name="t", path=changed), cache) != before
 
 
@@ -62,8 +69,47 @@ def test_a_folder_is_loaded_from_where_it_lies(folder: Path) -> None:
     assert ModelPlace(**place) == ModelPlace(str(folder))
 
 
+def in_shards(folder: Path, place: Path, names: Sequence[str]) -> Path:
+    """The model with its weights in two files of these names, which an index names."""
+    copied = Path(shutil.copytree(folder, place))
+    weights = load_file(copied / "model.safetensors")
+    (copied / "model.safetensors").unlink()
+    halves = [dict(list(weights.items())[:5]), dict(list(weights.items())[5:])]
+    for name, half in zip(names, halves, strict=True):
+        (copied / name).parent.mkdir(exist_ok=True)
+        save_file(half, copied / name, metadata={"format": "pt"})
+    index = {
+        "metadata": {},
+        "weight_map": {key: name for name, half in zip(names, halves, strict=True) for key in half},
+    }
+    (copied / "model.safetensors.index.json").write_text(json.dumps(index))
+    return copied
+
+
+def test_weights_in_a_subfolder_are_part_of_the_identity(folder: Path, cache: HashCache, tmp_path: Path) -> None:
+    sharded = in_shards(folder, tmp_path / "sharded", ["deep/one[1].safetensors", "two.safetensors"])
+    before = source_identity(Teacher(name="t", path=sharded), cache)
+    file = sharded / "deep" / "one[1].safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    assert source_identity(Teacher(name="t", path=sharded), cache) != before
+
+
+@pytest.mark.parametrize(
+    "name", ["additional_chat_templates/tool.jinja", "custom_generate/generate.py", "own/modeling.py", "source.spm"]
+)
+def test_what_lies_deeper_is_part_of_the_identity(name: str, folder: Path, cache: HashCache, tmp_path: Path) -> None:
+    """Modules in subfolders are read where a configuration brings code of its own."""
+    changed = Path(shutil.copytree(folder, tmp_path / "changed"))
+    config = json.loads((changed / "config.json").read_text()) | {"auto_map": {"AutoModel": "own.modeling.Model"}}
+    (changed / "config.json").write_text(json.dumps(config))
+    before = source_identity(Teacher(name="t", path=changed), cache)
+    (changed / name).parent.mkdir(exist_ok=True)
+    (changed / name).write_text("x = 1")
+    assert source_identity(Teacher(name="t", path=changed), cache) != before
+
+
 def test_an_empty_folder_is_no_model(cache: HashCache, tmp_path: Path) -> None:
-    with pytest.raises(IdentityError, match="no file matches"):
+    with pytest.raises(ModelError, match=r"nothing/config\.json cannot be read: No such file"):
         source_identity(Teacher(name="t", path=tmp_path / "nothing"), cache)
 
 

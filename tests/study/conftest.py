@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import HOLLOW_WEIGHTS
+
 
 def make_model(folder: Path, layers: int = 3) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", "num_hidden_layers": layers}))
     (folder / "tokenizer.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "model.safetensors").write_bytes(HOLLOW_WEIGHTS)
     return folder
 
 

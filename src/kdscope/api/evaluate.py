@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from kdscope.core.files import explained
 from kdscope.evaluation.accuracy import accuracy_table, leaderboard, write_leaderboard
 from kdscope.evaluation.lm_eval_files import ExportFacts, write_lm_eval_files
 from kdscope.evaluation.records import Record, read_records, write_records
+from kdscope.models.configuration import read_object
 from kdscope.models.source import resolve_revision
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.fingerprint import HashCache
@@ -182,10 +182,7 @@ def _source(
 def _base_of(adapter: Path) -> str:
     """The model that an adapter was trained on, as its folder names it."""
     file = adapter / "adapter_config.json"
-    try:
-        base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        base = None
+    base = read_object(file).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise ModelError(f"{file} does not name the model it was trained on; give that model, and this with --adapter")
     # An exported student that was cut from a bigger model brings its own base along.

@@ -11,7 +11,9 @@ from typing import Any
 import yaml
 
 from kdscope.core.errors import DataError, ModelError, StoreError
-from kdscope.models.source import MODEL_FILES, ModelPlace
+from kdscope.models.configuration import read_object
+from kdscope.models.files import files_read
+from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache, fingerprint, hash_tree
 from kdscope.pipeline.manifest import MANIFEST, Manifest, first_problem, read_manifest
 from kdscope.report.facts import PageFacts, load_facts
@@ -194,10 +196,7 @@ def _adapter_base(folder: Path, identity: Mapping[str, Any]) -> ModelPlace | Non
         return None
     if "hub" in identity:
         return ModelPlace(identity["hub"], identity["revision"], trust_remote_code="trust_remote_code" in identity)
-    try:
-        location = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, LookupError, TypeError):
-        location = None
+    location = read_object(file).get("base_model_name_or_path")
     if not isinstance(location, str) or not location:
         raise ModelError(f"{file} does not name the model it was trained on")
     return ModelPlace(str(Path(location).absolute()), trust_remote_code="trust_remote_code" in identity)
@@ -227,7 +226,7 @@ def _embedded_name(identity: Mapping[str, Any]) -> str | None:
 
 
 def _content(folder: Path, cache: HashCache | None = None) -> str:
-    return fingerprint(hash_tree(folder, MODEL_FILES, cache))
+    return fingerprint(hash_tree(folder, files_read(folder), cache))
 
 
 def _licence(folder: Path | None) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from kdscope.core.errors import KdscopeError
+from kdscope.core.errors import KdscopeError, ModelError
+from kdscope.models.configuration import read_config, text_config
+from kdscope.models.files import check_model
 from kdscope.study.arms import DataSource, Student, Teacher
 from kdscope.study.load import LoadedStudy
 from kdscope.study.schema import Study
@@ -45,17 +46,12 @@ def count_layers(folder: Path) -> int | None:
     """The number of layers that a model folder's config.json gives; None where it has no such entry.
 
     Raises:
-        ValueError: config.json is not a JSON object.
+        ModelError: config.json is not a JSON object.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
-        raise ValueError(f"{folder / 'config.json'} is not a JSON object")
-    for part in (config, config.get("text_config")):
+    config = read_config(folder)
+    for part in (config, text_config(config)):
         for key in _LAYER_KEYS:
-            if isinstance(part, dict) and isinstance(part.get(key), int):
+            if isinstance(part.get(key), int):
                 return int(part[key])
     return None
 
@@ -124,8 +120,9 @@ def _model_problems(location: Location, model: Teacher | Student) -> Iterator[Pr
         yield Problem((*location, "path"), message)
         return
     try:
+        check_model(model.path, trusted=model.trust_remote_code)
         layers = count_layers(model.path)
-    except ValueError as error:
+    except ModelError as error:
         yield Problem((*location, "path"), str(error))
         return
     if isinstance(model, Student) and layers is not None and (message := _depth_problem(model, layers)) is not None:

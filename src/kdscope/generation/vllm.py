@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from kdscope.core.errors import MachineError, ModelError
 from kdscope.core.seeds import derive_seed
 from kdscope.generation.base import Completion, Decoding, StopTexts, make_completion, stop_texts
+from kdscope.models.load import check_place
 from kdscope.models.source import ModelPlace
 
 # vLLM sets memory aside for adapters of one of these ranks.
@@ -95,7 +96,9 @@ def load_vllm(
         "max_model_len": max_length_tokens,
         "gpu_memory_utilization": memory_share,
         "seed": 0,
+        "load_format": "safetensors",
     }
+    check_place(place)
     adapter = None
     if place.adapter is not None:
         settings |= {"enable_lora": True, "max_lora_rank": _rank(Path(place.adapter))}

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import cached_file, logging
 
 from kdscope.core.errors import MachineError, ModelError
+from kdscope.models.adapters import merge_adapter, quiet_peft
+from kdscope.models.configuration import CONFIG, check_config, read_config, read_object
+from kdscope.models.files import ADAPTER_CONFIG, INDEX, check_adapter, check_model, named_weights, shards_of
+from kdscope.models.headers import tensor_shapes
 from kdscope.models.source import ModelPlace, spaced_layers
 
 # Entries of a configuration that are lists for another reason than having one value a layer.
 _NOT_PER_LAYER = frozenset({"architectures", "bos_token_id", "eos_token_id", "pad_token_id"})
+
+# Of a model that sees or hears too, the parts that no causal LM has.
+_OTHER_PART = re.compile(
+    r"(^|\.)(vision|visual|image|audio|speech|video|multi_modal|mm_|embed_vision|embed_audio|connector|projector)"
+)
+_UNTOLD_WEIGHTS = 2**24
+MAX_BUFFER_BYTES = 2**33
+"""Of tables that a model makes itself, such as masks of all positions."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -66,25 +85,31 @@ def load_model(place: ModelPlace, dtype: str, device: str) -> PreTrainedModel:
     """A causal LM in evaluation mode; an adapter (if any) is merged in float32, then the weights are rounded once.
 
     Raises:
-        ModelError: Weights that cannot be read, or are not all there; pickled weights are refused.
+        ModelError: Weights or an adapter that cannot be read, or are not those of the model, all of them and no others;
+            pickled weights are refused.
         MachineError: The device is not there.
     """
     target = check_device(device, dtype)
-    logging.disable_progress_bar()  # a run has its own progress
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            place.location,
-            revision=place.revision,
-            trust_remote_code=place.trust_remote_code,
-            dtype=torch_dtype(dtype) if place.adapter is None else torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        with _quietly():
+            config = check_place(place)
+            _check_sizes(place, config)
+            model, found = AutoModelForCausalLM.from_pretrained(
+                place.location,
+                revision=place.revision,
+                trust_remote_code=place.trust_remote_code,
+                dtype=torch_dtype(dtype) if place.adapter is None else torch.float32,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # they are told below
+                output_loading_info=True,
+            )
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:  # whatever a library stumbles over in files that may be anybody's
         raise ModelError(f"cannot load a causal LM from {place.location}: {_first_line(error)}") from error
-    _check_complete(place, found["missing_keys"])
+    _check_weights(place, found, "text_config" in config)
     if place.adapter is not None:
-        model = _merge_adapter(model, place.adapter, torch_dtype(dtype))
+        model = merge_adapter(model, Path(place.adapter), torch_dtype(dtype))
     # A checkpoint's own sampling defaults would silently change how it is evaluated.
     model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
     model.to(target)
@@ -120,32 +145,81 @@ def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> 
     tokenizer.save_pretrained(folder)
 
 
+def check_place(place: ModelPlace) -> Mapping[str, Any]:
+    """Look at the files of a model, and of its adapter, before anything is built; of a hub model at those that tell.
+
+    Returns:
+        config.json.
+
+    Raises:
+        ModelError: Names the file, what was found there and what may be there.
+    """
+    folder = Path(place.location)
+    if place.adapter is not None:
+        check_adapter(Path(place.adapter))
+    if folder.is_dir():
+        check_model(folder, trusted=place.trust_remote_code)
+        return read_config(folder)
+    if (file := _hub_file(place, CONFIG)) is None:
+        raise ModelError(f"{place.location} has no {CONFIG}")
+    config = read_object(file)
+    check_config(config, file, trusted=place.trust_remote_code)
+    if _hub_file(place, ADAPTER_CONFIG) is not None:
+        raise ModelError(
+            f"{place.location} holds an adapter ({ADAPTER_CONFIG}); its weights are a model and an adapter"
+        )
+    if (index := _hub_file(place, INDEX)) is not None:
+        shards_of(read_object(index), index.parent, index.name)
+    return config
+
+
+def _hub_file(place: ModelPlace, name: str) -> Path | None:
+    found = cached_file(place.location, name, revision=place.revision, _raise_exceptions_for_missing_entries=False)
+    return None if found is None else Path(found)
+
+
 @contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Silence one warning: peft asks transformers for an attribute under its old name."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+def _quietly() -> Iterator[None]:
+    """No progress bars, a run has its own; no report of keys, which become errors."""
+    logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
         yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
-def _check_complete(place: ModelPlace, missing: set[str]) -> None:
-    # transformers fills what a checkpoint lacks with random numbers and goes on.
-    if missing:
-        first = ", ".join(sorted(missing)[:3])
-        raise ModelError(f"{place.location} lacks {len(missing)} of the model's weights ({first}, ...)")
+def _check_sizes(place: ModelPlace, config: Mapping[str, Any]) -> None:
+    """Refuse a configuration of far more weights than the files hold, which would be made up first and missed then."""
+    if not Path(place.location).is_dir() or config.get("quantization_config") is not None:
+        return
+    trust = {"trust_remote_code": place.trust_remote_code}
+    with torch.device("meta"):
+        built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(place.location, **trust), **trust)
+    folder = Path(place.location)
+    files = [folder / name for name in named_weights(folder, config)]
+    held = sum(math.prod(shape) for file in files for shape in tensor_shapes(file).values())
+    weights = sum(weight.numel() for weight in built.parameters())
+    if weights > 2 * held + _UNTOLD_WEIGHTS:
+        raise ModelError(f"{folder / CONFIG} is of a model of {weights:,} weights; its files hold {held:,}")
+    buffers = sum(buffer.numel() * buffer.element_size() for buffer in built.buffers())
+    if buffers > MAX_BUFFER_BYTES:
+        raise ModelError(f"{folder / CONFIG} asks for tables of {buffers:,} bytes; at most {MAX_BUFFER_BYTES:,}")
 
 
-def _merge_adapter(model: PreTrainedModel, adapter: str, dtype: torch.dtype) -> PreTrainedModel:
-    from peft import PeftModel
-
-    if not (Path(adapter) / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{adapter} has no adapter_model.safetensors; pickled adapters are refused")
-    with quiet_peft():
-        merged: PreTrainedModel = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    # Weights only: `.to(dtype)` would round the rotary frequencies too, which no loaded model does.
-    for parameter in merged.parameters():
-        parameter.data = parameter.data.to(dtype)
-    return merged
+def _check_weights(place: ModelPlace, found: Mapping[str, Any], composite: bool) -> None:
+    # transformers fills what a checkpoint lacks with random numbers, leaves out what it cannot place, and goes on.
+    unexpected = {key for key in found["unexpected_keys"] if not (composite and _OTHER_PART.search(key))}
+    other = {f"{key} {list(here)}, not {list(wanted)}" for key, here, wanted in found["mismatched_keys"]}
+    for keys, what in (
+        (found["missing_keys"], "lacks {} of the model's weights"),
+        (unexpected, "has {} weights that are not of the model its config.json describes"),
+        (other, "has {} weights of another shape than its config.json describes"),
+    ):
+        if keys:
+            first = ", ".join(sorted(keys)[:3])
+            raise ModelError(f"{place.location} {what.format(len(keys))} ({first}, ...)")
 
 
 def _renumber(layer: torch.nn.Module, index: int) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdscope.core.errors import ModelError
+from kdscope.models.configuration import CONFIG, check_config, read_config, text_config
+from kdscope.models.files import named_weights
+from kdscope.models.headers import tensor_shapes
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py")
 _IN_LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.\d+\.")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -89,60 +92,29 @@ def resolve_revision(repository: str, revision: str | None = None, hub: HfApi | 
     return commit
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder."""
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return config
-
-
 def read_shape(folder: Path) -> ModelShape:
     """Count parameters from safetensors headers, without loading a weight.
 
     Raises:
         ModelError: There are no safetensors weights, or a file is not what its name says.
     """
-    config, files = read_config(folder), _weight_files(folder)
-    shapes = {name: shape for file in files for name, shape in _tensor_shapes(file).items()}
+    config = read_config(folder)
+    check_config(config, folder / CONFIG)
+    files = [folder / name for name in named_weights(folder, config)]
+    shapes = {name: shape for file in files for name, shape in tensor_shapes(file).items()}
     if config.get("tie_word_embeddings"):
         shapes.pop("lm_head.weight", None)  # some checkpoints store the embeddings a second time
     counts = {name: math.prod(shape) for name, shape in shapes.items()}
     in_layers = sum(count for name, count in counts.items() if _IN_LAYER.search(name))
     size = sum(file.stat().st_size for file in files)
-    text = config.get("text_config", config)
-    width = text.get("word_embed_proj_dim", text.get("hidden_size", text.get("n_embd", 0)))
-    layers = int(config.get("num_hidden_layers", 1))
-    return ModelShape(sum(counts.values()), layers, in_layers, size, int(width), int(text.get("vocab_size", 0)))
+    text = text_config(config)
+    width = _number(text, 0, "word_embed_proj_dim", "hidden_size", "n_embd")
+    layers = _number(config, 1, "num_hidden_layers")
+    return ModelShape(sum(counts.values()), layers, in_layers, size, width, _number(text, 0, "vocab_size"))
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """What transformers would load: other safetensors (a second format, an adapter) may lie beside it."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return [single]
-    if not index.is_file():
-        raise ModelError(f"{folder} has no model.safetensors")
-    places: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    return [folder / name for name in sorted(set(places.values()))]
-
-
-def _tensor_shapes(file: Path) -> dict[str, list[int]]:
-    """Shapes in a safetensors header: 8 bytes of its length, little-endian, JSON, then the tensors up to the file end.
-
-    Read here and not by the library, which imports numpy, for which planning need not wait.
-    """
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > file.stat().st_size:
-                raise ValueError(length)
-            header: dict[str, Any] = json.loads(stream.read(length))
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
-        if 8 + length + end != file.stat().st_size:
-            raise ValueError(end)
-        return {name: entry["shape"] for name, entry in tensors.items()}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ModelError(f"{file} is not a safetensors file; was it downloaded whole?") from error
+def _number(config: Mapping[str, Any], default: int, *names: str) -> int:
+    return next((value for name in names if isinstance(value := config.get(name), int)), default)
 
 
 def read_vocabulary(folder: Path) -> dict[str, int] | None:
@@ -152,7 +124,7 @@ def read_vocabulary(folder: Path) -> dict[str, int] | None:
         own = tokenizer["model"]["vocab"]
         pieces = dict(own) if isinstance(own, dict) else {piece[0]: i for i, piece in enumerate(own)}
         return pieces | {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 

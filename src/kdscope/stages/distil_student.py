@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from kdscope.core.errors import ModelError
 from kdscope.core.extensions import origins
 from kdscope.core.seeds import derive_seed
-from kdscope.models.source import read_config
+from kdscope.models.configuration import read_config, text_config
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, has_divergence, samples_student
@@ -210,9 +211,9 @@ def has_frozen_linear_head(student: Student) -> bool:
         return False
     try:
         config = read_config(student.path) if student.path is not None else {}
-    except (OSError, ValueError):
+    except ModelError:
         return True  # the model's own check will say what is wrong with it
-    return config.get("text_config", config).get("final_logit_softcapping") is None
+    return text_config(config).get("final_logit_softcapping") is None
 
 
 def run(context: StageContext) -> None:

@@ -11,7 +11,8 @@ from typing import Annotated
 from pydantic import PlainSerializer, TypeAdapter
 
 from kdscope.core.extensions import origins
-from kdscope.models.source import MODEL_FILES, ModelPlace
+from kdscope.models.files import MODEL_FILES, check_adapter
+from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import fingerprint, hash_tree
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
@@ -79,7 +80,7 @@ def plan(
         evaluation: How it answers, if not as all others.
 
     Raises:
-        ModelError: A file of the model cannot be read.
+        ModelError: A file of the model or of the adapter cannot be read, or is no such file.
     """
     asked, place = evaluation or context.evaluation, context.place(base=source)
     if asked.sampling_temperature == 0:  # greedy decoding knows neither
@@ -87,6 +88,7 @@ def plan(
     if adapter is not None:
         base = TypeAdapter(ModelPlace).validate_python(place["base"])
         place["base"] = asdict(replace(base, adapter=str(adapter)))
+        check_adapter(adapter)
     added = None if adapter is None else fingerprint(hash_tree(adapter, MODEL_FILES, context.cache))
     size = context.sizes.of(source)
 

@@ -26,8 +26,9 @@ from pydantic import (
 
 from kdscope.core.errors import ModelError, StoreError
 from kdscope.core.extensions import loaded_extensions
+from kdscope.models.files import check_model, files_read
 from kdscope.models.hardware import resolve_device, resolve_dtype
-from kdscope.models.source import MODEL_FILES, ModelPlace
+from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import JSON, HashCache, fingerprint, hash_tree
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Cost, Stage
@@ -344,15 +345,16 @@ def source_identity(source: ModelSource, cache: HashCache) -> ModelIdentity:
     """Content hash of a folder's model files, or repository and pinned commit.
 
     Raises:
-        ModelError: A file of the model cannot be read, or a local folder hides the hub repository.
+        ModelError: A file of the model cannot be read or is no such file, or a local folder hides the hub repository.
     """
     if source.path is None:
         if Path(str(source.hub)).is_dir():
             # transformers would load the folder and ignore the pinned commit.
             raise ModelError(f"hub model {source.hub}: a folder of that name lies here and would be loaded instead")
         return ModelIdentity(hub=source.hub, revision=source.revision, trust_remote_code=source.trust_remote_code)
+    check_model(source.path, trusted=source.trust_remote_code)
     try:
-        content = fingerprint(hash_tree(source.path, MODEL_FILES, cache))
+        content = fingerprint(hash_tree(source.path, files_read(source.path), cache))
     except OSError as error:
         raise ModelError(f"cannot read the model in {source.path}: {error.strerror or error}") from error
     return ModelIdentity(content=content, trust_remote_code=source.trust_remote_code)
