@@ -49,6 +49,7 @@ def test_numbers_of_real_models_are_within_the_bounds() -> None:
         ({"text_config": {"intermediate_size": 10**10}}, "'text_config.intermediate_size' is 10000000000"),
         ({"intermediate_size": [64, 10**10]}, "'intermediate_size' is 10000000000"),
         ({"anything": 10**40}, "'anything' is 1000"),
+        ({"text_config": {"_attn_implementation": "who/ever"}}, "takes code from the repository 'who/ever'"),
         ({"num_local_experts": 60_000}, "asks for 126 layers of 60000 experts; at most 65536 in all"),
     ],
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+import transformers
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from kdscope.core.errors import MachineError, ModelError
@@ -81,6 +83,70 @@ def test_missing_weights_are_refused_and_not_made_up(copied: Path) -> None:
     change_config(copied, num_hidden_layers=5)
     with pytest.raises(ModelError, match=r"lacks 18 of the model's weights .*model\.layers\.3"):
         load_model(ModelPlace(str(copied)), "float32", "cpu")
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+    file = folder / "model.safetensors"
+    save_file(change(load_file(file)), file, metadata={"format": "pt"})
+
+
+def test_more_layers_in_the_file_than_in_the_configuration_are_refused(copied: Path) -> None:
+    change_config(copied, num_hidden_layers=2)
+    with pytest.raises(ModelError, match=r"has 9 weights that are not of the model .*model\.layers\.2"):
+        load_model(ModelPlace(str(copied)), "float32", "cpu")
+
+
+@pytest.mark.parametrize("name", ["foo.bar", "v_head.summary.weight", "vision_tower.weight"])
+def test_weights_of_something_else_are_refused(name: str, copied: Path) -> None:
+    change_weights(copied, lambda weights: weights | {name: torch.zeros(3)})
+    with pytest.raises(ModelError, match=rf"has 1 weights that are not of the model .*\({name}, "):
+        load_model(ModelPlace(str(copied)), "float32", "cpu")
+
+
+HARMLESS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
+    "a tied head that is stored again": lambda w: w | {"lm_head.weight": w["model.embed_tokens.weight"].clone()},
+    "rotary frequencies": lambda w: w | {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)},
+    "a model saved without its head": lambda w: {name.removeprefix("model."): weight for name, weight in w.items()},
+}
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+@torch.no_grad()
+def test_what_is_stored_otherwise_is_the_same_model(kind: str, copied: Path, model_folder: Path) -> None:
+    change_weights(copied, HARMLESS[kind])
+    ids = torch.arange(9).reshape(1, 9)
+    logits = [load_model(ModelPlace(str(folder)), "float32", "cpu")(ids).logits for folder in (copied, model_folder)]
+    assert torch.equal(*logits)
+
+
+@pytest.mark.parametrize("kind", ["Gemma3", "Qwen3_5"])
+def test_the_language_model_of_one_that_sees_too_is_loaded(kind: str, tmp_path: Path) -> None:
+    text = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 16}
+    text |= {"num_attention_heads": 2, "num_key_value_heads": 1}
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2, "num_hidden_layers": 1}
+    vision |= {"depth": 1, "num_heads": 2, "out_hidden_size": 32, "image_size": 16, "patch_size": 8}
+    config = getattr(transformers, f"{kind}Config")(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    getattr(transformers, f"{kind}ForConditionalGeneration")(config).save_pretrained(tmp_path)
+    assert load_model(ModelPlace(str(tmp_path)), "float32", "cpu").config.get_text_config().hidden_size == 32
+
+
+@pytest.mark.parametrize("changes", [{"vocab_size": 2**24}, {"hidden_size": 2**20, "intermediate_size": 2**20}])
+def test_a_model_far_bigger_than_its_files_is_refused_before_memory_is_taken(
+    changes: dict[str, int], copied: Path
+) -> None:
+    change_config(copied, **changes)
+    with pytest.raises(ModelError, match=r"config\.json is of a model of [\d,]+ weights; its files hold 36,128"):
+        load_model(ModelPlace(str(copied)), "float32", "cpu")
+
+
+def test_tables_that_a_model_makes_itself_have_a_bound(tmp_path: Path) -> None:
+    config = transformers.GPTNeoConfig(
+        vocab_size=64, hidden_size=32, num_layers=1, num_heads=2, attention_types=[[["global"], 1]]
+    )
+    transformers.GPTNeoForCausalLM(config).save_pretrained(tmp_path)
+    change_config(tmp_path, max_position_embeddings=2**19)
+    with pytest.raises(ModelError, match=r"config\.json asks for tables of [\d,]+ bytes; at most 8,589,934,592"):
+        load_model(ModelPlace(str(tmp_path)), "float32", "cpu")
 
 
 def test_weights_of_another_shape_are_refused(copied: Path) -> None:

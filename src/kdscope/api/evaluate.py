@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from kdscope.api.answers import task_items
 from kdscope.api.study import default_store
-from kdscope.core.errors import ModelError, StudyError
+from kdscope.core.errors import ModelError, ModelFileError, StudyError
 from kdscope.core.files import explained
 from kdscope.evaluation.accuracy import accuracy_table, leaderboard, write_leaderboard
 from kdscope.evaluation.lm_eval_files import ExportFacts, write_lm_eval_files
@@ -119,6 +119,8 @@ def evaluate_model(
     cache.save()
     opened, started = Store(root), datetime.now().astimezone()
     result = run_plan(list(stages.values()), opened, execute, events=events)
+    if result.exit_code == 2:
+        raise ModelFileError(result.messages[result.failed[0].identity])
     finished = {task: final for task, stage in stages.items() if (final := result.final(stage)) is not None}
     records = {task: read_records(opened.path(stage) / "records.parquet") for task, stage in finished.items()}
     accuracy = accuracy_table({label: records}, registry=registry) if records else pd.DataFrame()

@@ -55,7 +55,7 @@ def distill(
         with run_events(quiet, as_json) as events:
             found = api.distill(**settings, out=out, store=store, merge=merge, events=events)
     _print(found, as_json)
-    raise typer.Exit(1 if found.exported is None or found.result.run.failed else 0)
+    raise typer.Exit(found.result.run.exit_code or int(found.exported is None))
 
 
 def _parameter(argument: Argument) -> inspect.Parameter:

@@ -110,7 +110,7 @@ def evaluate(
         for stage in result.run.failed:
             print(f"failed: {stage.label}: {result.run.messages[stage.identity]}")
         print(f"records and tables: {result.folder if result.records else 'none, because every task failed'}")
-    raise typer.Exit(1 if result.run.failed else 0)
+    raise typer.Exit(result.run.exit_code)
 
 
 @app.command()

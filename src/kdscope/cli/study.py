@@ -87,7 +87,7 @@ def run(
         loaded = api.load_study(study, extensions or ())
         result = api.run_study(loaded, store=store, out=out, events=events, seed=seed)
     print_result(result, as_json, quiet=quiet)
-    raise typer.Exit(1 if result.run.failed or result.report is None else 0)
+    raise typer.Exit(result.run.exit_code or int(result.report is None))
 
 
 @app.command()

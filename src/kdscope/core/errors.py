@@ -34,6 +34,10 @@ class ModelError(KdscopeError, ValueError):
     """A model, tokenizer or adapter cannot be used as asked."""
 
 
+class ModelFileError(ModelError):
+    """A file of a model, tokenizer or adapter is not what it should be; no run can do anything about it."""
+
+
 class ObjectiveError(KdscopeError, ValueError):
     """An objective was given shapes or settings it is not defined for."""
 

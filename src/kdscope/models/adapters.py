@@ -13,13 +13,15 @@ import pyarrow.compute as compute
 import torch
 from transformers import PreTrainedModel
 
-from kdscope.core.errors import MachineError, ModelError
-from kdscope.models.files import ADAPTER_CONFIG, check_adapter
+from kdscope.core.errors import MachineError, ModelFileError
+from kdscope.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
+from kdscope.models.headers import tensor_shapes
 
 PROBES = 8
 """Tokens that the merged model is compared on."""
 MERGE_TOLERANCE = 1e-3
 """Of the largest logit: what float32 may round differently."""
+_PREFIX = "base_model.model."
 
 
 @contextmanager
@@ -38,16 +40,16 @@ def merge_adapter(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> P
     would change the other with it. What the merged model says is compared with what it said with the adapter beside it.
 
     Raises:
-        ModelError: The adapter cannot be read, does not fit the model, or cannot be merged.
+        ModelFileError: The adapter cannot be read, does not fit the model, or cannot be merged.
     """
     with quiet_peft():
         try:
             network = _with_adapter(model, folder)
             merged = _merged(network, folder)
-        except (ModelError, MachineError, MemoryError):
+        except (ModelFileError, MachineError, MemoryError):
             raise
         except Exception as error:  # whatever peft stumbles over in a file that may be anybody's
-            raise ModelError(f"cannot put the adapter in {folder} on this model: {_told(error)}") from error
+            raise ModelFileError(f"cannot put the adapter in {folder} on this model: {_told(error)}") from error
     # Weights only: `.to(dtype)` would round the rotary frequencies too, which no loaded model does.
     for parameter in merged.parameters():
         parameter.data = parameter.data.to(dtype)
@@ -61,11 +63,14 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> Any:
     names = [name for name, _ in model.named_modules()]
     config = PeftConfig.from_pretrained(str(folder))
     if config.is_prompt_learning or config.is_adaption_prompt:
-        raise ModelError(f"{folder / ADAPTER_CONFIG}: a {config.peft_type.value} adapter cannot be merged into a model")
+        raise ModelFileError(
+            f"{folder / ADAPTER_CONFIG}: a {config.peft_type.value} adapter cannot be merged into a model"
+        )
     for key in ("target_modules", "exclude_modules"):
         # A list is compared name by name; one text is a pattern, which peft would match without a bound.
         if isinstance(pattern := told.get(key), str) and pattern != "all-linear":
             setattr(config, key, matching(pattern, names, folder / ADAPTER_CONFIG, key))
+    _check_keys(folder, [], _base_weights(model, config, folder))
     config.inference_mode = True
     # Nothing is allocated for weights that the file does not hold: what it lacks stays on the meta device. Where the
     # adapter begins as a part of the base (PiSSA, OLoRA), that part must be computed and taken out of the base again.
@@ -83,25 +88,41 @@ def matching(pattern: str, names: list[str], file: Path, key: str) -> list[str]:
     """The names that a regular expression matches whole, in a time that is linear in their length.
 
     Raises:
-        ModelError: It is not one, needs backtracking (lookaround, back references), or names no target.
+        ModelFileError: It is not one, needs backtracking (lookaround, back references), or names no target.
     """
     try:
         matched = compute.match_substring_regex(pa.array(names, pa.string()), f"^(?:{pattern})$")
     except pa.ArrowInvalid as error:
-        raise ModelError(
+        raise ModelFileError(
             f"{file}: {key} has the pattern {pattern!r:.80}, which cannot be matched in linear time ({_told(error)}); "
             "give a list of modules"
         ) from None
     found = [name for name, is_matched in zip(names, matched.to_pylist(), strict=True) if is_matched]
     if not found and key == "target_modules":
-        raise ModelError(f"{file}: {key} has the pattern {pattern!r:.80}, which no module of this model matches")
+        raise ModelFileError(f"{file}: {key} has the pattern {pattern!r:.80}, which no module of this model matches")
     return found
+
+
+def _base_weights(model: PreTrainedModel, config: Any, folder: Path) -> list[str]:
+    """Weights of the base that stand in the adapter's file, and would replace it, though the adapter trains no such."""
+    own = {f"{name}.weight" for name, module in model.named_modules() if module in _ends(model)}
+    for name, _ in model.named_parameters():
+        is_bias = name.endswith(".bias") and getattr(config, "bias", "none") != "none"
+        if is_bias or any(f".{part}." in f".{name}" for part in getattr(config, "modules_to_save", None) or ()):
+            own.add(name)
+    foreign = {name for name, _ in model.named_parameters()} - own
+    keys = tensor_shapes(folder / ADAPTER_WEIGHTS)
+    return sorted(key for key in keys if key.removeprefix(_PREFIX).replace(".base_layer.", ".") in foreign)
+
+
+def _ends(network: Any) -> list[Any]:
+    return [network.get_input_embeddings(), network.get_output_embeddings()]
 
 
 def _check_keys(folder: Path, missing: list[str], unexpected: list[str]) -> None:
     for what, keys in (("lacks", missing), ("has, and this model has no place for,", unexpected)):
         if keys:
-            raise ModelError(f"the adapter in {folder} {what} {len(keys)} weights ({', '.join(keys[:3])}, ...)")
+            raise ModelFileError(f"the adapter in {folder} {what} {len(keys)} weights ({', '.join(keys[:3])}, ...)")
 
 
 def _merged(network: Any, folder: Path) -> PreTrainedModel:
@@ -112,7 +133,7 @@ def _merged(network: Any, folder: Path) -> PreTrainedModel:
     largest = beside.abs().max().item()
     apart = (inside - beside).abs().max().item()
     if not apart <= MERGE_TOLERANCE * max(1.0, largest):
-        raise ModelError(
+        raise ModelFileError(
             f"merging the adapter in {folder} changes what the model says: logits differ by {apart:.2g}, of at most "
             f"{largest:.2g}"
         )
@@ -132,7 +153,7 @@ def _untie(network: Any) -> None:
     """Give the head weights of its own if the adapter is on it or on the embeddings, and both share theirs."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    ends = [network.get_input_embeddings(), network.get_output_embeddings()]
+    ends = _ends(network)
     bases = [end.get_base_layer() if isinstance(end, BaseTunerLayer) else end for end in ends]
     if None in bases or bases[0].weight is not bases[1].weight or not any(isinstance(e, BaseTunerLayer) for e in ends):
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from kdscope.core.errors import ModelError
+from kdscope.core.errors import ModelFileError
 
 CONFIG = "config.json"
 MAX_JSON_BYTES = 2**26
@@ -39,16 +39,16 @@ def read_object(file: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        ModelError: It cannot be read, is longer than `MAX_JSON_BYTES`, or is no JSON object.
+        ModelFileError: It cannot be read, is longer than `MAX_JSON_BYTES`, or is no JSON object.
     """
     try:
         if file.exists() and not file.is_file():
-            raise ModelError(f"{file} is not a file")
+            raise ModelFileError(f"{file} is not a file")
         if (size := file.stat().st_size) > MAX_JSON_BYTES:
-            raise ModelError(f"{file} has {size} bytes; at most {MAX_JSON_BYTES} are read")
+            raise ModelFileError(f"{file} has {size} bytes; at most {MAX_JSON_BYTES} are read")
         return parse_object(file.read_bytes(), file)
     except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror or error}") from None
+        raise ModelFileError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
 def parse_object(text: bytes, file: Path) -> dict[str, Any]:
@@ -56,11 +56,11 @@ def parse_object(text: bytes, file: Path) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except RecursionError:
-        raise ModelError(f"{file} is nested too deeply to be a configuration") from None
+        raise ModelFileError(f"{file} is nested too deeply to be a configuration") from None
     except ValueError as error:
-        raise ModelError(f"{file} is not a JSON object: {error}") from None
+        raise ModelFileError(f"{file} is not a JSON object: {error}") from None
     if not isinstance(value, dict):
-        raise ModelError(f"{file} is not a JSON object: a {type(value).__name__} is at its top")
+        raise ModelFileError(f"{file} is not a JSON object: a {type(value).__name__} is at its top")
     return value
 
 
@@ -68,7 +68,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a model folder.
 
     Raises:
-        ModelError: There is none, or it is no JSON object.
+        ModelFileError: There is none, or it is no JSON object.
     """
     return read_object(folder / CONFIG)
 
@@ -83,30 +83,33 @@ def check_numbers(values: Mapping[str, Any], file: Path, *, finite: bool = False
     """Refuse numbers beyond `LIMITS`, at any depth, what is not a number, and if asked infinity too.
 
     Raises:
-        ModelError: Names the file and the key.
+        ModelFileError: Names the file and the key.
     """
     for place, key, value in leaves(values):
         whole = is_whole(value)
         if not whole and not isinstance(value, float):
             continue
         if math.isnan(value) or (finite and math.isinf(value)):
-            raise ModelError(f"{file}: {place!r:.80} is {value}; it is a finite number")
+            raise ModelFileError(f"{file}: {place!r:.80} is {value}; it is a finite number")
         kind, low, high = next((kind, low, high) for kind, (names, low, high) in LIMITS.items() if names.fullmatch(key))
         if (kind != "other" and not whole) or (whole and not low <= value <= high):
-            raise ModelError(f"{file}: {place!r:.80} is {value!s:.40}; it is a whole number from {low} to {high}")
+            raise ModelFileError(f"{file}: {place!r:.80} is {value!s:.40}; it is a whole number from {low} to {high}")
 
 
 def check_config(config: Mapping[str, Any], file: Path, *, trusted: bool = False) -> None:
     """Refuse a configuration whose numbers are beyond `LIMITS`, or whose code is another repository's.
 
     Raises:
-        ModelError: Names the file and the key.
+        ModelFileError: Names the file and the key.
     """
     check_numbers(config, file)
     for part in (config, *(part for part in config.values() if isinstance(part, dict))):
         layers, experts = _largest(part, LIMITS["layers"][0]), _largest(part, _EXPERTS)
         if layers * experts > MAX_EXPERTS:
-            raise ModelError(f"{file} asks for {layers} layers of {experts} experts; at most {MAX_EXPERTS} in all")
+            raise ModelFileError(f"{file} asks for {layers} layers of {experts} experts; at most {MAX_EXPERTS} in all")
+    for place, key, value in leaves(config):
+        if key.endswith("_implementation") and isinstance(value, str) and "/" in value:
+            raise ModelFileError(f"{file}: {place!r:.80} takes code from the repository {value!r:.80}; leave it out")
     if trusted:
         check_own_code(config, file)
 
@@ -119,11 +122,11 @@ def check_own_code(config: Mapping[str, Any], file: Path) -> None:
     """Refuse code of another repository, which would be whatever that repository holds on the day.
 
     Raises:
-        ModelError: Names the file and the code.
+        ModelFileError: Names the file and the code.
     """
     for _, _, name in leaves(config.get("auto_map")):
         if isinstance(name, str) and "--" in name:
-            raise ModelError(
+            raise ModelFileError(
                 f"{file}: auto_map takes code from another repository ({name!r:.80}), which is not pinned; copy that "
                 "code into the folder of the model"
             )

@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kdscope.core.errors import ModelError
+from kdscope.core.errors import ModelFileError
 from kdscope.models.configuration import (
     CONFIG,
     check_config,
@@ -49,7 +49,7 @@ def files_read(folder: Path) -> tuple[str, ...]:
     configuration brings code.
 
     Raises:
-        ModelError: A file that tells cannot be read, or names what lies outside the folder.
+        ModelFileError: A file that tells cannot be read, or names what lies outside the folder.
     """
     patterns = list(MODEL_FILES)
     if (folder / CONFIG).is_file():
@@ -65,15 +65,15 @@ def named_weights(folder: Path, config: Mapping[str, Any]) -> list[str]:
     """The weight files of a model, relative to its folder: one, or those that its index names.
 
     Raises:
-        ModelError: The index cannot be read; a file is no safetensors file or lies outside the folder.
+        ModelFileError: The index cannot be read; a file is no safetensors file or lies outside the folder.
     """
     name = config.get("transformers_weights")
     if name is None:
         name = next((name for name in (WEIGHTS, INDEX) if (folder / name).is_file()), None)
     if name is None:
-        raise ModelError(f"{folder} has no {WEIGHTS}")
+        raise ModelFileError(f"{folder} has no {WEIGHTS}")
     if not isinstance(name, str) or not name.removesuffix(".index.json").endswith(".safetensors"):
-        raise ModelError(f"{folder / CONFIG}: transformers_weights is {name!r:.80}; weights are *.safetensors")
+        raise ModelFileError(f"{folder / CONFIG}: transformers_weights is {name!r:.80}; weights are *.safetensors")
     _check_inside(folder, name, folder / CONFIG)
     return shards_of(read_object(folder / name), folder, name) if name.endswith(".index.json") else [name]
 
@@ -87,15 +87,15 @@ def shards_of(index: Mapping[str, Any], folder: Path, name: str) -> list[str]:
         name: Of the index.
 
     Raises:
-        ModelError: It names no files, or one that is no safetensors file or lies outside the folder.
+        ModelFileError: It names no files, or one that is no safetensors file or lies outside the folder.
     """
     places = index.get("weight_map")
     if not isinstance(places, dict) or not places or not all(isinstance(place, str) for place in places.values()):
-        raise ModelError(f"{folder / name} has no weight_map from weights to files")
+        raise ModelFileError(f"{folder / name} has no weight_map from weights to files")
     found = sorted(set(places.values()))
     for place in found:
         if not place.endswith(".safetensors"):
-            raise ModelError(
+            raise ModelFileError(
                 f"{folder / name} names {place!r:.80}; weights are read from *.safetensors only, no pickles"
             )
         _check_inside(folder, place, folder / name)
@@ -110,7 +110,7 @@ def _check_inside(folder: Path, name: str, told_by: Path) -> None:
         real, home = (folder / name).resolve(), folder.resolve()
         inside = real.is_relative_to(home) or _is_blob(real, home)
     if not inside:
-        raise ModelError(f"{told_by} names {name!r:.80}, which is not in the folder of the model")
+        raise ModelFileError(f"{told_by} names {name!r:.80}, which is not in the folder of the model")
 
 
 def _is_blob(file: Path, folder: Path) -> bool:
@@ -125,17 +125,17 @@ def check_model(folder: Path, *, trusted: bool = False) -> None:
         trusted: Whether code in it may run.
 
     Raises:
-        ModelError: Names the file, what was found there and what may be there.
+        ModelFileError: Names the file, what was found there and what may be there.
     """
     config = read_config(folder)
     check_config(config, folder / CONFIG, trusted=trusted)
     if (folder / ADAPTER_CONFIG).is_file():
-        raise ModelError(
+        raise ModelFileError(
             f"{folder} holds a model and an adapter ({ADAPTER_CONFIG}); give each a folder of its own, or remove the "
             "files of the one that is not meant"
         )
     if shard := next(folder.glob("shard-*-model-*.safetensors"), None):
-        raise ModelError(f"{shard} is part of a distributed checkpoint; save the whole model with save_pretrained")
+        raise ModelFileError(f"{shard} is part of a distributed checkpoint; save the whole model with save_pretrained")
     if (file := folder / TOKENIZER_CONFIG).is_file():
         _check_tokenizer(read_object(file), file, trusted)
     for name in named_weights(folder, config):
@@ -149,12 +149,12 @@ def check_adapter(folder: Path) -> dict[str, Any]:
         adapter_config.json.
 
     Raises:
-        ModelError: Names the file, what was found there and what may be there.
+        ModelFileError: Names the file, what was found there and what may be there.
     """
     file = folder / ADAPTER_CONFIG
     config = read_object(file)
     if not (folder / ADAPTER_WEIGHTS).is_file():
-        raise ModelError(f"{folder} has no {ADAPTER_WEIGHTS}; pickled adapters are refused")
+        raise ModelFileError(f"{folder} has no {ADAPTER_WEIGHTS}; pickled adapters are refused")
     tensor_shapes(folder / ADAPTER_WEIGHTS)
     _check_adapter_config(config, file)
     return config
@@ -166,14 +166,14 @@ def _check_adapter_config(config: Mapping[str, Any], file: Path) -> None:
     check_numbers({"rank": list(ranks.values()) if isinstance(ranks, dict) else []}, file)
     for key, why in _NOT_OF_ADAPTERS.items():
         if config.get(key) not in (None, [], {}, False):
-            raise ModelError(f"{file}: {key} is not supported: {why}")
+            raise ModelFileError(f"{file}: {key} is not supported: {why}")
     for key in ("modules_to_save", "layers_pattern", "rank_pattern", "alpha_pattern"):
         wrong = [name for name in _names(config.get(key)) if not isinstance(name, str) or not _NAME.fullmatch(name)]
         if wrong:
-            raise ModelError(f"{file}: {key} has {wrong[0]!r:.80}; it takes names of modules, with two * at most")
+            raise ModelFileError(f"{file}: {key} has {wrong[0]!r:.80}; it takes names of modules, with two * at most")
     for key in ("target_modules", "exclude_modules"):
         if not all(isinstance(name, str) for name in _names(config.get(key))):
-            raise ModelError(f"{file}: {key} takes names of modules, or one pattern")
+            raise ModelFileError(f"{file}: {key} takes names of modules, or one pattern")
 
 
 def _names(value: object) -> list[Any]:
@@ -183,7 +183,7 @@ def _names(value: object) -> list[Any]:
 def _check_tokenizer(config: Mapping[str, Any], file: Path, trusted: bool) -> None:
     for _, _, name in leaves(config.get("fast_tokenizer_files", [])):
         if not isinstance(name, str) or Path(name).name != name:
-            raise ModelError(
+            raise ModelFileError(
                 f"{file}: fast_tokenizer_files names {name!r:.80}, which is not in the folder of the model"
             )
     if trusted:

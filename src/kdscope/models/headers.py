@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TypeGuard
 
-from kdscope.core.errors import ModelError
+from kdscope.core.errors import ModelFileError
 from kdscope.models.configuration import is_whole, parse_object
 
 MAX_HEADER_BYTES = 10**8
@@ -23,25 +23,25 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     Read here and not by the library, which imports numpy, for which planning need not wait.
 
     Raises:
-        ModelError: The file cannot be read; its header is cut, too long or no JSON object; its tensors do not lie one
-            after the other up to the end, or do not take the bytes that their shapes take.
+        ModelFileError: The file cannot be read; its header is cut, too long or no JSON object; its tensors do not lie
+            one after the other up to the end, or do not take the bytes that their shapes take.
     """
     try:
         if file.exists() and not file.is_file():
-            raise ModelError("it is not a file")
+            raise ModelFileError("it is not a file")
         with file.open("rb") as stream:
             length, size = int.from_bytes(stream.read(8), "little"), file.stat().st_size
             if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-                raise ModelError(f"its header would have {length} bytes, of {size} in all")
+                raise ModelFileError(f"its header would have {length} bytes, of {size} in all")
             header = parse_object(stream.read(length), file)
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         spans = [_span(entry, name) for name, entry in tensors.items()]
         _check_spans(spans, size - 8 - length)
     except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror or error}") from None
-    except ModelError as error:
+        raise ModelFileError(f"{file} cannot be read: {error.strerror or error}") from None
+    except ModelFileError as error:
         reason = str(error).removeprefix(f"{file} ")
-        raise ModelError(f"{file} is not a safetensors file ({reason}); was it downloaded whole?") from None
+        raise ModelFileError(f"{file} is not a safetensors file ({reason}); was it downloaded whole?") from None
     return {name: tuple(entry["shape"]) for name, entry in tensors.items()}
 
 
@@ -50,10 +50,10 @@ def _span(entry: object, name: str) -> tuple[int, int]:
     told = entry if isinstance(entry, dict) else {}
     shape, offsets, dtype = told.get("shape"), told.get("data_offsets"), told.get("dtype")
     if not _are_sizes(shape, _MAX_DIMENSIONS) or not _are_sizes(offsets, 2) or not isinstance(dtype, str):
-        raise ModelError(f"{name!r:.80} has no dtype, shape and data_offsets")
+        raise ModelFileError(f"{name!r:.80} has no dtype, shape and data_offsets")
     first, last = (*offsets, 0, 0)[:2]
     if (last - first) * 8 != math.prod(shape) * _BITS.get(dtype, _BYTE):
-        raise ModelError(f"{name!r:.80} has {last - first} bytes for the shape {shape} of {dtype!r:.20}")
+        raise ModelFileError(f"{name!r:.80} has {last - first} bytes for the shape {shape} of {dtype!r:.20}")
     return first, last
 
 
@@ -65,7 +65,7 @@ def _check_spans(spans: list[tuple[int, int]], size: int) -> None:
     end = 0
     for first, last in sorted(spans):
         if first != end:
-            raise ModelError(f"a tensor starts at byte {first}, where the one before it ends at {end}")
+            raise ModelFileError(f"a tensor starts at byte {first}, where the one before it ends at {end}")
         end = last
     if end != size:
-        raise ModelError(f"its tensors take {end} bytes, and {size} are there")
+        raise ModelFileError(f"its tensors take {end} bytes, and {size} are there")

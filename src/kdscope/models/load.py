@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.utils import cached_file, logging
 
-from kdscope.core.errors import MachineError, ModelError
+from kdscope.core.errors import MachineError, ModelError, ModelFileError
 from kdscope.models.adapters import merge_adapter, quiet_peft
 from kdscope.models.configuration import CONFIG, check_config, read_config, read_object
 from kdscope.models.files import ADAPTER_CONFIG, INDEX, check_adapter, check_model, named_weights, shards_of
@@ -73,9 +73,9 @@ def load_tokenizer(place: ModelPlace) -> PreTrainedTokenizerBase:
             place.location, revision=place.revision, trust_remote_code=place.trust_remote_code
         )
     except Exception as error:  # a broken tokenizer.json raises whatever its parser stumbles over
-        raise ModelError(f"no usable tokenizer in {place.location}: {_first_line(error)}") from error
+        raise ModelFileError(f"no usable tokenizer in {place.location}: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
-        raise ModelError(f"the tokenizer of {place.location} has no end-of-sequence token")
+        raise ModelFileError(f"the tokenizer of {place.location} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -106,7 +106,7 @@ def load_model(place: ModelPlace, dtype: str, device: str) -> PreTrainedModel:
     except (ModelError, MemoryError):
         raise
     except Exception as error:  # whatever a library stumbles over in files that may be anybody's
-        raise ModelError(f"cannot load a causal LM from {place.location}: {_first_line(error)}") from error
+        raise ModelFileError(f"cannot load a causal LM from {place.location}: {_first_line(error)}") from error
     _check_weights(place, found, "text_config" in config)
     if place.adapter is not None:
         model = merge_adapter(model, Path(place.adapter), torch_dtype(dtype))
@@ -161,11 +161,11 @@ def check_place(place: ModelPlace) -> Mapping[str, Any]:
         check_model(folder, trusted=place.trust_remote_code)
         return read_config(folder)
     if (file := _hub_file(place, CONFIG)) is None:
-        raise ModelError(f"{place.location} has no {CONFIG}")
+        raise ModelFileError(f"{place.location} has no {CONFIG}")
     config = read_object(file)
     check_config(config, file, trusted=place.trust_remote_code)
     if _hub_file(place, ADAPTER_CONFIG) is not None:
-        raise ModelError(
+        raise ModelFileError(
             f"{place.location} holds an adapter ({ADAPTER_CONFIG}); its weights are a model and an adapter"
         )
     if (index := _hub_file(place, INDEX)) is not None:
@@ -202,10 +202,10 @@ def _check_sizes(place: ModelPlace, config: Mapping[str, Any]) -> None:
     held = sum(math.prod(shape) for file in files for shape in tensor_shapes(file).values())
     weights = sum(weight.numel() for weight in built.parameters())
     if weights > 2 * held + _UNTOLD_WEIGHTS:
-        raise ModelError(f"{folder / CONFIG} is of a model of {weights:,} weights; its files hold {held:,}")
+        raise ModelFileError(f"{folder / CONFIG} is of a model of {weights:,} weights; its files hold {held:,}")
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in built.buffers())
     if buffers > MAX_BUFFER_BYTES:
-        raise ModelError(f"{folder / CONFIG} asks for tables of {buffers:,} bytes; at most {MAX_BUFFER_BYTES:,}")
+        raise ModelFileError(f"{folder / CONFIG} asks for tables of {buffers:,} bytes; at most {MAX_BUFFER_BYTES:,}")
 
 
 def _check_weights(place: ModelPlace, found: Mapping[str, Any], composite: bool) -> None:
@@ -219,7 +219,7 @@ def _check_weights(place: ModelPlace, found: Mapping[str, Any], composite: bool)
     ):
         if keys:
             first = ", ".join(sorted(keys)[:3])
-            raise ModelError(f"{place.location} {what.format(len(keys))} ({first}, ...)")
+            raise ModelFileError(f"{place.location} {what.format(len(keys))} ({first}, ...)")
 
 
 def _renumber(layer: torch.nn.Module, index: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from kdscope.core.errors import KdscopeError, StoreError
+from kdscope.core.errors import KdscopeError, ModelFileError, StoreError
 from kdscope.pipeline.events import Events, Progress
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.stage import Stage
@@ -72,12 +72,14 @@ class Outcome:
     """What became of a stage that was to be run.
 
     `executed`, `failed`: as it says. `reused`: it was complete by then. `elsewhere`: a process of another run is at
-    it. `lost`: the process that ran it is gone. `message` tells why it failed or was lost.
+    it. `lost`: the process that ran it is gone. `message` tells why it failed or was lost, `bad_input` whether that is
+    a file of a person's.
     """
 
     state: Literal["executed", "reused", "failed", "elsewhere", "lost"]
     message: str = ""
     seconds: float = 0.0
+    bad_input: bool = False
 
 
 def attempt(stage: Stage, store: Store, execute: Execute, resources: Resources, events: Events) -> Outcome:
@@ -105,7 +107,7 @@ def attempt(stage: Stage, store: Store, execute: Execute, resources: Resources, 
             resources.clear()
             message = str(error) if isinstance(error, KdscopeError) else f"{type(error).__name__}: {error}"
             record_failure(stage, store, message, "".join(traceback.format_exception(error)), events)
-            return Outcome("failed", message)
+            return Outcome("failed", message, bad_input=isinstance(error, ModelFileError))
         return Outcome("executed", seconds=time.monotonic() - began)
 
 

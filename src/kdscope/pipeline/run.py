@@ -23,7 +23,8 @@ __all__ = ["Execute", "Resources", "RunResult", "StageContext", "run_plan"]
 class RunResult:
     """What became of every stage; `messages` has the reason of each failure by identity.
 
-    Stages that ran on what others left over are listed as they ran; `final` leads from the planned stage to them.
+    `bad_input` has the failures that are due to a file of a person's. Stages that ran on what others left over are
+    listed as they ran; `final` leads from the planned stage to them.
     """
 
     executed: list[Stage]
@@ -33,6 +34,14 @@ class RunResult:
     messages: Mapping[str, str]
     store: Store
     pruned: Pruned
+    bad_input: frozenset[str] = frozenset()
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing failed, 2 what failed did so for files of a person's alone, 1 otherwise."""
+        if not self.failed:
+            return 0
+        return 2 if all(stage.identity in self.bad_input for stage in self.failed) else 1
 
     def final(self, stage: Stage) -> Stage | None:
         """The completed stage that stands for a planned one; None if it failed or is blocked."""
@@ -91,6 +100,7 @@ class _Run:
     failed: dict[str, Stage] = field(default_factory=dict)
     blocked: dict[str, Stage] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    bad_input: set[str] = field(default_factory=set)
 
     def complete(self, targets: list[Stage]) -> RunResult:
         """Rounds of planning and running, until one brings no new failure."""
@@ -111,6 +121,7 @@ class _Run:
             messages=self.messages,
             store=self.store,
             pruned=pruned,
+            bad_input=frozenset(self.bad_input),
         )
 
     def _is_sound(self, stage: Stage, as_input: bool) -> bool:
@@ -190,6 +201,7 @@ class _Run:
                 self.sound[stage.identity] = True
                 self._reuse(stage)
             case "failed":
+                self.bad_input |= {stage.identity} if outcome.bad_input else set()
                 self._fail(stage, outcome.message)
             case "lost":
                 return self._lose(stage, outcome.message)
