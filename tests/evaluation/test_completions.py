@@ -141,6 +141,8 @@ def test_what_is_assumed_is_told(tmp_path: Path) -> None:
         ({"output": "4", "index": -1}, "index: expected a whole number"),
         ({"output": "4", "doc_id": "three"}, "doc_id: expected a whole number"),
         ({"output": "4", "index": True}, "index: expected a whole number"),
+        ({"output": "4", "index": 10**30}, "index: expected a whole number from 0 to 1,000,000,000,000, given"),
+        ({"output": "4", "seed": 10**30}, "seed: expected a whole number from 0 to 1,000,000,000,000, given"),
         ({"output": "4", "finish_reason": "eos"}, "finish_reason: 'eos' is not one of stop, length, run_on"),
         ({"resps": [["4"]], "finish_reason": ["stop"] * 2}, "finish_reason: 2 reasons for 1 completions"),
         ({"resps": [[[-1.5, True]]]}, "resps: holds scores"),

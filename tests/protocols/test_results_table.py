@@ -127,6 +127,9 @@ def test_a_missing_column(tmp_path, name):
         ("gsm8k,24", "gsm8k,-2", 4, "value", "-2.0 percent is not between 0 and 100"),
         ("huge-8B,1,gsm8k,24", "huge-8B,hot,gsm8k,24", 4, "temperature", "'hot' is not a number"),
         ("huge-8B,1,gsm8k,24", "huge-8B,0,gsm8k,24", 4, "temperature", "0.0 is not above 0"),
+        ("huge-8B,1,gsm8k,24", "huge-8B,inf,gsm8k,24", 4, "temperature", "inf is above 1000"),
+        ("huge-8B,1,gsm8k,24", "huge-8B,1e30,gsm8k,24", 4, "temperature", "1e+30 is above 1000"),
+        ("gsm8k,24", "gsm8k,2_4", 4, "value", "'2_4' is not a number"),
         ("big-3B,gkd", ",gkd", 6, "student", "missing"),
         ("big-3B,gkd", "big-3B, - ", 6, "method", "missing"),
         ("big-3B,gkd", "middle-2B,gkd", 6, "student", "middle-2B is distilled and has no sft row"),
@@ -137,6 +140,32 @@ def test_a_row_that_cannot_be_used(tmp_path, old, new, row, column, message):
     error = refused(tmp_path, replaced(old, new))
     assert (error.row, error.key) == (row, column)
     assert message in str(error)
+
+
+WHOLE = "a whole number from 1 to 1,000,000,000"
+
+
+@pytest.mark.parametrize(
+    ("column", "written", "allowed"),
+    [
+        *[("items", written, WHOLE) for written in ("-5", "0", "1e30", "2.5", "inf", "many", "1,319")],
+        *[("item_stderr", written, "a number from 0 to 100") for written in ("-0.1", "1e30", "inf", "1_0", "low")],
+    ],
+)
+def test_numbers_beside_a_value_that_cannot_be_meant(tmp_path, column, written, allowed):
+    header, *lines = GOOD.splitlines()
+    told = [*(f"{line},500" for line in lines[:1]), f'{lines[1]},"{written}"', *(f"{line}," for line in lines[2:])]
+    told = [line.replace(",500", ",1.5") if column == "item_stderr" else line for line in told]
+    error = refused(tmp_path, "\n".join([f"{header},{column}", *told]))
+    assert (error.row, error.key) == (3, column)
+    assert f"expected {allowed}" in str(error)
+    assert f"given {written!r}" in str(error)
+
+
+def test_numbers_beside_a_value_may_be_missing(tmp_path):
+    header, first, *lines = GOOD.splitlines()
+    found = read(tmp_path, "\n".join([f"{header},items,item_stderr", f"{first},1319,0.5", *(f"{n},-," for n in lines)]))
+    assert found.table["items"].tolist()[:2] == ["1319", ""]
 
 
 def test_a_condition_that_no_teacher_is_in(tmp_path):

@@ -23,6 +23,7 @@ _REASONS = ("stop", "length", "run_on")
 _SOLUTION_END = re.compile(r"####\s*(\S[^\n]*)\s*\Z")
 _JSON = (".jsonl", ".json")
 _SHOWN = 8
+_MAX_NUMBER = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,8 @@ def _whole_number(row: Row, keys: Sequence[str], default: int) -> int:
     if key is None:
         return default
     value = row.values[key]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise row.error(f"expected a whole number from 0, given {str(value)[:40]!r}", key)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_NUMBER:
+        raise row.error(f"expected a whole number from 0 to {_MAX_NUMBER:,}, given {str(value)[:40]!r}", key)
     return value
 
 

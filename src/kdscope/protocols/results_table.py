@@ -17,6 +17,7 @@ Further columns are kept and not used. Missing is an empty field, ``-``, ``na``,
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,16 @@ import numpy as np
 import pandas as pd
 
 from kdscope.core.errors import DataError
-from kdscope.protocols.table_checks import Unit, check_cells, check_controls, check_fields, in_percent, table_warnings
+from kdscope.protocols.table_checks import (
+    Unit,
+    check_cells,
+    check_controls,
+    check_fields,
+    check_numbers,
+    in_percent,
+    number_of,
+    table_warnings,
+)
 from kdscope.results.column_names import ACCURACY, ADAPTED, AVERAGE, BASE, COLUMNS, REQUIRED, SFT, is_distilled
 from kdscope.results.csv_cells import unguarded
 from kdscope.results.methods import published_names
@@ -82,6 +92,7 @@ def results_table(frame: pd.DataFrame, *, file: Path | str = "table", unit: Unit
 def _checked(frame: pd.DataFrame, file: Path | str, unit: Unit) -> ResultsTable:
     text = _named(frame, file).map(_text)
     check_fields(text, file)
+    check_numbers(text, file)
     table = _filled(text, Path(file).stem, file)
     check_cells(table, file)
     check_controls(table, file)
@@ -182,7 +193,7 @@ def _method(written: str) -> str:
 
 def _number(field: str, column: str, row: Any, file: Path | str) -> float:
     """The number a field says, to the last bit; NaN where it is empty."""
-    try:
-        return float(field or "nan")
-    except ValueError:
-        raise DataError(f"{field!r} is not a number", file=file, row=int(row), key=column) from None
+    number = number_of(field)
+    if field and math.isnan(number):
+        raise DataError(f"{field!r} is not a number", file=file, row=int(row), key=column)
+    return number

@@ -5,6 +5,7 @@ Values are put into percent; both units in one table are refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +22,18 @@ from kdscope.results.column_names import (
     CELL,
     COLUMNS,
     FIDELITY,
+    ITEM_STDERR,
+    ITEMS,
     MODEL,
     REQUIRED,
     SFT,
     UNADAPTED,
     is_distilled,
 )
+
+_MAX_TEMPERATURE = 1000
+_NUMBERS = {ITEMS: (1.0, 1e9, "whole "), ITEM_STDERR: (0.0, 100.0, "")}
+"""Least, largest and kind of the numbers in optional columns."""
 
 
 def check_fields(text: pd.DataFrame, file: Path | str) -> None:
@@ -46,6 +53,32 @@ def check_fields(text: pd.DataFrame, file: Path | str) -> None:
         raise DataError(f"missing{advice}", file=file, row=int(row), key=column)
 
 
+def check_numbers(text: pd.DataFrame, file: Path | str) -> None:
+    """Refuse numbers that cannot be meant in the columns that a table may have beside a value.
+
+    Args:
+        text: Fields as text, empty where missing; the index is what rows are called.
+        file: What errors call the table.
+
+    Raises:
+        DataError: The first such field.
+    """
+    for column, (low, high, kind) in _NUMBERS.items():
+        for row, written in text[column].items() if column in text else ():
+            number = number_of(written) if written else low
+            if not (low <= number <= high and (kind == "" or number.is_integer())):
+                message = f"expected a {kind}number from {low:.0f} to {high:,.0f}, given {written[:40]!r}"
+                raise DataError(message, file=file, row=int(str(row)), key=column)
+
+
+def number_of(written: str) -> float:
+    """The number a field says, to the last bit; NaN where it says none, as with grouped digits."""
+    try:
+        return math.nan if "_" in written else float(written)
+    except ValueError:
+        return math.nan
+
+
 def check_cells(table: pd.DataFrame, file: Path | str) -> None:
     """Refuse values and settings that cannot be, and a cell that is there twice.
 
@@ -54,6 +87,7 @@ def check_cells(table: pd.DataFrame, file: Path | str) -> None:
     """
     _refuse(~np.isfinite(table["value"]), "is not finite", "value", table, file)
     _refuse(table["temperature"] <= 0, "is not above 0", "temperature", table, file)
+    _refuse(table["temperature"] > _MAX_TEMPERATURE, f"is above {_MAX_TEMPERATURE}", "temperature", table, file)
     conditions = ("", ADAPTED, UNADAPTED)
     wrong = ~table["teacher_condition"].isin(conditions)
     _refuse(wrong, f"is neither {ADAPTED} nor {UNADAPTED}", "teacher_condition", table, file)
