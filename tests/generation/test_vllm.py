@@ -23,6 +23,7 @@ from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.generation.vllm import VllmGenerator, load_vllm
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
+from tests.builders import HOLLOW_WEIGHTS
 
 PLACE = ModelPlace(str(files("kdscope") / "models" / "tiny" / "tiny-s"))
 QUESTIONS = ["Ann has 3 pens and gets 4 more.", "What is 7 times 8?", "Tom eats 5 of 12 apples."]
@@ -61,10 +62,12 @@ class LLM:
         max_model_len: int | None,
         gpu_memory_utilization: float,
         seed: int,
+        load_format: str,
         enable_lora: bool = False,
         max_lora_rank: int = 16,
     ) -> None:
-        if not Path(model).is_dir():
+        assert load_format == "safetensors"
+        if max_model_len == 0:
             raise RuntimeError("Engine core initialization failed\nmore")
         self.settings = {"dtype": dtype, "max_model_len": max_model_len, "lora": enable_lora and max_lora_rank}
         place = ModelPlace(model)
@@ -177,11 +180,16 @@ def test_a_prompt_given_up_is_an_error(generator: VllmGenerator, reason: str | N
         replace(generator, engine=engine).generate([[5]], GREEDY)
 
 
+def write_adapter(folder: Path, config: dict[str, object]) -> None:
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_model.safetensors").write_bytes(HOLLOW_WEIGHTS)
+
+
 @pytest.mark.parametrize(("rank", "room"), [(4, 8), (16, 16), (17, 32)])
 def test_an_adapter_goes_beside_the_weights(
     vllm: None, tmp_path: Path, prompts: list[list[int]], rank: int, room: int
 ) -> None:
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": rank}))
+    write_adapter(tmp_path, {"r": rank})
     made = load_vllm(replace(PLACE, adapter=str(tmp_path)), load_tokenizer(PLACE), dtype="bfloat16")
     assert made.engine.settings == {"dtype": "bfloat16", "max_model_len": None, "lora": room}
     made.generate(prompts, GREEDY)
@@ -189,13 +197,17 @@ def test_an_adapter_goes_beside_the_weights(
 
 
 def test_errors_say_what_to_do(vllm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_adapter(tmp_path, {})
     with pytest.raises(ModelError, match="rank"):
         load_vllm(replace(PLACE, adapter=str(tmp_path)), load_tokenizer(PLACE), dtype="float32")
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 1000}))
+    write_adapter(tmp_path, {"r": 1000})
     with pytest.raises(ModelError, match="up to 512"):
         load_vllm(replace(PLACE, adapter=str(tmp_path)), load_tokenizer(PLACE), dtype="float32")
     with pytest.raises(MachineError, match=r"Engine core initialization failed$"):
-        load_vllm(ModelPlace("nowhere"), load_tokenizer(PLACE), dtype="float32")
+        load_vllm(PLACE, load_tokenizer(PLACE), dtype="float32", max_length_tokens=0)
+    (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+    with pytest.raises(ModelError, match="pickled adapters are refused"):
+        load_vllm(replace(PLACE, adapter=str(tmp_path)), load_tokenizer(PLACE), dtype="float32")
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(MachineError, match=r"pip install 'kdscope\[vllm\]'"):
         load_vllm(PLACE, load_tokenizer(PLACE), dtype="float32")

@@ -19,13 +19,15 @@ import torch
 from safetensors.torch import load_file
 
 from kdscope.core.errors import KdscopeError
+from kdscope.generation.base import Decoding
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.files import check_adapter, check_model, files_read
-from kdscope.models.load import load_model
+from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace, read_shape
 from tests.builders import make_model
 from tests.models.test_load import make_adapter
 
-TRIES = 120
+TRIES = 80
 MOST_SECONDS = 5.0
 IDS = torch.arange(6).reshape(1, 6)
 NUMBERS = (0, -1, 1, 7, 2**16, 2**31, 2**53, 2**64, 10**12, 10**30, 0.5, 1e308, float("inf"), float("nan"))
@@ -91,12 +93,15 @@ def change_json(file: Path, rng: random.Random) -> None:
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
     make_model(folder / "model", layers=2, hidden=8, spread=0.3)
+    (folder / "model" / "generation_config.json").write_text('{"eos_token_id": [256, 3], "temperature": 0.5}')
     make_adapter(folder / "model", folder / "adapter")
     return folder
 
 
 TARGETS: dict[str, tuple[str, Callable[[Path, random.Random], None]]] = {
     "config": ("model/config.json", change_json),
+    "generation_config": ("model/generation_config.json", change_json),
+    "tokenizer": ("model/tokenizer.json", change_json),
     "tokenizer_config": ("model/tokenizer_config.json", change_json),
     "header": ("model/model.safetensors", mutated_header),
     "adapter_config": ("adapter/adapter_config.json", change_json),
@@ -114,11 +119,13 @@ def told_or_loaded(folder: Path, file: str) -> str:
         read_shape(folder / "model")
         if adapted:
             check_adapter(folder / "adapter")
+        tokenizer = load_tokenizer(place)
         model = load_model(place, "float32", "cpu")
     except KdscopeError as error:
         return str(error)
     with torch.no_grad():
         assert torch.isfinite(model(IDS).logits).all()
+    assert HuggingFaceGenerator(model, tokenizer).generate([[5, 6]], Decoding(1))
     stored, loaded = load_file(folder / "model" / "model.safetensors"), dict(model.named_parameters())
     assert adapted or all(torch.equal(weight, loaded[name].to(weight.dtype)) for name, weight in stored.items())
     return ""

@@ -60,3 +60,16 @@ class TrainingDivergedError(KdscopeError, ArithmeticError):
 
 class MachineError(KdscopeError, RuntimeError):
     """The machine lacks something the request needs: memory, disk, a device, an optional package."""
+
+
+def first_line(error: BaseException) -> str:
+    r"""What a library's error says, in one line: the first, with the next where that one only announces it.
+
+    Characters that are not printed are written as escapes: the text may come from a file that is anybody's.
+
+    >>> first_line(ValueError("cannot load:\n  no \x1b[31m here\nmore"))
+    'cannot load: no \\x1b[31m here'
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = " ".join(line.strip() for line in (lines[:2] if lines[0].endswith(":") else lines[:1]))
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -6,7 +6,6 @@ the same accuracy within sampling error, not the same tokens. What was written i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,9 +14,10 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from kdscope.core.errors import MachineError, ModelError
+from kdscope.core.errors import MachineError, ModelError, first_line
 from kdscope.core.seeds import derive_seed
 from kdscope.generation.base import Completion, Decoding, StopTexts, make_completion, stop_texts
+from kdscope.models.files import check_adapter
 from kdscope.models.load import check_place
 from kdscope.models.source import ModelPlace
 
@@ -107,8 +107,7 @@ def load_vllm(
     try:
         return VllmGenerator(engine(**settings), tokenizer, adapter)
     except (RuntimeError, ValueError, OSError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MachineError(f"vLLM does not start on {place.location}: {first}") from error
+        raise MachineError(f"vLLM does not start on {place.location}: {first_line(error)}") from error
 
 
 def _vllm(module: str) -> Any:
@@ -145,10 +144,9 @@ def _completion(output: Any, texts: StopTexts, row: int) -> Completion:
 
 
 def _rank(adapter: Path) -> int:
-    try:
-        rank = int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{adapter} has no adapter_config.json with a rank") from error
+    rank = check_adapter(adapter).get("r")
+    if not isinstance(rank, int):
+        raise ModelError(f"{adapter} has no adapter_config.json with a rank")
     if rank > _RANKS[-1]:
         raise ModelError(f"{adapter} has rank {rank}; vLLM takes adapters of rank up to {_RANKS[-1]}")
     return next(allowed for allowed in _RANKS if allowed >= rank)

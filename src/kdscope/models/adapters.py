@@ -13,7 +13,7 @@ import pyarrow.compute as compute
 import torch
 from transformers import PreTrainedModel
 
-from kdscope.core.errors import MachineError, ModelFileError
+from kdscope.core.errors import MachineError, ModelFileError, first_line
 from kdscope.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from kdscope.models.headers import tensor_shapes
 
@@ -49,7 +49,7 @@ def merge_adapter(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> P
         except (ModelFileError, MachineError, MemoryError):
             raise
         except Exception as error:  # whatever peft stumbles over in a file that may be anybody's
-            raise ModelFileError(f"cannot put the adapter in {folder} on this model: {_told(error)}") from error
+            raise ModelFileError(f"cannot put the adapter in {folder} on this model: {first_line(error)}") from error
     # Weights only: `.to(dtype)` would round the rotary frequencies too, which no loaded model does.
     for parameter in merged.parameters():
         parameter.data = parameter.data.to(dtype)
@@ -94,8 +94,8 @@ def matching(pattern: str, names: list[str], file: Path, key: str) -> list[str]:
         matched = compute.match_substring_regex(pa.array(names, pa.string()), f"^(?:{pattern})$")
     except pa.ArrowInvalid as error:
         raise ModelFileError(
-            f"{file}: {key} has the pattern {pattern!r:.80}, which cannot be matched in linear time ({_told(error)}); "
-            "give a list of modules"
+            f"{file}: {key} has the pattern {pattern!r:.80}, which cannot be matched in linear time "
+            f"({first_line(error)}); give a list of modules"
         ) from None
     found = [name for name, is_matched in zip(names, matched.to_pylist(), strict=True) if is_matched]
     if not found and key == "target_modules":
@@ -161,9 +161,3 @@ def _untie(network: Any) -> None:
     config = network.get_base_model().config
     for part in (config, config.get_text_config()):
         part.tie_word_embeddings = False
-
-
-def _told(error: BaseException) -> str:
-    """The first line; with the next one where that only says that something follows."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return " ".join(line.strip() for line in (lines[:2] if lines[0].endswith(":") else lines[:1]))

@@ -21,9 +21,9 @@ from transformers import (
 )
 from transformers.utils import cached_file, logging
 
-from kdscope.core.errors import MachineError, ModelError, ModelFileError
+from kdscope.core.errors import MachineError, ModelError, ModelFileError, first_line
 from kdscope.models.adapters import merge_adapter, quiet_peft
-from kdscope.models.configuration import CONFIG, check_config, read_config, read_object
+from kdscope.models.configuration import CONFIG, check_config, is_whole, read_config, read_object
 from kdscope.models.files import ADAPTER_CONFIG, INDEX, check_adapter, check_model, named_weights, shards_of
 from kdscope.models.headers import tensor_shapes
 from kdscope.models.source import ModelPlace, spaced_layers
@@ -69,11 +69,12 @@ def load_tokenizer(place: ModelPlace) -> PreTrainedTokenizerBase:
         ModelError: No tokenizer, or one without an end token.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            place.location, revision=place.revision, trust_remote_code=place.trust_remote_code
-        )
+        with _quietly():
+            tokenizer = AutoTokenizer.from_pretrained(
+                place.location, revision=place.revision, trust_remote_code=place.trust_remote_code
+            )
     except Exception as error:  # a broken tokenizer.json raises whatever its parser stumbles over
-        raise ModelFileError(f"no usable tokenizer in {place.location}: {_first_line(error)}") from error
+        raise ModelFileError(f"no usable tokenizer in {place.location}: {first_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise ModelFileError(f"the tokenizer of {place.location} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
@@ -106,15 +107,24 @@ def load_model(place: ModelPlace, dtype: str, device: str) -> PreTrainedModel:
     except (ModelError, MemoryError):
         raise
     except Exception as error:  # whatever a library stumbles over in files that may be anybody's
-        raise ModelFileError(f"cannot load a causal LM from {place.location}: {_first_line(error)}") from error
+        raise ModelFileError(f"cannot load a causal LM from {place.location}: {first_line(error)}") from error
     _check_weights(place, found, "text_config" in config)
     if place.adapter is not None:
         model = merge_adapter(model, Path(place.adapter), torch_dtype(dtype))
     # A checkpoint's own sampling defaults would silently change how it is evaluated.
-    model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
+    model.generation_config = GenerationConfig(eos_token_id=_end_ids(place, model))
     model.to(target)
     model.eval()
     return model
+
+
+def _end_ids(place: ModelPlace, model: PreTrainedModel) -> int | list[int] | None:
+    """The end tokens of the checkpoint, which a file without a check may give as anything."""
+    told: int | list[int] | None = model.generation_config.eos_token_id
+    for token in told if isinstance(told, list) else [told]:
+        if token is not None and not (is_whole(token) and -1 <= token < 2**31):
+            raise ModelFileError(f"{place.location}: eos_token_id is {told!r:.80}; it is a token id, or a list of them")
+    return told
 
 
 def prune_depth(model: PreTrainedModel, keep: int | tuple[int, ...]) -> PreTrainedModel:
@@ -174,7 +184,10 @@ def check_place(place: ModelPlace) -> Mapping[str, Any]:
 
 
 def _hub_file(place: ModelPlace, name: str) -> Path | None:
-    found = cached_file(place.location, name, revision=place.revision, _raise_exceptions_for_missing_entries=False)
+    try:
+        found = cached_file(place.location, name, revision=place.revision, _raise_exceptions_for_missing_entries=False)
+    except OSError as error:
+        raise ModelFileError(f"cannot load {name} of {place.location}: {first_line(error)}") from error
     return None if found is None else Path(found)
 
 
@@ -235,10 +248,6 @@ def _cut_config(config: Any, kept: tuple[int, ...], total: int) -> None:
     config.num_hidden_layers = len(kept)
     for name in lists.keys() - _NOT_PER_LAYER:
         setattr(config, name, [lists[name][i] for i in kept])
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @dataclass(frozen=True)
