@@ -16,6 +16,7 @@ from kdscope.core.strict_json import UnmeantError, strict_loads
         ('[{"a": [1, [NaN]]}]', "a"),
         ('{"a": {"b": -Infinity}}', "b"),
         ('{"a": 1e400}', "a"),
+        ('{"a\\n\\u001b": NaN}', "a\\n\\x1b"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_key(text: str, key: str) -> None:

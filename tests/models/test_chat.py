@@ -46,6 +46,11 @@ def test_every_prompt_contains_its_question(template: str) -> None:
         assert "'type'" not in prompt
 
 
+def test_a_short_question_is_not_found_in_the_templates_own_words() -> None:
+    with pytest.raises(ModelError, match="leaves out what the user says"):
+        chat_prompts(chatting("{% for m in messages %}{{ m.role }}: {% endfor %}assistant:"), ["a", "user"])
+
+
 def test_a_text_is_tried_before_parts() -> None:
     assert chat_prompts(chatting(CHATML), ["Hi"]) == ["<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"]
     assert chat_prompts(chatting(PARTS), ["Hi"]) == ["user: Hiassistant:"]  # jinja cuts the line break after a block

@@ -15,8 +15,8 @@ class UnmeantError(ValueError):
     """An object of a JSON text has a key twice, or a number that is none; `key` is where."""
 
     def __init__(self, message: str, key: str) -> None:
-        self.message, self.key = message, key
-        super().__init__(f"{key}: {message}")
+        self.message, self.key = message, repr(key[:40])[1:-1]
+        super().__init__(f"{self.key}: {message}")
 
 
 def strict_decoder() -> json.JSONDecoder:
@@ -43,10 +43,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in values if keys.count(key) > 1)
-        raise UnmeantError("the key is given twice, and only one of its values can count", twice[:40])
+        raise UnmeantError("the key is given twice, and only one of its values can count", twice)
     for key, value in pairs:
         if isinstance(value, (float, list)) and not _finite((value,)):
-            raise UnmeantError("NaN or Infinity is written, or a number too large to be read", key[:40])
+            raise UnmeantError("NaN or Infinity is written, or a number too large to be read", key)
     return values
 
 

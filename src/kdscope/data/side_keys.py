@@ -108,7 +108,7 @@ def _refuse(row: Row, values: Mapping[str, Any], keys: Mapping[str, str], place:
 def _check_counted(row: Row, values: Mapping[str, Any], place: str) -> None:
     weight = values.get(_WEIGHT)
     if weight is not None and weight != 1:
-        message = f"expected 1, given {str(weight)[:40]}: every response counts the same; {_ADVICE}"
+        message = f"expected 1, given {repr(weight)[:40]}: every response counts the same; {_ADVICE}"
         raise row.error(message, f"{place}{_WEIGHT}")
     for key in _SWITCHES:
         if str(values.get(key)).lower() in ("false", "0", "0.0"):

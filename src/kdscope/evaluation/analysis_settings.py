@@ -94,7 +94,7 @@ def load_analysis_settings(file: Path) -> AnalysisSettings:
         found = strict_loads(file.read_text(encoding="utf-8"))
         tasks = {name: TaskFacts(**facts) for name, facts in found["tasks"].items()}
         settings = AnalysisSettings(**found | {"tasks": tasks, "contaminated": frozenset(found["contaminated"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"not the questions of a run ({type(error).__name__}: {error})", file=file) from error
     return replace(settings, likeness=_likeness(file.with_name(ITEM_FIDELITY)))
 

@@ -39,7 +39,8 @@ def chat_prompts(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -
     reasons = []
     for content in _CONTENTS:
         try:
-            return [_prompt(tokenizer, question, content) for question in questions]
+            # The first is no question of a person's: a short one might be found in the template's own words.
+            return [_prompt(tokenizer, question, content) for question in (_QUESTION, *questions)][1:]
         except ModelError as error:
             reasons.append(str(error))
     raise ModelError(f"the chat template of {tokenizer.name_or_path} cannot be used: {reasons[0]}")
@@ -126,7 +127,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _prompt(tokenizer: PreTrainedTokenizerBase, question: str, content: Content) -> str:
     text = _render(tokenizer, [_message("user", question, content)], add_generation_prompt=True)
     # Templates trim a message, and some put lines together; its words are what must be there.
-    if _words(question) not in _words(text) or _is_listed(text):
+    if _words(question) not in _words(text) or (_is_listed(text) and not _is_listed(question)):
         raise ModelError(f"it leaves out what the user says ({question[:60]!r} becomes {text[-60:]!r})")
     return text
 
