@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -88,3 +90,54 @@ def test_an_error_names_the_option_of_its_argument() -> None:
         raise StudyError("expected less", key="decoding_seeds[2]")
     with pytest.raises(StudyError, match=r"^study.yaml:3: seed: expected less$"), options_named(options_of("seed")):
         raise StudyError("expected less", file="study.yaml", line=3, key="seed")
+
+
+PATHS: list[tuple[str, ...]] = [
+    ("plan", "PATH"),
+    ("plan", "study.yaml", "--extensions", "PATH"),
+    ("plan", "study.yaml", "--pilot", "PATH"),
+    ("explain", "PATH", "x"),
+    ("run", "PATH"),
+    ("compare", "PATH", "b"),
+    ("compare", "a", "b", "--tasks-dir", "PATH"),
+    ("rescore", "PATH"),
+    ("view", "PATH", "--no-browser"),
+    ("export", "PATH", "cell"),
+    ("report", "PATH"),
+    ("report", "--table", "PATH"),
+    ("report", "--published", "ramesh2025", "--extensions", "PATH"),
+    ("analyze", "PATH"),
+    ("data", "check", "--data-dir", "PATH"),
+    ("data", "check", "--tasks-dir", "PATH"),
+    ("data", "mini", "PATH", "--train", "1", "--test", "1"),
+    ("tasks", "--tasks-dir", "PATH"),
+    ("evaluate", "PATH", "--tasks", "mini-choose"),
+    ("distill", "-T", "PATH", "-S", "kdscope:tiny-s", "-M", "gkd", "-D", "train.json"),
+    ("distill", "-T", "kdscope:tiny-l", "-S", "kdscope:tiny-s", "-M", "gkd", "-D", "PATH"),
+]
+
+
+@pytest.mark.parametrize("arguments", PATHS, ids=" ".join)
+def test_a_path_that_cannot_be_read_is_exit_code_2_and_one_line(
+    kdscope: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "study.yaml").write_text("name: demo\n")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("a" * 5000, "a/" * 3000, "./loop", "./pipe", "./study.yaml/below", "~no-such-person/x"):
+        if (arguments[:2], path) == (("data", "mini"), "~no-such-person/x"):
+            continue  # as every program does, it makes a folder of this name
+        code, _, err = kdscope(*(path if word == "PATH" else word for word in arguments))
+        assert code == 2, path
+        assert err.startswith("error: "), path
+        assert len(err.splitlines()) == 1, path
+
+
+def test_a_full_disk_is_no_bad_input(kdscope: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "mini/train.json")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    code, _, err = kdscope("data", "mini", "mini", "--train", "1", "--test", "1")
+    assert (code, err) == (1, "error: 'mini/train.json': No space left on device\n")

@@ -110,7 +110,7 @@ def test_an_interrupt_passes_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"gone\.py: no such extension"):
+    with pytest.raises(StudyError, match=r"gone\.py: no such file"):
         load_extensions([tmp_path / "gone.py"])
 
 

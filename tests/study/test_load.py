@@ -1,5 +1,6 @@
 """A study file becomes the study it describes; anything else becomes one error."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StudyError
+from kdscope.study.dump import study_schema
 from kdscope.study.load import load_study, read_study
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -75,9 +77,13 @@ def test_a_study_reached_through_a_link_finds_its_neighbours(write, tmp_path):
         ("path: train.jsonl", "path: ~nobody-of-this-name/x", "no home folder '~nobody-of-this-name'"),
         ("path: train.jsonl", "path: ''", "the path is empty"),
         ("path: train.jsonl", 'path: "a\\0b"', "U+0000"),
+        ("path: train.jsonl", f"path: {'a' * 5000}", ": data.path: the path cannot be read: File name too long"),
+        ("path: train.jsonl", f"path: {'a/' * 3000}", ": data.path: the path cannot be read: File name too long"),
+        ("path: train.jsonl", "path: loop", ": data.path: the path cannot be read: Too many levels of symbolic links"),
     ],
 )
-def test_paths_that_lead_nowhere(write, old, new, words):
+def test_paths_that_lead_nowhere(write, tmp_path, old, new, words):
+    (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(StudyError) as caught:
         load_study(write(MINIMAL.replace(old, new)))
     assert (caught.value.line, caught.value.key) == (3, "data.path")
@@ -168,3 +174,64 @@ def test_teacher_training_inherits_what_it_does_not_say(tmp_path):
     )
     study = load_study(file)
     assert (study.teacher_training.epochs, study.teacher_training.learning_rate) == (8, 1e-3)
+
+
+_WORDS = (
+    "sft",
+    "gkd",
+    "lora",
+    "full",
+    "gsm8k",
+    "mini-choose",
+    "kdscope:tiny-s",
+    "a/b",
+    "../x",
+    "${X}",
+    "\x1b[31m",
+    "é" * 300,
+)
+_SCALARS = ("1", "0", "-1", "1.5", "1e400", "-.inf", ".nan", "1_000", "9" * 5000, "true", "null", "''", "x", "!!int x")
+_SHAPES = (
+    "[]",
+    "{}",
+    "[[[[1]]]]",
+    "{a: {b: {c: 1}}}",
+    "&a [*a]",
+    "*gone",
+    "[1, 2",
+    "- - -",
+    "{<<: 1}",
+    "? [1]",
+    "|\n  text",
+    "\t1",
+)
+
+
+def _written(rng, schema, definitions, depth=0):
+    """A value for a schema of a study as someone might write it: mostly of the right shape, sometimes not."""
+    while "$ref" in schema:
+        schema = definitions[schema["$ref"].split("/")[-1]]
+    if depth > 4 or rng.random() < 0.1:
+        return rng.choice(rng.choice((_WORDS, _SCALARS, _SHAPES)))
+    if "anyOf" in schema:
+        return _written(rng, rng.choice(schema["anyOf"]), definitions, depth)
+    if "properties" in schema:
+        wanted = {*schema.get("required", ()), *rng.sample(sorted(schema["properties"]), k=2)}
+        keys = [key for key in schema["properties"] if key in wanted and rng.random() < 0.95]
+        keys += rng.choices(keys, k=rng.random() < 0.05) if keys else []
+        told = (f"{key}: {_written(rng, schema['properties'][key], definitions, depth + 1)}" for key in keys)
+        return "{" + ", ".join(told) + "}"
+    if schema.get("type") == "array":
+        entries = (_written(rng, schema["items"], definitions, depth + 1) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+        return "[" + ", ".join(entries) + "]"
+    if "enum" in schema:
+        return str(rng.choice(schema["enum"]))
+    return {"string": rng.choice(_WORDS), "boolean": "true"}.get(schema.get("type"), rng.choice(_SCALARS))
+
+
+def test_400_studies_of_a_grammar_are_studies_or_study_errors(tmp_path):
+    rng, schema = random.Random(7), study_schema()
+    for _ in range(400):
+        keys = {"name", "data", "tasks", "students", "methods", *rng.sample(sorted(schema["properties"]), k=4)}
+        lines = [f"{key}: {_written(rng, schema['properties'][key], schema['$defs'])}\n" for key in sorted(keys)]
+        _load(tmp_path, "".join(lines).encode("utf-8"))

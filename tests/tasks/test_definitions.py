@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +222,8 @@ def test_python_files(tmp_path: Path) -> None:
         ("x = 1\nx = (", r"own.py:2: not valid Python"),
         ("x = 1\n\n1 / 0", r"own.py:3: fails with ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(3)", r"own.py:2: fails with SystemExit: 3"),
+        ("import sys\nsys.exit('no\\nnor yes')", r"own.py:2: fails with SystemExit: no$"),
+        ("class Stop(BaseException): ...\nraise Stop('here')", r"own.py:2: fails with Stop: here$"),
         (PYTHON + "TASK = made('a b')", r"own.py:\d+: fails with DataError: a b: a name has"),
         (PYTHON + "TASK = made('SVAMP')", r"own.py: name: SVAMP and SVAMP are both called 'svamp'"),
         (PYTHON.replace("rows", "gone") + "TASK = made('x')", r"own.py: x: no such file: .*gone.jsonl"),
@@ -248,6 +251,15 @@ def test_folders_without_a_task(tmp_path: Path) -> None:
         read_task_definitions(tmp_path)
     with pytest.raises(StudyError, match="no such folder of task definitions"):
         read_task_definitions(tmp_path / "gone")
+    with pytest.raises(StudyError, match="no such folder of task definitions"):
+        read_task_definitions(tmp_path / ("a" * 5000))
+
+
+@pytest.mark.parametrize("name", ["own.py", "own.yaml"])
+def test_a_pipe_is_no_file_of_a_task(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StudyError, match=f"{name}: this is a device or a pipe, not a file"):
+        read_task_definitions(tmp_path)
 
 
 def test_a_registry_with_own_tasks(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ def _model(argument: str, model: str | Path) -> dict[str, Any]:
     text = str(model)
     if text.startswith(EMBEDDED):
         return {"name": text.removeprefix(EMBEDDED), "path": text}
-    folder = Path(text).expanduser()
+    folder = Path(os.path.expanduser(text))
     if folder.is_dir():
         return {"name": _name(folder.resolve().name), "path": _written(folder)}
     if folder.is_absolute() or text.startswith((".", "~")) or not text:
@@ -227,7 +228,7 @@ def _model(argument: str, model: str | Path) -> dict[str, Any]:
 
 def _data(data: str | Path) -> dict[str, Any]:
     """The training set, and how many of its rows are held out: a tenth of a small one."""
-    file = Path(data).expanduser()
+    file = Path(os.path.expanduser(data))
     if not file.is_file():
         return {"path": _written(file)}  # what is wrong is said where everything is checked
     held_out = min(_VALIDATION_ITEMS, len(read_rows(file)) // _VALIDATION_SHARE)
@@ -236,7 +237,7 @@ def _data(data: str | Path) -> dict[str, Any]:
 
 def _written(path: Path) -> str:
     """A path as a study has it: from the root, dollar signs doubled."""
-    return str(path.expanduser().absolute()).replace("$", "$$")
+    return str(Path(os.path.expanduser(path)).absolute()).replace("$", "$$")
 
 
 def _name(text: str) -> str:

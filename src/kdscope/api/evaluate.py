@@ -168,6 +168,8 @@ def _source(
     model: str, adapter: Path | None, revision: str | None, trust_remote_code: bool
 ) -> tuple[ModelSource, Path | None]:
     """Where a model comes from, and the adapter to put on it."""
+    if not model:
+        raise ModelError("the model has no name")
     folder = Path(model)
     if adapter is None and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         base = _base_of(folder)

@@ -9,6 +9,7 @@ executes a stage finds it.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from kdscope.core.errors import StudyError
+from kdscope.core.files import why_no_file
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def load_extensions(paths: Iterable[Path]) -> tuple[Extension, ...]:
     Raises:
         StudyError: A file is missing, fails, or adds a name that is taken; with file and line.
     """
-    wanted = dict.fromkeys(Path(path).resolve() for path in paths)
+    wanted = dict.fromkeys(Path(os.path.realpath(path)) for path in paths)
     for path in list(_LOADED.extensions):
         if path not in wanted:
             _LOADED.unload(path)
@@ -124,10 +126,12 @@ def running_file() -> Path | None:
 
 def _load(path: Path) -> Extension:
     try:
-        content = path.read_bytes()
+        reason = why_no_file(path)
+        content = b"" if reason is not None else path.read_bytes()
     except OSError as error:
-        reason = "no such extension" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        raise StudyError(reason, file=path) from None
+        reason = f"cannot be read: {error.strerror}"
+    if reason is not None:
+        raise StudyError(reason, file=path)
     extension = Extension(path, hashlib.sha256(content).hexdigest())
     if _LOADED.extensions.get(path) != extension:
         _LOADED.unload(path)
@@ -149,12 +153,13 @@ def _run(extension: Extension, content: bytes) -> None:
         _LOADED.unload(extension.path)
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise _failure(extension.path, error) from error
+        raise failure_of(extension.path, error) from error
     finally:
         _RUNNING.reset(running)
 
 
-def _failure(path: Path, error: BaseException) -> StudyError:
+def failure_of(path: Path, error: BaseException) -> StudyError:
+    """Why a person's Python file could not be run, in one line: what it raised, be it `SystemExit`, and where."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return StudyError(f"not valid Python: {error.msg}", file=path, line=error.lineno)
     frames = traceback.extract_tb(error.__traceback__)

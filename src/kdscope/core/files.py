@@ -29,6 +29,30 @@ def explained(action: str, path: Path) -> Iterator[None]:
         raise store_error(error, action, path) from error
 
 
+def path_trouble(path: Path) -> str | None:
+    """Why the system tells nothing about a path: a name too long, links in a circle, no permission; None if it does."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None
+
+
+def why_no_file(path: Path) -> str | None:
+    """What keeps a path from being read as a file to its end; None where nothing does.
+
+    Raises:
+        OSError: The path cannot be looked at, as `path_trouble` tells.
+    """
+    if path.is_dir():
+        return "this is a folder, not a file"
+    if path.is_file():
+        return None
+    return "this is a device or a pipe, not a file" if path.exists() else "no such file"
+
+
 def unique_token() -> str:
     """A name part no other process, forked or not, will choose."""
     return os.urandom(6).hex()

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from kdscope.core.errors import StudyError
 from kdscope.core.extensions import load_extensions
+from kdscope.core.files import path_trouble
 from kdscope.study.embedded import EMBEDDED, embedded_model
 from kdscope.study.fields import as_list
 from kdscope.study.problems import find_problems
@@ -189,11 +190,15 @@ def _load_extensions(values: dict[str, Any], more: Iterable[Path]) -> list[Probl
     """Before anything is validated: what an extension adds is known from here on."""
     added = [Path(path).absolute() for path in more]
     for path in added:
-        if not path.is_file():
+        if path_trouble(path) is not None or not path.is_file():
             raise StudyError(f"no file {path}", key="--extensions")
     values["extensions"] = [*as_list(values.get("extensions", ())), *map(str, added)]
     named = {location: Path(parent[key]) for location, parent, key in _texts(values, "extensions", ())}
-    missing = [Problem(location, f"no file {path}") for location, path in named.items() if not path.is_file()]
+    missing = [
+        Problem(location, f"no file {path}")
+        for location, path in named.items()
+        if path_trouble(path) is not None or not path.is_file()
+    ]
     load_extensions([] if missing else named.values())
     return missing
 
@@ -215,4 +220,7 @@ def _resolve(text: str, folder: Path, environment: Mapping[str, str]) -> Path:
     if expanded.startswith("~"):
         raise ValueError(f"there is no home folder '{expanded.split('/')[0]}'")
     # The study's folder has its links followed first, so that a leading '..' means what the system means by it.
-    return Path(os.path.normpath(folder.resolve() / expanded))
+    path = Path(os.path.normpath(folder.resolve() / expanded))
+    if (trouble := path_trouble(path)) is not None:
+        raise ValueError(f"the path {trouble}")
+    return path

@@ -20,6 +20,7 @@ from kdscope.study.source import Location, Problem
 
 _EXPECTED = {
     "bool_type": "true or false",
+    "dict_type": "a mapping (key: value)",
     "finite_number": "a finite number",
     "float_type": "a number",
     "int_from_float": "a whole number",

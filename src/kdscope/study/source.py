@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from kdscope.core.errors import StudyError
+from kdscope.core.files import path_trouble, why_no_file
 
 Location = tuple[str | int, ...]
 
@@ -241,16 +242,16 @@ def read_text(file: Path) -> str:
     Raises:
         StudyError: There is none, or it is no UTF-8.
     """
-    if file.is_dir():
-        raise StudyError("this is a folder, not a study file", file=file)
-    if not file.is_file():
-        raise StudyError("no such file", file=file)
+    if (reason := path_trouble(file) or why_no_file(file)) is not None:
+        raise StudyError(reason, file=file)
     try:
-        data = file.read_bytes()
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise StudyError(f"cannot be read: {error.strerror}", file=file) from None
     if len(data) > MAX_FILE_BYTES:
-        raise StudyError(f"has {len(data)} bytes; a study file has at most {MAX_FILE_BYTES}", file=file)
+        size = file.stat().st_size
+        raise StudyError(f"has {size} bytes; a study file has at most {MAX_FILE_BYTES}", file=file)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

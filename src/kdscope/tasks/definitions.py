@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import runpy
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdscope.core.errors import DataError, StudyError
+from kdscope.core.extensions import failure_of
+from kdscope.core.files import path_trouble, why_no_file
 from kdscope.tasks.declaration import Declaration
 from kdscope.tasks.registry import TaskRegistry, default_registry
 from kdscope.tasks.task import Task
@@ -66,7 +67,7 @@ def registry_with(folder: Path | None) -> TaskRegistry:
 
 
 def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    if path_trouble(folder) is not None or not folder.is_dir():
         raise StudyError("no such folder of task definitions", file=folder)
     suffixes = (".yaml", ".yml", ".py")
     files = [file for file in sorted(folder.iterdir()) if file.suffix in suffixes and file.name[0] not in "._"]
@@ -143,15 +144,14 @@ def read_python_tasks(file: Path) -> list[Task]:
 
 
 def _run(file: Path) -> dict[str, Any]:
+    if (reason := path_trouble(file) or why_no_file(file)) is not None:
+        raise StudyError(reason, file=file)
     try:
         return runpy.run_path(str(file))
-    except SyntaxError as error:
-        raise StudyError(f"not valid Python: {error.msg}", file=file, line=error.lineno) from None
-    except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == str(file)]
-        message = f"fails with {type(error).__name__}: {error}"
-        raise StudyError(message, file=file, line=lines[-1] if lines else None) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise failure_of(file, error) from error
 
 
 def located_task(task: Task, file: Path) -> Task:
