@@ -202,6 +202,7 @@ def _as_if_from_hub(folder: Path, repository: str, commit: str) -> None:
     manifest = json.loads((stage / "manifest.json").read_text())
     manifest["parameters"]["model"] = {"hub": repository, "revision": commit}
     manifest["identity"] = identify(*(manifest[key] for key in ("kind", "version", "parameters", "inputs")))
+    del manifest["sha256"]
     (stage / "manifest.json").write_text(json.dumps(manifest))
     (folder / "run/run.json").write_text(json.dumps({**run, "store": str(folder / "store")}))
 
@@ -271,7 +272,9 @@ def test_what_somebody_else_wrote_into_run_json_stays_in_the_store(run: Path, tm
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "link").symlink_to(outside)
     models = {**told["models"], WHOLE: str(outside) if place == "ABSOLUTE" else place}
-    (own / "run.json").write_text(json.dumps({**told, "store": str(tmp_path / "store"), "models": models}))
+    told |= {"store": str(tmp_path / "store"), "models": models}
+    del told["sha256"]
+    (own / "run.json").write_text(json.dumps(told))
     with pytest.raises(DataError, match=r"run\.json.*is not in the store"):
         one(own, WHOLE, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -304,15 +307,22 @@ def test_damage_and_loss_are_noticed(pristine: Path, tmp_path: Path) -> None:
     run = json.loads((folder / "run/run.json").read_text()) | {"store": str(folder / "store")}
     (folder / "run/run.json").write_text(json.dumps(run))
     weights = folder / "store" / run["models"][WHOLE] / "model/model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(bytes(content))
-    with pytest.raises(StoreError, match=r"damaged in the store: file model/model\.safetensors has changed content"):
+    trained = weights.read_bytes()
+    weights.write_bytes(trained[:-1] + bytes([trained[-1] ^ 1]))
+    with pytest.raises(
+        StoreError,
+        match=r"file model/model\.safetensors has changed content.*run the study again",
+    ):
         one(folder / "run", WHOLE, tmp_path / "a")
     shutil.rmtree(folder / "store" / run["models"][CUT])
-    with pytest.raises(StoreError, match="the store no longer has it"):
+    with pytest.raises(StoreError, match=r"the store no longer has it.*run the study again"):
         one(folder / "run", CUT, tmp_path / "a")
     assert not (tmp_path / "a").exists()
+    again = run_study(load_study(pristine / "study.yaml"), store=folder / "store", out=folder / "run")
+    assert {stage.label for stage in again.run.executed} == {f"train {WHOLE}", f"train {CUT}"}
+    one(folder / "run", WHOLE, tmp_path / "a")
+    assert (tmp_path / "a/model.safetensors").read_bytes() == trained
+    assert one(folder / "run", CUT, tmp_path / "b").card.is_file()
 
 
 @pytest.mark.parametrize(("change", "message"), [("gone", "is no longer in"), ("other", "no longer the one it was")])

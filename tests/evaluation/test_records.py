@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import DataError
+from kdscope.core.files import sha256_of
 from kdscope.evaluation import records as evaluation_records
 from kdscope.evaluation.distribution_fidelity import PairReading, kept_reading
 from kdscope.evaluation.records import (
@@ -232,13 +233,26 @@ def test_columns_can_be_chosen(tmp_path: Path, files: dict[str, dict[str, Path]]
 
 
 def test_what_did_not_change_is_not_written_again(tmp_path: Path, files: dict[str, dict[str, Path]]) -> None:
-    write_run_records(files, tmp_path / "records")
+    written = write_run_records(files, tmp_path / "records")
+    assert written == {file.name: sha256_of(file) for file in (tmp_path / "records").iterdir()}
     before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "records").iterdir()}
-    files["b"]["gsm8k"] = stored(tmp_path, "c", "gsm8k", "111")[0]
-    write_run_records(files, tmp_path / "records")
+    stored(tmp_path, "b", "gsm8k", "111")  # other records in the same place
+    write_run_records(files, tmp_path / "records", written)
     after = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "records").iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"gsm8k.parquet"}
     assert read_run_records(tmp_path / "records", tasks=["gsm8k"])["correct_robust"].to_pylist()[3:] == [True] * 3
+
+
+def test_a_file_that_was_damaged_is_written_again(tmp_path: Path, files: dict[str, dict[str, Path]]) -> None:
+    written, file = write_run_records(files, tmp_path / "records"), tmp_path / "records" / "gsm8k.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
+    assert write_run_records(files, tmp_path / "records", written) == written
+    assert file.read_bytes() == whole
+    file.unlink()
+    file.mkdir()
+    write_run_records(files, tmp_path / "records", written)
+    assert file.read_bytes() == whole
 
 
 def test_a_task_that_is_gone_leaves_no_file(tmp_path: Path, files: dict[str, dict[str, Path]]) -> None:

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from kdscope.pipeline.explain import explain
+from kdscope.pipeline.explain import Explanation
+from kdscope.pipeline.explain import explain as explain_planned
+from kdscope.pipeline.plan import plan_states
+
+
+def explain(one, store) -> Explanation:
+    """Of a stage that is the target of a plan."""
+    return explain_planned(plan_states([one], store)[-1], store)
 
 
 @pytest.fixture
@@ -106,3 +113,33 @@ def test_a_failure_is_mentioned(run, study, store, toy):
     toy.broken = {"data"}
     run([study[0]])
     assert explain(study[0], store).reasons[0] == "failed last time: toy.jsonl, row 3: cannot be used"
+
+
+def test_the_state_is_that_of_the_plan(run, study, store):
+    """Damage in what nobody will read is told, and is no reason to run; damage in a target is, and in what it reads."""
+    data, teacher, student = study
+    run([student(2.0)])
+    for one in (data, teacher):
+        flip(store.path(one) / "value.txt")
+    found = {item.stage: explain_planned(item, store) for item in plan_states([student(2.0)], store)}
+    assert [found[one].state for one in (data, teacher, student(2.0))] == ["done"] * 3
+    flip(store.path(student(2.0)) / "value.txt")
+    (store.path(teacher) / "value.txt").unlink()
+    planned = plan_states([student(2.0)], store)
+    assert [item.state for item in planned] == ["damaged"] * 3
+    assert [explain_planned(item, store).reasons for item in planned] == [
+        ["damaged: file value.txt has changed content"],
+        ["damaged: file value.txt is missing"],
+        ["damaged: file value.txt has changed content"],
+    ]
+    run([student(2.0)])
+    (store.path(teacher) / "value.txt").unlink()
+    [_, unread, _] = plan_states([student(2.0)], store)
+    assert explain_planned(unread, store) == Explanation(
+        "not needed", ["damaged: file value.txt is missing", "what was made from it is complete"]
+    )
+
+
+def flip(file):
+    content = file.read_bytes()
+    file.write_bytes(bytes([content[0] ^ 1]) + content[1:])

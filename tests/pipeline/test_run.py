@@ -99,11 +99,11 @@ def test_a_damaged_target_reruns(run, chain, store, toy):
 def test_inputs_are_verified_once_per_run(run, stage, monkeypatch):
     data = stage("data")
     run([data])
-    from kdscope.pipeline import manifest
+    from kdscope.pipeline import fingerprint
 
     read = []
-    original = manifest.sha256_of
-    monkeypatch.setattr(manifest, "sha256_of", lambda path: read.append(path) or original(path))
+    original = fingerprint.sha256_of
+    monkeypatch.setattr(fingerprint, "sha256_of", lambda path: read.append(path) or original(path))
     store = run.keywords["store"]
     run([stage(f"cell{i}", {"data": data}) for i in range(4)])
     assert sum(store.path(data) in path.parents for path in read) == 2  # two files, each once

@@ -23,6 +23,7 @@ from kdscope.protocols.rigorous import rigorous_protocol
 from kdscope.protocols.table_checks import Unit
 from kdscope.protocols.table_runs import KnownNoise
 from kdscope.results.csv_cells import write_csv
+from kdscope.results.run_file import check_run_files, edited_tables
 from kdscope.results.tables import ReportTables, load_tables
 from kdscope.study.fields import Points, Temperature
 from kdscope.study.problems import check_argument
@@ -101,6 +102,7 @@ def analyze_table(
     noise = _known_noise(run_sd, discordance, pilot)
     if path is not None and Path(path).is_dir():
         found = _of_run(Path(path), protocol, temperature, margin, noise)
+        found = replace(found, warnings=(*found.warnings, *edited_tables(Path(path))))
     elif path is not None:
         read = read_results_table(path, unit=unit)
         found = _of_table(read.table, read.warnings, protocol, temperature, margin, noise)
@@ -141,6 +143,7 @@ def _of_run(
     folder: Path, protocol: Protocol, temperature: float | None, margin: float | None, known: KnownNoise
 ) -> AnalysisResult:
     """A run's item records for the rigorous protocol, its accuracies for the published one."""
+    check_run_files(folder, "tables/*.parquet", "tables/*.json", "records/*.parquet")
     if not (folder / "tables" / "questions.json").is_file():
         raise DataError(
             "not the folder of a finished run: it has no tables/questions.json. `kdscope run STUDY.yaml` makes one, "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from kdscope.core.files import discard, replace_folder, unique_token, write_atomically
+from kdscope.core.errors import DataError
+from kdscope.core.files import discard, replace_file, replace_folder, unique_token
 from kdscope.evaluation.records import write_run_records
 from kdscope.pipeline.run import RunResult
+from kdscope.pipeline.stage import Stage
+from kdscope.results.run_file import RUN_FILE, file_hashes, save_run_file
 from kdscope.stages.graph import StudyPlan
 from kdscope.study.schema import Study
 
@@ -19,45 +20,75 @@ def deliver(
 ) -> tuple[Path | None, Path | None, Path | None]:
     """Copy what people open out of the store; tables and records are delivered even where the page could not be made.
 
-    Writes report.html, tables/, records/ (`evaluation.records`) and run.json, which says where the models are.
-    Of an earlier run nothing stays that this one did not make.
+    Writes report.html, tables/, records/ (`evaluation.records`) and run.json, which says where the models are and has
+    the hashes of all the others. Of an earlier run nothing stays that this one did not make; where this one cannot be
+    written, the earlier one stays.
 
     Returns:
         The page, the folder of the tables and that of the records; None for what could not be made.
+
+    Raises:
+        StoreError: What the store has is damaged.
     """
     report, analysis = result.final(plan.report), result.final(plan.analysis)
-    page, tables = folder / "report.html", folder / "tables"
-    page.unlink(missing_ok=True)  # an old page must not stand beside new tables
-    told = None if report is None else result.store.path(report)
-    if analysis is None:
-        _remove(tables)
-    else:
-        _put_tables(result.store.path(analysis), None if told is None else told / "facts.json", tables)
-    if told is not None:
-        shutil.copy2(told / "report.html", page)
-    answers = _records(plan, result)
-    write_run_records(answers, folder / "records")
-    write_atomically(folder / "run.json", json.dumps(_made(study, plan, result), indent=1) + "\n")
-    answered = folder / "records" if any(answers.values()) else None
-    return page if report is not None else None, tables if analysis is not None else None, answered
-
-
-def _put_tables(analysis: Path, facts: Path | None, tables: Path) -> None:
-    """Build the folder beside its place, so that it is never of two runs."""
-    building = tables.with_name(f".{tables.name}.{unique_token()}")
+    building, answers = folder / f".delivery.{unique_token()}", _records(plan, result)
     try:
-        shutil.copytree(analysis, building, ignore=lambda *_: ["manifest.json"])
-        if facts is not None:
-            shutil.copy2(facts, building / facts.name)
-        replace_folder(building, tables)
+        hashes = _copy(result, report, analysis, building)
+        written = write_run_records(answers, folder / "records", _earlier_records(folder))
+        hashes |= {f"records/{name}": digest for name, digest in written.items()}
+        save_run_file(_made(study, plan, result), hashes, building / RUN_FILE)
+        _put(building, folder)
     finally:
         discard(building)
+    found = [folder / "report.html", folder / "tables", folder / "records"]
+    made = (report is not None and analysis is not None, analysis is not None, any(answers.values()))
+    page, tables, records = (path if there else None for path, there in zip(found, made, strict=True))
+    return page, tables, records
 
 
-def _remove(tables: Path) -> None:
-    aside = tables.with_name(f".{tables.name}.{unique_token()}")
+def _copy(result: RunResult, report: Stage | None, analysis: Stage | None, building: Path) -> dict[str, str]:
+    """Page and tables of a run in a folder of their own, and their hashes by their place there."""
+    tables = building / "tables"
+    building.mkdir()
+    copied = {} if analysis is None else result.store.take(analysis, tables)
+    page = {} if report is None else result.store.take(report, building, ["report.html"])
+    if report is not None:
+        copied |= result.store.take(report, tables, ["facts.json"])
+    return {**page, **{f"tables/{name}": digest for name, digest in copied.items()}}
+
+
+def _earlier_records(folder: Path) -> dict[str, str]:
+    """The hashes of the records that an earlier run left; what nothing is known of is written anew."""
+    try:
+        hashes = file_hashes(folder)
+    except DataError:
+        return {}
+    return {name.removeprefix("records/"): digest for name, digest in hashes.items() if name.startswith("records/")}
+
+
+def _put(building: Path, folder: Path) -> None:
+    """Give everything its place, by renaming: run.json last, so that what was interrupted does not pass for whole."""
+    page, tables = folder / "report.html", folder / "tables"
+    discard(page)  # an old page must not stand beside new tables
+    if (building / tables.name).is_dir():
+        replace_folder(building / tables.name, tables)
+    else:
+        _remove(tables)
+    for file in (page, folder / RUN_FILE):
+        if (building / file.name).is_file():
+            _replace(building / file.name, file)
+
+
+def _replace(made: Path, file: Path) -> None:
+    if file.is_dir() and not file.is_symlink():  # a folder is in the way, which no rename of a file replaces
+        _remove(file)
+    replace_file(made, file)
+
+
+def _remove(folder: Path) -> None:
+    aside = folder.with_name(f".{folder.name}.{unique_token()}")
     with suppress(FileNotFoundError):
-        tables.rename(aside)
+        folder.rename(aside)
     discard(aside)
 
 

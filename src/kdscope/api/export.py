@@ -12,8 +12,10 @@ from typing import Any
 
 from kdscope import __version__
 from kdscope.api.finished import FinishedModel, FinishedRun, check_base, find_model, read_run, teacher_of
-from kdscope.core.errors import DataError, ModelError
+from kdscope.core.errors import DataError, ModelError, StoreError
 from kdscope.core.files import explained, replace_folder, sha256_of, unique_token
+from kdscope.pipeline.manifest import Manifest, copy_files
+from kdscope.pipeline.store import MADE_AGAIN
 from kdscope.report.card_results import card_results
 from kdscope.report.model_card import CardFacts, loading_code, model_card
 from kdscope.tasks.template import get_template
@@ -125,11 +127,11 @@ def _fill(building: Path, model: FinishedModel, card: CardFacts, store: Path) ->
     if model.is_adapter and not card.adapter:
         _write_merged(building, model, store)
         return
-    _copy(model.folder, building)
+    _copy(model.folder, model.manifest, building)
     if not model.is_adapter:
         return
-    if model.base_in_store and model.base is not None:
-        _copy(Path(model.base.location), building / card.base_inside)
+    if model.base_manifest is not None and model.base is not None:
+        _copy(Path(model.base.location), model.base_manifest, building / card.base_inside)
     _name_base(building / "adapter_config.json", model, card)
 
 
@@ -145,13 +147,13 @@ def _write_merged(building: Path, model: FinishedModel, store: Path) -> None:
     save_model(whole, tokenizer, building)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Files with the usual permissions; peft's own empty card is left behind."""
-    for file in sorted(source.rglob("*")):
-        if file.is_file() and not file.is_symlink() and file.name != "README.md":
-            place = target / file.relative_to(source)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, place)
+def _copy(source: Path, manifest: Manifest, target: Path) -> None:
+    """The files of a folder of a stage, verified once more; peft's own empty card is left behind."""
+    inside = f"{source.name}/"
+    names = [name for name in manifest.files if name.startswith(inside) and Path(name).name != "README.md"]
+    places = {name: target / name.removeprefix(inside) for name in names}
+    if problem := copy_files(source.parent, manifest, places):
+        raise StoreError(f"{source.parent}: damaged while it was read: {problem}; {MADE_AGAIN}")
 
 
 def _name_base(file: Path, model: FinishedModel, card: CardFacts) -> None:

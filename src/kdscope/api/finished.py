@@ -11,13 +11,16 @@ from typing import Any
 import yaml
 
 from kdscope.core.errors import DataError, ModelError, StoreError
+from kdscope.core.files import sha256_of
 from kdscope.models.configuration import read_object
 from kdscope.models.files import files_read
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.fingerprint import HashCache, fingerprint, hash_tree
 from kdscope.pipeline.manifest import MANIFEST, Manifest, first_problem, read_manifest
+from kdscope.pipeline.store import MADE_AGAIN, Store
 from kdscope.report.facts import PageFacts, load_facts
 from kdscope.report.model_card import CardModel
+from kdscope.results.run_file import RUN_FILE, WRITTEN_AGAIN, check_run_files, load_run_file
 from kdscope.results.tables import ReportTables, load_tables
 from kdscope.study.embedded import EMBEDDED, embedded_models
 
@@ -69,7 +72,7 @@ class FinishedModel:
         folder: Its files, an ordinary model or adapter folder.
         manifest: Of the stage that trained it.
         base: What it was trained from; the folder of a pruned student lies in the store.
-        base_in_store: Whether the base exists there only.
+        base_manifest: Of the stage that made the base; None unless that exists in the store only.
         source: The same, as a card tells it.
     """
 
@@ -77,8 +80,13 @@ class FinishedModel:
     folder: Path
     manifest: Manifest
     base: ModelPlace | None
-    base_in_store: bool
+    base_manifest: Manifest | None
     source: CardModel
+
+    @property
+    def base_in_store(self) -> bool:
+        """Whether the base exists in the store only."""
+        return self.base_manifest is not None
 
     @property
     def is_adapter(self) -> bool:
@@ -92,16 +100,14 @@ def read_run(folder: Path) -> FinishedRun:
     Raises:
         DataError: It is no such folder, or a file in it is damaged.
     """
-    file = folder / "run.json"
+    values = load_run_file(folder)
+    if values is None:
+        raise DataError("no run.json: this is not the folder of a run (runs/NAME), or the run is not over", file=folder)
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
         store, models = Path(values["store"]), dict(values["models"])
-    except FileNotFoundError:
-        raise DataError(
-            "no run.json: this is not the folder of a run (runs/NAME), or the run is not over", file=folder
-        ) from None
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"not readable ({error})", file=file) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"not what a run leaves ({error!r})", file=folder / RUN_FILE) from error
+    check_run_files(folder, "tables/*.parquet", "tables/*.json")
     tables = folder / "tables"
     return FinishedRun(folder, store, models, load_tables(tables), load_facts(tables / "facts.json"))
 
@@ -115,7 +121,17 @@ def find_model(run: FinishedRun, cell: str) -> FinishedModel:
         ModelError: The adapter does not say what it belongs to.
     """
     stage = _inside(run, str(run.models[cell]), cell)
-    manifest = _verified(stage, cell)
+    manifest = _verified(run, stage, cell)
+    try:
+        return _described(run, cell, stage, manifest)
+    except (LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise DataError(
+            f"what its files and the store say of {cell} does not fit together ({error!r}); {WRITTEN_AGAIN}",
+            file=run.folder,
+        ) from error
+
+
+def _described(run: FinishedRun, cell: str, stage: Path, manifest: Manifest) -> FinishedModel:
     row = run.tables.cells.set_index("cell").loc[cell]
     kind = "teachers" if row["role"] == "teacher" else "students"
     name = str(row[kind[:-1]])
@@ -124,7 +140,7 @@ def find_model(run: FinishedRun, cell: str) -> FinishedModel:
     base = manifest.inputs.get("base")
     pruned = None if base is None else _inside(run, f"stages/{_PRUNED}/{base}", cell)
     place = _adapter_base(stage / "model", identity) if pruned is None else ModelPlace(str(pruned / "model"))
-    changed = "" if pruned is None else _pruning(_verified(pruned, cell))
+    pruning = None if pruned is None else _verified(run, pruned, cell)
     local = None if place is None else Path(place.location)
     source = CardModel(
         name=name,
@@ -132,9 +148,9 @@ def find_model(run: FinishedRun, cell: str) -> FinishedModel:
         revision=identity.get("revision"),
         path=_embedded_name(identity) or told.get("path"),
         licence=_licence(_embedded_folder(identity) or local),
-        changed=changed,
+        changed="" if pruning is None else _pruning(pruning),
     )
-    return FinishedModel(cell, stage / "model", manifest, place, pruned is not None, source)
+    return FinishedModel(cell, stage / "model", manifest, place, pruning, source)
 
 
 def teacher_of(run: FinishedRun, cell: str) -> CardModel | None:
@@ -175,17 +191,22 @@ def _inside(run: FinishedRun, place: str, cell: str) -> Path:
     return run.store / path
 
 
-def _verified(stage: Path, cell: str) -> Manifest:
-    gone = f"{cell}: the store no longer has it ({stage}); run the study again to train it again"
+def _verified(run: FinishedRun, stage: Path, cell: str) -> Manifest:
+    """The manifest of an output, of which every file was read."""
+    if not stage.is_dir():
+        raise StoreError(f"{cell}: the store no longer has it ({stage}); {MADE_AGAIN}")
     try:
         manifest = read_manifest(stage / MANIFEST)
-        problem = first_problem(stage, manifest, full=True)
-    except FileNotFoundError:
-        raise StoreError(gone) from None
-    except (OSError, ValueError) as error:
+        problem = first_problem(stage, manifest, sha256_of)
+    except (FileNotFoundError, IsADirectoryError):
+        problem = f"{MANIFEST} is missing"
+    except ValueError as error:
+        problem = f"{MANIFEST} is unreadable: {error}"
+    except OSError as error:
         raise StoreError(f"{cell}: {stage} cannot be read: {error}") from error
     if problem:
-        raise StoreError(f"{cell}: damaged in the store: {problem} ({stage}); run the study again to train it again")
+        Store(run.store).doubt(stage)
+        raise StoreError(f"{cell}: damaged in the store: {problem} ({stage}); {MADE_AGAIN}")
     return manifest
 
 

@@ -16,6 +16,7 @@ from kdscope.report.facts import PageFacts, load_facts, save_facts
 from kdscope.report.page import write_page
 from kdscope.report.paper import Format, write_exports
 from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes, write_index
+from kdscope.results.run_file import check_run_files
 from kdscope.results.tables import ReportTables, load_tables, save_tables
 
 _MAKES = "`kdscope run STUDY.yaml` makes one, runs/NAME"
@@ -140,6 +141,7 @@ def _read(run: Path) -> tuple[ReportTables, PageFacts]:
     if not run.is_dir():
         found = "a file" if run.exists() else "no such folder"
         raise DataError(f"{found}; wanted is the folder of a run: {_MAKES}", file=run)
+    check_run_files(run, "tables/*.parquet", "tables/*.json")
     if not (tables / "cells.parquet").is_file():
         raise DataError(f"not the folder of a finished run: it has no tables/cells.parquet; {_MAKES}", file=run)
     if not (tables / "facts.json").is_file():

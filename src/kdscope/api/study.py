@@ -24,10 +24,11 @@ from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.plan import PlannedStage, plan_states
 from kdscope.pipeline.run import RunResult, run_plan
-from kdscope.pipeline.stage import Stage, in_order
+from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
 from kdscope.results.hypotheses import CELL, VARIANCE
 from kdscope.results.methods import SFT, has_divergence
+from kdscope.results.run_file import check_run_files
 from kdscope.stages import execute
 from kdscope.stages.cost import Sizes, estimate_seconds, measure_sizes
 from kdscope.stages.graph import StudyPlan, build_plan
@@ -112,7 +113,7 @@ def plan_study(
     root = Path(store if store is not None else default_store())
     plan = _build(study, root, noise)
     opened = Store(root)
-    return plan, estimate_seconds(plan_states([plan.report], opened), opened, plan.device)
+    return plan, estimate_seconds(plan_states(plan.targets, opened), opened, plan.device)
 
 
 def run_study(
@@ -153,7 +154,7 @@ def run_study(
         listener.warning(sentence)
     opened, workers = Store(root), study.runtime.workers
     with EXECUTORS["serial" if workers == 1 else "processes"](opened, execute, listener, workers) as executor:
-        result = run_plan([plan.report], opened, execute, events=listener, executor=executor)
+        result = run_plan(plan.targets, opened, execute, events=listener, executor=executor)
     from kdscope.api.delivery import deliver  # it reads parquet, which planning needs not
 
     with explained("write the results", folder):
@@ -186,12 +187,13 @@ def explain_stage(study: Study | Path, name: str, store: Path | None = None) -> 
     """
     study = study if isinstance(study, Study) else load_study(study)
     root = Path(store if store is not None else default_store())
-    stages = in_order([_build(study, root).report])
-    matching = [s for s in stages if name in (s.label, s.directory_name)]
-    matching = matching or [s for s in stages if name.lower() in f"{s.directory_name} {s.label}".lower()]
+    opened = Store(root)
+    planned = plan_states(_build(study, root).targets, opened)
+    matching = [p for p in planned if name in (p.stage.label, p.stage.directory_name)]
+    matching = matching or [p for p in planned if name.lower() in f"{p.stage.directory_name} {p.stage.label}".lower()]
     if not matching:
         raise StudyError(f"no stage of this study matches {name!r}; `kdscope plan` lists them")
-    return [(stage, explain(stage, Store(root))) for stage in matching]
+    return [(item.stage, explain(item, opened)) for item in matching]
 
 
 def check_vocabularies(loaded: LoadedStudy) -> None:
@@ -287,6 +289,7 @@ def noise_of_run(folder: Path, *, needs_runs: bool = True) -> Noise:
     from kdscope.results.tables import load_tables
     from kdscope.statistics.run_variance import CONTROL, OTHERS
 
+    check_run_files(folder, "tables/*.parquet")
     tables = load_tables(folder / "tables")
     discordance = _discordance(tables, folder)
     repeated = _repeated(tables, discordance)

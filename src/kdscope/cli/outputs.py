@@ -60,7 +60,7 @@ def report(
     form: Any = tables if tables is None else one_of("--tables", tables, ("latex", "markdown", "csv"))
     if run is not None:
         files = (api.write_report(run, out),) if form is None else api.export_tables(run, form, out)
-        _warn_of_missing(run / "tables")
+        _warn_of_tables(run)
         _print_written(files)
         return
     measure: Any = one_of("--unit", unit, ("auto", "percent", "fraction"))
@@ -72,11 +72,14 @@ def report(
         _print_written(tuple(file for folder in made.folders for file in api.export_tables(folder, form)))
 
 
-def _warn_of_missing(tables: Path) -> None:
-    from kdscope.results.tables import WRITTEN_AGAIN, missing_tables
+def _warn_of_tables(run: Path) -> None:
+    from kdscope.results.run_file import WRITTEN_AGAIN, edited_tables
+    from kdscope.results.tables import missing_tables
 
-    for file in missing_tables(tables):
+    for file in missing_tables(run / "tables"):
         print(f"warning: {file} is missing, and with it the primary question; {WRITTEN_AGAIN}", file=sys.stderr)
+    for sentence in edited_tables(run):
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def _print_written(files: tuple[Path, ...]) -> None:

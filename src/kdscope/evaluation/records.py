@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdscope.core.errors import DataError
-from kdscope.core.files import unique_token
+from kdscope.core.files import discard, sha256_of, unique_token
 
 SCORINGS = ("robust", "published")
 """The two ways of reading an answer that every record holds."""
@@ -161,15 +162,22 @@ def _schema(kind: type[Any]) -> pa.Schema:
     return pa.schema([(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(kind)])
 
 
-def write_run_records(files: Mapping[str, Mapping[str, Path]], folder: Path) -> None:
+def write_run_records(
+    files: Mapping[str, Mapping[str, Path]], folder: Path, earlier: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """Put the records of every model and task into one file per task, a row group per model.
 
-    Processes may do so at the same time: every file is whole at any moment, and the last one's in the end.
+    Processes may do so at the same time: every file is whole at any moment, and the last one's in the end. Where one
+    cannot be written, all stay as they were.
 
     Args:
-        files: Records of a cell (outer key) on a task (inner key), in the order of the study. A file in a folder that
-            never changes: a task whose files are those of the last call is left as it is.
+        files: Records of a cell (outer key) on a task (inner key), in the order of the study.
         folder: Gets `<task>.parquet`: the column ``cell``, then those of `Record`. Files of other tasks are removed.
+        earlier: SHA-256 of the files that an earlier call wrote, by name: one that still is so, and whose records are
+            those of this call, is left as it is.
+
+    Returns:
+        The SHA-256 of every file, by name.
 
     Raises:
         DataError: A file of records cannot be read.
@@ -179,11 +187,23 @@ def write_run_records(files: Mapping[str, Mapping[str, Path]], folder: Path) -> 
     for cell, answered in files.items():
         for task, file in answered.items():
             by_task.setdefault(task, {})[cell] = file
+    # A name that is nobody else's, whoever writes beside us.
+    partials = {task: folder / f".{task}.parquet.{unique_token()}.partial" for task in by_task}
+    try:
+        hashes = {
+            f"{task}.parquet": _write_task(cells, folder / f"{task}.parquet", partials[task], earlier)
+            for task, cells in by_task.items()
+        }
+        for task, partial in partials.items():
+            if partial.exists():
+                _put(partial, folder / f"{task}.parquet")
+    finally:
+        for partial in partials.values():
+            discard(partial)
     for file in folder.glob("*.parquet"):
-        if file.stem not in by_task:
-            file.unlink(missing_ok=True)  # another process may have been faster
-    for task, cells in by_task.items():
-        _write_task(cells, folder / f"{task}.parquet")
+        if file.name not in hashes:
+            discard(file)
+    return hashes
 
 
 def read_run_records(
@@ -219,16 +239,24 @@ def _read_task(file: Path, columns: Sequence[str] | None) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
-def _write_task(cells: Mapping[str, Path], file: Path) -> None:
-    sources = hashlib.sha256(json.dumps([[cell, str(path)] for cell, path in cells.items()]).encode()).digest()
-    if file.exists() and _sources(file) == sources:
-        return
-    partial = file.with_name(f".{file.name}.{unique_token()}.partial")  # nobody else's, whoever writes beside us
-    try:
-        _write_cells(cells, partial, sources)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+def _write_task(cells: Mapping[str, Path], file: Path, partial: Path, earlier: Mapping[str, str]) -> str:
+    """Write the records of a task, unless the file has them; the SHA-256 of one or the other."""
+    sources = _hash_sources(cells)
+    if _sources(file) == sources and sha256_of(file) == earlier.get(file.name):
+        return earlier[file.name]
+    _write_cells(cells, partial, sources)
+    return sha256_of(partial)
+
+
+def _put(partial: Path, file: Path) -> None:
+    if file.is_dir():  # no rename of a file replaces it
+        discard(file)
+    partial.replace(file)
+
+
+def _hash_sources(cells: Mapping[str, Path]) -> bytes:
+    """What a file is made of, by content: a stage that ran again may have left others in the same place."""
+    return hashlib.sha256(json.dumps([[cell, sha256_of(path)] for cell, path in cells.items()]).encode()).digest()
 
 
 def _write_cells(cells: Mapping[str, Path], file: Path, sources: bytes) -> None:

@@ -9,29 +9,34 @@ from typing import Literal
 
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.manifest import Manifest
+from kdscope.pipeline.plan import PlannedStage
 from kdscope.pipeline.stage import Stage
 from kdscope.pipeline.store import Store
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The state of a stage and the reasons for it, one sentence each."""
+    """The state of a stage, as the plan has it, and the reasons for it, one sentence each."""
 
-    state: Literal["done", "will run", "damaged"]
+    state: Literal["done", "will run", "damaged", "not needed"]
     reasons: list[str]
 
 
-def explain(stage: Stage, store: Store) -> Explanation:
+def explain(planned: PlannedStage, store: Store) -> Explanation:
     """Compare a stage with what the store holds of it, or with the completed stage of its kind most like it.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    found = store.inspect(stage)
-    if found.state == "done" and found.manifest is not None:
-        return Explanation("done", [f"complete since {found.manifest.finished}, {len(found.manifest.files)} files"])
-    if found.state == "damaged":
-        return Explanation("damaged", [f"damaged: {found.problem}"])
+    stage = planned.stage
+    manifest = store.inspect(stage).manifest if planned.state == "done" else None
+    if manifest is not None:
+        return Explanation("done", [f"complete since {manifest.finished}, {len(manifest.files)} files"])
+    reasons = [f"damaged: {planned.problem}"] if planned.problem else []
+    if planned.state == "not needed":
+        return Explanation("not needed", [*reasons, "what was made from it is complete"])
+    if reasons:
+        return Explanation("damaged", reasons)
     failure = store.last_failure(stage)
     reasons = [] if failure is None else [f"failed last time: {failure}"]
     return Explanation("will run", reasons + _compare_with_nearest(stage, store))

@@ -85,11 +85,12 @@ class HashCache:
 
     An entry counts only while path, size, inode and both time stamps (last write, last change of the file's record)
     are what they were. A file touched less than `settle_seconds` ago is not remembered: a second write within the
-    clock's resolution would leave the same time stamps.
+    clock's resolution would leave the same time stamps. Nor is one of less than `least_bytes`, which is read as fast.
     """
 
-    def __init__(self, path: Path, *, settle_seconds: float = 2.0) -> None:
+    def __init__(self, path: Path, *, settle_seconds: float = 2.0, least_bytes: int = 0) -> None:
         self._path = path
+        self._least_bytes = least_bytes
         self._settle_nanoseconds = int(settle_seconds * 1e9)
         self._entries = _read_entries(path)
         self._changed = False
@@ -105,17 +106,29 @@ class HashCache:
         if known[:-1] == marks:
             return str(known[-1])
         digest = sha256_of(path)
-        if time.time_ns() - max(marks[1], marks[2]) >= self._settle_nanoseconds:
+        settled = time.time_ns() - max(marks[1], marks[2]) >= self._settle_nanoseconds
+        if settled and marks[0] >= self._least_bytes:
             self._entries[key] = [*marks, digest]
             self._changed = True
         return digest
+
+    def forget(self, folder: Path) -> None:
+        """Have the files below a folder read again: one of them was found not to hold what is remembered."""
+        below = os.path.join(os.path.abspath(folder), "")
+        for key in [key for key in self._entries if key.startswith(below)]:
+            del self._entries[key]
+            self._changed = True
 
     def save(self) -> None:
         """Write what was learnt; a folder that cannot be written costs time at the next run, nothing else."""
         if self._changed:
             with suppress(OSError):
-                write_atomically(self._path, json.dumps(self._entries))
+                write_atomically(self._path, json.dumps({**self._entries, _CHECK: fingerprint(self._entries)}))
                 self._changed = False
+
+
+_CHECK = ""
+"""Key beside the paths of a cache: the fingerprint of its entries, without which a damaged hash would be believed."""
 
 
 def hash_tree(folder: Path, patterns: Sequence[str] = ("**/*",), cache: HashCache | None = None) -> dict[str, str]:
@@ -144,7 +157,9 @@ def _read_entries(path: Path) -> dict[str, list[int | str]]:
         return {}
     if not isinstance(entries, dict):
         return {}
-    return {key: entry for key, entry in entries.items() if _is_entry(entry)}
+    check = entries.pop(_CHECK, None)
+    known = {key: entry for key, entry in entries.items() if _is_entry(entry)}
+    return known if check == fingerprint(known) else {}
 
 
 def _is_entry(entry: object) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
@@ -14,10 +15,11 @@ from typing import Any
 
 from kdscope.core.errors import IdentityError, StoreError
 from kdscope.core.files import regular_files, sha256_of, sync
-from kdscope.pipeline.fingerprint import JSON
+from kdscope.pipeline.fingerprint import JSON, fingerprint
 from kdscope.pipeline.stage import identify
 
 MANIFEST = "manifest.json"
+_CHECK = "sha256"
 
 
 @dataclass(frozen=True)
@@ -50,26 +52,31 @@ class Manifest:
     facts: Mapping[str, JSON]
 
     def to_json(self) -> str:
-        """The text of the file."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        """The text of the file; it ends with the fingerprint of all that is above it."""
+        values = asdict(self)
+        return json.dumps({**values, _CHECK: fingerprint(values)}, indent=2) + "\n"
 
 
 def read_manifest(path: Path) -> Manifest:
     """Read and check a manifest; nothing in it is taken on trust.
 
     Raises:
-        ValueError: it is not JSON, lacks a field, has one of a wrong type, names a file outside its folder, or its
-            identity is not that of its contents.
+        ValueError: it is not JSON, lacks a field, has one of a wrong type, names a file outside its folder, was
+            changed after it was written, or its identity is not that of its contents.
         OSError: the file cannot be read.
     """
     try:
         data = json.loads(path.read_bytes())
         manifest = _parse(data)
+        check = data.pop(_CHECK, None)  # manifests of earlier versions have none
+        changed = check is not None and check != fingerprint(data)
         expected = identify(manifest.kind, manifest.version, manifest.parameters, manifest.inputs)
     except (KeyError, RecursionError, IdentityError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     if manifest.identity != expected:
         raise ValueError("its identity does not match its contents")
+    if changed:
+        raise ValueError("it was changed after it was written")
     return manifest
 
 
@@ -77,7 +84,8 @@ def _parse(data: Any) -> Manifest:
     texts = {name: _expect(data, name, str) for name in ("identity", "kind", "label", "started", "finished")}
     maps = {name: _expect(data, name, dict) for name in ("parameters", "inputs", "software", "facts")}
     files = {safe_name(name): _parse_facts(facts) for name, facts in _expect(data, "files", dict).items()}
-    return Manifest(**texts, **maps, files=files, version=_expect(data, "version", int), seconds=data["seconds"])
+    version, seconds = _expect(data, "version", int), _expect(data, "seconds", float)
+    return Manifest(**texts, **maps, files=files, version=version, seconds=seconds)
 
 
 def _parse_facts(facts: Any) -> FileFacts:
@@ -134,19 +142,35 @@ def sync_and_hash(folder: Path) -> dict[str, FileFacts]:
     return facts
 
 
-def first_problem(folder: Path, manifest: Manifest, full: bool) -> str:
-    """How a folder differs from its manifest, by presence and size and with `full` by content; empty if it does not.
+def first_problem(folder: Path, manifest: Manifest, digest: Callable[[Path], str] | None) -> str:
+    """How a folder differs from its manifest; empty if it does not.
+
+    Looks at presence and size, and with a `digest` (such as `sha256_of`) at the content of every file.
 
     Raises:
         OSError: a file is there but cannot be read, which says nothing about its content.
     """
     for name, facts in manifest.files.items():
-        if problem := _file_problem(folder, name, facts, full):
+        if problem := _file_problem(folder, name, facts, digest):
             return f"file {name} {problem}"
     return ""
 
 
-def _file_problem(folder: Path, name: str, facts: FileFacts, full: bool) -> str:
+def copy_files(folder: Path, manifest: Manifest, places: Mapping[str, Path]) -> str:
+    """Copy files of an output to where they are wanted, by their names; says which did not arrive as it was completed.
+
+    Raises:
+        OSError: A file cannot be read or written.
+    """
+    for name, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, place)  # with the usual permissions, whatever those of the store are
+        if sha256_of(place) != manifest.files[name].sha256:
+            return f"file {name} has changed content"
+    return ""
+
+
+def _file_problem(folder: Path, name: str, facts: FileFacts, digest: Callable[[Path], str] | None) -> str:
     path = folder / name
     try:
         found = path.lstat()
@@ -156,6 +180,6 @@ def _file_problem(folder: Path, name: str, facts: FileFacts, full: bool) -> str:
         return "is not a regular file of the stage"
     if found.st_size != facts.bytes:
         return f"has {found.st_size} bytes instead of {facts.bytes}"
-    if full and sha256_of(path) != facts.sha256:
+    if digest is not None and digest(path) != facts.sha256:
         return "has changed content"
     return ""

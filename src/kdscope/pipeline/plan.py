@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kdscope.pipeline.stage import Cost, Stage, in_order
-from kdscope.pipeline.store import Store
+from kdscope.pipeline.store import Inspection, Store
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class PlannedStage:
     """A stage of a plan.
 
     `damaged` means it was complete, no longer is, and will run again; `not needed` that nothing which will run uses
-    it, though its own output is not there.
+    it, though its own output is not there or damaged. `problem` says what is damaged.
     """
 
     stage: Stage
@@ -28,41 +28,48 @@ class PlannedStage:
         return self.stage.cost if self.state in ("will run", "damaged") else Cost(seconds=0.0)
 
 
-def needed(targets: Iterable[Stage], is_sound: Callable[[Stage, bool], bool]) -> list[Stage]:
+def needed(targets: Iterable[Stage], is_sound: Callable[[Stage], bool]) -> list[Stage]:
     """The stages that must run to complete the targets, in execution order.
 
-    A complete stage needs none of its inputs. `is_sound(stage, as_input)` says whether a stage is complete; it is
-    asked with `as_input` true about outputs that a stage of the result will read.
+    A complete stage needs none of its inputs. `is_sound` says whether a stage is complete; it is asked about the
+    targets and about what a stage of the result will read, whose content therefore matters.
     """
     targets, found = list(targets), set[str]()
 
-    waiting = [(target, False) for target in targets]
+    waiting = list(targets)
     while waiting:
-        stage, as_input = waiting.pop()
-        if stage.identity not in found and not is_sound(stage, as_input):
+        stage = waiting.pop()
+        if stage.identity not in found and not is_sound(stage):
             found.add(stage.identity)
-            waiting += [(parent, True) for parent in stage.inputs.values()]
+            waiting += stage.inputs.values()
     return [stage for stage in in_order(targets) if stage.identity in found]
 
 
 def plan_states(targets: Iterable[Stage], store: Store) -> list[PlannedStage]:
-    """The state of every stage of a study, in execution order; looks at manifests and file sizes only.
+    """The state of every stage of a study, in execution order, as a run would find it.
+
+    The content of targets, and of what will be read, is verified; of all others manifests and file sizes are looked at.
 
     Raises:
         StoreError: the store cannot be read.
     """
     targets = list(targets)
-    stages = in_order(targets)
-    inspections = {stage.identity: store.inspect(stage) for stage in stages}
-    running = set(needed(targets, lambda stage, _: inspections[stage.identity].state == "done"))
-    planned = []
-    for stage in stages:
-        found = inspections[stage.identity]
-        if stage in running:
-            planned.append(PlannedStage(stage, "damaged" if found.problem else "will run", found.problem))
-        else:
-            planned.append(PlannedStage(stage, "done" if found.state == "done" else "not needed"))
-    return planned
+    found: dict[str, Inspection] = {}
+
+    def is_sound(stage: Stage) -> bool:
+        if stage.identity not in found:
+            found[stage.identity] = store.inspect(stage, full=True)
+        return found[stage.identity].state == "done"
+
+    running = set(needed(targets, is_sound))
+    store.remember()
+    return [_planned(stage, found.get(stage.identity) or store.inspect(stage), running) for stage in in_order(targets)]
+
+
+def _planned(stage: Stage, found: Inspection, running: Collection[Stage]) -> PlannedStage:
+    if stage in running:
+        return PlannedStage(stage, "damaged" if found.problem else "will run", found.problem)
+    return PlannedStage(stage, "done" if found.state == "done" else "not needed", found.problem)
 
 
 def total_cost(planned: Iterable[PlannedStage]) -> Cost:

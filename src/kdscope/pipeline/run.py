@@ -70,9 +70,10 @@ def run_plan(
 ) -> RunResult:
     """Complete the targets: run what is missing, reuse what is there, go on after failures.
 
-    `execute` runs one stage and may raise anything. Its failure is recorded; the rest of the study goes on. Outputs
-    that a stage will read are verified by content hash once per run. Stages locked by a process of another run are
-    left to it. The `executor` runs the stages if it takes them; otherwise, and should it die out, this process does.
+    `execute` runs one stage and may raise anything. Its failure is recorded; the rest of the study goes on. Targets,
+    and outputs that a stage will read, are verified by content hash once per run. Stages locked by a process of another
+    run are left to it. The `executor` runs the stages if it takes them; otherwise, and should it die out, this process
+    does.
 
     Raises:
         StoreError: the store itself cannot be read or written.
@@ -106,11 +107,12 @@ class _Run:
         """Rounds of planning and running, until one brings no new failure."""
         while True:
             failures = len(self.failed)
-            pruned = prune_failed(targets, self.failed, lambda stage: self._is_sound(stage, False))
+            pruned = prune_failed(targets, self.failed, self._looks_complete)
             left = [stage for target in targets if (stage := pruned.actual[target.identity]) is not None]
             to_run = needed(left, self._is_sound)
             self._announce(left, to_run, pruned)
             self._run_all(to_run)
+            self.store.remember()
             if len(self.failed) == failures:
                 break
         return RunResult(
@@ -124,18 +126,20 @@ class _Run:
             bad_input=frozenset(self.bad_input),
         )
 
-    def _is_sound(self, stage: Stage, as_input: bool) -> bool:
+    def _is_sound(self, stage: Stage) -> bool:
         if stage.identity not in self.sound:
-            complete = self.store.inspect(stage, full=as_input).state == "done"
-            if not as_input:
-                return complete
-            self.sound[stage.identity] = complete
+            self.sound[stage.identity] = self.store.inspect(stage, full=True).state == "done"
         return self.sound[stage.identity]
+
+    def _looks_complete(self, stage: Stage) -> bool:
+        """By its manifest and file sizes, unless more is known."""
+        known = self.sound.get(stage.identity)
+        return self.store.inspect(stage).state == "done" if known is None else known
 
     def _announce(self, left: list[Stage], to_run: list[Stage], pruned: Pruned) -> None:
         self.wanted.update(stage.identity for stage in to_run)
         for stage in in_order(left):
-            if stage.identity not in self.wanted and self._is_sound(stage, False):
+            if stage.identity not in self.wanted and self._looks_complete(stage):
                 self._reuse(stage)
         for stage, missing in pruned.blocked.items():
             if stage.identity in self.wanted and stage.identity not in self.blocked:

@@ -16,19 +16,41 @@ import os
 import shutil
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from kdscope.core.errors import StoreError
-from kdscope.core.files import DISK_TROUBLE, explained, store_error, sync, unique_token, write_atomically, write_synced
-from kdscope.pipeline.fingerprint import JSON, plain
-from kdscope.pipeline.manifest import MANIFEST, Manifest, first_problem, read_manifest, software_versions, sync_and_hash
+from kdscope.core.files import (
+    DISK_TROUBLE,
+    explained,
+    store_error,
+    sync,
+    unique_token,
+    write_atomically,
+    write_synced,
+)
+from kdscope.pipeline.fingerprint import JSON, HashCache, plain
+from kdscope.pipeline.manifest import (
+    MANIFEST,
+    Manifest,
+    copy_files,
+    first_problem,
+    read_manifest,
+    software_versions,
+    sync_and_hash,
+)
 from kdscope.pipeline.stage import Stage
+
+MADE_AGAIN = "run the study again, which makes it anew"
+"""What to do about an output that is gone or damaged."""
+_LEAST_BYTES = 2**20
+"""From this size on a file that did not change is not read again to verify it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +80,10 @@ class Store:
         self._failures, self._damaged = root / "failures", root / "damaged"
         self._locks = _Locks(root / "locks")
 
+    @cached_property
+    def _hashes(self) -> HashCache:
+        return HashCache(self.root / "hashes.json", least_bytes=_LEAST_BYTES)
+
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
         # In another process it is a store on the same folder; locks stay with the process that took them.
         return Store, (self.root,)
@@ -80,14 +106,46 @@ class Store:
                 return Inspection("absent")
             try:
                 manifest = read_manifest(folder / MANIFEST)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return Inspection("damaged", f"{MANIFEST} is missing")
             except ValueError as error:
                 return Inspection("damaged", f"{MANIFEST} is unreadable: {error}")
             if manifest.identity != stage.identity:
                 return Inspection("damaged", f"{MANIFEST} belongs to another stage")
-            problem = first_problem(folder, manifest, full)
+            problem = first_problem(folder, manifest, self._hashes.hash if full else None)
         return Inspection("damaged" if problem else "done", problem, manifest)
+
+    def remember(self) -> None:
+        """Keep the hashes of large files that `inspect` read, so that the next one need not read them."""
+        self._hashes.save()
+
+    def take(self, stage: Stage, folder: Path, names: Collection[str] | None = None) -> dict[str, str]:
+        """Copy the files of a completed stage, or some of them, below a folder; what arrives is verified.
+
+        Returns:
+            The SHA-256 of what was copied, by its path in the stage.
+
+        Raises:
+            StoreError: The stage is not complete, or a file is not as it was when it was.
+            OSError: A file cannot be copied.
+        """
+        found = self.inspect(stage)
+        problem = found.problem or ("" if found.manifest else "it is gone")
+        hashes: dict[str, str] = {}
+        if found.manifest is not None and not problem:
+            hashes = {
+                name: facts.sha256 for name, facts in found.manifest.files.items() if names is None or name in names
+            }
+            problem = copy_files(self.path(stage), found.manifest, {name: folder / name for name in hashes})
+        if problem:
+            self.doubt(self.path(stage))
+            raise StoreError(f"{stage.label}: damaged in the store: {problem} ({self.path(stage)}); {MADE_AGAIN}")
+        return hashes
+
+    def doubt(self, folder: Path) -> None:
+        """Have the files of a stage that was found damaged read again by whoever verifies them next."""
+        self._hashes.forget(folder)
+        self.remember()
 
     def manifests(self, kind: str) -> list[Manifest]:
         """The manifests of all stages of a kind that the store holds, unreadable ones left out, by identity."""
@@ -202,15 +260,15 @@ class Store:
         with explained("record a failure", path):
             write_atomically(path, json.dumps(record, indent=2) + "\n")
 
-    def last_failure(self, stage: Stage) -> str | None:
-        """The message the stage failed with last time, if it did and has not been completed since."""
+    def last_failure(self, stage: Stage | str) -> str | None:
+        """The message a stage, or that of this identity, failed with last time; None once it has been completed."""
         try:
             return str(json.loads(self._failure_path(stage).read_bytes())["message"])
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
-    def _failure_path(self, stage: Stage) -> Path:
-        return self._failures / f"{stage.identity}.json"
+    def _failure_path(self, stage: Stage | str) -> Path:
+        return self._failures / f"{stage if isinstance(stage, str) else stage.identity}.json"
 
 
 class _Locks:

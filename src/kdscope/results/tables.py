@@ -16,6 +16,7 @@ from kdscope.core.errors import DataError
 from kdscope.results.csv_cells import write_csv
 from kdscope.results.labels import CellName, name_cells
 from kdscope.results.measures import AVERAGE, AVERAGES, MEASURES, POOLS
+from kdscope.results.run_file import WRITTEN_AGAIN
 from kdscope.results.schema import SCHEMAS, ColumnSchema, TableSchema
 
 _DTYPES: Mapping[str, Any] = MappingProxyType(
@@ -130,8 +131,6 @@ _CELL_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Which columns name cells; in `fidelity`, `control` is a number."""
 _LATER = ("statistics",)
 """Tables that runs of before there were such do not have."""
-WRITTEN_AGAIN = "`kdscope run STUDY.yaml` writes it again; nothing is trained twice"
-"""How to come by a table that is missing."""
 
 
 def save_tables(tables: ReportTables, folder: Path) -> None:

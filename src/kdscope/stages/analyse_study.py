@@ -14,6 +14,7 @@ from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.manifest import read_manifest
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
+from kdscope.pipeline.store import Store
 from kdscope.results.methods import BASE, SFT
 from kdscope.stages.audit_contamination import read_audit
 from kdscope.stages.planning import StageKind, StudyContext, TaskParams
@@ -308,19 +309,14 @@ def _learned(arm: ArmFacts, facts: _TrainingFacts) -> dict[str, object]:
 def _cause(context: StageContext, arm: ArmFacts) -> str:
     """What the first of this model's stages that failed said."""
     where = _Place.model_validate(context.stage.context)
+    store = Store(where.store)
     for identity in where.stages.get(arm.label, []):
-        if (message := _failure(where.store, identity)) is not None:
+        if (message := store.last_failure(identity)) is not None:
             return message
-    sweep = [_failure(where.store, identity) for identity in where.sweeps.get(arm.label, {}).values()]
+    sweep = [store.last_failure(identity) for identity in where.sweeps.get(arm.label, {}).values()]
     if sweep and all(message is not None for message in sweep):
         return f"no learning rate of its sweep could be trained; the first: {sweep[0]}"
     return "something it needs failed"
-
-
-def _failure(store: Path, identity: str) -> str | None:
-    """What a stage that failed said; None for any other."""
-    file = store / "failures" / f"{identity}.json"
-    return str(json.loads(file.read_text(encoding="utf-8")).get("message", "")) if file.is_file() else None
 
 
 def collect_notes(context: StageContext, arms: Sequence[ArmFacts]) -> list[str]:

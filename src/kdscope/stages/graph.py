@@ -87,6 +87,12 @@ class StudyPlan:
     device: str
     comparisons: tuple[PlannedComparison, ...]
 
+    @property
+    def targets(self) -> list[Stage]:
+        """What a run leaves to people: page, tables, answers and models; all other stages are behind them."""
+        made = [stage for arm in self.arms for stage in (*arm.model.made.values(), *arm.evaluations.values())]
+        return list(dict.fromkeys((self.report, self.analysis, *made)))
+
 
 def build_plan(
     study: Study, cache: HashCache, store_root: Path, sizes: Sizes, registry: TaskRegistry, noise: Noise = Noise()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from kdscope.evaluation.records import SCORINGS, run_record_schema
 from kdscope.results.formatting import is_missing
 from kdscope.results.labels import CellName, name_cells
 from kdscope.results.methods import SFT
+from kdscope.results.run_file import check_run_files, load_run_file
 
 _CELL_COLUMNS = (
     *("cell", "role", "student", "teacher", "teacher_condition", "method", "kd_temperature", "kd_weight"),
@@ -82,13 +82,14 @@ def open_run(folder: Path) -> RunFolder:
         DataError: It is not the folder of a run, was made before runs kept their records, or a file is damaged.
     """
     _check_folder(folder)
+    check_run_files(folder, "tables/cells.parquet", "records/*.parquet")
     models = _models(folder / "tables" / "cells.parquet")
     files = sorted((folder / "records").glob("*.parquet"))
     if not files:
         raise DataError(_no_records(models), file=folder / "records")
     for file in files:
         _check_header(file)
-    facts = _facts(folder / "run.json")
+    facts = load_run_file(folder) or {}  # a run without it is shown all the same
     scoring = facts.get("scoring")
     return RunFolder(
         folder=folder,
@@ -160,17 +161,6 @@ def _check_header(file: Path) -> None:
     for column in run_record_schema().names:
         if column not in names and column not in _LATER:
             raise DataError("this column of the records is missing", file=file, key=column)
-
-
-def _facts(file: Path) -> dict[str, object]:
-    """What the run says of itself; a run without it is shown all the same."""
-    try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise DataError(f"not readable JSON ({error})", file=file) from error
-    return facts if isinstance(facts, dict) else {}
 
 
 def default_cells(models: Sequence[Model]) -> list[str]:
