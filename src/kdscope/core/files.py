@@ -17,7 +17,9 @@ DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 def store_error(error: OSError, action: str, path: Path) -> StoreError:
     """The readable form of an operating system error: path, what was tried, cause."""
-    return StoreError(f"{error.filename or path}: cannot {action}: {error.strerror or error}")
+    full = error.errno in DISK_TROUBLE  # of a copy both places are told, and the second one is the disk in trouble
+    place = (error.filename2 if full else None) or error.filename or path
+    return StoreError(f"{place}: cannot {action}: {error.strerror or error}")
 
 
 @contextmanager
