@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_evaluate_then_compare_then_rescore(kdscope: Call, tmp_path: Path) -> No
     assert (tmp_path / "again.parquet").is_file()
     code, out, _ = kdscope("rescore", tmp_path / "tiny-s", "--json")
     assert {row["items"] for row in json.loads(out)["accuracy"] if row["task"] == "mini-choose"} == {6}
+
+
+def test_a_chat_template_that_leaves_the_question_out_is_exit_code_2(kdscope: Call, tmp_path: Path) -> None:
+    model = shutil.copytree(embedded_model("tiny-s"), tmp_path / "model")
+    (model / "chat_template.jinja").write_text("{% for m in messages %}{{ m.role }}: {% endfor %}assistant:")
+    arguments = ("--store", tmp_path / "s", "-o", tmp_path / "o", "--apply-chat-template", "-q")
+    code, _, err = kdscope("evaluate", model, "-t", "mini-choose", *FAST, *arguments)
+    assert code == 2
+    assert f"error: the chat template of {model} cannot be used: it leaves out what the user says" in err
 
 
 def test_a_failed_task_is_exit_code_1(kdscope: Call, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdscope.core.errors import ModelError
+from kdscope.core.errors import ModelError, ModelFileError
 from kdscope.models.source import ModelPlace
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def chat_prompts(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -
     """The prompts of a chat in which the user asks and the model is to answer, in the tokenizer's chat template.
 
     Raises:
-        ModelError: It has none, or its template fails, or leaves a question out, with texts and with parts.
+        ModelError: It has none.
+        ModelFileError: Its template fails, or leaves a question out, with texts and with parts.
     """
     if not tokenizer.chat_template:
         raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; choose another 'template'")
@@ -43,7 +44,7 @@ def chat_prompts(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -
             return [_prompt(tokenizer, question, content) for question in (_QUESTION, *questions)][1:]
         except ModelError as error:
             reasons.append(str(error))
-    raise ModelError(f"the chat template of {tokenizer.name_or_path} cannot be used: {reasons[0]}")
+    raise ModelFileError(f"the chat template of {tokenizer.name_or_path} cannot be used: {reasons[0]}")
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
