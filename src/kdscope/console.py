@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.text import Text
 
+from kdscope.core.characters import plain
+from kdscope.core.terminal import clean_streams, raw
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.stage import Stage
 from kdscope.results.formatting import duration
@@ -229,6 +233,25 @@ class JsonEvents(Events):
         print(json.dumps({"event": event, **named, **facts}), file=self.stream, flush=True)
 
 
+class CleanConsole(Console):
+    """The terminal behind standard error, on which labels and messages are text and command nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(file=raw(sys.stderr))
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What `rich` makes of something, texts in it cleaned; its own control sequences stay."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+
+@contextmanager
+def shown(bars: Progress) -> Iterator[Progress]:
+    """Within the block the bars are on the terminal, and what is printed stands above them, cleaned as ever."""
+    with bars, clean_streams():
+        yield bars
+
+
 class RichEvents(PlainEvents):
     """Bars on a terminal: the whole run with the time left, and each running stage."""
 
@@ -242,13 +265,14 @@ class RichEvents(PlainEvents):
         self.bars = Progress(*columns, console=console, transient=True)
         self.run: TaskID | None = None
         self.steps: dict[str, TaskID] = {}
+        self._shown = ExitStack()
 
     def __enter__(self) -> RichEvents:
-        self.bars.start()
+        self._shown.enter_context(shown(self.bars))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bars.stop()
+        self._shown.close()
 
     def plan(self, stages: Sequence[Stage]) -> None:
         """Set the bar of the run."""

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import altair as alt
 
-from kdscope.figures.svg import render_svg
+from tests.figures.renderer import render_svg
 
 Element = ElementTree.Element
 _TRANSLATE = re.compile(r"translate\((-?[\d.]+)[, ](-?[\d.]+)\)")

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from kdscope.figures import drawing
-from kdscope.figures.drawing import MOST_PANELS, ShownFigure, csv_file, pdf_file, svg_file, to_pdf, whole_figure
+from kdscope.figures.drawing import MOST_PANELS, ShownFigure, csv_file, svg_file, whole_figure
 from kdscope.figures.gains import gain_fidelity_figure, gain_figure
 from kdscope.figures.panels import Figure, Panels
 from kdscope.figures.run import accuracy_figure
-from kdscope.figures.svg import render_svg
+from tests.figures.renderer import pdf_file, render_svg, shared_renderer, to_pdf
 from tests.report.builders import TEACHER, build_tables, only
 from tests.report.statistics_builders import measured
 
@@ -101,7 +101,7 @@ def test_page_draws_the_first_panels_of_very_many(monkeypatch):
     monkeypatch.setattr(drawing, "render_svg", lambda *_: '<svg width="10" height="10"></svg>')
     labels = [f"student {number}" for number in range(MOST_PANELS + 20)]
     figure = Figure("many", "Many", "", "", panels=Panels({label: partial(panel, label) for label in labels}))
-    shown = ShownFigure(figure, "study")
+    shown = ShownFigure(figure, "study", shared_renderer())
     shown.draw(10**6)
     shown.draw(10**6)
     assert made == labels[:MOST_PANELS]

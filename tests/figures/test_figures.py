@@ -10,8 +10,8 @@ from kdscope.figures.fidelity import decomposition_figure
 from kdscope.figures.gains import gain_figure
 from kdscope.figures.run import accuracy_figure, answer_rates, rates_figure
 from kdscope.figures.style import STEP, method_legend, method_styles
-from kdscope.figures.svg import render_svg
 from kdscope.results.methods import MUTED
+from tests.figures.renderer import render_svg
 from tests.report.builders import BELOW_CHANCE, build_tables, empty_tables, only
 
 

@@ -91,9 +91,9 @@ def test_nothing_is_drawn_twice(tables, whole, monkeypatch):
 
     drawn = []
 
-    def counted(chart, prefix, description):
+    def counted(chart, prefix, *told):
         drawn.append(prefix)
-        return render(chart, prefix, description)
+        return render(chart, prefix, *told)
 
     render = drawing.render_svg
     monkeypatch.setattr(drawing, "render_svg", counted)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdscope.view.escape import one_line, plain, visible
+from kdscope.core.characters import plain
+from kdscope.view.escape import one_line, visible
 from kdscope.view.highlight import Piece, folded, painted, word_diff
 from tests.view.runs import EVIL
 

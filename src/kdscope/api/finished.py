@@ -183,7 +183,12 @@ def check_base(model: FinishedModel, store: Path) -> ModelPlace:
 def _inside(run: FinishedRun, place: str, cell: str) -> Path:
     """A folder of the store; run.json may be anybody's, and must not get other folders of this machine exported."""
     path = Path(place)
-    if path.is_absolute() or ".." in path.parts or not (run.store / path).resolve().is_relative_to(run.store.resolve()):
+    inside = not path.is_absolute() and ".." not in path.parts
+    try:
+        inside = inside and (run.store / path).resolve().is_relative_to(run.store.resolve())
+    except (OSError, ValueError):  # a name that no file can have
+        inside = False
+    if not inside:
         raise DataError(
             f"'{place}', the folder of {cell}, is not in the store {run.store}", file=run.folder / "run.json"
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import traceback
+from collections.abc import Sequence
 
 # Importing them registers their commands.
 from kdscope.cli import analyze, data, distill, models, outputs, study  # noqa: F401
@@ -12,11 +15,23 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Entry point: errors meant for people become one message and exit code 2."""
+    """Entry point: errors meant for people become one message and exit code 2; nothing printed commands a terminal."""
+    from kdscope.core.terminal import clean_streams
+
+    with clean_streams():
+        try:
+            _run(sys.argv[1:])
+        except Exception:  # within the block, so that what the error quotes is cleaned too
+            traceback.print_exc()
+            sys.exit(1)
+
+
+def _run(arguments: Sequence[str]) -> None:
     from kdscope.core.errors import KdscopeError
     from kdscope.core.files import DISK_TROUBLE
 
     try:
+        _check_arguments(arguments)
         app()
     except KdscopeError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -30,3 +45,12 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stopped; the same command continues from here", file=sys.stderr)
         sys.exit(130)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse control characters but tab and line break: errors on usage quote arguments, names of files among them."""
+    from kdscope.core.errors import DataError
+
+    for number, argument in enumerate(arguments, start=1):
+        if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", argument):
+            raise DataError(f"argument {number} holds a control character: {argument}")

@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 
 def run_events(quiet: bool, as_json: bool) -> Any:
     """A listener for a run, as a context."""
-    from rich.console import Console
+    from kdscope.console import CleanConsole, JsonEvents, PlainEvents, RichEvents
 
-    from kdscope.console import JsonEvents, PlainEvents, RichEvents
-
-    console = Console(stderr=True)
+    console = CleanConsole()
     if as_json:
         return nullcontext(JsonEvents())
     if quiet or not console.is_terminal:
@@ -218,15 +216,17 @@ def _print_tallies(tallies: Sequence[Tally]) -> None:
 @contextmanager
 def download_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None] | None]:
     """A bar for each file that is being brought, with its speed and the time left, where a person looks."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    console = Console(stderr=True)
+    from kdscope.console import CleanConsole, shown
+
+    console = CleanConsole()
     if quiet or not console.is_terminal:
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with shown(Progress(*columns, console=console, transient=True)) as progress:
         bars: dict[str, Any] = {}
 
         def tell(file: str, here: int, total: int | None) -> None:

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import vl_convert
 from altair.typing import ChartType
 from markupsafe import Markup, escape
 
+from kdscope.core.characters import plain
 from kdscope.figures.panels import Figure
+from kdscope.figures.renderer import Renderer
 from kdscope.figures.style import FONT, LegendEntry
 from kdscope.figures.svg import render_svg
 from kdscope.results.csv_cells import csv_text
@@ -71,6 +72,7 @@ class ShownFigure:
     Attributes:
         figure: What is to be drawn.
         study: Name of the study, for those of files.
+        renderer: Draws them.
         common: Panels of all tasks together that the page shows.
         single: Those of single tasks.
         packed: The files as SVG and CSV.
@@ -79,6 +81,7 @@ class ShownFigure:
 
     figure: Figure
     study: str
+    renderer: Renderer
     common: list[ShownPanel] = field(default_factory=list)
     single: list[ShownPanel] = field(default_factory=list)
     packed: tuple[FileLink, ...] = ()
@@ -122,7 +125,7 @@ class ShownFigure:
 
     def print_pdf(self, room: int) -> int:
         """Makes the file as PDF if there is room; gives back what it takes."""
-        self.pdf, used = _with_room((pdf_file(self._whole, self._stem),), room)
+        self.pdf, used = _with_room((pdf_file(self._whole, self._stem, self.renderer),), room)
         return used
 
     @property
@@ -166,7 +169,8 @@ class ShownFigure:
     def _drawn(self, panels: Mapping[str, ChartType], task: str = "", place: str = "") -> Iterator[ShownPanel]:
         for number, (label, chart) in enumerate(panels.items()):
             told = f"{label}, {task}" if task else label
-            svg = render_svg(chart, f"{self.figure.key}-{place}{number}", f"{self.figure.title}: {told}")
+            prefix = f"{self.figure.key}-{place}{number}"
+            svg = render_svg(chart, prefix, f"{self.figure.title}: {told}", self.renderer)
             width = _SVG_WIDTH.search(svg)
             student = self.figure.students.get(label, "")
             yield ShownPanel(Markup(svg), student, task, float(width[1]) if width else 0.0)  # noqa: S704 - escaped there
@@ -193,9 +197,9 @@ def svg_file(whole: str, stem: str) -> FileLink:
     return FileLink(f"{stem}.svg", "SVG", _packed(whole.encode("utf-8", "xmlcharrefreplace")), packed=True)
 
 
-def pdf_file(whole: str, stem: str) -> FileLink:
+def pdf_file(whole: str, stem: str, renderer: Renderer) -> FileLink:
     """The whole figure as PDF, which is compressed in itself."""
-    return FileLink(f"{stem}.pdf", "PDF", _link("application/pdf", to_pdf(whole)))
+    return FileLink(f"{stem}.pdf", "PDF", _link("application/pdf", to_pdf(whole, renderer)))
 
 
 def csv_file(figure: Figure, stem: str) -> tuple[FileLink, ...]:
@@ -206,19 +210,18 @@ def csv_file(figure: Figure, stem: str) -> tuple[FileLink, ...]:
     return (FileLink(f"{stem}.csv", "CSV", _packed(table), packed=True),)
 
 
-def to_pdf(svg: str) -> bytes:
+def to_pdf(svg: str, renderer: Renderer) -> bytes:
     """The drawing as PDF, the same bytes on every call.
 
     The renderer orders the fonts and the transparencies of a file by chance, so there is one font and no transparency.
     """
     plain = re.sub(r' (?:opacity="[^"]*"|font-weight="(?:bold|600)")', "", svg)
-    pdf: bytes = vl_convert.svg_to_pdf(plain)
-    return pdf
+    return renderer.pdf(plain)
 
 
 def whole_figure(figure: Figure, panels: Sequence[str]) -> str:
     """Title, legend and all panels as one SVG, side by side as far as they fit."""
-    title = f'<text x="{_MARGIN}" y="{_MARGIN + 14}" font-size="16" fill="{INK}">{escape(figure.title)}</text>'
+    title = f'<text x="{_MARGIN}" y="{_MARGIN + 14}" font-size="16" fill="{INK}">{escape(plain(figure.title))}</text>'
     legend, top = _legend(figure.legend, _MARGIN + 30)
     parts, widest = [title, legend], 480.0
     x, y, tallest = float(_MARGIN), top, 0.0
@@ -248,7 +251,7 @@ def _legend(entries: Sequence[LegendEntry], top: float) -> tuple[str, float]:
         parts.append(
             f'<g transform="translate({x:g},{y:g})"><path d="{SYMBOLS[entry.shape]}" stroke="{entry.colour}" '
             f'fill="{fill}" stroke-width="1.6"/><text x="18" y="10" font-size="11.5" fill="{INK}">'
-            f"{escape(entry.label)}</text></g>"
+            f"{escape(plain(entry.label))}</text></g>"
         )
         x += width
     return "".join(parts), y + 26 if entries else top

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
+from kdscope.core.characters import plain
 from kdscope.figures.style import LegendEntry, method_legend, method_styles
 from kdscope.results.formatting import is_missing
 from kdscope.results.methods import ADAPT, BASE, MUTED, SFT, has_open_marks
@@ -118,23 +119,27 @@ def described(
 
     `by_student` for panels that hold several students: the mark then tells its own.
     """
-    about: dict[str, str | int] = {"student": str(row["model"])} if by_student else {}
+    about: dict[str, str | int] = {"student": plain(str(row["model"]))} if by_student else {}
     if not is_missing(row.get("method")) and row["method"] not in CONTROLS:
-        about["method"] = str(row["method"])
+        about["method"] = plain(str(row["method"]))
     if not is_missing(row.get("task")) and at_column is not None:
-        about["task"] = str(row["task"])
+        about["task"] = plain(str(row["task"]))
     about |= {name: place for name, place in (("row", at_row), ("column", at_column)) if place is not None}
-    return f"{words.replace(SEPARATOR, ' ')}{SEPARATOR}{json.dumps(about, ensure_ascii=False)}"
+    return f"{words.replace(SEPARATOR, ' ')}{SEPARATOR}{json.dumps(about)}"
 
 
-def taken_apart(description: str) -> tuple[str, dict[str, str]]:
-    """The words, and what the mark is about.
+def taken_apart(description: str) -> tuple[str, dict[str, str]] | None:
+    """The words, and what the mark is about; None for what is no such description, whatever names are in it.
 
     >>> taken_apart(described("3 points", {"method": "kd"}, at_row=2))
     ('3 points', {'method': 'kd', 'row': '2'})
     """
-    words, _, about = description.partition(SEPARATOR)
-    return words, {name: str(value) for name, value in json.loads(about or "{}").items()}
+    words, found, about = description.rpartition(SEPARATOR)
+    try:
+        told = json.loads(about) if found else None
+    except ValueError:
+        told = None
+    return (words, {name: str(value) for name, value in told.items()}) if isinstance(told, dict) else None
 
 
 def tagged(

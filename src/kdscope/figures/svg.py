@@ -8,10 +8,11 @@ from types import MappingProxyType
 from xml.etree import ElementTree
 
 import altair as alt
-import vl_convert
 from altair.typing import ChartType
 
-from kdscope.figures.panels import SEPARATOR, taken_apart
+from kdscope.core.characters import plain
+from kdscope.figures.panels import taken_apart
+from kdscope.figures.renderer import Renderer
 from kdscope.figures.style import FONT
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -23,17 +24,20 @@ _PLACES = ("d", "transform", "x2", "y2")
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"opacity": "1", "stroke-width": "1", "font-family": FONT})
 
 
-def render_svg(chart: ChartType, prefix: str, description: str) -> str:
+def render_svg(chart: ChartType, prefix: str, description: str, renderer: Renderer) -> str:
     """One chart as an `<svg>` element, the same bytes on every call.
 
-    Texts in the chart are escaped. Every mark with a description gets a `<title>`, which browsers show on hover, and
-    `data-` attributes of what it is about (see `panels.described`), from which the names of rows and columns take
-    theirs. The renderer numbers clip paths over the life of the process; here they are numbered within the chart and
-    carry `prefix`, so that several charts can share a page.
+    Texts in the chart are escaped, and their hidden characters shown. Every mark with a description gets a `<title>`,
+    which browsers show on hover, and `data-` attributes of what it is about (see `panels.described`), from which the
+    names of rows and columns take theirs. The renderer numbers clip paths over the life of the process; here they are
+    numbered within the chart and carry `prefix`, so that several charts can share a page.
+
+    Raises:
+        DataError: The chart cannot be drawn.
+        MachineError: The renderer has died, or takes too long.
     """
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    drawn: str = vl_convert.vegalite_to_svg(chart.to_dict(validate=False), vl_version=version, allowed_base_urls=[])
-    root = ElementTree.fromstring(drawn)  # noqa: S314 - written by the renderer just now
+    root = ElementTree.fromstring(renderer.svg(chart.to_dict(validate=False), version))  # noqa: S314 - written by the renderer just now
     _tag_marks(root)
     _tag_frame(root)
     _tag_names(root)
@@ -41,7 +45,7 @@ def render_svg(chart: ChartType, prefix: str, description: str) -> str:
     _number_clips(root, prefix)
     root.set("font-family", FONT)
     root.set("role", "img")
-    root.set("aria-label", description)
+    root.set("aria-label", plain(description))
     return _written(root)
 
 
@@ -57,10 +61,9 @@ def _tag_marks(root: ElementTree.Element) -> None:
     """Lines and intervals are hidden with their marks, but only the marks have words."""
     lines = [line for group in root.iter() if "mark-line" in group.get("class", "") for line in group]
     for element in root.iter():
-        label = element.get("aria-label", "")
-        if SEPARATOR not in label:
+        if (found := taken_apart(element.get("aria-label", ""))) is None:
             continue
-        words, about = taken_apart(label)
+        words, about = found
         del element.attrib["aria-label"]
         element.set("class", "mark")
         for name, value in about.items():

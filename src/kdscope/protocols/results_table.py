@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kdscope.core.characters import plain_line
 from kdscope.core.errors import DataError
 from kdscope.protocols.table_checks import (
     Unit,
@@ -93,7 +94,7 @@ def _checked(frame: pd.DataFrame, file: Path | str, unit: Unit) -> ResultsTable:
     text = _named(frame, file).map(_text)
     check_fields(text, file)
     check_numbers(text, file)
-    table = _filled(text, Path(file).stem, file)
+    table = _filled(text, plain_line(Path(file).stem), file)
     check_cells(table, file)
     check_controls(table, file)
     table, changed = in_percent(table, file, unit)

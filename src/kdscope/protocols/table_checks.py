@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from kdscope.core.characters import problem_of_name
 from kdscope.core.errors import DataError
 from kdscope.results.column_names import (
     ACCURACY,
@@ -37,15 +38,19 @@ _NUMBERS = {ITEMS: (1.0, 1e9, "whole "), ITEM_STDERR: (0.0, 100.0, "")}
 
 
 def check_fields(text: pd.DataFrame, file: Path | str) -> None:
-    """Refuse a row without one of the required fields.
+    """Refuse a row without one of the required fields, or with a name in which a character cannot be seen.
 
     Args:
         text: Fields as text, empty where missing; the index is what rows are called.
         file: What errors call the table.
 
     Raises:
-        DataError: The first such row, and the first column it lacks.
+        DataError: The first such row, and the first column it lacks or that holds the character.
     """
+    for column in [name for name in COLUMNS if name in text]:
+        for row, name in text[column].items():
+            if (problem := problem_of_name(name)) is not None:
+                raise DataError(problem, file=file, row=int(str(row)), key=column)
     missing = text[list(REQUIRED)] == ""
     for row in missing.index[missing.any(axis=1)]:
         column = next(name for name in REQUIRED if missing.loc[row, name])

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from kdscope.figures.catalogue import appendix_figures, main_figures, other_scoring_figures
 from kdscope.figures.drawing import ShownFigure
 from kdscope.figures.panels import CONTROLS
+from kdscope.figures.renderer import Renderer
 from kdscope.report.answer import QUESTION, answer, conclusions
 from kdscope.report.cautions import cautions, failures
 from kdscope.report.contamination import contamination_caution, contamination_overview, decontaminated_overview
@@ -54,18 +55,24 @@ def write_page(
 
 
 def render_page(tables: ReportTables, facts: PageFacts, *, csv_folder: str = "tables/", limit: int = LIMIT) -> str:
-    """The page's HTML, of at most `limit` bytes in UTF-8: what is left out for that is told (see `page_size`)."""
-    with debug_mode(False):  # the charts are our own: checking each of their parts takes longer than drawing them
-        return _rendered(tables, facts, csv_folder, limit)
+    """The page's HTML, of at most `limit` bytes in UTF-8: what is left out for that is told (see `page_size`).
+
+    Raises:
+        DataError: A figure cannot be drawn.
+        MachineError: The process that draws figures has died, or cannot be started.
+    """
+    # The charts are our own: checking each of their parts takes longer than drawing them.
+    with debug_mode(False), Renderer() as renderer:
+        return _rendered(tables, facts, csv_folder, limit, renderer)
 
 
-def _rendered(tables: ReportTables, facts: PageFacts, csv_folder: str, limit: int) -> str:
+def _rendered(tables: ReportTables, facts: PageFacts, csv_folder: str, limit: int, renderer: Renderer) -> str:
     other = "published" if facts.scoring == "robust" else "robust"
     environment = templates()
     template = environment.get_template("page.html.jinja")
     tables = distilled_only(tables)
     first, later, others = (
-        [ShownFigure(figure, facts.name) for figure in figures]
+        [ShownFigure(figure, facts.name, renderer) for figure in figures]
         for figures in (
             main_figures(tables, facts.scoring),
             appendix_figures(tables, facts.scoring),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from kdscope.core.characters import plain_line
 from kdscope.results import csv_cells, formatting
 from kdscope.results.formatting import MISSING, fixed, is_missing, percent, points
 
@@ -136,11 +137,12 @@ def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric:
 
 
 def terminal_text(table: Table) -> str:
-    """Columns of text, numbers flush right."""
-    texts = [[cell.shown for cell in row] for row in table.rows]
-    widths = [max(map(len, column)) for column in zip(table.headings, *texts, strict=True)]
+    """Columns of text, numbers flush right; a row is one line, in which every character can be seen."""
+    headings = [plain_line(heading) for heading in table.headings]
+    texts = [[plain_line(cell.shown) for cell in row] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(headings, *texts, strict=True)]
     lines = []
-    for row in (table.headings, ["-" * width for width in widths], *texts):
+    for row in (headings, ["-" * width for width in widths], *texts):
         cells = zip(row, widths, table.columns, strict=True)
         lines.append("  ".join(c.rjust(w) if of.kind == "number" else c.ljust(w) for c, w, of in cells).rstrip())
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from kdscope.answers import ANSWER_KINDS
+from kdscope.core.characters import problem_of_name
 from kdscope.core.errors import DataError
 from kdscope.tasks.mapping import FieldMapping
 from kdscope.tasks.sources import HubDataset, RepositoryFile, Source
@@ -26,6 +27,7 @@ _KEYS = (
     "name", "answer", "labels", "chance", "domain", "file", "fields", "template", "licence", "citation",
     "description", "aliases", "test_items", "sources", "train_sources",
 )  # fmt: skip
+_SHOWN_KEYS = ("labels", "aliases", "licence", "citation", "description")
 _PATTERN_KEYS = ("instruction", "input", "output", "answer", "option", "separator", "label")
 _FILE_KEYS = ("repository", "commit", "path", "git_blob")
 _HUB_KEYS = ("dataset_id", "config", "split", "revision", "file")
@@ -180,6 +182,7 @@ class Declaration:
                 self._problem(key, "this key is required")
             return None
         if isinstance(value, str) and (value.strip() or key == "separator"):
+            self._check_readable(key, value.replace("\n", " "))
             return value
         self._problem(key, "expected text" + ("; put it in quotes" if isinstance(value, (bool, int, float)) else ""))
         return None
@@ -190,7 +193,14 @@ class Declaration:
         if any(text is None or not text.strip() for text in texts):
             self._problem(key, "expected a list of texts")
             return ()
+        for text in texts:
+            self._check_readable(key, text or "")
         return tuple(text for text in texts if text is not None)
+
+    def _check_readable(self, key: str, text: str) -> None:
+        """What tables and messages show is a text that people can see; rows of data may be taken apart by anything."""
+        if key in _SHOWN_KEYS and (problem := problem_of_name(text)) is not None:
+            self._problem(key, problem)
 
     def _pairs(self, key: str) -> tuple[tuple[str, str], ...]:
         value = self.values[key]

@@ -7,19 +7,7 @@ import unicodedata
 
 from markupsafe import Markup, escape
 
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
-    "\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e0fff]"
-)
-"""Controls, direction marks, fillers, surrogates, tags: all but line break, tab, and what joins letters or emoji."""
-
-
-_CONTROLS = (
-    *("NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR", "SO", "SI"),
-    *("DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC", "FS", "GS", "RS", "US"),
-)
-"""What the ASCII controls are called; Unicode has pictures of them, which few fonts have."""
+from kdscope.core.characters import HIDDEN, plain, sign
 
 
 def visible(text: str) -> Markup:
@@ -28,16 +16,7 @@ def visible(text: str) -> Markup:
     >>> print(visible("<b>\x1b[1m \u202eabc"))
     &lt;b&gt;<span class="hidden" title="U+001B">ESC</span>[1m <span class="hidden" title="U+202E RIGHT-TO-LEFT OVERRIDE">U+202E</span>abc
     """  # noqa: E501 - the output is one line
-    return Markup(_HIDDEN.sub(_shown, str(escape(text))))  # noqa: S704 - escaped, and what is put in is our own
-
-
-def plain(text: str) -> str:
-    r"""The same without markup, for titles and attributes: hidden characters by their numbers.
-
-    >>> plain("a\x00\u202eb")
-    'a⟨NUL⟩⟨U+202E⟩b'
-    """
-    return _HIDDEN.sub(lambda found: f"⟨{_sign(found[0])}⟩", text)
+    return Markup(HIDDEN.sub(_shown, str(escape(text))))  # noqa: S704 - escaped, and what is put in is our own
 
 
 def one_line(text: str, length: int) -> str:
@@ -51,9 +30,4 @@ def one_line(text: str, length: int) -> str:
 
 def _shown(found: re.Match[str]) -> str:
     title = f"U+{ord(found[0]):04X} {unicodedata.name(found[0], '')}".strip()
-    return f'<span class="hidden" title="{title}">{_sign(found[0])}</span>'
-
-
-def _sign(character: str) -> str:
-    code = ord(character)
-    return _CONTROLS[code] if code < len(_CONTROLS) else f"U+{code:04X}"
+    return f'<span class="hidden" title="{title}">{sign(found[0])}</span>'

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from kdscope.core.characters import plain
 from kdscope.core.errors import DataError
 from kdscope.view.controls import PAGE_ITEMS, entries, model_controls, pattern_links, seed_options
-from kdscope.view.escape import one_line, plain, visible
+from kdscope.view.escape import one_line, visible
 from kdscope.view.index import RunIndex, TaskRecords, with_records
 from kdscope.view.item import item_view
 from kdscope.view.run import Model, RunFolder, default_cells, reference_of

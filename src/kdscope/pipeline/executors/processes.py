@@ -7,11 +7,9 @@ Not `concurrent.futures`: there the death of one worker breaks the pool and fail
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,13 +20,12 @@ from queue import SimpleQueue
 from typing import IO, Any, TextIO, TypeAlias, cast
 
 from kdscope.core.errors import MachineError, StoreError
+from kdscope.core.processes import child_environment, ending, last_line
 from kdscope.pipeline.attempt import Outcome
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.stage import Stage, stage_to_line
 
 Messages: TypeAlias = "SimpleQueue[tuple[WorkerProcess, str | None]]"
-
-_TAIL_BYTES = 2000
 
 
 class ProcessPool:
@@ -158,7 +155,6 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], messages: Messages) -> None:
         self.stage: Stage | None = None
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         try:
             self._process = subprocess.Popen(  # noqa: S603
@@ -166,7 +162,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=environment,
+                env=child_environment(),
                 encoding="utf-8",
             )
         except BaseException:
@@ -194,12 +190,9 @@ class WorkerProcess:
         with suppress(OSError):  # a line that was never sent goes nowhere now
             self._asked.close()
         with self._errors as errors:
-            size = errors.seek(0, os.SEEK_END)
-            errors.seek(max(0, size - _TAIL_BYTES))
-            lines = errors.read().decode(errors="replace").strip().splitlines()
-        how = f"killed by signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"exit code {status}"
+            said = last_line(errors)
         hint = "; perhaps it ran out of memory" if status == -signal.SIGKILL else ""
-        return f"{how}{hint}" + (f": {lines[-1]}" if lines else "")
+        return f"{ending(status)}{hint}" + (f": {said}" if said else "")
 
     def _listen(self, messages: Messages) -> None:
         with cast(TextIO, self._process.stdout) as lines:

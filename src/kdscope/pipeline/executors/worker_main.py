@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 from dataclasses import asdict
 from queue import SimpleQueue
 from typing import NoReturn, TextIO
 
 from kdscope.core.errors import StoreError
+from kdscope.core.processes import take_streams
 from kdscope.pipeline.attempt import Execute, Resources, attempt
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.stage import Stage, stage_from_line
@@ -27,7 +27,7 @@ def worker_main(store: Store, execute: Execute) -> NoReturn:
     """Run every stage that is asked for, one after another, until the input ends."""
     # Ctrl-C reaches every process of the terminal; the one that is in charge decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    given, said = _take_streams()
+    given, said = take_streams()
     messenger, resources = _Messenger(said), Resources()
     stages: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read, args=(given, stages), daemon=True).start()
@@ -62,17 +62,6 @@ class _Messenger(Events):
             self._stream.flush()
         except OSError:
             os._exit(1)  # nobody listens any more; that must not pass for a failure of the stage
-
-
-def _take_streams() -> tuple[TextIO, TextIO]:
-    """Standard input and output, out of reach of any code that reads or prints."""
-    given = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
-    said = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, sys.stdin.fileno())
-    os.close(nothing)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return given, said
 
 
 def _read(given: TextIO, stages: SimpleQueue[str]) -> None:
