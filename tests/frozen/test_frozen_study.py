@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -36,6 +37,25 @@ def test_every_stage_of_the_frozen_store_is_reused_and_delivers_the_same_tables(
     assert not result.run.executed
     assert not result.run.failed
     assert table_bytes(frozen / "again/tables") == table_bytes(frozen / "runs/small/tables")
+
+
+def test_a_page_that_cannot_be_drawn_fails_alone_and_is_all_that_is_left_to_do(
+    frozen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load_study(frozen / "study.yaml")
+    for folder in (frozen / ".kdscope/stages/write_report").iterdir():
+        shutil.rmtree(folder)
+    with monkeypatch.context() as patched:
+        code = "import os, signal; os.kill(os.getpid(), signal.SIGABRT)"
+        patched.setattr("kdscope.figures.renderer._COMMAND", (sys.executable, "-c", code))
+        result = run_study(study, store=frozen / ".kdscope", out=frozen / "again")
+    assert [stage.kind for stage in result.run.failed] == ["write_report"]
+    assert "figures cannot be drawn" in next(iter(result.run.messages.values()))
+    assert result.report is None
+    assert table_bytes(frozen / "again/tables") == table_bytes(frozen / "runs/small/tables")
+    result = run_study(study, store=frozen / ".kdscope", out=frozen / "again")
+    assert [stage.kind for stage in result.run.executed] == ["write_report"]
+    assert (frozen / "again/report.html").is_file()
 
 
 def test_report_of_the_frozen_run_names_its_students(frozen: Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from kdscope.core.characters import HIDDEN, plain
 from kdscope.report import save_tables, write_page
 from kdscope.report.page import paragraphs, render_page
 
@@ -261,6 +262,19 @@ def test_hostile_text_stays_text(tables, attack):
     text = "".join(page.text)
     for mark in "SCMGF":
         assert f"{mark}{attack}" in text
+
+
+def test_characters_that_hide_or_turn_text_are_shown_and_marks_still_follow_their_method(tables):
+    odd = "\x1b[31m\x00\x07\u202e\uffff\ufeff\x9b"
+    small = only(tables, ["small/sft/s0", "small/seqkd/teacher/s0", FAILED])
+    mapping = {"small": f"S{odd}", "gsm8k": f"G{odd}", "the loss became NaN at step 17": f"F{odd}"}
+    hostile = renamed(small, mapping | {"seqkd": f"M{odd}"})
+    html = render_page(hostile, build_facts(name=f"N{odd}", description=odd, warnings=[odd]))
+    assert not HIDDEN.search(html)
+    page, shown = Page(html), plain(odd)
+    assert {f"S{shown}"} < set(page.attributes("data-student"))
+    assert f"M{shown}" in page.attributes("data-method")
+    assert f"M{shown}" in page.attributes("value")
 
 
 @pytest.mark.parametrize("attack", [ATTACK, BREAKOUT])
