@@ -102,6 +102,15 @@ def test_a_table_of_ones_own_becomes_a_run(tmp_path: Path) -> None:
         report_table(published="ramesh2026")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
+def test_a_table_in_a_file_of_an_odd_name_is_reported_under_a_name_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a\udcff\u202eb.csv").write_text(OWN)
+    assert report_table(Path("a\udcff\u202eb.csv")).page == Path("runs/a⟨U+DCFF⟩⟨U+202E⟩b/report.html")
+
+
 def test_a_table_of_two_studies_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text(OWN_TWICE)
     with pytest.raises(DataError, match="one study at a time; the table has one, two"):

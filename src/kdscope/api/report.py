@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from kdscope.core.characters import plain_line
 from kdscope.core.errors import DataError
 from kdscope.core.files import explained
 from kdscope.protocols.published import PUBLISHED_STUDIES, load_published
@@ -131,7 +132,8 @@ def _of_file(path: Path, unit: Unit) -> tuple[tuple[TableReport, ...], About]:
     studies = list(dict.fromkeys(read.table["study"]))
     if len(studies) > 1:
         raise DataError(f"one study at a time; the table has {', '.join(map(str, studies))}", file=path)
-    about = About(path.stem, f"The results in {path.name}.", {"source": path.name}, read.warnings)
+    name = plain_line(path.name)
+    about = About(plain_line(path.stem), f"The results in {name}.", {"source": name}, read.warnings)
     return table_reports(read.table, about), about
 
 
