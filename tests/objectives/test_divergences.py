@@ -19,7 +19,7 @@ from torch import Tensor
 from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.adaptive_kl import adaptive_kl
 from kdscope.objectives.alpha_beta import alpha_beta
-from kdscope.objectives.concrete_score import WEIGHTS, concrete_score
+from kdscope.objectives.concrete_score import concrete_score
 from kdscope.objectives.entropy_aware_kl import entropy_aware_kl
 from kdscope.objectives.forward_kl import forward_kl
 from kdscope.objectives.jeffreys import jeffreys
@@ -28,6 +28,7 @@ from kdscope.objectives.reverse_kl import reverse_kl
 from kdscope.objectives.skew_kl import skew_kl, skew_reverse_kl
 from kdscope.objectives.todi import todi
 from kdscope.objectives.total_variation import total_variation
+from kdscope.results.methods import SCORE_WEIGHTS
 
 Function = Callable[..., Tensor]
 Draw = Callable[..., tuple[Tensor, Tensor]]
@@ -61,8 +62,8 @@ CONSTANT_WEIGHTS = {
     "todi": todi,
     **{
         f"concrete_score({first}, {second})": partial(concrete_score, first_weight=first, second_weight=second)
-        for first in WEIGHTS
-        for second in WEIGHTS
+        for first in SCORE_WEIGHTS
+        for second in SCORE_WEIGHTS
     },
 }
 also_adaptive = pytest.mark.parametrize(
@@ -180,8 +181,8 @@ DEFINITIONS = {"todi": (todi, todi_by_definition)} | {
         partial(concrete_score, first_weight=first, second_weight=second),
         partial(concrete_score_by_definition, first, second),
     )
-    for first in WEIGHTS
-    for second in WEIGHTS
+    for first in SCORE_WEIGHTS
+    for second in SCORE_WEIGHTS
 }
 
 

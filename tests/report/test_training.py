@@ -81,6 +81,24 @@ def test_without_weight_the_teachers_probabilities_are_not_used(weights, used):
     assert rows(taught_row("n", "forward_kl", kd_weight=np.nan))["students: forward_kl"][3] == "yes"
 
 
+@pytest.mark.parametrize(
+    ("method", "variant", "responses"),
+    [
+        ("skew_kl", "skew0.5-text_teacher", WORDS),
+        ("skew_kl", "text_both", f"{REFERENCES} and {WORDS}"),
+        ("skew_kl", "skew0.5-text_gold", f"{REFERENCES}, for unlabelled prompts {WORDS}"),
+        ("seqkd", "text_both", f"{REFERENCES} and {WORDS}"),
+    ],
+)
+def test_responses_are_of_the_text_in_the_variant(method, variant, responses):
+    assert rows(taught_row("a", method, variant=variant))[f"students: {method}"][2] == responses
+
+
+def test_divergences_on_other_texts_have_rows_of_their_own():
+    found = rows(taught_row("a", "jsd"), taught_row("b", "skew_kl", variant="text_teacher"))
+    assert list(found) == ["students: jsd", "students: skew_kl"]
+
+
 def test_a_method_that_is_not_known_is_not_described():
     assert rows(taught_row("a", "osmosis"))["students: osmosis"] == ["300", "1,800", "–", "–", "120"]
 

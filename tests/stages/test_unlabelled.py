@@ -31,7 +31,10 @@ CELLS = {
     "seqkd": "seqkd/big@base",
     "forward_kl": "forward_kl-T1-noise0.5/big@base",
     "gkd": "gkd-T1/big@base",
+    "own text": "skew_kl-T1-text_teacher/big@base",
+    "either text": "reverse_kl-T1-text_both/big@base",
 }
+OWN_TEXT = [{"name": "skew_kl", "text": "teacher"}, {"name": "reverse_kl", "text": "both"}]
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         folder,
         data=data,
         teachers=[{"name": "big", "path": str(folder / "teacher"), "condition": "base"}],
-        methods=["sft", "seqkd", {"name": "forward_kl", "teacher_noise_std": 0.5}, "gkd"],
+        methods=["sft", "seqkd", {"name": "forward_kl", "teacher_noise_std": 0.5}, "gkd", *OWN_TEXT],
         training=training,
         teacher_generation={"max_new_tokens": 12},
         runtime={"device": "cpu", "dtype": "float32", "threads": 1},
@@ -164,6 +167,23 @@ def test_seqkd_hears_the_teacher_on_both(trained: Trained) -> None:
     del answers[7 + 1], answers[2]
     rows = [*LABELLED, *PROMPTS]
     assert texts(trained.job("seqkd")) == [(row["instruction"], a) for row, a in zip(rows, answers, strict=True)]
+
+
+def test_text_teacher_gives_a_divergence_the_sequences_of_seqkd_and_their_recording(trained: Trained) -> None:
+    assert texts(trained.job("own text")) == texts(trained.job("seqkd"))
+    read = trained.stages["hidden states of teacher/big@base on its own text"]
+    assert trained.stages["train cut/skew_kl-T1-text_teacher/big@base/s0"].inputs["states"] is read
+    log = pd.read_parquet(trained.path("train cut/skew_kl-T1-text_teacher/big@base/s0") / "training.parquet")
+    assert (log["divergence"] > 0).all()
+
+
+def test_text_both_trains_on_references_and_the_teachers_text(trained: Trained) -> None:
+    gold, own, prompts = texts(trained.job("sft")), texts(trained.job("seqkd"))[:6], texts(trained.job("gkd"))[6:]
+    assert texts(trained.job("either text")) == [*gold, *own, *prompts]
+    facts = trained.facts("either text")
+    assert (facts["examples"], facts["examples_again"], facts["unlabelled_prompts"]) == (6 + 6 + 8, 6, 8)
+    numbers = [sequence.example for sequence in trained.job("either text").train]
+    assert numbers == [0, 1, 3, 4, 5, 6, 7 + 0, 7 + 1, *range(7 + 3, 14), 14 + 0, *range(14 + 2, 14 + 9)]
 
 
 @pytest.mark.parametrize("method", ["seqkd", "forward_kl", "gkd"])

@@ -103,6 +103,22 @@ TEACHER = {"name": "big", "path": "teacher"}
             "methods[1].warm_start",
             "does not apply to method 'forward_kl'",
         ),
+        ({"methods": {"name": "sft", "text": "teacher"}}, "methods.text", "does not apply to method 'sft'"),
+        (
+            {"methods": ["sft", {"name": "seqkd", "text": "gold"}]},
+            "methods[1].text",
+            "'text' of method 'seqkd' is teacher or both, not gold",
+        ),
+        (
+            {"methods": ["sft", {"name": "alpha_beta", "settings": {"alpha": 0.0, "beta": 0.0}}]},
+            "methods[1]",
+            "alpha and beta must not both be 0",
+        ),
+        (
+            {"methods": ["sft", {"name": "concrete_score", "settings": {"first_weight": "gold"}}]},
+            "methods[1]",
+            "first_weight is student, teacher or uniform, not 'gold'",
+        ),
     ],
 )
 def test_what_is_refused_and_where(workspace: Path, changes: dict[str, Any], key: str, words: str) -> None:

@@ -114,3 +114,10 @@ def test_conditions_of_entries_that_differ_otherwise_are_kept_apart(cells):
         "s/jsd-T1-beta0.1/big@base/s0",
         "s/jsd-T1-beta0.9/big/s0",
     ]
+
+
+def test_text_is_named_where_it_is_not_the_methods_own(cells):
+    own = METHODS.format("  - {name: skew_kl, text: gold}\n  - {name: seqkd, text: teacher}")
+    assert {cell.variant for cell in cells(own)} == {""}
+    other = METHODS.format("  - {name: skew_kl, text: teacher}\n  - {name: seqkd, text: both}")
+    assert {cell.variant for cell in cells(other)} == {"text_teacher", "text_both"}

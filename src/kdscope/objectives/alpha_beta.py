@@ -20,21 +20,10 @@ at the ends the authors' code divides by a and b where continuity asks for their
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
-from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
-
-
-def check_alpha_beta(alpha: float, beta: float) -> None:
-    """Raises ObjectiveError unless both are at least 0 and finite, and one is above."""
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        if not 0.0 <= value < math.inf:
-            raise ObjectiveError(f"{name} must be at least 0 and finite, not {value}")
-    if alpha + beta == 0.0:
-        raise ObjectiveError("alpha and beta must not both be 0")
+from kdscope.results.methods import check_alpha_beta
 
 
 def alpha_beta_rows(

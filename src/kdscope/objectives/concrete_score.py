@@ -21,17 +21,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
-
-WEIGHTS = ("student", "teacher", "uniform")
-
-
-def check_weights(first_weight: str, second_weight: str) -> None:
-    """Raises ObjectiveError unless both are weights that exist."""
-    for name, value in (("first_weight", first_weight), ("second_weight", second_weight)):
-        if value not in WEIGHTS:
-            raise ObjectiveError(f"{name} is student, teacher or uniform, not {value!r}")
+from kdscope.results.methods import check_score_weights
 
 
 def concrete_score_rows(
@@ -67,5 +58,5 @@ concrete_score = Divergence(
     name="concrete_score",
     kernel=concrete_score_rows,
     settings={"first_weight": "student", "second_weight": "student"},
-    check=check_weights,
+    check=check_score_weights,
 )

@@ -15,19 +15,11 @@ as a policy gradient, and cut the second to the teacher's likeliest tokens.
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
-from kdscope.core.errors import ObjectiveError
 from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
 from kdscope.objectives.jeffreys import both_kl_rows
-
-
-def check_entropy_threshold(entropy_threshold: float) -> None:
-    """Raises ObjectiveError unless the threshold is at least 0 and finite."""
-    if not 0.0 <= entropy_threshold < math.inf:
-        raise ObjectiveError(f"entropy_threshold must be at least 0 and finite, not {entropy_threshold}")
+from kdscope.results.methods import check_entropy_threshold
 
 
 def entropy_aware_kl_rows(

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdscope.objectives.divergence import Distribution, Divergence, check_fraction, zero_where_impossible_
+from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
 from kdscope.objectives.forward_kl import forward_kl_rows
 from kdscope.objectives.reverse_kl import reverse_kl_rows
+from kdscope.results.methods import check_reverse_share
 
 
 def both_kl_rows(
@@ -51,5 +52,5 @@ jeffreys = Divergence(
     name="jeffreys",
     kernel=jeffreys_rows,
     settings={"reverse_share": 0.5},
-    check=lambda reverse_share: check_fraction("reverse_share", reverse_share),
+    check=check_reverse_share,
 )

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kdscope.results.formatting import MISSING, is_missing, plural, span
-from kdscope.results.methods import BASE, SEQKD, SFT, has_divergence, samples_student
+from kdscope.results.methods import BASE, SEQKD, SFT, has_divergence, samples_student, training_texts
 from kdscope.results.table import Row, Table, TableCell, numbers, texts
 from kdscope.results.tables import ReportTables, known_counts, records
 from kdscope.study.arms import Method
 
 _REFERENCES = "reference answers"
+_OWN_WORDS = "the teacher's own words"
 _CHOSEN = ("step kept", "learning rate")
 _OWN_SHARE = re.compile(r"(?:^|-)on_policy_probability(\d+(?:\.\d+)?(?:e-?\d+)?)(?=-|$)")
+_TEXT = re.compile(r"(?:^|-)text_(gold|teacher|both)(?=-|$)")
+_TEXTS = {"gold": _REFERENCES, "teacher": _OWN_WORDS, "both": f"{_REFERENCES} and {_OWN_WORDS}"}
 _RULES = {
     "last": "Last checkpoint of every run.",
     "best_accuracy": "Checkpoint with the best validation accuracy of every run.",
@@ -75,7 +78,7 @@ def _sort_of_model(row: Row) -> str:
     if row["role"] == "teacher":
         return f"teacher {row['teacher']} {row['method']}"
     if has_divergence(row["method"]):
-        return f"divergence, {'on' if _own_share(row) else 'off'} policy"
+        return f"divergence, {'on' if _own_share(row) else 'off'} policy, {_training_text(row)}"
     return f"student {row['method']}"
 
 
@@ -114,15 +117,22 @@ def _lesson(row: Row) -> Lesson:
     method = row["method"]
     if row["role"] == "teacher" or method == SFT:
         return Lesson(_REFERENCES)
-    if method == SEQKD:
-        return Lesson("the teacher's own words")
-    if not has_divergence(method):
+    if method != SEQKD and not has_divergence(method):
         return Lesson("", probabilities=None)
+    responses = _TEXTS[_training_text(row)]
+    if method == SEQKD:
+        return Lesson(responses)
     share = _own_share(row)
     part = "" if share == 1 else f" in about {100 * share:g}% of the steps after any warm start"
     samples = f"the student's own samples{part}"
     weighs = is_missing(row["kd_weight"]) or row["kd_weight"] > 0
-    return Lesson("" if share == 1 else _REFERENCES, samples if share else "", weighs)
+    return Lesson("" if share == 1 else responses, samples if share else "", weighs)
+
+
+def _training_text(row: Row) -> str:
+    """What labelled prompts are trained with; told where it is not the method's usual text."""
+    told = None if is_missing(row["variant"]) else _TEXT.search(row["variant"])
+    return told[1] if told else training_texts(row["method"])[0]
 
 
 def _own_share(row: Row) -> float:
@@ -136,7 +146,8 @@ def _own_share(row: Row) -> float:
 def _responses(rows: Sequence[Row], lessons: Sequence[Lesson]) -> str:
     parts = dict.fromkeys([*(lesson.responses for lesson in lessons), *(lesson.samples for lesson in lessons)])
     answered = any(known_counts(rows, "unlabelled_prompts"))
-    words = {_REFERENCES: f"{_REFERENCES}, for unlabelled prompts the teacher's own words"} if answered else {}
+    unlabelled = f"{_REFERENCES}, for unlabelled prompts {_OWN_WORDS}"
+    words = {_REFERENCES: unlabelled} if answered else {}
     return "; ".join(words.get(part, part) for part in parts if part) or MISSING
 
 

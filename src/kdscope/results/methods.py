@@ -10,12 +10,14 @@ page's style sheet replaces them in dark mode.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from kdscope.core.catalogue import Catalogue
+from kdscope.core.errors import ObjectiveError
 
 INK, MUTED, GRID = "#1b1b1f", "#6b6b76", "#dcdce2"
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
@@ -42,7 +44,7 @@ SFT, SEQKD, GKD, FORWARD_KL, REVERSE_KL = "sft", "seqkd", "gkd", "forward_kl", "
 BASE, ADAPT = "base", "adapt"
 """What tables have in place of a method: of a model as it came, and of a teacher that was fine-tuned."""
 
-_ANY_TEACHER = frozenset({"prompt_in_loss", "teacher_condition"})
+_ANY_TEACHER = frozenset({"prompt_in_loss", "teacher_condition", "text"})
 _ANY_DIVERGENCE = _ANY_TEACHER | frozenset(
     {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction", "warm_start_steps", "warm_start"}
 )
@@ -92,11 +94,57 @@ def settings_of_method(text: Text) -> frozenset[str]:
 
 
 def divergence_method(
-    name: str, sentence: str, colour: str, shape: str, *settings: str, **own_settings: Value
+    name: str,
+    sentence: str,
+    colour: str,
+    shape: str,
+    *settings: str,
+    check: Callable[..., object] = lambda **settings: None,
+    **own_settings: Value,
 ) -> MethodEntry:
     """A method of the divergence of the same name, which takes these settings beside those of every divergence."""
-    own = MappingProxyType(own_settings)
-    return MethodEntry(name, sentence, colour, shape, name, settings=_ANY_DIVERGENCE | set(settings), own_settings=own)
+    return MethodEntry(
+        name,
+        sentence,
+        colour,
+        shape,
+        name,
+        settings=_ANY_DIVERGENCE | set(settings),
+        own_settings=MappingProxyType(own_settings),
+        check=lambda setting: check(**{key: setting(key) for key in own_settings}),
+    )
+
+
+def check_reverse_share(reverse_share: float) -> None:
+    """Raises ObjectiveError unless 0 <= reverse_share <= 1."""
+    if not 0.0 <= reverse_share <= 1.0:
+        raise ObjectiveError(f"reverse_share must lie in [0, 1], not {reverse_share}")
+
+
+def check_alpha_beta(alpha: float, beta: float) -> None:
+    """Raises ObjectiveError unless both lie in [0, 10], and one is above 0."""
+    for name, value in (("alpha", alpha), ("beta", beta)):
+        if not 0.0 <= value <= 10.0:
+            raise ObjectiveError(f"{name} must lie in [0, 10], not {value}")
+    if alpha + beta == 0.0:
+        raise ObjectiveError("alpha and beta must not both be 0")
+
+
+def check_score_weights(first_weight: str, second_weight: str) -> None:
+    """Raises ObjectiveError unless both are one of SCORE_WEIGHTS."""
+    for name, value in (("first_weight", first_weight), ("second_weight", second_weight)):
+        if value not in SCORE_WEIGHTS:
+            raise ObjectiveError(f"{name} is student, teacher or uniform, not {value!r}")
+
+
+def check_entropy_threshold(entropy_threshold: float) -> None:
+    """Raises ObjectiveError unless the threshold, in nats, is at least 0 and finite."""
+    if not 0.0 <= entropy_threshold < math.inf:
+        raise ObjectiveError(f"entropy_threshold must be at least 0 and finite, not {entropy_threshold}")
+
+
+SCORE_WEIGHTS = ("student", "teacher", "uniform")
+"""Of pairs of tokens, in concrete score distillation."""
 
 
 METHODS: Catalogue[MethodEntry] = Catalogue(
@@ -138,13 +186,30 @@ METHODS: Catalogue[MethodEntry] = Catalogue(
         divergence_method("skew_reverse_kl", "skew reverse KL", VERMILION, "triangle-left", "skew"),
         divergence_method("total_variation", "total variation", MUTED, "square"),
         divergence_method("adaptive_kl", "adaptive KL", GREEN, "triangle-down", "head_mass"),
-        divergence_method("jeffreys", "Jeffreys divergence", ORANGE, "circle", reverse_share=0.5),
-        divergence_method("todi", "ToDi", SKY, "diamond"),
-        divergence_method("alpha_beta", "alpha-beta divergence", PURPLE, "square", alpha=0.2, beta=0.7),
         divergence_method(
-            "concrete_score", "concrete score", BLUE, "triangle-up", first_weight="student", second_weight="student"
+            "jeffreys", "Jeffreys divergence", ORANGE, "circle", check=check_reverse_share, reverse_share=0.5
         ),
-        divergence_method("entropy_aware_kl", "entropy-aware KL", VERMILION, "circle", entropy_threshold=0.8),
+        divergence_method("todi", "ToDi", SKY, "diamond"),
+        divergence_method(
+            "alpha_beta", "alpha-beta divergence", PURPLE, "square", check=check_alpha_beta, alpha=0.2, beta=0.7
+        ),
+        divergence_method(
+            "concrete_score",
+            "concrete score",
+            BLUE,
+            "triangle-up",
+            check=check_score_weights,
+            first_weight="student",
+            second_weight="student",
+        ),
+        divergence_method(
+            "entropy_aware_kl",
+            "entropy-aware KL",
+            VERMILION,
+            "circle",
+            check=check_entropy_threshold,
+            entropy_threshold=0.8,
+        ),
         MethodEntry(BASE, BASE, MUTED, "diamond", settings=frozenset(), trained=False, open_marks=True),
         MethodEntry(ADAPT, ADAPT, INK, "triangle-up", settings=frozenset(), trained=False),
     ),
@@ -159,6 +224,16 @@ def method_names() -> tuple[str, ...]:
 def has_divergence(name: str) -> bool:
     """Whether a method compares the student's distribution with the teacher's; False for an unknown name."""
     return name in METHODS and METHODS[name].divergence is not None
+
+
+def training_texts(name: str) -> tuple[str, ...]:
+    """The texts that a method can train on, as a study's `text` names them, its usual one first.
+
+    Gold: the reference answers. teacher: what the teacher wrote to the same prompts. both: each prompt with either.
+    """
+    if name not in METHODS or "text" not in METHODS[name].settings:
+        return ("gold",)
+    return ("teacher", "both") if METHODS[name].text == "teacher" else ("gold", "teacher", "both")
 
 
 def has_open_marks(name: str) -> bool:

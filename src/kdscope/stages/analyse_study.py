@@ -272,11 +272,17 @@ class _TrainingFacts(BaseModel):
     rate_scores: dict[str, float | None] | None = None
     examples: int | None = None
     unlabelled_prompts: int = 0
+    examples_again: int = 0
     examples_left_out: int = 0
     examples_cut: int = 0
     responses_unfinished: int = 0
     teacher_cut_mass: float = 0.0
     software: str | None = None
+
+    @property
+    def labelled(self) -> int:
+        """Labelled examples among those trained on, each counted once."""
+        return (self.examples or 0) - self.unlabelled_prompts - self.examples_again
 
 
 def _cell(context: StageContext, number: int, arm: ArmFacts, done: bool) -> dict[str, object]:
@@ -299,7 +305,7 @@ def _learned(arm: ArmFacts, facts: _TrainingFacts) -> dict[str, object]:
     rates, known = facts.rates_tried, facts.examples is not None
     return {
         # A stage that trained tells all its sequences, and the prompts among them if any.
-        "labelled_examples": None if facts.examples is None else facts.examples - facts.unlabelled_prompts,
+        "labelled_examples": None if facts.examples is None else facts.labelled,
         "unlabelled_prompts": facts.unlabelled_prompts if known else None,
         "distilled": facts.kept_step > facts.warm_start_steps if taught and facts.kept_step is not None else None,
         "rates_tried": None if rates is None else ", ".join(f"{rate:g}" for rate in rates),

@@ -41,7 +41,9 @@ def plan(context: StudyContext, cell: Cell, teacher: Teacher) -> Stage:
     """What a cell's student head is expected to say under the teacher; equal for all students with this head."""
     noise, temperature = cell.teacher_noise_std or 0.0, cell.kd_temperature or 1.0
     seed, condition = cell.seed if noise else 0, str(cell.teacher_condition)
-    return _plan(context, cell.student, teacher, condition, cell.method.prompt_in_loss, temperature, noise, seed)
+    method = cell.method
+    text = method.training_text
+    return _plan(context, cell.student, teacher, condition, method.prompt_in_loss, text, temperature, noise, seed)
 
 
 @once
@@ -51,11 +53,12 @@ def _plan(
     teacher: Teacher,
     condition: str,
     prompt_in_loss: bool,
+    text: str,
     temperature: float,
     noise: float,
     seed: int,
 ) -> Stage:
-    training, sizes = context.study.training, context.sizes
+    training, sizes = context.study.training, context.sizes.trained_on(text)
     params = CacheExpectationParams(
         model=context.model(student),
         template=context.training_template,
@@ -67,19 +70,20 @@ def _plan(
         teacher_noise_std=noise,
         seed=seed,
     )
-    answered = record_teacher.answered_prompts(context, teacher, condition)
+    texts = record_teacher.texts_of(context, teacher, condition, text)
     inputs = {
-        "states": record_states.plan(context, teacher, condition, prompt_in_loss),
+        "states": record_states.plan(context, teacher, condition, prompt_in_loss, text),
         "data": prepare_data.plan(context),
-        **answered,
+        **texts,
     }
     noisy = f", noise {noise:g} seed {seed}" if noise else ""
     return KIND.stage(
-        f"expectations of {teacher_label(teacher, condition)} for {student.name}'s head at T {temperature:g}{noisy}",
+        f"expectations of {teacher_label(teacher, condition)}{record_states.ON_TEXT[text]} "
+        f"for {student.name}'s head at T {temperature:g}{noisy}",
         params,
         inputs,
         context=context.place(base=student, teacher_base=teacher),
-        cost=sizes.expectation(sizes.of(student), sizes.of(teacher), training, prompt_in_loss, bool(answered)),
+        cost=sizes.expectation(sizes.of(student), sizes.of(teacher), training, prompt_in_loss, "prompts" in texts),
     )
 
 

@@ -76,6 +76,10 @@ class Sizes:
             self._shapes[key] = _shape(source.path, len(keep) if isinstance(keep, tuple) else keep)
         return self._shapes[key]
 
+    def trained_on(self, text: str) -> Sizes:
+        """The same where labelled prompts are trained with this text; with both, each of them twice."""
+        return replace(self, examples=2 * self.examples) if text == "both" else self
+
     def training(self, shape: Shape, tuning: Tuning, training: Training, teacher: Shape | None = None) -> Cost:
         """Fine-tuning, with a live teacher beside it if there is one."""
         length = min(self.prompt_tokens + self.response_tokens, training.max_length_tokens)

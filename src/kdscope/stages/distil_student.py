@@ -155,20 +155,20 @@ def _plan(context: StudyContext, cell: Cell, inputs: Mapping[str, Stage], *, ans
         inputs |= _taught(context, cell, teacher, signal)
     sources = {"base": student} if teacher is None else {"base": student, "teacher_base": teacher}
     place = context.training_place(cell.label, training, **sources)
-    cost = context.sizes.distillation(cell, training, signal) + context.validation_cost(student, training, validation)
+    sizes = context.sizes.trained_on(cell.method.training_text)
+    cost = sizes.distillation(cell, training, signal) + context.validation_cost(student, training, validation)
     return KIND.stage(f"train {cell.label}", params, inputs, context={**place, "signal": signal}, cost=cost)
 
 
 def _taught(context: StudyContext, cell: Cell, teacher: Teacher, signal: Signal) -> dict[str, Stage]:
     """What a student gets from its teacher, by the path it takes; and the answers to unlabelled prompts."""
     condition = str(cell.teacher_condition)
-    inputs = record_teacher.answered_prompts(context, teacher, condition)
-    if signal == "words":
-        inputs |= {"responses": record_teacher.plan(context, teacher, condition)}
+    text, in_loss = cell.method.training_text, cell.method.prompt_in_loss
+    inputs = record_teacher.texts_of(context, teacher, condition, text)
     if signal == "expectation":
         inputs |= {"expectation": cache_expectation.plan(context, cell, teacher)}
     if "replay" in signal:
-        inputs |= {"states": record_states.plan(context, teacher, condition, cell.method.prompt_in_loss)}
+        inputs |= {"states": record_states.plan(context, teacher, condition, in_loss, text)}
     if "live" in signal:
         inputs |= adapt_teacher.adapted(context, teacher, condition)
     return inputs

@@ -22,6 +22,8 @@ from kdscope.study.arms import Teacher
 KIND = StageKind(__name__, version=1)
 
 _BATCH_TOKENS = 4096
+ON_TEXT = {"gold": "", "teacher": " on its own text", "both": " on either text"}
+"""What the label of a stage says of the text that is read."""
 
 
 class RecordStatesParams(PromptParams):
@@ -34,9 +36,9 @@ class RecordStatesParams(PromptParams):
 
 
 @once
-def plan(context: StudyContext, teacher: Teacher, condition: str, prompt_in_loss: bool) -> Stage:
-    """The teacher's last hidden states on all training sequences."""
-    study, sizes = context.study, context.sizes
+def plan(context: StudyContext, teacher: Teacher, condition: str, prompt_in_loss: bool, text: str = "gold") -> Stage:
+    """The teacher's last hidden states on all training sequences, of reference answers or of what it wrote itself."""
+    study, sizes = context.study, context.sizes.trained_on(text)
     params = RecordStatesParams(
         model=context.model(teacher),
         template=context.training_template,
@@ -45,14 +47,14 @@ def plan(context: StudyContext, teacher: Teacher, condition: str, prompt_in_loss
         prompt_in_loss=prompt_in_loss,
         max_length_tokens=study.training.max_length_tokens,
     )
-    answered = record_teacher.answered_prompts(context, teacher, condition)
+    texts = record_teacher.texts_of(context, teacher, condition, text)
     prompts = ", prompts included" if prompt_in_loss else ""
     return KIND.stage(
-        f"hidden states of {teacher_label(teacher, condition)}{prompts}",
+        f"hidden states of {teacher_label(teacher, condition)}{ON_TEXT[text]}{prompts}",
         params,
-        {"data": prepare_data.plan(context), **answered, **adapt_teacher.adapted(context, teacher, condition)},
+        {"data": prepare_data.plan(context), **texts, **adapt_teacher.adapted(context, teacher, condition)},
         context=context.place(teacher_base=teacher),
-        cost=sizes.states(sizes.of(teacher), study.training, prompt_in_loss, bool(answered)),
+        cost=sizes.states(sizes.of(teacher), study.training, prompt_in_loss, "prompts" in texts),
     )
 
 

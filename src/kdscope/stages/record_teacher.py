@@ -64,6 +64,20 @@ def answered_prompts(context: StudyContext, teacher: Teacher, condition: str) ->
     return {"prompts": prompts, "prompt_responses": plan(context, teacher, condition, prompts)}
 
 
+def texts_of(context: StudyContext, teacher: Teacher, condition: str, text: str) -> dict[str, Stage]:
+    """What a stage that trains reads beside the reference answers: the teacher's own, and those to unlabelled prompts.
+
+    Args:
+        context: The study.
+        teacher: Who writes.
+        condition: Adapted or base.
+        text: gold, teacher or both: what labelled prompts are trained with.
+    """
+    inputs = answered_prompts(context, teacher, condition)
+    role = {"teacher": "responses", "both": "more_responses"}.get(text)
+    return inputs if role is None else inputs | {role: plan(context, teacher, condition)}
+
+
 def run(context: StageContext) -> None:
     """Write responses.jsonl: token ids (with the end token if the teacher stopped), text, finish reason."""
     from kdscope.generation.base import Decoding, generate_all

@@ -242,8 +242,8 @@ def training_sequences(
 ) -> list[TokenSequence]:
     """The training examples, and the unlabelled prompts where the teacher has answered them.
 
-    Inputs of the stage decide: `responses` stand in for the examples' own responses, `prompts` come with
-    `prompt_responses`. Numbers of examples go on in the prompts.
+    Inputs of the stage decide: `responses` stand in for the examples' own responses, `more_responses` stand beside
+    them, and `prompts` come with `prompt_responses`. Numbers of examples go on from one to the next.
 
     Raises:
         DataError: No example has room for a response.
@@ -251,6 +251,11 @@ def training_sequences(
     encode = partial(encode_examples, tokenizer, template, max_length=max_length)
     examples = read_prepared_examples(context.inputs["data"] / "train.jsonl")
     sequences = encode(examples, responses=_recorded(context, "responses", tokenizer))
+    if "more_responses" in context.inputs:
+        again = encode(examples, responses=_recorded(context, "more_responses", tokenizer))
+        sequences += [replace(sequence, example=len(examples) + sequence.example) for sequence in again]
+        context.facts.update(examples_again=len(again))
+        examples = [*examples, *examples]
     if "prompts" in context.inputs:
         prompts = read_prepared_examples(context.inputs["prompts"] / "prompts.jsonl")
         answered = encode(prompts, responses=_recorded(context, "prompt_responses", tokenizer))

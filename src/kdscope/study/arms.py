@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, method_names
+from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, method_names, training_texts
 from kdscope.study.fields import (
     MAX_ENTRIES,
     MAX_OWN_NUMBER,
@@ -233,6 +233,10 @@ class Method(Settings):
         Annotated[tuple[Condition, ...], Field(min_length=1)] | None, BeforeValidator(list_or_none)
     ] = None
     """List. Teachers in these conditions only; those that each teacher lists where absent."""
+    text: Literal["gold", "teacher", "both"] | None = None
+    """What a method trains on for labelled prompts. gold: the reference answers; teacher: what the teacher wrote in
+    their place; both: every prompt once with each. Unlabelled prompts always have the teacher's. Default: teacher for
+    seqkd, gold for all others."""
     kd_temperature: TemperatureList = (1.0,)
     """List. T in softmax(z / T), for teacher and student alike."""
     kd_weight: FractionList = (1.0,)
@@ -265,7 +269,7 @@ class Method(Settings):
     """Added to probabilities inside forward_kl and reverse_kl, as the published code does (1e-9)."""
 
     settings: OwnSettings = Field(default={})
-    """Settings of a method of an extension that no other method has."""
+    """Settings that no other method has, those of an extension included."""
 
     @model_validator(mode="before")
     @classmethod
@@ -292,12 +296,22 @@ class Method(Settings):
         if self.warm_start != SFT and not self.warm_start_steps and "warm_start" in applicable_settings(self.name):
             raise ValueError("'warm_start' says how the first steps train: give 'warm_start_steps', or leave it out")
         self.refuse_idle(f"method '{self.name}'")
+        texts = training_texts(self.name)
+        if self.text is not None and self.text not in texts:
+            raise ValueError(f"'text' of method '{self.name}' is {' or '.join(texts)}, not {self.text}")
         METHODS[self.name].check(self.setting)
         return self
+
+    @property
+    def training_text(self) -> str:
+        """What labelled prompts are trained with: gold, teacher or both."""
+        return self.text or training_texts(self.name)[0]
 
     def setting(self, key: str) -> Any:
         """A setting by name, one that only this method has included."""
         own = METHODS[self.name].own_settings
+        if key == "text":
+            return self.training_text
         return self.settings.get(key, own[key]) if key in own else getattr(self, key)
 
     def idle_settings(self) -> frozenset[str]:

@@ -19,7 +19,7 @@ from kdscope.study.source import FLOAT_PATTERN, INT_PATTERN
 _EITHER = frozenset(
     {
         *("path", "hub", "revision", "mini", "max_steps", "folder", "definitions", "data", "unlabelled"),
-        *("teacher_condition", "tracking_folder", "extensions", "settings"),
+        *("teacher_condition", "text", "tracking_folder", "extensions", "settings"),
     }
 )
 

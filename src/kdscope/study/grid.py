@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdscope.results.methods import METHODS, SFT, has_divergence
+from kdscope.results.methods import METHODS, SFT, has_divergence, training_texts
 from kdscope.study.arms import Method, Student, Teacher, applicable_settings
 from kdscope.study.schema import Study
 
@@ -97,6 +97,7 @@ def _compared(name: str) -> list[str]:
 def _variant(method: Method, varying: Collection[str]) -> str:
     parts = []
     defaults = {key: Method.model_fields[key].default for key in _NAMED} | dict(METHODS[method.name].own_settings)
+    defaults["text"] = training_texts(method.name)[0]
     for key in _compared(method.name):
         value = method.setting(key)
         if key in varying or (key in defaults and value != defaults[key]):
