@@ -379,3 +379,24 @@ def test_keys_that_are_not_read_are_named_and_counted(write):
     rows = [_row(0, id=1, topic="x"), _row(1, id=2, topic=" "), {"messages": talk, "id": 3}]
     (note,) = check_file(write(rows), "training").notes
     assert note == ("keys that are not read, and how many rows have them: 'id' 3, 'topic' 1, 'messages: name' 1")
+
+
+@pytest.mark.parametrize("key", ["instruction", "messages", "history", "system", "more"])
+@pytest.mark.parametrize("depth", [300, 700, 950, 5000])
+@pytest.mark.parametrize("brackets", ['{"a": |}', "[|]"])
+def test_nesting_of_any_depth_is_a_problem_or_none_but_no_crash(write, key, depth, brackets):
+    left, right = brackets.split("|")
+    deep = left * depth + "1" + right * depth
+    row = json.dumps({**_row(), key: "DEEP"}).replace('"DEEP"', deep)
+    for kind, read in (("items", as_items), ("training", None)):
+        file = write(_raw(GOOD, row))
+        check = check_file(file, kind, SUMS)
+        unread = key == "more" or (key == "messages" and kind == "items")
+        assert check.ok == (unread and check.rows == 2), check.problems
+        try:
+            rows = read_rows(file)
+            assert len(read(SUMS, rows) if read else as_examples(rows)) == 2
+        except DataError:
+            assert not check.ok
+        else:
+            assert check.ok

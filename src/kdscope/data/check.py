@@ -352,12 +352,15 @@ def _raised(read: Callable[[], object]) -> Sequence[DataError]:
 
 
 def _first_match(pattern: re.Pattern[str], value: object) -> str | None:
-    if isinstance(value, str):
-        match = pattern.search(value)
-        return match[0] if match else None
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    found = (_first_match(pattern, part) for part in inner)
-    return next((character for character in found if character is not None), None)
+    """The first match in a text, or in any text within, however deep it stands."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str) and (match := pattern.search(part)):
+            return match[0]
+        inner = part.values() if isinstance(part, Mapping) else part if isinstance(part, list) else ()
+        waiting += reversed(list(inner))
+    return None
 
 
 def _listing_problem(task: Task, instruction: str, labels: tuple[str, ...]) -> str | None:

@@ -78,16 +78,15 @@ def has_system(row: Row) -> bool:
     return says_something(row.values.get(SYSTEM))
 
 
-def says_something(value: object) -> bool:
-    """Whether a value is not empty: null, NaN, blank texts, and lists and objects of such are.
+def says_something(value: object, levels: int = 4) -> bool:
+    """Whether a value is not empty: null, NaN, blank texts, and lists and objects of such are, down to some levels.
 
     >>> says_something([["", None]]), says_something({"name": "f"})
     (False, True)
     """
-    if isinstance(value, Mapping):
-        return any(map(says_something, value.values()))
-    if isinstance(value, (list, tuple)):
-        return any(map(says_something, value))
+    if isinstance(value, (Mapping, list, tuple)):
+        inner = value.values() if isinstance(value, Mapping) else value
+        return any(levels == 0 or says_something(part, levels - 1) for part in inner)
     if isinstance(value, str):
         return bool(value.strip())
     return value is not None and value is not False and value == value
