@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from kdscope.study.embedded import embedded_model
 from tests.api.test_data import problem, rows_of
+from tests.builders import make_data, write_study
 from tests.cli.command import Call, call
 
 FAST = ("--limit", 6, "--max-new-tokens", 16, "--device", "cpu", "--dtype", "float32")
@@ -131,3 +133,92 @@ def test_own_tasks_are_listed(kdscope: Call, tmp_path: Path) -> None:
     _, out, _ = kdscope("tasks", "--tasks-dir", tmp_path)
     assert "its file" in out
     assert "math_10k" in out
+
+
+def break_json(file: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / file).write_bytes(content) and None
+
+
+def change_config(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return change
+
+
+def name_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    index = {"metadata": {}, "weight_map": {"model.norm.weight": "pytorch_model.bin"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+BAD_MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "list": (break_json("config.json", b"[]"), "config.json is not a JSON object"),
+    "deep": (break_json("config.json", b'{"a":' * 100_000), "config.json is nested too deeply"),
+    "negative": (change_config(hidden_size=-64), "config.json: 'hidden_size' is -64"),
+    "giant": (change_config(num_hidden_layers=10**9), "config.json: 'num_hidden_layers' is 1000000000"),
+    "vocabulary": (change_config(vocab_size=10**12), "config.json: 'vocab_size' is 1000000000000"),
+    "garbage": (break_json("model.safetensors", b"garbage"), "model.safetensors is not a safetensors file"),
+    "tokenizer": (break_json("tokenizer_config.json", b"{"), "tokenizer_config.json is not a JSON object"),
+    "pickle": (name_pickle, "model.safetensors.index.json names 'pytorch_model.bin'"),
+}
+LOADED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "layers": (change_config(num_hidden_layers=2), "weights that are not of the model its config.json describes"),
+    "missing": (change_config(num_hidden_layers=9), "lacks"),
+    "no such type": (change_config(model_type="none"), "cannot load a causal LM from"),
+}
+
+
+@pytest.mark.parametrize("kind", [*BAD_MODELS, *LOADED])
+def test_a_bad_model_is_exit_code_2_with_file_and_reason(kdscope: Call, tmp_path: Path, kind: str) -> None:
+    change, said = (BAD_MODELS | LOADED)[kind]
+    folder = Path(shutil.copytree(embedded_model("tiny-s"), tmp_path / "bad"))
+    change(folder)
+    arguments = ("--store", tmp_path / "s", "-o", tmp_path / "o", "-q")
+    code, out, err = kdscope("evaluate", folder, "-t", "mini-choose", *FAST, *arguments)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: ")
+    assert said in err.splitlines()[-1]
+    assert str(folder) in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("kind", ["deep", "giant", "garbage", "negative"])
+@pytest.mark.parametrize("command", ["plan", "run", "explain", "distill"])
+def test_a_study_with_a_bad_model_is_exit_code_2(kdscope: Call, tmp_path: Path, command: str, kind: str) -> None:
+    change, said = BAD_MODELS[kind]
+    folder = Path(shutil.copytree(embedded_model("tiny-s"), tmp_path / "bad"))
+    change(folder)
+    study = write_study(
+        make_data(tmp_path),
+        teachers=[{"name": "big", "path": str(folder)}],
+        students=[{"name": "s", "path": "kdscope:tiny-s"}],
+    )
+    arguments: tuple[object, ...] = (study, "prepare", "--store", tmp_path / "s")
+    if command != "explain":
+        arguments = (study, "--store", tmp_path / "s")
+    if command == "distill":
+        settings = ("--method", "seqkd", "--data", tmp_path / "train.json", "--store", tmp_path / "s")
+        arguments = ("--teacher", folder, "--student", "kdscope:tiny-s", *settings)
+    code, out, err = kdscope(command, *arguments)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("error: ")
+    assert said in err
+    assert ("--teacher: " if command == "distill" else "teachers") in err
+
+
+def test_an_adapter_that_does_not_fit_is_exit_code_2(kdscope: Call, tmp_path: Path) -> None:
+    config = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    header = json.dumps({"foreign": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    weights = tmp_path / "adapter_model.safetensors"
+    weights.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    asked = ("evaluate", embedded_model("tiny-s"), "--adapter", tmp_path, "-t", "mini-choose", *FAST, "-q")
+    code, out, err = kdscope(*asked, "--store", tmp_path / "s", "-o", tmp_path / "o")
+    assert (code, out) == (2, "")
+    assert f"error: the adapter in {tmp_path} lacks" in err
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"r": 10**7}))
+    code, _, err = kdscope(*asked, "--store", tmp_path / "s", "-o", tmp_path / "o")
+    assert code == 2
+    assert "adapter_config.json: 'r' is 10000000" in err
