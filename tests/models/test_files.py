@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from kdscope.core.errors import ModelError
 from kdscope.models.files import check_adapter, check_model, files_read
-from kdscope.models.load import load_model
+from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
 
 
@@ -127,8 +127,11 @@ def test_parts_of_a_distributed_checkpoint_are_refused(copied: Path) -> None:
 def test_trusted_code_of_another_repository_is_refused(copied: Path, file: str) -> None:
     told = json.loads((copied / file).read_text()) | {"auto_map": {"AutoModelForCausalLM": "who/ever--modeling.Model"}}
     (copied / file).write_text(json.dumps(told))
-    with pytest.raises(ModelError, match=rf"{file}: auto_map takes code from another repository \('who/ever--"):
-        check_model(copied, trusted=True)
+    words = rf"{file}: auto_map takes code from another repository \('who/ever--"
+    trusting = ModelPlace(str(copied), trust_remote_code=True)
+    for read in (lambda: check_model(copied, trusted=True), lambda: load_tokenizer(trusting)):
+        with pytest.raises(ModelError, match=words):
+            read()
     check_model(copied)
 
 

@@ -15,9 +15,11 @@ from kdscope.models.source import ModelPlace
 IDS = torch.arange(40).reshape(2, 20)
 
 
-def with_adapter(folder: Path, dtype: str = "float32", seed: int = 0, rank: int = 4) -> TrainableModel:
+def with_adapter(
+    folder: Path, dtype: str = "float32", seed: int = 0, rank: int = 4, targets: str | list[str] = "all-linear"
+) -> TrainableModel:
     model = load_model(ModelPlace(str(folder)), dtype, "cpu")
-    return add_lora(model, rank=rank, alpha=8.0, dropout=0.0, target_modules="all-linear", seed=seed)
+    return add_lora(model, rank=rank, alpha=8.0, dropout=0.0, target_modules=targets, seed=seed)
 
 
 def train_a_little(model: TrainableModel, steps: int = 3) -> None:
@@ -63,8 +65,12 @@ def test_the_adapter_is_float32_on_a_bfloat16_model(model_folder: Path) -> None:
     assert all(torch.isfinite(p).all() for p in model.trainable().values())
 
 
-def test_the_merged_model_is_the_model_with_its_adapter(model_folder: Path, tmp_path: Path) -> None:
-    model = with_adapter(model_folder)
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "lm_head"], ["embed_tokens"]])
+def test_the_merged_model_is_the_model_with_its_adapter(
+    model_folder: Path, tmp_path: Path, targets: str | list[str]
+) -> None:
+    """Also where the adapter is on the head or the embeddings, which share their weights here."""
+    model = with_adapter(model_folder, targets=targets)
     train_a_little(model)
     place = ModelPlace(str(model_folder), adapter=str(tmp_path / "adapter"))
     save_model(model.network, load_tokenizer(place), tmp_path / "adapter")
@@ -76,7 +82,8 @@ def test_the_merged_model_is_the_model_with_its_adapter(model_folder: Path, tmp_
         plain = load_model(ModelPlace(str(model_folder)), "float32", "cpu")(IDS).logits[1]
         torch.testing.assert_close(merged(IDS).logits[1], active, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(active, plain, atol=0.05)
-    assert merged.num_parameters() == plain_parameters(model_folder)
+    own_head = 0 if targets == "all-linear" else merged.lm_head.weight.numel()
+    assert merged.num_parameters() == plain_parameters(model_folder) + own_head
 
 
 def plain_parameters(folder: Path) -> int:

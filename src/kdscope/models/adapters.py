@@ -29,7 +29,9 @@ def quiet_peft() -> Iterator[None]:
     """Silence warnings of peft about itself, and those of what is checked here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*(tie_word_embeddings|no longer tied|missing adapter keys).*")
+        warnings.filterwarnings(
+            "ignore", message=".*(tie_word_embeddings|no longer tied|missing adapter keys|save_embedding_layers).*"
+        )
         yield
 
 

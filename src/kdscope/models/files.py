@@ -137,7 +137,7 @@ def check_model(folder: Path, *, trusted: bool = False) -> None:
     if shard := next(folder.glob("shard-*-model-*.safetensors"), None):
         raise ModelFileError(f"{shard} is part of a distributed checkpoint; save the whole model with save_pretrained")
     if (file := folder / TOKENIZER_CONFIG).is_file():
-        _check_tokenizer(read_object(file), file, trusted)
+        check_tokenizer(file, trusted=trusted)
     for name in named_weights(folder, config):
         tensor_shapes(folder / name)
 
@@ -180,7 +180,13 @@ def _names(value: object) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list | dict) else [value]
 
 
-def _check_tokenizer(config: Mapping[str, Any], file: Path, trusted: bool) -> None:
+def check_tokenizer(file: Path, *, trusted: bool) -> None:
+    """Look at tokenizer_config.json.
+
+    Raises:
+        ModelFileError: It is no JSON object, or names files elsewhere or code of another repository.
+    """
+    config = read_object(file)
     for _, _, name in leaves(config.get("fast_tokenizer_files", [])):
         if not isinstance(name, str) or Path(name).name != name:
             raise ModelFileError(

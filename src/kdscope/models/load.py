@@ -24,7 +24,16 @@ from transformers.utils import cached_file, logging
 from kdscope.core.errors import MachineError, ModelError, ModelFileError, first_line
 from kdscope.models.adapters import merge_adapter, quiet_peft
 from kdscope.models.configuration import CONFIG, check_config, is_whole, read_config, read_object
-from kdscope.models.files import ADAPTER_CONFIG, INDEX, check_adapter, check_model, named_weights, shards_of
+from kdscope.models.files import (
+    ADAPTER_CONFIG,
+    INDEX,
+    TOKENIZER_CONFIG,
+    check_adapter,
+    check_model,
+    check_tokenizer,
+    named_weights,
+    shards_of,
+)
 from kdscope.models.headers import tensor_shapes
 from kdscope.models.source import ModelPlace, spaced_layers
 
@@ -70,9 +79,13 @@ def load_tokenizer(place: ModelPlace) -> PreTrainedTokenizerBase:
     """
     try:
         with _quietly():
+            if place.trust_remote_code:
+                check_place(place)
             tokenizer = AutoTokenizer.from_pretrained(
                 place.location, revision=place.revision, trust_remote_code=place.trust_remote_code
             )
+    except ModelFileError:
+        raise
     except Exception as error:  # a broken tokenizer.json raises whatever its parser stumbles over
         raise ModelFileError(f"no usable tokenizer in {place.location}: {first_line(error)}") from error
     if tokenizer.eos_token_id is None:
@@ -151,7 +164,8 @@ def prune_depth(model: PreTrainedModel, keep: int | tuple[int, ...]) -> PreTrain
 
 def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """An ordinary Hugging Face (or peft adapter) folder, safetensors only."""
-    model.save_pretrained(folder, safe_serialization=True)
+    with quiet_peft():
+        model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
 
 
@@ -178,6 +192,8 @@ def check_place(place: ModelPlace) -> Mapping[str, Any]:
         raise ModelFileError(
             f"{place.location} holds an adapter ({ADAPTER_CONFIG}); its weights are a model and an adapter"
         )
+    if (tokenizer := _hub_file(place, TOKENIZER_CONFIG)) is not None:
+        check_tokenizer(tokenizer, trusted=place.trust_remote_code)
     if (index := _hub_file(place, INDEX)) is not None:
         shards_of(read_object(index), index.parent, index.name)
     return config
