@@ -135,7 +135,7 @@ def test_a_disk_that_fills_up_leaves_the_old_tables_and_the_old_run(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    for step in ("pipeline.store.copy_files", "api.delivery.write_run_records", "results.run_file.write_synced"):
+    for step in ("pipeline.store.copy_files", "api.delivery.write_run_records", "results.run_file.write_atomically"):
         with monkeypatch.context() as patched:
             patched.setattr(f"kdscope.{step}", full)
             with pytest.raises(StoreError, match="No space left"):

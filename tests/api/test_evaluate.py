@@ -168,6 +168,18 @@ def test_two_models_are_compared_item_by_item(evaluated: dict[str, Path]) -> Non
     assert agreement.loc["pooled", "a"] == 1.0
 
 
+def test_damaged_records_are_not_compared_and_are_written_again(evaluated: dict[str, Path], tmp_path: Path) -> None:
+    again(evaluated, tmp_path / "s")
+    file = tmp_path / "s" / "records.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    with pytest.raises(DataError, match=r"s/records\.parquet: was changed .*`kdscope evaluate` writes it again"):
+        compare_models(evaluated["s"], tmp_path / "s")
+    again(evaluated, tmp_path / "s")
+    assert file.read_bytes() == whole
+    assert not compare_models(evaluated["s"], tmp_path / "s").differences["difference"].any()
+
+
 def test_models_that_answered_other_items_are_not_compared(evaluated: dict[str, Path], tmp_path: Path) -> None:
     records = read_records(evaluated["s"] / "records.parquet")
     write_records([replace(record, item_hash="another") for record in records], tmp_path / "records.parquet")

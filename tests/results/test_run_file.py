@@ -87,5 +87,5 @@ def test_only_the_place_of_the_store_may_be_changed(run: Path) -> None:
     edit(run, lambda values: values.update(store="/moved"))
     assert (load_run_file(run) or {})["store"] == "/moved"
     edit(run, lambda values: values.update(study="yours"))
-    with pytest.raises(DataError, match=r"run\.json: was changed since the run wrote it"):
+    with pytest.raises(DataError, match=r"run\.json: was changed since it was written"):
         load_run_file(run)

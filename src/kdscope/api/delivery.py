@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from kdscope.pipeline.stage import Stage
 from kdscope.results.run_file import RUN_FILE, file_hashes, save_run_file
 from kdscope.stages.graph import StudyPlan
 from kdscope.study.schema import Study
+
+_BUILDING = ".delivery."
+_ABANDONED_SECONDS = 3600.0
 
 
 def deliver(
@@ -31,7 +35,8 @@ def deliver(
         StoreError: What the store has is damaged.
     """
     report, analysis = result.final(plan.report), result.final(plan.analysis)
-    building, answers = folder / f".delivery.{unique_token()}", _records(plan, result)
+    building, answers = folder / f"{_BUILDING}{unique_token()}", _records(plan, result)
+    _discard_unfinished(folder)
     try:
         hashes = _copy(result, report, analysis, building)
         written = write_run_records(answers, folder / "records", _earlier_records(folder))
@@ -44,6 +49,14 @@ def deliver(
     made = (report is not None and analysis is not None, analysis is not None, any(answers.values()))
     page, tables, records = (path if there else None for path, there in zip(found, made, strict=True))
     return page, tables, records
+
+
+def _discard_unfinished(folder: Path) -> None:
+    """Remove what a killed process was building; what is younger may be another one's that is at it."""
+    for debris in folder.glob(f"{_BUILDING}*"):
+        with suppress(OSError):
+            if time.time() - debris.stat().st_mtime > _ABANDONED_SECONDS:
+                discard(debris)
 
 
 def _copy(result: RunResult, report: Stage | None, analysis: Stage | None, building: Path) -> dict[str, str]:
@@ -73,23 +86,17 @@ def _put(building: Path, folder: Path) -> None:
     if (building / tables.name).is_dir():
         replace_folder(building / tables.name, tables)
     else:
-        _remove(tables)
+        _remove(tables, building)
     for file in (page, folder / RUN_FILE):
         if (building / file.name).is_file():
-            _replace(building / file.name, file)
+            if file.is_dir():  # no rename of a file replaces it
+                _remove(file, building)
+            replace_file(building / file.name, file)
 
 
-def _replace(made: Path, file: Path) -> None:
-    if file.is_dir() and not file.is_symlink():  # a folder is in the way, which no rename of a file replaces
-        _remove(file)
-    replace_file(made, file)
-
-
-def _remove(folder: Path) -> None:
-    aside = folder.with_name(f".{folder.name}.{unique_token()}")
+def _remove(folder: Path, building: Path) -> None:
     with suppress(FileNotFoundError):
-        folder.rename(aside)
-    discard(aside)
+        folder.rename(building / unique_token())
 
 
 def _records(plan: StudyPlan, result: RunResult) -> dict[str, dict[str, Path]]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from kdscope.api.answers import task_items
 from kdscope.api.study import default_store
 from kdscope.core.errors import ModelError, ModelFileError, StudyError
-from kdscope.core.files import explained
+from kdscope.core.files import explained, sha256_of
 from kdscope.evaluation.accuracy import accuracy_table, leaderboard, write_leaderboard
 from kdscope.evaluation.lm_eval_files import ExportFacts, write_lm_eval_files
 from kdscope.evaluation.records import Record, read_records, write_records
@@ -26,6 +26,7 @@ from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.store import Store
 from kdscope.results.csv_cells import write_csv
+from kdscope.results.run_file import RUN_FILE, save_run_file
 from kdscope.stages import evaluate_model as evaluation_stage
 from kdscope.stages import execute
 from kdscope.stages.cost import measure_sizes
@@ -144,6 +145,8 @@ def _deliver(
     write_csv(accuracy, folder / "accuracy.csv")
     write_leaderboard(leaderboard(accuracy), folder / "table.md", facts.model)
     write_lm_eval_files(records, folder / "lm_eval", facts, registry=registry)
+    hashes = {name: sha256_of(folder / name) for name in ("records.parquet", "accuracy.csv")}
+    save_run_file({"evaluated": facts.model}, hashes, folder / RUN_FILE)
 
 
 def _facts(planned: EvaluationContext, model: str, started: datetime) -> ExportFacts:

@@ -11,6 +11,7 @@ from typing import Any
 from kdscope.core.errors import DataError
 from kdscope.data.rows import Row, read_rows
 from kdscope.evaluation.records import Record, read_records
+from kdscope.results.run_file import EVALUATED_AGAIN, check_run_files
 from kdscope.tasks import Task, TaskRegistry, default_registry
 
 # The more telling name wins: where a row has a completion, its output may be the reference of the task's own file.
@@ -299,10 +300,11 @@ def _one_filter(rows: Sequence[Row]) -> list[Row]:
 def _files(path: Path, tasks: TaskRegistry, task: str | None) -> list[Path]:
     if not path.is_dir():
         return [path]
-    if (path / "records.parquet").is_file():
-        return [path / "records.parquet"]
-    if below := sorted(path.glob("*/records.parquet")):
-        return below
+    own = [path / "records.parquet"]
+    if records := own if own[0].is_file() else sorted(path.glob("*/records.parquet")):
+        for file in records:
+            check_run_files(file.parent, file.name, again=EVALUATED_AGAIN)
+        return records
     named: dict[str, Path] = {}
     for file in sorted(file for file in path.iterdir() if file.suffix in _JSON):
         if (found := _task_in_name(file, tasks)) is not None:

@@ -10,22 +10,28 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kdscope.core.errors import DataError
-from kdscope.core.files import sha256_of, write_synced
+from kdscope.core.files import sha256_of, write_atomically
 
 RUN_FILE = "run.json"
 _FILES, _CHECK = "files", "sha256"
 WRITTEN_AGAIN = "`kdscope run STUDY.yaml` writes it again; nothing is trained twice"
 """How to come by a file of a run that is missing or damaged."""
+EVALUATED_AGAIN = "the same `kdscope evaluate` writes it again; what the store has is not generated again"
+"""How to come by a file of an evaluation."""
 
 
 def save_run_file(values: Mapping[str, object], hashes: Mapping[str, str], file: Path) -> None:
-    """Write a new run.json: values, the SHA-256 of files by their path beside it, and a check of the whole."""
+    """Write run.json: values, the SHA-256 of files by their path beside it, and a check of the whole."""
     told = {**values, _FILES: dict(sorted(hashes.items()))}
-    write_synced(file, json.dumps({**told, _CHECK: _check(told)}, indent=1) + "\n")
+    write_atomically(file, json.dumps({**told, _CHECK: _check(told)}, indent=1) + "\n")
 
 
-def load_run_file(folder: Path) -> dict[str, Any] | None:
+def load_run_file(folder: Path, again: str = WRITTEN_AGAIN) -> dict[str, Any] | None:
     """What the run.json of a folder says; None if there is none. Earlier versions have no hashes.
+
+    Args:
+        folder: Of a run, or of an evaluation.
+        again: How to come by a file of it that is damaged.
 
     Raises:
         DataError: It is damaged.
@@ -36,26 +42,27 @@ def load_run_file(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"not readable JSON ({error}); {WRITTEN_AGAIN}", file=file) from error
+        raise DataError(f"not readable JSON ({error}); {again}", file=file) from error
     if not isinstance(values, dict):
-        raise DataError(f"not the JSON object that a run leaves; {WRITTEN_AGAIN}", file=file)
+        raise DataError(f"not the JSON object that a run leaves; {again}", file=file)
     if _CHECK in values and values.pop(_CHECK) != _check(values):
-        raise DataError(f"was changed since the run wrote it; {WRITTEN_AGAIN}", file=file)
+        raise DataError(f"was changed since it was written; {again}", file=file)
     return values
 
 
-def check_run_files(folder: Path, *patterns: str) -> None:
+def check_run_files(folder: Path, *patterns: str, again: str = WRITTEN_AGAIN) -> None:
     """Refuse files of a run that are not as the run left them; a folder without hashes passes.
 
     Args:
         folder: Of the run.
         patterns: Of the files that will be read, such as ``tables/*.parquet``.
+        again: How to come by a file that is damaged.
 
     Raises:
         DataError: One of them, or run.json, is missing or was changed.
     """
-    for name, expected in _hashes(folder, patterns).items():
-        _check_file(folder / name, expected)
+    for name, expected in _matching(file_hashes(folder, again), patterns).items():
+        _check_file(folder / name, expected, again)
 
 
 def edited_tables(folder: Path) -> list[str]:
@@ -64,42 +71,41 @@ def edited_tables(folder: Path) -> list[str]:
     Raises:
         DataError: run.json is damaged.
     """
-    known = {folder / name: expected for name, expected in _hashes(folder, ("tables/*.csv",)).items()}
+    known = {folder / name: expected for name, expected in _matching(file_hashes(folder), ["tables/*.csv"]).items()}
     changed = [file for file, expected in known.items() if file.is_file() and sha256_of(file) != expected]
     return [
-        f"{file} was changed since the run wrote it, which changes nothing here: {file.stem}.parquet beside it is "
+        f"{file} was changed since it was written, which changes nothing here: {file.stem}.parquet beside it is "
         "read. `kdscope analyze FILE.csv` reads a table of your own"
         for file in changed
     ]
 
 
-def file_hashes(folder: Path) -> dict[str, str]:
+def file_hashes(folder: Path, again: str = WRITTEN_AGAIN) -> dict[str, str]:
     """The SHA-256 of a run's files by their path in its folder; empty where run.json does not have them.
 
     Raises:
         DataError: run.json is damaged.
     """
-    hashes = (load_run_file(folder) or {}).get(_FILES, {})
+    hashes = (load_run_file(folder, again) or {}).get(_FILES, {})
     if not isinstance(hashes, dict) or any(".." in PurePosixPath(name).parts for name in hashes):
         raise DataError("'files' does not have the hashes that a run leaves", file=folder / RUN_FILE)
     return hashes
 
 
-def _hashes(folder: Path, patterns: Iterable[str]) -> dict[str, str]:
-    hashes = file_hashes(folder)
+def _matching(hashes: Mapping[str, str], patterns: Iterable[str]) -> dict[str, str]:
     return {name: hashes[name] for pattern in patterns for name in fnmatch.filter(hashes, pattern)}
 
 
-def _check_file(file: Path, expected: str) -> None:
+def _check_file(file: Path, expected: str, again: str) -> None:
     try:
         found = sha256_of(file)
     except FileNotFoundError:
-        raise DataError(f"missing; {WRITTEN_AGAIN}", file=file) from None
+        raise DataError(f"missing; {again}", file=file) from None
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error}); {WRITTEN_AGAIN}", file=file) from error
+        raise DataError(f"cannot be read ({error.strerror or error}); {again}", file=file) from error
     if found != expected:
         raise DataError(
-            f"was changed since the run wrote it; {WRITTEN_AGAIN}. To use it as it is, delete '{_FILES}' and "
+            f"was changed since it was written; {again}. To use it as it is, delete '{_FILES}' and "
             f"'{_CHECK}' from {RUN_FILE}, which has its SHA-256",
             file=file,
         )
