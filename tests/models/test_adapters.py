@@ -163,3 +163,11 @@ def test_a_pattern_that_backtracks_takes_no_time() -> None:
     began = time.monotonic()
     assert matching("(.*a*)*(.*a*)*q_proj", [*names, "aq_proj"], Path("f"), "target_modules") == ["aq_proj"]
     assert time.monotonic() - began < 2
+
+
+def test_an_adapter_that_is_not_a_number_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    trained(model_folder, tmp_path / "nan", peft.LoraConfig(r=3, target_modules=["down_proj"]))
+    file = tmp_path / "nan" / "adapter_model.safetensors"
+    save_file({key: weight * float("nan") for key, weight in load_file(file).items()}, file)
+    with pytest.raises(ModelError, match=r"with the adapter in .*nan the model's logits are not numbers"):
+        merge_adapter(base(model_folder), tmp_path / "nan", torch.float32)

@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from kdscope.core.errors import MachineError, ModelFileError, first_line
+from kdscope.models.configuration import some_of
 from kdscope.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
 from kdscope.models.headers import tensor_shapes
 
@@ -124,11 +125,13 @@ def _ends(network: Any) -> list[Any]:
 def _check_keys(folder: Path, missing: list[str], unexpected: list[str]) -> None:
     for what, keys in (("lacks", missing), ("has, and this model has no place for,", unexpected)):
         if keys:
-            raise ModelFileError(f"the adapter in {folder} {what} {len(keys)} weights ({', '.join(keys[:3])}, ...)")
+            raise ModelFileError(f"the adapter in {folder} {what} {len(keys)} weights ({some_of(keys)})")
 
 
 def _merged(network: Any, folder: Path) -> PreTrainedModel:
     beside = _probe_logits(network)
+    if not beside.isfinite().all():
+        raise ModelFileError(f"with the adapter in {folder} the model's logits are not numbers")
     _untie(network)
     merged: PreTrainedModel = network.merge_and_unload()
     inside = _probe_logits(merged)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -143,6 +143,16 @@ def leaves(values: object) -> Iterator[tuple[str, str, Any]]:
             left += [(place, key, part) for part in value]
         else:
             yield place, key, value
+
+
+def some_of(names: Iterable[str]) -> str:
+    """The first three of some names in order, printable and cut, and whether there are more.
+
+    >>> some_of(["d", "c", "b", "a"]), some_of(["a"])
+    ('a, b, c, ...', 'a')
+    """
+    ordered = sorted(name if name.isprintable() else repr(name) for name in names)
+    return ", ".join(name[:120] for name in ordered[:3]) + (", ..." if len(ordered) > 3 else "")
 
 
 def is_whole(value: object) -> bool:

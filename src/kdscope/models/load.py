@@ -23,7 +23,7 @@ from transformers.utils import cached_file, logging
 
 from kdscope.core.errors import MachineError, ModelError, ModelFileError, first_line
 from kdscope.models.adapters import merge_adapter, quiet_peft
-from kdscope.models.configuration import CONFIG, check_config, is_whole, read_config, read_object
+from kdscope.models.configuration import CONFIG, check_config, is_whole, read_config, read_object, some_of
 from kdscope.models.files import (
     ADAPTER_CONFIG,
     INDEX,
@@ -247,8 +247,7 @@ def _check_weights(place: ModelPlace, found: Mapping[str, Any], composite: bool)
         (other, "has {} weights of another shape than its config.json describes"),
     ):
         if keys:
-            first = ", ".join(sorted(keys)[:3])
-            raise ModelFileError(f"{place.location} {what.format(len(keys))} ({first}, ...)")
+            raise ModelFileError(f"{place.location} {what.format(len(keys))} ({some_of(keys)})")
 
 
 def _renumber(layer: torch.nn.Module, index: int) -> None:
