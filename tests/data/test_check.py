@@ -91,7 +91,7 @@ ROW_DAMAGE = [
     (_row(instruction="half \ud83d"), SUMS, "row 2: instruction: holds half of a surrogate pair"),
     (_row(output=["half \udc00"]), FREE, "row 2: output[1]: holds half of a surrogate pair"),
     (_row(instruction="a\x00b"), SUMS, "row 2: instruction: holds the control character U+0000"),
-    (_row(output=["ok", "a\x1bb"]), FREE, "row 2: output: holds the control character U+001B"),
+    (_row(output=["ok", "a\x1bb"]), FREE, "row 2: output[2]: holds the control character U+001B"),
     (
         _choice(3, "answer1"),
         WORDS,
@@ -278,11 +278,17 @@ def test_whatever_stands_in_a_row_is_a_problem_or_none_but_no_crash(tmp_path_fac
             assert check.problem_count >= 1
 
 
-VALUES = st.sampled_from(["a", "", "1", "answer2", 1, 0.5, True, None, ["a", "b"], [], ["a", 1], "\ud83d", {"x": 1}])
-CHATS = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system"]), "content": VALUES}))
+VALUES = st.sampled_from(
+    ["a", "", "1", "answer2", 1, 0.5, True, None, ["a", "b"], [], ["a", 1], "\ud83d", {"x": 1}, "\x07"]
+)
+SIDE = dict.fromkeys(("history", "tools", "tool_calls", "thinking", "weight", "train", "name"), VALUES)
+CHATS = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system"]), "content": VALUES}, optional=SIDE)
+)
 ROWS = st.fixed_dictionaries(
     {},
-    optional=dict.fromkeys(("instruction", "input", "output", "answer", "completion"), VALUES)
+    optional=dict.fromkeys(("instruction", "input", "output", "answer", "completion", "system", "label"), VALUES)
+    | SIDE
     | {"prompt": VALUES | CHATS, "messages": CHATS},
 )
 

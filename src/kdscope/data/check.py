@@ -15,7 +15,7 @@ from kdscope.core.errors import DataError
 from kdscope.data.download import LOCK_NAME
 from kdscope.data.examples import form_of, read_gold, training_texts
 from kdscope.data.rows import Row, mapped_row, scan_rows
-from kdscope.data.side_keys import SYSTEM, check_asked, check_item, check_taught, notes_of
+from kdscope.data.side_keys import SYSTEM, check_asked, check_item, check_taught, notes_of, system_text
 from kdscope.tasks import Task
 
 MAX_PROBLEMS = 20
@@ -28,7 +28,6 @@ Kind = Literal["items", "training"]
 
 _USED = ("instruction", "input", "output", "answer", "prompt", "completion", "messages", SYSTEM)
 _MOST_UNREAD = 8
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _MISREAD = re.compile("[\x80-\x84\x86-\x9f]")
 
 
@@ -283,9 +282,6 @@ def row_problems(row: Row, kind: Kind, task: Task | None, *, free_text: bool) ->
         yield from _training_problems(row, task)
     else:
         yield from _item_problems(row, task, free_text=free_text)
-    for key in _USED:
-        if (found := _first_match(_CONTROL, row.values.get(key))) is not None:
-            yield row.error(f"holds the control character U+{ord(found):04X}, which is not text", key)
 
 
 def misread_character(row: Row) -> str | None:
@@ -336,7 +332,7 @@ def _item_problems(row: Row, task: Task | None, *, free_text: bool) -> Iterator[
 def _question_problems(row: Row) -> Iterator[DataError]:
     yield from _raised(lambda: row.text("instruction"))
     yield from _raised(lambda: row.optional_text("input"))
-    yield from _raised(lambda: row.optional_text(SYSTEM))
+    yield from _raised(lambda: system_text(row))
 
 
 def _answer_problems(row: Row, task: Task | None) -> Sequence[DataError]:

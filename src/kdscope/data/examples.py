@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from kdscope.core.errors import DataError
 from kdscope.data.rows import Row, kind_of, read_rows
-from kdscope.data.side_keys import SYSTEM, check_asked, check_item, check_message, check_taught, has_system
+from kdscope.data.side_keys import SYSTEM, check_asked, check_item, check_message, check_taught, has_system, system_text
 from kdscope.tasks import Task
 
 _FRACTION = re.compile(r"[-+]?\d+/0*[1-9]\d*")
@@ -255,7 +255,8 @@ def prompt_texts(row: Row) -> Texts:
 
 def _after_system(row: Row, question: str) -> str:
     """A question after what the row's own `system` says, a blank line between."""
-    return f"{row.text(SYSTEM)}\n\n{question}" if has_system(row) else question
+    system = system_text(row)
+    return f"{system}\n\n{question}" if system else question
 
 
 def _prompt(row: Row) -> str:

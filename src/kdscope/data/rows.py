@@ -17,6 +17,7 @@ from kdscope.core.files import sha256_of, write_atomically
 from kdscope.core.strict_json import UnmeantError, strict_decoder
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,14 @@ class Row:
         Raises:
             DataError: It is something else.
         """
+        return self._printable(self.written_text(key), key)
+
+    def written_text(self, key: str) -> str:
+        """The same of something that a model wrote, which may hold any character.
+
+        Raises:
+            DataError: It is no text.
+        """
         value = self.values.get(key)
         return "" if value is None else self._checked(value, key)
 
@@ -87,7 +96,7 @@ class Row:
         return tuple(self.as_text(text, f"{key}[{place}]") for place, text in enumerate(value, 1))
 
     def as_text(self, value: object, key: str) -> str:
-        """A value of this row as a text that is not blank.
+        """A value of this row as a text that is not blank and has no control characters.
 
         Raises:
             DataError: It is something else; the message names `key`.
@@ -95,11 +104,16 @@ class Row:
         text = self._checked(value, key)
         if not text.strip():
             raise self.error("the text is empty", key)
-        return text
+        return self._printable(text, key)
 
     def error(self, message: str, key: str = "") -> DataError:
         """An error about this row."""
         return DataError(message, file=self.file, row=self.number, key=key)
+
+    def _printable(self, text: str, key: str) -> str:
+        if (found := _CONTROL.search(text)) is not None:
+            raise self.error(f"holds the control character U+{ord(found[0]):04X}, which is not text", key)
+        return text
 
     def _checked(self, value: object, key: str) -> str:
         if not isinstance(value, str):

@@ -78,6 +78,15 @@ def has_system(row: Row) -> bool:
     return says_something(row.values.get(SYSTEM))
 
 
+def system_text(row: Row) -> str:
+    """That text; empty where there is none.
+
+    Raises:
+        DataError: It is no text.
+    """
+    return row.text(SYSTEM) if has_system(row) else ""
+
+
 def says_something(value: object, levels: int = 4) -> bool:
     """Whether a value is not empty: null, NaN, blank texts, and lists and objects of such are, down to some levels.
 

@@ -100,7 +100,7 @@ def _texts(row: Row) -> list[str]:
     key = _first_key(row, _COMPLETION_KEYS)
     if key is None:
         raise row.error(f"no completion: none of resps, {', '.join(_COMPLETION_KEYS)} is there", "output")
-    return [row.optional_text(key)]
+    return [row.written_text(key)]
 
 
 def _responses(row: Row) -> list[str]:
