@@ -29,7 +29,7 @@ PAIR = ["student", "teacher"]
 CELL = [*PAIR, "family"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DomainRuns:
     """One domain of a table, ready to be tested.
 
@@ -61,7 +61,14 @@ class DomainRuns:
 
     def gains(self, runs: pd.DataFrame | None = None) -> pd.DataFrame:
         """Gain of every cell (student, teacher, family) on every task over the mean of the student's controls."""
-        cells = mean_by(self.runs if runs is None else runs, [*CELL, "task"])
+        return self._own_gains if runs is None else self._gains(runs)
+
+    @cached_property
+    def _own_gains(self) -> pd.DataFrame:
+        return self._gains(self.runs)  # which every question on every task asks for
+
+    def _gains(self, runs: pd.DataFrame) -> pd.DataFrame:
+        cells = mean_by(runs, [*CELL, "task"])
         control = mean_by(self.controls, ["student", "task"]).rename(columns={"value": "control"})
         both = cells.merge(control, on=["student", "task"], how="inner", validate="many_to_one")
         return both.assign(gain=both["value"] - both["control"])
