@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kdscope.core.errors import ModelError
+from kdscope.core.errors import ModelError, ModelFileError
 from kdscope.models.chat import chat_prompts, end_as_turns_do, end_of_turn, stop_at_end
 from tests.builders import make_tokenizer
 
@@ -110,3 +110,35 @@ def test_a_model_stops_at_the_end_token_too(own: Any, after: Any) -> None:
     model: Any = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=own))
     stop_at_end(model, SimpleNamespace(eos_token_id=7))  # type: ignore[arg-type]
     assert model.generation_config.eos_token_id == after
+
+
+BOMBS = {
+    "one text multiplied": "{{ 'a' * 10000000000 }}",
+    "an end token multiplied": "{{ eos_token * 10000000000 }}",
+    "a filter": "{{ 'a' | center(10000000000) }}",
+    "loops in loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "doubled in a loop": (
+        "{% set n = namespace(t='a') %}{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}{{ n.t }}"
+    ),
+    "for one question only": "{{ messages[0].content }}{{ 'a' * 10000000000 if 'wood' in messages[0].content }}",
+    "in the block of an answer": "{% generation %}{{ 'a' * 10000000000 }}{% endgeneration %}",
+    "two million characters": "{{ 'a' * 2000000 }}",
+}
+
+
+@pytest.mark.parametrize("template", BOMBS.values(), ids=BOMBS)
+def test_a_template_that_multiplies_texts_or_loops_is_refused_and_harms_nothing(
+    template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdscope.models.chat._LEAST_SECONDS", 1)
+    with pytest.raises(ModelFileError, match="takes more than 1 seconds, 1 GiB of memory or 1000000 characters"):
+        chat_prompts(chatting(template), QUESTIONS)
+
+
+def test_the_end_of_a_turn_is_not_sought_in_a_template_that_loops() -> None:
+    with pytest.raises(ModelFileError, match="takes more than 5 seconds"):
+        end_of_turn(chatting("{{ 'a' * 10000000000 }}"))
+
+
+def test_a_long_question_is_not_too_much() -> None:
+    assert len(chat_prompts(chatting(CHATML), ["word " * 400_000])[0]) > 1_000_000

@@ -7,11 +7,14 @@ without a word, so what is rendered is searched for what was to be in it.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdscope.core.errors import ModelError, ModelFileError
+from kdscope.core.errors import MachineError, ModelError, ModelFileError
+from kdscope.core.processes import child_environment
 from kdscope.models.source import ModelPlace
 
 if TYPE_CHECKING:
@@ -25,6 +28,14 @@ def _as_parts(text: str) -> list[dict[str, str]]:
 
 
 _CONTENTS: tuple[Content, ...] = (str, _as_parts)
+_TRIAL = (sys.executable, "-P", "-m", "kdscope.models.template_trial")
+_LEAST_SECONDS = 5
+"""Of computing, that any template has; real ones take a millisecond."""
+_GIB = 2**30
+_CHARACTERS = 1_000_000
+"""That a prompt may have beside its messages."""
+_PATIENCE = 12
+"""How many times longer is waited where other processes have the machine."""
 _QUESTION, _ANSWER = "What is asked?", "This is answered."
 
 
@@ -33,26 +44,36 @@ def chat_prompts(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -
 
     Raises:
         ModelError: It has none.
-        ModelFileError: Its template fails, or leaves a question out, with texts and with parts.
+        ModelFileError: Its template fails, leaves a question out, with texts and with parts, or takes more time or
+            memory than any should.
+        MachineError: No process can be started to try it in.
     """
     if not tokenizer.chat_template:
         raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; choose another 'template'")
+    asked = (_QUESTION, *questions)
+    _try(tokenizer, [[_message("user", text, form)] for form in _CONTENTS for text in asked], answer_next=True)
     reasons = []
     for content in _CONTENTS:
         try:
             # The first is no question of a person's: a short one might be found in the template's own words.
-            return [_prompt(tokenizer, question, content) for question in (_QUESTION, *questions)][1:]
+            return [_prompt(tokenizer, question, content) for question in asked][1:]
         except ModelError as error:
             reasons.append(str(error))
     raise ModelFileError(f"the chat template of {tokenizer.name_or_path} cannot be used: {reasons[0]}")
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Id of the token that the chat template puts after an answer; the tokenizer's end token where it puts none."""
+    """Id of the token that the chat template puts after an answer; the tokenizer's end token where it puts none.
+
+    Raises:
+        ModelFileError: The template takes more than `template_trial` grants it.
+    """
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-    for content in _CONTENTS:
+    talks = [[_message("user", _QUESTION, form), _message("assistant", _ANSWER, form)] for form in _CONTENTS]
+    _try(tokenizer, talks, answer_next=False)
+    for written in talks:
         try:
-            talk = _render(tokenizer, [_message("user", _QUESTION, content), _message("assistant", _ANSWER, content)])
+            talk = _render(tokenizer, written)
         except ModelError:
             continue
         _, answer, after = talk.rpartition(_ANSWER)
@@ -131,6 +152,35 @@ def _prompt(tokenizer: PreTrainedTokenizerBase, question: str, content: Content)
     if _words(question) not in _words(text) or (_is_listed(text) and not _is_listed(question)):
         raise ModelError(f"it leaves out what the user says ({question[:60]!r} becomes {text[-60:]!r})")
     return text
+
+
+def _try(tokenizer: PreTrainedTokenizerBase, talks: list[Any], *, answer_next: bool) -> None:
+    """Refuse a template that takes too much time or memory for these talks, or makes too much of them."""
+    seconds = _LEAST_SECONDS + len(talks) // 500
+    variables = {**tokenizer.special_tokens_map, "add_generation_prompt": answer_next}
+    template = tokenizer.get_chat_template()
+    bounds = {"seconds": seconds, "bytes": _GIB, "characters": _CHARACTERS}
+    request = {**bounds, "template": template, "variables": variables, "talks": talks}
+    try:
+        tried = subprocess.run(  # noqa: S603
+            _TRIAL,
+            input=json.dumps(request),
+            env=child_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            timeout=_PATIENCE * seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        tried = None
+    except OSError as error:
+        raise MachineError(f"no process can be started to try the chat template in: {error.strerror}") from error
+    if tried is None or tried.returncode:
+        raise ModelFileError(
+            f"the chat template of {tokenizer.name_or_path} cannot be used: it takes more than {seconds} seconds, "
+            f"1 GiB of memory or {_CHARACTERS} characters for {len(talks)} talks"
+        )
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, talk: list[dict[str, Any]], **settings: bool) -> str:
