@@ -12,14 +12,14 @@ import pytest
 from transformers import AutoTokenizer, GenerationConfig
 
 from kdscope.api import plan_study
-from kdscope.core.errors import StudyError
+from kdscope.core.errors import ModelError, StudyError
 from kdscope.data.examples import Example
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.run import run_plan
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
 from kdscope.stages import execute
-from kdscope.stages.models import open_tokenizer
+from kdscope.stages.models import check_ends, open_tokenizer
 from kdscope.stages.training import encode_examples
 from tests.builders import make_data, make_model, write_study
 from tests.models.test_chat import BARE, CHATML, chatting
@@ -109,3 +109,15 @@ def test_models_that_end_otherwise_are_told_when_the_study_is_read_and_the_advic
     (other / "chat_template.jinja").write_text(BARE.replace("\n", "<|end|>"))
     with pytest.raises(StudyError, match=r"ends its responses with '<\|im_end\|>', the student with '<\|end\|>'"):
         plan(template="chat")
+
+
+def test_other_ends_of_one_vocabulary_are_refused_before_a_recording_is_read(world: Path) -> None:
+    context = stage_that("eos")
+    context.inputs, context.stage.context = {}, {"teacher_base": {"location": str(world / "teacher")}}
+    student = open_tokenizer(context, ModelPlace(str(world / "teacher")))
+    check_ends(context, student)
+    student.eos_token = IM_END
+    with pytest.raises(ModelError, match=r"ends its responses with '<end>', the student with '<\|im_end\|>'"):
+        check_ends(context, student)
+    student.add_tokens(["<new>"])
+    check_ends(context, student)

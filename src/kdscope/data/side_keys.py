@@ -16,7 +16,7 @@ SYSTEM = "system"
 _ASKED = {
     "history": "earlier turns of the conversation",
     **dict.fromkeys(("tools", "functions"), "tools that the model may call"),
-    **dict.fromkeys(("image", "images", "videos", "audios"), "what is no text"),
+    **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), "what is no text"),
 }
 _WRITTEN = {
     **dict.fromkeys(("reasoning_content", "thinking"), "reasoning before the response"),

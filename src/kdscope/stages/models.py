@@ -146,5 +146,6 @@ def check_ends(context: StageContext, student: PreTrainedTokenizerBase) -> None:
         ModelError: They end their responses with different tokens.
     """
     teacher = open_tokenizer(context, model_place(context, "teacher_base"))
-    if teacher.eos_token_id != student.eos_token_id:
+    # Other vocabularies are told as such, and number their tokens otherwise.
+    if teacher.eos_token_id != student.eos_token_id and teacher.get_vocab() == student.get_vocab():
         raise ModelError(different_ends(str(teacher.eos_token), str(student.eos_token)))
