@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from kdscope.api import compare_models, evaluate_model, rescore_answers
 from kdscope.core.errors import DataError, KdscopeError, ModelError, StudyError
 from kdscope.evaluation.records import read_records, write_records
 from kdscope.study.embedded import embedded_model
+from tests.stages.test_planning import in_shards
 
 FAST: dict[str, Any] = {"max_new_tokens": 24, "batch_size": 8}
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
@@ -144,6 +147,7 @@ def test_an_adapter_is_put_on_its_base(evaluated: dict[str, Path], tmp_path: Pat
         LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False),
     )
     adapted.save_pretrained(tmp_path / "adapter")
+    shutil.copy(base / "config.json", tmp_path / "adapter")  # as some programs do
     settings: dict[str, Any] = {"limit": 4, "evaluation": FAST, "runtime": CPU, "store": evaluated["store"]}
     by_itself = evaluate_model(tmp_path / "adapter", ["mini-choose"], out=tmp_path / "a", **settings)
     on_base = evaluate_model(base, ["mini-choose"], adapter=tmp_path / "adapter", out=tmp_path / "b", **settings)
@@ -154,6 +158,20 @@ def test_an_adapter_is_put_on_its_base(evaluated: dict[str, Path], tmp_path: Pat
     assert [r.completion for r in plain.records["mini-choose"]] != [
         r.completion for r in on_base.records["mini-choose"]
     ]
+
+
+def test_other_weights_in_a_subfolder_are_another_model(evaluated: dict[str, Path], tmp_path: Path) -> None:
+    names = ["deep/one.safetensors", "two.safetensors"]
+    folder = in_shards(embedded_model("tiny-s"), tmp_path / "sharded", names)
+    settings: dict[str, Any] = {"limit": 4, "evaluation": FAST, "runtime": CPU, "store": evaluated["store"]}
+    first = evaluate_model(folder, ["mini-choose"], out=tmp_path / "a", **settings)
+    whole = evaluate_model(embedded_model("tiny-s"), ["mini-choose"], out=tmp_path / "b", **settings)
+    assert first.records == whole.records
+    weights = {key: weight * 0.5 for key, weight in load_file(folder / names[0]).items()}
+    save_file(weights, folder / names[0], metadata={"format": "pt"})
+    second = evaluate_model(folder, ["mini-choose"], out=tmp_path / "a", **settings)
+    assert second.run.executed
+    assert second.records != first.records
 
 
 def test_two_models_are_compared_item_by_item(evaluated: dict[str, Path]) -> None:

@@ -160,9 +160,9 @@ def test_weights_of_the_base_in_an_adapter_are_refused(copied: Path, model_folde
 
 def test_a_pattern_that_backtracks_takes_no_time() -> None:
     names = [f"model.layers.{n}.self_attn.{'a' * 40}_proj" for n in range(100)]
-    began = time.monotonic()
+    began = time.process_time()
     assert matching("(.*a*)*(.*a*)*q_proj", [*names, "aq_proj"], Path("f"), "target_modules") == ["aq_proj"]
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_an_adapter_that_is_not_a_number_is_refused(model_folder: Path, tmp_path: Path) -> None:

@@ -85,10 +85,10 @@ def test_a_configuration_nested_as_deep_as_json_reads_is_checked(tmp_path: Path)
 def test_a_huge_configuration_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "config.json").open("wb") as file:
         file.truncate(MAX_JSON_BYTES + 1)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ModelError, match=rf"has {MAX_JSON_BYTES + 1} bytes; at most {MAX_JSON_BYTES} are read"):
         read_config(tmp_path)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from kdscope.evaluation.accuracy import accuracy_table, leaderboard, write_leade
 from kdscope.evaluation.lm_eval_files import ExportFacts, write_lm_eval_files
 from kdscope.evaluation.records import Record, read_records, write_records
 from kdscope.models.configuration import read_object
+from kdscope.models.files import ADAPTER_CONFIG, INDEX, WEIGHTS
 from kdscope.models.source import resolve_revision
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.fingerprint import HashCache
@@ -174,7 +175,8 @@ def _source(
     if not model:
         raise ModelError("the model has no name")
     folder = Path(model)
-    if adapter is None and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+    whole = any((folder / name).is_file() for name in (WEIGHTS, INDEX))  # some programs save config.json with adapters
+    if adapter is None and (folder / ADAPTER_CONFIG).is_file() and not whole:
         base = _base_of(folder)
         return _source(base, folder, revision, trust_remote_code)
     if folder.is_dir():
@@ -188,7 +190,7 @@ def _source(
 
 def _base_of(adapter: Path) -> str:
     """The model that an adapter was trained on, as its folder names it."""
-    file = adapter / "adapter_config.json"
+    file = adapter / ADAPTER_CONFIG
     base = read_object(file).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise ModelError(f"{file} does not name the model it was trained on; give that model, and this with --adapter")
