@@ -58,14 +58,17 @@ def table(folder: Path, text: str) -> list[list[object]]:
 
 
 def tasks(folder: Path, text: str) -> list[list[object]]:
-    (folder / "rows.jsonl").write_text('{"instruction": "a?", "input": "", "output": "b", "answer": "1"}\n')
-    task = {"name": "own", "answer": "number", "file": "rows.jsonl", "description": text, text: text}
+    task = {"name": "own", "answer": "number", "test_items": 1, "description": text, text: text}
     (folder / "own.yaml").write_text(yaml.safe_dump(task))
-    (folder / "licence.py").write_text(
-        "from kdscope.tasks import Task\nfrom pathlib import Path\n"
-        f"TASK = Task('mine', 'math', 'number', (), 0.0, None, 'c', {text!r}, {text!r}, file=Path('rows.jsonl'))\n"
+    (folder / "python").mkdir(exist_ok=True)
+    (folder / "python" / "mine.py").write_text(
+        f"from kdscope.tasks import Task\nTASK = Task('mine', 'math', 'number', (), 0.0, 3, 'c', {text!r}, {text!r})\n"
     )
-    return [["tasks", "--tasks-dir", folder], ["data", "fetch", "own", "--tasks-dir", folder, "--data-dir", folder]]
+    return [
+        ["tasks", "--tasks-dir", folder],
+        ["tasks", "--tasks-dir", folder / "python"],
+        ["data", "fetch", "own", "--tasks-dir", folder, "--data-dir", folder],
+    ]
 
 
 def data(folder: Path, text: str) -> list[list[object]]:
@@ -79,8 +82,10 @@ def data(folder: Path, text: str) -> list[list[object]]:
 def answers(folder: Path, text: str) -> list[list[object]]:
     row = {"item_id": text, "completion": f"{text} 12", "instruction": text, "gold": "12", "task": text, "model": text}
     (folder / "answers.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, text: text}) + "\n")
-    file = folder / "answers.jsonl"
-    return [["rescore", file, "--task", "gsm8k"], ["compare", file, "--teacher", file], ["compare", file, file]]
+    file, known = folder / "answers.jsonl", folder / "known.jsonl"
+    known.write_text(json.dumps({**row, "task": "gsm8k", "item_id": "gsm8k/0"}) + "\n")
+    pairs = [["compare", one, *rest] for one in (file, known) for rest in ([one], ["--teacher", one])]
+    return [["rescore", file, "--task", "gsm8k"], *pairs]
 
 
 def study(folder: Path, text: str) -> list[list[object]]:
@@ -104,7 +109,10 @@ def model(folder: Path, text: str) -> list[list[object]]:
         make_hollow_model(folder / "model")
     (folder / "model" / "config.json").write_text(json.dumps({"model_type": text, "architectures": [text]}))
     options = ["--tasks", "mini-choose", "--limit", "1", "--store", folder / "store", "--out", folder / "out"]
-    return [["evaluate", folder / "model", *options]]
+    (folder / "train.jsonl").write_text(json.dumps({"instruction": text, text: text}) + "\n")
+    distilled = ["--teacher", folder / "model", "--student", folder / "model", "--method", "gkd"]
+    distilled += ["--data", folder / "train.jsonl", "--tasks", "mini-choose"]
+    return [["evaluate", folder / "model", *options], ["distill", *distilled]]
 
 
 @pytest.mark.parametrize("inputs", [table, tasks, data, answers, study, run, model], ids=lambda make: make.__name__)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kdscope.core.characters import plain
 from kdscope.core.errors import DataError, MachineError
 from kdscope.figures import renderer as module
-from kdscope.figures.drawing import whole_figure
+from kdscope.figures.drawing import ShownFigure, whole_figure
 from kdscope.figures.panels import Figure, described
 from kdscope.figures.renderer import Renderer
 from kdscope.figures.style import LegendEntry
@@ -86,12 +86,15 @@ def test_a_renderer_that_cannot_be_started_is_an_error(monkeypatch):
 def test_what_is_no_chart_is_an_error_and_the_next_one_is_drawn():
     chart = bars().to_dict()
     with Renderer() as renderer:
-        with pytest.raises(DataError, match=r"^a figure cannot be drawn: "):
+        with pytest.raises(DataError, match="Vega-Lite"):
             renderer.svg({"mark": 7}, "6.1")
-        with pytest.raises(DataError, match=r"^a figure cannot be drawn: .*object"):
+        with pytest.raises(DataError, match=r"^no chart that can be written: .*object"):
             renderer.svg({"mark": object()}, "6.1")
-        with pytest.raises(DataError, match=r"^a figure cannot be drawn: "):
+        with pytest.raises(DataError, match=r"^the document does not have a root node$"):
             renderer.pdf("<svg")
+        broken = Figure("k", "T", "", "", panels={"a": alt.Chart(alt.InlineData([{"x": b""}])).mark_bar()})
+        with pytest.raises(DataError, match=r"^figure 'k' cannot be drawn: no chart that can be written: "):
+            ShownFigure(broken, "s", renderer).draw(10**6)
         assert renderer.svg(chart, "6.1").startswith("<svg")
 
 

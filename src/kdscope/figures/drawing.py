@@ -15,6 +15,7 @@ from altair.typing import ChartType
 from markupsafe import Markup, escape
 
 from kdscope.core.characters import plain
+from kdscope.core.errors import DataError
 from kdscope.figures.panels import Figure
 from kdscope.figures.renderer import Renderer
 from kdscope.figures.style import FONT, LegendEntry
@@ -170,7 +171,10 @@ class ShownFigure:
         for number, (label, chart) in enumerate(panels.items()):
             told = f"{label}, {task}" if task else label
             prefix = f"{self.figure.key}-{place}{number}"
-            svg = render_svg(chart, prefix, f"{self.figure.title}: {told}", self.renderer)
+            try:
+                svg = render_svg(chart, prefix, f"{self.figure.title}: {told}", self.renderer)
+            except DataError as error:
+                raise DataError(f"figure '{self.figure.key}' cannot be drawn: {error}") from error
             width = _SVG_WIDTH.search(svg)
             student = self.figure.students.get(label, "")
             yield ShownPanel(Markup(svg), student, task, float(width[1]) if width else 0.0)  # noqa: S704 - escaped there

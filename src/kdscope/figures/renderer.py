@@ -58,7 +58,7 @@ class Renderer:
         try:
             written = json.dumps(_writable(chart), ensure_ascii=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise DataError(f"a figure cannot be drawn: {error}") from error
+            raise DataError(f"no chart that can be written: {error}") from error
         try:
             return self._ask("svg", written, version)
         except DataError:
@@ -87,7 +87,7 @@ class Renderer:
             raise MachineError(f"figures cannot be drawn: {self._process.death()}")
         answer = json.loads(line)
         if "problem" in answer:
-            raise DataError(f"a figure cannot be drawn: {' '.join(answer['problem'].split())[:300]}")
+            raise DataError(" ".join(answer["problem"].partition("Stack backtrace")[0].split())[:300])
         return str(answer["drawn"])
 
 
