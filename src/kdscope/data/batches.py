@@ -123,13 +123,18 @@ def collate(sequences: Sequence[TokenSequence], pad_id: int, prompt_in_loss: boo
 
 
 def plan_micro_batches(
-    sequences: Sequence[TokenSequence], max_tokens: int, *, packed: bool = False
+    sequences: Sequence[TokenSequence], max_tokens: int, *, packed: bool = False, longest_together: int | None = None
 ) -> list[list[TokenSequence]]:
     """Sequences of similar length together, each micro-batch within a budget of tokens, padding included.
 
     Longest first, so that too little memory shows at once. A single sequence longer than the budget still forms a
-    micro-batch.
+    micro-batch; a sequence longer than `longest_together` is one by itself.
     """
+    if longest_together is not None:
+        alone = [s for s in sequences if len(s.token_ids) > longest_together]
+        others = [s for s in sequences if len(s.token_ids) <= longest_together]
+        ones = [[s] for s in sorted(alone, key=lambda s: (-len(s.token_ids), s.example))]
+        return ones + plan_micro_batches(others, max_tokens, packed=packed)
     ordered = sorted(sequences, key=lambda s: (-len(s.token_ids), s.example))
     batches: list[list[TokenSequence]] = []
     room = 0

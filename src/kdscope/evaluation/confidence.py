@@ -20,6 +20,7 @@ from kdscope.data.examples import Item
 from kdscope.evaluation.continuations import ANSWER_CUE, answer_to, first_answers
 from kdscope.evaluation.distributions import DistributionRow, ForcedModel, log_probabilities
 from kdscope.evaluation.records import Record
+from kdscope.models.limits import padding_id
 from kdscope.tasks import Task
 
 
@@ -113,7 +114,9 @@ def confidence_rows(
     own_records = [answer_to(item, answers, who) for item in items]
     if task.labels:
         questions = [LabelQuestion.of(task, item, ids, tokenizer) for item, ids in zip(items, prompts, strict=True)]
-        log_probabilities_of_labels = label_log_probabilities(model, questions, int(tokenizer.pad_token_id))
+        log_probabilities_of_labels = label_log_probabilities(
+            model, questions, padding_id(model.states.model, tokenizer)
+        )
         return [
             label_confidence(task, *one)
             for one in zip(items, [who] * len(own_records), log_probabilities_of_labels, own_records, strict=True)

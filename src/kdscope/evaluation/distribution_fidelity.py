@@ -21,6 +21,7 @@ from kdscope.evaluation.fidelity_table import FidelityRow, rows_of_tasks
 from kdscope.evaluation.records import Record, read_row_file, write_row_file
 from kdscope.fidelity.calibration import pair_confidences
 from kdscope.fidelity.measures import Measure, Values, mean_measure
+from kdscope.models.limits import padding_id
 from kdscope.results.measures import DISTRIBUTION_STEMS
 from kdscope.tasks import Task
 
@@ -83,7 +84,7 @@ def read_pair(
         ModelError: The logits of a model are not numbers.
     """
     texts = continuations_of(items, prompts, records, tokenizer)
-    rows = compare_distributions(pair, texts, int(tokenizer.pad_token_id), progress)
+    rows = compare_distributions(pair, texts, padding_id(pair.student.states.model, tokenizer), progress)
     sides: Any = {"teacher": pair.teacher, "student": pair.student}
     sure = [
         row

@@ -10,7 +10,8 @@ Shape legend: N positions that predict a token of a response, n of them in a blo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +21,9 @@ from transformers import PreTrainedModel
 from kdscope.core.errors import ModelError
 from kdscope.data.batches import Batch, TokenSequence, collate, plan_micro_batches
 from kdscope.evaluation.continuations import Continuation
-from kdscope.models.forward import SelectedStates, head_of
-from kdscope.models.packing import can_pack, packed
+from kdscope.models.forward import SelectedStates, check_numbers, head_of
+from kdscope.models.limits import least, position_limit
+from kdscope.models.packing import can_pack, longest_together, packed
 from kdscope.models.vocabulary import VocabularyMatch, cut_student_logits, cut_teacher_logits
 from kdscope.objectives import Head
 from kdscope.objectives.divergence import Distribution, mixture, zero_where_impossible_
@@ -46,11 +48,15 @@ class ForcedModel:
         states: Its decoder.
         head: Its head.
         can_pack: Whether it may be given packed sequences.
+        longest_together: Most tokens of a text that others may be read beside; None for no limit.
+        position_limit: Most tokens of a text it has positions for; None for no limit.
     """
 
     states: SelectedStates
     head: Head
     can_pack: bool
+    longest_together: int | None = None
+    position_limit: int | None = None
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> ForcedModel:
@@ -59,7 +65,8 @@ class ForcedModel:
         Raises:
             ModelError: Its head is not a linear layer.
         """
-        return cls(SelectedStates(model), head_of(model), can_pack(model))
+        pack = can_pack(model)
+        return cls(SelectedStates(model), head_of(model), pack, longest_together(model, pack), position_limit(model))
 
     @property
     def device(self) -> torch.device:
@@ -74,11 +81,25 @@ class ForcedModel:
         return states
 
 
+def layout(*models: ForcedModel) -> Any:
+    """How texts that all of these models read are laid out: settings of `forced_batches`."""
+    return {
+        "packed": all(model.can_pack for model in models),
+        "device": models[0].device,
+        "longest_together": least(model.longest_together for model in models),
+    }
+
+
 def forced_batches(
-    sequences: Sequence[TokenSequence], pad_id: int, *, packed: bool, device: torch.device
+    sequences: Sequence[TokenSequence],
+    pad_id: int,
+    *,
+    packed: bool,
+    device: torch.device,
+    longest_together: int | None = None,
 ) -> Iterator[tuple[list[TokenSequence], Batch]]:
     """Texts in micro-batches, longest first; the targets of a batch are those of its texts, one after another."""
-    for micro in plan_micro_batches(sequences, _BATCH_TOKENS, packed=packed):
+    for micro in plan_micro_batches(sequences, _BATCH_TOKENS, packed=packed, longest_together=longest_together):
         yield micro, collate(micro, pad_id, prompt_in_loss=False, packed=packed).to(device)
 
 
@@ -114,9 +135,12 @@ def log_probabilities(
 
     Returns:
         Of each text, nats, [positions, W], float64, on the CPU.
+
+    Raises:
+        ModelError: The logits are not numbers.
     """
     found: list[Tensor] = [torch.empty(0)] * len(sequences)
-    for micro, batch in forced_batches(sequences, pad_id, packed=model.can_pack, device=model.device):
+    for micro, batch in forced_batches(sequences, pad_id, **layout(model)):
         wanted_here = [wanted[sequence.example] for sequence in micro]
         width = max(tokens.shape[1] for tokens in wanted_here)
         together = torch.cat([pad(tokens, (0, width - tokens.shape[1])) for tokens in wanted_here])
@@ -132,6 +156,7 @@ def _gather(head: Head, hidden: Tensor, wanted: Tensor) -> Tensor:
     parts = []
     for rows in pieces(len(hidden), chunk_rows(head.vocabulary, hidden.device)):
         logits = head.logits(hidden[rows])
+        check_numbers(logits)
         parts.append(logits.gather(-1, wanted[rows]) - logits.logsumexp(-1, keepdim=True))
     return torch.cat(parts)
 
@@ -193,6 +218,11 @@ class ForcedPair:
     student: ForcedModel
     vocabulary: VocabularyMatch
 
+    @property
+    def position_limit(self) -> int | None:
+        """Most tokens of a text that both have positions for; None for no limit."""
+        return least((self.teacher.position_limit, self.student.position_limit))
+
 
 def compare_distributions(
     pair: ForcedPair,
@@ -204,19 +234,20 @@ def compare_distributions(
 
     Args:
         pair: The models.
-        continuations: The texts; those without a single token of response are left out.
+        continuations: The texts, of which both read as much as they have positions for; those without a single token
+            of response are left out.
         pad_id: What fills rows where the models cannot be given packed sequences.
         progress: Called with (texts done, texts in all).
 
     Raises:
         ModelError: The logits of a model are not numbers.
     """
-    with_response = [one for one in continuations if one.response_ids]
+    readable = (_within(one, pair.position_limit) for one in continuations)
+    with_response = [one for one in readable if one.response_ids]
     texts = {text: number for number, text in enumerate(dict.fromkeys(map(_text, with_response)))}
     sequences = [TokenSequence(n, (*prompt, *response), len(prompt)) for (prompt, response), n in texts.items()]
     means: dict[int, tuple[int, list[float]]] = {}
-    pack = pair.teacher.can_pack and pair.student.can_pack
-    for micro, batch in forced_batches(sequences, pad_id, packed=pack, device=pair.teacher.device):
+    for micro, batch in forced_batches(sequences, pad_id, **layout(pair.teacher, pair.student)):
         counts = [len(s.token_ids) - s.first_target(prompt_in_loss=False) for s in micro]
         measured = _measure(pair, batch).cpu().double()
         for sequence, rows in zip(micro, torch.split(measured, counts), strict=True):
@@ -319,6 +350,12 @@ def _measure_block(pair: ForcedPair, teacher: Tensor, student: Tensor, targets: 
     ours, student_cut = cut_student_logits(pair.student.head.finish(student), pair.vocabulary)
     measures = compare_logits(theirs, ours, targets)
     return torch.cat([measures, torch.stack([teacher_cut, student_cut], -1).to(measures.dtype)], -1)
+
+
+def _within(one: Continuation, limit: int | None) -> Continuation:
+    if limit is None or len(one.prompt_ids) + len(one.response_ids) <= limit:
+        return one
+    return replace(one, response_ids=one.response_ids[: max(0, limit - len(one.prompt_ids))])
 
 
 def _text(one: Continuation) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from kdscope.core.errors import ModelError
+from kdscope.models.forward import decoder_of
 
 # A run of its own for what all prompts begin with costs as much as reading about so many positions.
 _LEAST_SAVED = 32
@@ -37,7 +38,7 @@ class DecodingBatch:
     """
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], steps: int) -> None:
-        self._model, self._decoder, self._device = model, model.get_decoder(), model.device
+        self._model, self._decoder, self._device = model, decoder_of(model), model.device
         self._prompts, self._width = prompts, max(len(prompt) for prompt in prompts)
         self._cache = self._new_cache()
         self._movable = keeps_everything(self._cache)

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from kdscope.core.errors import ModelError
 from kdscope.core.seeds import derive_seed
 from kdscope.generation.batch import DecodingBatch
-from kdscope.models.forward import head_of
+from kdscope.models.forward import NOT_NUMBERS, decoder_of, head_of
 
 Product = Callable[[Tensor], Tensor]
 
@@ -214,7 +214,7 @@ def decode(
     rows = [row for row, most in enumerate(room) if most > 0]
     if not rows:
         return texts.written
-    with prepared_linears(model.get_decoder(), dtype):
+    with prepared_linears(decoder_of(model), dtype):
         head = head_of(model, dtype)
         project = prepared_product(head.weight)
         batch = DecodingBatch(model, [prompts[row] for row in rows], max(room))
@@ -278,7 +278,7 @@ class _Texts:
             if row in self._finished:
                 continue
             if token < 0:
-                raise ModelError("the model's logits are not numbers: its weights or its activations overflowed")
+                raise ModelError(NOT_NUMBERS)
             self.written[row].append(token)
             if self._ends(row, token):
                 self._finished.add(row)

@@ -13,7 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kdscope.core.errors import ModelError
+from kdscope.models.limits import forget_lengths, rotary_switch
 from kdscope.objectives import Head
+
+NOT_NUMBERS = "the model's logits are not numbers: its weights or its activations overflowed"
 
 
 class SelectedStates(torch.nn.Module):
@@ -22,6 +25,7 @@ class SelectedStates(torch.nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        self._remembers_lengths = rotary_switch(model) is not None
 
     def forward(
         self,
@@ -47,8 +51,16 @@ class SelectedStates(torch.nn.Module):
             if lengths is None
             else {"position_ids": position_ids, "lengths": lengths}
         )
-        states: Tensor = self.model.get_decoder()(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
+        if self._remembers_lengths:
+            forget_lengths(self.model)
+        states: Tensor = decoder_of(self.model)(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
         return states.flatten(0, 1)[selected]
+
+
+def decoder_of(model: PreTrainedModel) -> torch.nn.Module:
+    """The part of a model that makes hidden states; transformers takes all of Llama 4's text model for it."""
+    decoder: torch.nn.Module = model.get_decoder()
+    return model.get_submodule("model") if decoder is model else decoder
 
 
 def head_of(model: PreTrainedModel, dtype: torch.dtype | None = None) -> Head:
@@ -67,7 +79,9 @@ def head_of(model: PreTrainedModel, dtype: torch.dtype | None = None) -> Head:
     layer = model.get_output_embeddings()
     weight, bias = _effective_weight(layer), getattr(layer, "bias", None)
     config = model.config.get_text_config()
-    scale, divisor = getattr(config, "logit_scale", None), getattr(config, "logits_scaling", None)
+    # Of MPT's scale, which may be a name (inv_sqrt_d_model), transformers makes no use.
+    scale = None if config.model_type == "mpt" else getattr(config, "logit_scale", None)
+    divisor = getattr(config, "logits_scaling", None)
     return Head(
         weight=weight if dtype is None else weight.to(dtype),
         bias=bias if dtype is None or bias is None else bias.to(dtype),
@@ -92,20 +106,34 @@ def apply_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     return head_of(model).logits(hidden)
 
 
+def check_numbers(values: Tensor) -> None:
+    """Refuse hidden states, or logits of which none is finite, that are not numbers.
+
+    Args:
+        values: [..., D]; single entries may be -inf, as logits of tokens that a model rules out.
+
+    Raises:
+        ModelError: The largest of some row is NaN or infinite.
+    """
+    if values.numel() and not bool(values.amax(-1).isfinite().all()):
+        raise ModelError(NOT_NUMBERS)
+
+
 @torch.no_grad()
 def check_head(model: PreTrainedModel) -> None:
     """Refuse a model whose own logits are not decoder + head as computed here.
 
     Raises:
-        ModelError: The model does something more between its decoder and its logits.
+        ModelError: The model does something more between its decoder and its logits, or they are not numbers.
     """
     device = next(model.parameters()).device
     ids = torch.arange(1, 9, device=device).unsqueeze(0) % model.config.get_text_config().vocab_size
     mask = torch.ones_like(ids)
     with torch.autocast(device.type, enabled=False):
         own = model(input_ids=ids, attention_mask=mask).logits[0].float()
-        hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[0]
+        hidden = decoder_of(model)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[0]
         ours = apply_head(model, hidden).float()
+    check_numbers(own)
     tolerance = 1e-4 if next(model.parameters()).dtype == torch.float32 else 0.05
     if not torch.allclose(own, ours, rtol=tolerance, atol=tolerance * own.abs().max().item()):
         raise ModelError(f"{type(model).__name__} changes its logits in a way kdscope does not know; it is refused")

@@ -6,7 +6,7 @@ linear layers run on real tokens only, and attention runs causally within each s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface, PreTrainedModel
 
 from kdscope.core.errors import ModelError
+from kdscope.models.forward import decoder_of
+from kdscope.models.limits import rotary_switch
 
 PACKED_ATTENTION = "kdscope_packed"
 # From about so many tokens on, the full square of scores of `short_causal_attention` costs more than it saves.
@@ -71,29 +74,59 @@ def can_pack(model: PreTrainedModel) -> bool:
     config = model.config.get_text_config()
     if any(kind not in ("full_attention", "sliding_attention") for kind in getattr(config, "layer_types", None) or ()):
         return False
+    return _shares(model, min(11 + (getattr(config, "sliding_window", None) or 0), 300), _read_packed)
+
+
+def can_pad(model: PreTrainedModel) -> bool:
+    """Whether sequences padded on the right have this model's own hidden states: tried on two of them."""
+    return _shares(model, 11, _read_padded)
+
+
+def longest_together(model: PreTrainedModel, pack: bool) -> int | None:
+    """The most tokens of a sequence that others may stand beside in a forward pass; None for no limit, 0 for none.
+
+    Args:
+        model: Reads.
+        pack: Whether sequences would be packed, which it must be able to; padded otherwise.
+    """
+    return rotary_switch(model) if pack or can_pad(model) else 0
+
+
+def _shares(model: PreTrainedModel, length: int, read: Callable[[PreTrainedModel, Sequence[Tensor]], Tensor]) -> bool:
+    """Whether sequences of 7 and `length` tokens have the same hidden states together as each alone."""
     device = next(model.parameters()).device
-    window = getattr(config, "sliding_window", None) or 0
-    lengths = [7, min(11 + window, 300)]
-    ids = torch.arange(1, 1 + sum(lengths), device=device).unsqueeze(0) % config.vocab_size
-    positions = torch.cat([torch.arange(n, device=device) for n in lengths]).unsqueeze(0)
-    decoder = model.get_decoder()
+    ids = torch.arange(1, 8 + length, device=device) % model.config.get_text_config().vocab_size
+    texts = torch.split(ids, [7, length])
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            alone = [
-                decoder(input_ids=part, use_cache=False).last_hidden_state[0]
-                for part in torch.split(ids, lengths, dim=1)
-            ]
-            with packed(model):
-                together = decoder(input_ids=ids, position_ids=positions, use_cache=False, lengths=lengths)
-    except (ModelError, TypeError, ValueError, RuntimeError, KeyError):
+            decoder = decoder_of(model)
+            alone = [decoder(input_ids=text[None], use_cache=False).last_hidden_state[0] for text in texts]
+            found = read(model, texts).float()
+    except Exception:  # a model of another build fails in its own way
         return False
     finally:
         model.train(was_training)
-    expected, found = torch.cat(alone).float(), together.last_hidden_state[0].float()
+    expected = torch.cat(alone).float()
     tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
     return bool((found - expected).norm() < tolerance * expected.norm())
+
+
+def _read_packed(model: PreTrainedModel, texts: Sequence[Tensor]) -> Tensor:
+    lengths = [len(text) for text in texts]
+    positions = torch.cat([torch.arange(length, device=texts[0].device) for length in lengths])
+    inputs = {"input_ids": torch.cat(list(texts))[None], "position_ids": positions[None], "lengths": lengths}
+    with packed(model):
+        states: Tensor = decoder_of(model)(**inputs, use_cache=False).last_hidden_state
+    return states[0]
+
+
+def _read_padded(model: PreTrainedModel, texts: Sequence[Tensor]) -> Tensor:
+    mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
+    ids = pad_sequence(list(texts), batch_first=True)
+    states: Tensor = decoder_of(model)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    return states[mask.bool()]
 
 
 @contextmanager

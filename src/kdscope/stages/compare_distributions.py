@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Literal
 
 from kdscope.core.errors import ModelError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from kdscope.evaluation.distributions import ForcedPair
 
 KIND = StageKind(__name__, version=1)
+
+_ANSWER_TOKENS = 16  # as many as a probed answer may have
 
 
 class CompareDistributionsParams(TaskSampleParams):
@@ -121,9 +124,22 @@ def _read(
 
     (pair, tokenizer), task = opened, params.registry().get(name)
     _, prompts = prompts_of(items, task.template or params.template, tokenizer)
+    items, prompts = _readable(context, pair, items, prompts)
     sides: tuple[Literal["teacher", "student"], ...] = ("teacher", "student")
     records = {side: read_records(context.inputs[f"{side}/{name}"] / "records.parquet") for side in sides}
     return read_pair(*(pair, task, items, prompts, records, tokenizer), lambda texts, of: tell(len(items) * texts / of))
+
+
+def _readable(
+    context: StageContext, pair: ForcedPair, items: list[Item], prompts: list[list[int]]
+) -> tuple[list[Item], list[list[int]]]:
+    """Items with their prompts, without those to whose prompts a model could not read an answer."""
+    limit = pair.position_limit
+    fits = [limit is None or len(prompt) + _ANSWER_TOKENS <= limit for prompt in prompts]
+    if not all(fits):
+        left_out = f"{fits.count(False)} of {len(items)} items are left out"
+        context.progress.warn(f"{context.stage.label}: {left_out}: a model has positions for {limit} tokens only")
+    return [*compress(items, fits)], [*compress(prompts, fits)]
 
 
 def _open(

@@ -218,7 +218,9 @@ def has_frozen_linear_head(student: Student) -> bool:
 
 def run(context: StageContext) -> None:
     """Write model/ and training.parquet."""
+    from kdscope.models.limits import longest_text
     from kdscope.stages.training import generator_of, prepare, train_and_save, training_job
+    from kdscope.teacher.teacher_logits import LiveTeacher
     from kdscope.training.generated import OnPolicySampling
 
     params = DistilStudentParams.of(context.stage)
@@ -230,11 +232,14 @@ def run(context: StageContext) -> None:
     if method.divergence != "none":
         job = _with_teacher(context, params, prepared, job)
     if method.on_policy_probability > 0:
+        readers = [prepared.model.base]
+        if isinstance(job.sample_teacher, LiveTeacher):
+            readers.append(job.sample_teacher.states.model)
         sampling = OnPolicySampling(
-            generator=generator_of(params, prepared),
+            generator=generator_of(context, params, prepared),
             probability=method.on_policy_probability,
             temperature=method.sampling_temperature,
-            max_length_tokens=params.training.max_length_tokens,
+            max_length_tokens=min(params.training.max_length_tokens, *map(longest_text, readers)),
             seed=derive_seed(params.seed, "on-policy"),
         )
         job = replace(job, on_policy=sampling)
@@ -267,8 +272,16 @@ def _warm_start(method: MethodParams) -> Objective | None:
 def _with_teacher(context: StageContext, params: DistilStudentParams, prepared: Prepared, job: Job) -> Job:
     """The job with what the teacher says of its sequences, and with the teacher itself for the student's samples."""
     from kdscope.models.forward import head_of
-    from kdscope.models.packing import can_pack
-    from kdscope.stages.models import TEACHER_ROWS, check_ends, match_models, open_recording, replay
+    from kdscope.models.limits import least
+    from kdscope.models.packing import can_pack, longest_together
+    from kdscope.stages.models import (
+        TEACHER_ROWS,
+        check_ends,
+        match_models,
+        open_recording,
+        replay,
+        shared_passes,
+    )
     from kdscope.teacher.expectation import ExpectationTeacher
 
     student, method = head_of(prepared.model.base).weight, params.method
@@ -276,8 +289,10 @@ def _with_teacher(context: StageContext, params: DistilStudentParams, prepared: 
     sampled = method.on_policy_probability > 0
     if recorded is None or sampled:
         live = _live(context, params, prepared, len(student))
-        shared, pack = live.vocabulary.shared_size, job.pack and can_pack(live.states.model)
-        job = replace(job, teacher=live, shared_vocabulary=shared, pack=pack, sample_teacher=live if sampled else None)
+        asked, pack = live.states.model, job.pack and can_pack(live.states.model)
+        own, theirs = longest_together(prepared.model.base, pack), shared_passes(context, asked, pack, prepared.train)
+        job = replace(job, teacher=live, shared_vocabulary=live.vocabulary.shared_size, pack=pack)
+        job = replace(job, longest_together=least((own, theirs)), sample_teacher=live if sampled else None)
     if recorded is None:
         return job
     check_ends(context, prepared.tokenizer)  # the recording ends as the teacher does
@@ -293,10 +308,12 @@ def _with_teacher(context: StageContext, params: DistilStudentParams, prepared: 
 
 def _live(context: StageContext, params: DistilStudentParams, prepared: Prepared, student_rows: int) -> LiveTeacher:
     from kdscope.models.forward import SelectedStates, head_of
+    from kdscope.models.limits import check_texts
     from kdscope.stages.models import device_of, load_frozen, match_models
     from kdscope.teacher.teacher_logits import LiveTeacher
 
     model = load_frozen(model_place(context, "teacher_base", "teacher"), params.dtype, device_of(context))
+    check_texts(model, [s.token_ids for s in (*prepared.train, *prepared.validation)], prepared.tokenizer)
     head = head_of(model)
     match = match_models(context, prepared.tokenizer, len(head.weight), student_rows)
     noise_seed = derive_seed(params.seed, "teacher noise")

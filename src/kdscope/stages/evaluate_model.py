@@ -116,7 +116,7 @@ def run(context: StageContext) -> None:
     from kdscope.evaluation.records import Record, write_records
     from kdscope.evaluation.score import score_items
     from kdscope.generation.base import Decoding, generate_all
-    from kdscope.stages.models import open_generator, prompts_of, use_threads
+    from kdscope.stages.models import check_prompts, open_generator, prompts_of, use_threads
 
     params = EvaluateModelParams.of(context.stage)
     asked, task = params.evaluation, params.registry().get(params.task)
@@ -125,13 +125,15 @@ def run(context: StageContext) -> None:
     generator, tokenizer = open_generator(context, params.dtype, asked.backend)
     prompts, encoded = prompts_of(items, task.template or params.template, tokenizer)
     total, records = len(items) * len(asked.decoding_seeds), list[Record]()
+    decoding = Decoding(asked.max_new_tokens, asked.sampling_temperature, asked.top_p, stop_texts=asked.stop_texts)
+    check_prompts(context, generator, encoded, decoding)
     for number, seed in enumerate(asked.decoding_seeds):
         scratch, already = context.scratch / f"seed-{seed}", number * len(items)
         scratch.mkdir(exist_ok=True)
         completions = generate_all(
             generator,
             encoded,
-            Decoding(asked.max_new_tokens, asked.sampling_temperature, asked.top_p, seed, stop_texts=asked.stop_texts),
+            replace(decoding, seed=seed),
             batch_size=asked.batch_size,
             batch_tokens=asked.batch_tokens,
             scratch=scratch,

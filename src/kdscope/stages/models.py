@@ -14,10 +14,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kdscope.core.errors import ModelError
 from kdscope.data.batches import TokenSequence, encode_prompt
 from kdscope.data.examples import Example, Item
-from kdscope.generation.base import Generator
+from kdscope.generation.base import Decoding, Generator
+from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.chat import chat_prompts, different_ends, end_as_turns_do
 from kdscope.models.forward import check_head
+from kdscope.models.limits import check_tokens
 from kdscope.models.load import load_model, load_tokenizer
+from kdscope.models.packing import longest_together
 from kdscope.models.source import ModelPlace
 from kdscope.models.vocabulary import VocabularyMatch, match_vocabularies
 from kdscope.pipeline.run import StageContext
@@ -57,6 +60,22 @@ def open_tokenizer(context: StageContext, place: ModelPlace) -> PreTrainedTokeni
     return tokenizer
 
 
+def shared_passes(
+    context: StageContext, model: PreTrainedModel, pack: bool, sequences: Sequence[TokenSequence]
+) -> int | None:
+    """`models.packing.longest_together`, of which a person is told where it keeps some of the sequences alone."""
+    longest = longest_together(model, pack)
+    alone = 0 if longest is None else sum(len(sequence.token_ids) > longest for sequence in sequences)
+    if alone:
+        why = (
+            f"beyond {longest} tokens its rotary frequencies depend on the longest text"
+            if longest
+            else "it reads texts otherwise beside others"
+        )
+        context.progress.warn(f"{context.stage.label}: {alone} of {len(sequences)} texts are read one at a time: {why}")
+    return longest
+
+
 def open_generator(context: StageContext, dtype: str, backend: str) -> tuple[Generator, PreTrainedTokenizerBase]:
     """The model of the stage by a generation backend, kept in memory for the next stage that asks it."""
     place, device = model_place(context, "base", "model"), device_of(context)
@@ -69,6 +88,34 @@ def open_generator(context: StageContext, dtype: str, backend: str) -> tuple[Gen
     return context.resources.get(
         json.dumps([asdict(place), dtype, device, backend, context.stage.parameters.get("ends")]), load
     )
+
+
+def check_prompts(
+    context: StageContext, generator: Generator, prompts: Sequence[Sequence[int]], decoding: Decoding
+) -> None:
+    """Look at prompts before the first is answered, and tell a person what the model cannot do with them.
+
+    Raises:
+        ModelError: The model has no row for a token of a prompt.
+    """
+    if not isinstance(generator, HuggingFaceGenerator):
+        return
+    check_tokens(generator.model, prompts, generator.tokenizer)
+    tell_remark(context, generator)
+    short = [room for room in generator.room(prompts, decoding) if room < decoding.max_new_tokens]
+    if short:
+        of = f"{len(short)} of {len(prompts)} prompts leave less than {decoding.max_new_tokens} tokens"
+        context.progress.warn(
+            f"{context.stage.label}: {of} of the model's positions for an answer, {short.count(0)} none: these answers "
+            "are cut"
+        )
+        context.facts.update(answers_cut=len(short))
+
+
+def tell_remark(context: StageContext, generator: HuggingFaceGenerator) -> None:
+    """Tell a person what there is to know of how a model writes."""
+    if (remark := generator.remark) is not None:
+        context.progress.warn(f"{context.stage.label}: {remark}")
 
 
 def prompts_of(

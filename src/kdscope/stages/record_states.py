@@ -63,7 +63,8 @@ def run(context: StageContext) -> None:
     import torch
 
     from kdscope.data.batches import collate, plan_micro_batches
-    from kdscope.models.forward import SelectedStates, head_of
+    from kdscope.models.forward import SelectedStates, check_numbers, head_of
+    from kdscope.models.limits import check_texts, padding_id
     from kdscope.models.packing import can_pack, packed
     from kdscope.stages.models import (
         TEACHER_ROWS,
@@ -71,6 +72,7 @@ def run(context: StageContext) -> None:
         load_frozen,
         open_tokenizer,
         publish_recording,
+        shared_passes,
         use_threads,
     )
     from kdscope.stages.training import training_sequences
@@ -86,18 +88,21 @@ def run(context: StageContext) -> None:
     sequences = training_sequences(context, tokenizer, params.template, params.max_length_tokens)
     model = load_frozen(place, params.dtype, device_of(context))
     head, states, pack = head_of(model), SelectedStates(model), can_pack(model)
+    check_texts(model, [sequence.token_ids for sequence in sequences], tokenizer)
+    longest = shared_passes(context, model, pack, sequences)
     layout = hidden_layout(
         head.weight.shape[1], cast(Dtype, params.dtype), in_loss, fingerprint_tokens(tokenizer.get_vocab())
     )
     # Written where a kill leaves it: the recording goes on, whatever it has already.
     writer, seen = PositionWriter(context.scratch / "recording", layout, sequences), 0
-    for micro in plan_micro_batches(sequences, _BATCH_TOKENS, packed=pack):
+    for micro in plan_micro_batches(sequences, _BATCH_TOKENS, packed=pack, longest_together=longest):
         seen += len(micro)
         if all(sequence.example in writer.done for sequence in micro):
             continue
-        batch = collate(micro, int(tokenizer.pad_token_id), in_loss, packed=pack).to(head.weight.device)
+        batch = collate(micro, padding_id(model, tokenizer), in_loss, packed=pack).to(head.weight.device)
         with torch.no_grad(), packed(model, pack):
             hidden = states(**batch.inputs())
+        check_numbers(hidden)
         counts = [len(s.token_ids) - s.first_target(in_loss) for s in micro]
         for sequence, rows in zip(micro, hidden.split(counts), strict=True):
             writer.add(sequence, {"hidden": rows})

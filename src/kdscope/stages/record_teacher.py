@@ -83,7 +83,7 @@ def run(context: StageContext) -> None:
     from kdscope.generation.base import Decoding, generate_all
     from kdscope.generation.huggingface import HuggingFaceGenerator
     from kdscope.models.load import load_model
-    from kdscope.stages.models import device_of, open_tokenizer, prompts_of, use_threads
+    from kdscope.stages.models import check_prompts, device_of, open_tokenizer, prompts_of, use_threads
 
     params = RecordTeacherParams.of(context.stage)
     context.resources.clear()
@@ -92,10 +92,13 @@ def run(context: StageContext) -> None:
     tokenizer = open_tokenizer(context, place)
     _, prompts = prompts_of(_examples(context), params.template, tokenizer)
     model = load_model(place, params.dtype, device_of(context))
+    generator = HuggingFaceGenerator(model, tokenizer)
+    decoding = Decoding(params.generation.max_new_tokens, params.generation.sampling_temperature, seed=params.seed)
+    check_prompts(context, generator, prompts, decoding)
     completions = generate_all(
-        HuggingFaceGenerator(model, tokenizer),
+        generator,
         prompts,
-        Decoding(params.generation.max_new_tokens, params.generation.sampling_temperature, seed=params.seed),
+        decoding,
         batch_size=params.generation.batch_size,
         scratch=context.scratch,
         progress=lambda done, total: context.progress.update(done, total, "prompts"),

@@ -20,6 +20,7 @@ from kdscope.generation.base import Decoding
 from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.chat import stop_at_end
 from kdscope.models.forward import check_head
+from kdscope.models.limits import check_texts, padding_id
 from kdscope.models.load import (
     TrainableModel,
     add_lora,
@@ -35,7 +36,7 @@ from kdscope.objectives import Objective
 from kdscope.pipeline.fingerprint import JSON
 from kdscope.pipeline.run import StageContext
 from kdscope.stages.choose_rate import read_choice
-from kdscope.stages.models import device_of, open_tokenizer, prompts_of, use_threads
+from kdscope.stages.models import device_of, open_tokenizer, prompts_of, shared_passes, tell_remark, use_threads
 from kdscope.stages.planning import TrainingParams, model_place
 from kdscope.stages.rows import read_json_lines, read_prepared_examples
 from kdscope.training.checkpoints import (
@@ -89,6 +90,9 @@ def prepare(context: StageContext, params: TrainingParams, place: ModelPlace) ->
         context: The running stage's.
         params: Its parameters.
         place: The model before training.
+
+    Raises:
+        ModelError: The model cannot be used as asked, or cannot read one of the sequences.
     """
     use_threads(context)
     context.resources.clear()  # a model kept for evaluation must not share the memory with one that trains
@@ -96,7 +100,9 @@ def prepare(context: StageContext, params: TrainingParams, place: ModelPlace) ->
     train_set = training_sequences(context, tokenizer, params.template, limit)
     held_out = read_prepared_examples(context.inputs["data"] / "validation.jsonl")
     validation = encode_examples(tokenizer, params.template, held_out, max_length=limit)
-    return Prepared(_trainable(params, place, device_of(context)), tokenizer, train_set, validation, held_out)
+    model = _trainable(params, place, device_of(context))
+    check_texts(model.base, [s.token_ids for s in (*train_set, *validation)], tokenizer)
+    return Prepared(model, tokenizer, train_set, validation, held_out)
 
 
 def training_job(
@@ -104,6 +110,8 @@ def training_job(
 ) -> Job:
     """The job of a model that learns from its training sequences alone."""
     where = TrainingPlace.model_validate(context.stage.context)
+    model = prepared.model.base
+    pack = can_pack(model)
     return Job(
         model=prepared.model,
         train=prepared.train,
@@ -113,9 +121,10 @@ def training_job(
         learning_rate=_learning_rate(context, params),
         seed=derive_seed(params.seed, "training"),
         prompt_in_loss=prompt_in_loss,
-        pad_id=int(prepared.tokenizer.pad_token_id),
+        pad_id=padding_id(model, prepared.tokenizer),
         autocast=params.dtype == "bfloat16",
-        pack=can_pack(prepared.model.base),
+        pack=pack,
+        longest_together=shared_passes(context, model, pack, prepared.train),
         progress=lambda done, total, note: context.progress.update(done, total, "steps", note),
         tracking=_tracking(context, where.tracking),
         answers=_answers(context, params, prepared),
@@ -142,10 +151,13 @@ def train_and_save(context: StageContext, params: TrainingParams, prepared: Prep
     )
 
 
-def generator_of(params: TrainingParams, prepared: Prepared) -> HuggingFaceGenerator:
+def generator_of(context: StageContext, params: TrainingParams, prepared: Prepared) -> HuggingFaceGenerator:
     """The model that trains, as one that writes."""
     autocast = torch_dtype("bfloat16") if params.dtype == "bfloat16" else None
-    return HuggingFaceGenerator(prepared.model.base, prepared.tokenizer, autocast)
+    generator = HuggingFaceGenerator(prepared.model.base, prepared.tokenizer, autocast)
+    prepared.model.network.eval()  # the loop trains it from its first step on
+    tell_remark(context, generator)
+    return generator
 
 
 def _learning_rate(context: StageContext, params: TrainingParams) -> float:
@@ -171,7 +183,7 @@ def _answers(context: StageContext, params: TrainingParams, prepared: Prepared) 
     score = ReferenceScore.of(prepared.held_out)
     context.facts.update(validation_metric=score.metric)
     return ValidationAnswers(
-        generator=generator_of(params, prepared),
+        generator=generator_of(context, params, prepared),
         prompts=prompts,
         decoding=Decoding(asked.max_new_tokens, stop_texts=asked.stop_texts),
         score=score,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kdscope.core.errors import ObjectiveError
 from kdscope.data.batches import Batch, TokenSequence
-from kdscope.models.forward import SelectedStates
+from kdscope.models.forward import SelectedStates, check_numbers
 from kdscope.models.packing import packed
 from kdscope.models.vocabulary import VocabularyMatch, cut_teacher_logits
 from kdscope.objectives.head import Head
@@ -183,9 +183,14 @@ class LiveTeacher:
 
     @torch.no_grad()
     def rows(self, sequences: Sequence[TokenSequence], batch: Batch) -> HeadRows:
-        """What the teacher says of a batch's targets; the sequences are in the batch already."""
+        """What the teacher says of a batch's targets; the sequences are in the batch already.
+
+        Raises:
+            ModelError: Its hidden states are not numbers.
+        """
         with packed(self.states.model, batch.attention_mask is None):
             hidden = self.states(**batch.inputs())
+        check_numbers(hidden)
         return HeadRows(
             hidden, self.head, self.vocabulary, batch.examples, batch.positions, self.noise_std, self.noise_seed
         )

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdscope.core.errors import MachineError, TrainingDivergedError
+from kdscope.core.errors import MachineError, ModelError, TrainingDivergedError
 from kdscope.core.seeds import derive_seed
 from kdscope.data.batches import (
     Batch,
@@ -27,7 +27,7 @@ from kdscope.data.batches import (
     plan_micro_batches,
     plan_windows,
 )
-from kdscope.models.forward import SelectedStates, head_of
+from kdscope.models.forward import NOT_NUMBERS, SelectedStates, head_of
 from kdscope.models.load import TrainableModel
 from kdscope.models.packing import packed, padded
 from kdscope.objectives import FusedLoss, Head, Objective, fused_loss, sequence_weights, token_weights
@@ -60,6 +60,7 @@ class Job:
         on_policy: Sampling from the student; None for off-policy methods.
         sample_teacher: What the teacher says of the student's samples.
         pack: Whether sequences are packed instead of padded; the models must be able to (`models.packing.can_pack`).
+        longest_together: Most tokens of a sequence that others may stand beside (`models.packing.longest_together`).
         warm_start_steps: The first steps train on the sequences as they are, with another objective.
         warm_start: That objective, which the teacher serves too; cross-entropy where None.
         answers: How the validation split is answered and scored; it is not where None.
@@ -82,6 +83,7 @@ class Job:
     on_policy: OnPolicySampling | None = None
     sample_teacher: DistillationTeacher | None = None
     pack: bool = False
+    longest_together: int | None = None
     warm_start_steps: int = 0
     warm_start: Objective | None = None
     answers: ValidationAnswers | None = None
@@ -97,6 +99,7 @@ def train(job: Job, checkpoints: Checkpoints) -> Position:
 
     Raises:
         TrainingDivergedError: A loss or gradient norm became NaN or infinite.
+        ModelError: The logits of the validation split are not numbers.
         MachineError: Several processes were launched together.
     """
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
@@ -192,7 +195,7 @@ class _Run:
         sequences = [s for s in sequences if len(s.token_ids) > s.first_target(job.prompt_in_loss)]
         tokens, cut_mass = count_targets(sequences, job.prompt_in_loss), 0.0
         sums = torch.zeros(3, dtype=torch.float64)
-        for micro in plan_micro_batches(sequences, job.settings.micro_batch_tokens, packed=job.pack):
+        for micro in self._micro_batches(sequences):
             batch = self._collate(micro, job.prompt_in_loss)
             weights = _token_weights(batch, objective, tokens, len(sequences), with_teacher=teacher is not None)
             loss, cut = self._loss(objective, micro, batch, weights, teacher)
@@ -235,6 +238,11 @@ class _Run:
         loss = fused_loss(objective, hidden, head, batch.targets, weights, rows)
         return loss, float(getattr(rows, "cut_mass", 0.0))
 
+    def _micro_batches(self, sequences: Sequence[TokenSequence]) -> list[list[TokenSequence]]:
+        job = self.job
+        budget, longest = job.settings.micro_batch_tokens, job.longest_together
+        return plan_micro_batches(sequences, budget, packed=job.pack, longest_together=longest)
+
     def _collate(self, sequences: Sequence[TokenSequence], prompt_in_loss: bool) -> Batch:
         batch = collate(sequences, self.job.pad_id, prompt_in_loss, packed=self.job.pack)
         return batch.to(self.device)
@@ -266,10 +274,12 @@ class _Run:
     def _validation_loss(self) -> float:
         job = self.job
         tokens, loss = count_targets(job.validation, prompt_in_loss=False), 0.0
-        for micro in plan_micro_batches(job.validation, job.settings.micro_batch_tokens, packed=job.pack):
+        for micro in self._micro_batches(job.validation):
             batch = self._collate(micro, prompt_in_loss=False)
             weights = token_weights(len(batch.targets), tokens, device=batch.targets.device)
             loss += float(self._loss(_CROSS_ENTROPY, micro, batch, weights, None)[0].total)
+        if math.isnan(loss):
+            raise ModelError(f"validation after step {self.position.step}: {NOT_NUMBERS}")
         return loss
 
     def _keep(self) -> None:
