@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from kdscope.core.errors import ModelError
 from kdscope.generation.base import Completion, Decoding, plan_batches, stop_texts
 from kdscope.generation.huggingface import HuggingFaceGenerator
 from kdscope.models.load import add_lora, load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
+from tests.builders import make_tokenizer
+from tests.models.test_limits import LENGTH_DEPENDENT
+from tests.models.zoo import tiny_model
 
 PROMPTS = [
     list(b"Ann has 3 pens and gets 4."),
@@ -290,3 +295,59 @@ def test_a_plan_stays_within_its_tokens(lengths: list[int], size: int, tokens: i
     for batch, following in pairwise(plan):
         assert len(batch) == size or places([*batch, following[0]]) > tokens, "no batch is smaller than it has to be"
     assert plan_batches(lengths, size, batch_tokens=10**6, max_new_tokens=new) == plan_batches(lengths, size)
+
+
+def zoo_generator(kind: str, **changes: Any) -> HuggingFaceGenerator:
+    return HuggingFaceGenerator(tiny_model(kind, **changes), make_tokenizer())
+
+
+@pytest.mark.parametrize("kind", sorted(LENGTH_DEPENDENT))
+@pytest.mark.parametrize("decoding", [Decoding(12), Decoding(12, temperature=1.0, seed=3)])
+def test_answers_do_not_depend_on_the_batch_where_texts_cross_the_rotary_switch(kind: str, decoding: Decoding) -> None:
+    """Prompts below the switch (32), beyond it, and of texts that cross it; also after a longer text was read."""
+    prompts = [list(b"7" * 40), list(b"12 + 30 ="), list(b"Ann has 3 pens, Bob 4."), list(b"0123456789" * 5), [72]]
+    together = zoo_generator("llama", **LENGTH_DEPENDENT[kind]).generate(prompts, decoding)
+    if decoding.temperature == 0:
+        for prompt, completion in zip(prompts, together, strict=True):
+            fresh = zoo_generator("llama", **LENGTH_DEPENDENT[kind])
+            assert fresh.generate([prompt], decoding) == [completion]
+    again = zoo_generator("llama", **LENGTH_DEPENDENT[kind])
+    again.generate([list(b"x" * 90)], decoding)
+    assert again.generate(prompts, decoding) == together
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "roberta"])
+def test_a_text_grows_no_longer_than_the_model_has_positions_for(kind: str) -> None:
+    generator = zoo_generator(kind, max_position_embeddings=300)
+    most = generator.room([[]], Decoding(1000))[0]
+    assert most == {"gpt2": 300, "roberta": 300 - 258}[kind]
+    prompts = [[72] * 3, [72] * (most - 2), [72] * most, [72] * (most + 5)]
+    completions = generator.generate(prompts, Decoding(8))
+    assert [len(c.token_ids) for c in completions] == [8, 2, 0, 0] or completions[0].finish_reason == "stop"
+    assert [c.finish_reason for c in completions[1:]] == ["length"] * 3
+    assert generator.generate(prompts[:1], Decoding(8)) == completions[:1]
+
+
+def test_a_prompt_with_a_token_that_has_no_row_is_refused() -> None:
+    generator = zoo_generator("llama", vocab_size=200, eos_token_id=1, pad_token_id=0)
+    assert len(generator.generate([[5], [5, 6, 7]], GREEDY)) == 2, "the padding token has no row either"
+    with pytest.raises(ModelError, match=r"token 201 .* rows for 200 tokens"):
+        generator.generate([[5], [201]], GREEDY)
+
+
+@pytest.mark.parametrize("kind", ["mamba", "jamba", "rwkv"])
+@pytest.mark.parametrize("decoding", [GREEDY, Decoding(4, temperature=1.0, top_p=0.9)])
+def test_logits_that_are_not_numbers_are_refused_where_transformers_generates(kind: str, decoding: Decoding) -> None:
+    generator = zoo_generator(kind)
+    next(p for name, p in generator.model.named_parameters() if "embed" not in name).data.fill_(float("nan"))
+    with pytest.raises(ModelError, match="logits are not numbers"):
+        generator.generate(PROMPTS, decoding)
+    assert not generator.decodes_itself
+
+
+def test_a_model_that_writes_otherwise_in_batches_is_asked_one_prompt_at_a_time() -> None:
+    generator = zoo_generator("rwkv")
+    assert generator.remark == "RwkvForCausalLM writes otherwise beside other texts: it is asked one prompt at a time"
+    together = generator.generate(PROMPTS, GREEDY)
+    assert together == [generator.generate([prompt], GREEDY)[0] for prompt in PROMPTS]
+    assert zoo_generator("mamba").remark is None

@@ -11,6 +11,7 @@ from kdscope.core.errors import ModelError
 from kdscope.models.forward import SelectedStates, apply_head
 from kdscope.models.load import TrainableModel, add_lora, all_weights, load_model, load_tokenizer, save_model
 from kdscope.models.source import ModelPlace
+from tests.models.zoo import tiny_model
 
 IDS = torch.arange(40).reshape(2, 20)
 
@@ -114,3 +115,20 @@ def test_all_weights_train_in_float32(model_folder: Path) -> None:
     before = {name: p.detach().clone() for name, p in weights.items()}
     train_a_little(model)
     assert all(not torch.equal(p, before[name]) for name, p in weights.items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "left_out"), [("llama4_text", ".router"), ("mamba", ".out_proj"), ("deepseek_v4", ".o_a_proj")]
+)
+def test_all_linear_leaves_out_layers_that_are_more_than_a_product(kind: str, left_out: str) -> None:
+    model = tiny_model(kind).requires_grad_(False)
+    assert any(name.endswith(left_out) for name, _ in model.named_modules())
+    names = add_lora(model, rank=2, alpha=4, dropout=0.0, target_modules="all-linear", seed=0).trainable()
+    assert names
+    assert not any(f"{left_out}." in name for name in names)
+
+
+def test_all_linear_takes_falcons_linear_layers_which_are_products() -> None:
+    model = tiny_model("falcon").requires_grad_(False)
+    names = add_lora(model, rank=2, alpha=4, dropout=0.0, target_modules="all-linear", seed=0).trainable()
+    assert len(names) == 2 * 4 * model.config.num_hidden_layers

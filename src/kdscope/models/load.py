@@ -48,6 +48,9 @@ _UNTOLD_WEIGHTS = 2**24
 MAX_BUFFER_BYTES = 2**33
 """Of tables that a model makes itself, such as masks of all positions."""
 
+# Architectures whose `out_proj` takes no adapter, by peft's own rule.
+_MAMBA = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -304,6 +307,8 @@ def add_lora(
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, bias="none", task_type="CAUSAL_LM"
     )
+    if modules == "all-linear":
+        config.exclude_modules = _not_adaptable(model) or None
     torch.manual_seed(seed)
     try:
         with quiet_peft():
@@ -311,6 +316,33 @@ def add_lora(
     except ValueError as error:
         raise ModelError(f"LoRA target_modules {modules}: {error}") from error
     return TrainableModel(network, network.get_base_model(), is_adapter=True)
+
+
+def _not_adaptable(model: PreTrainedModel) -> list[str]:
+    """Linear layers that compute something else too: a router's choice, a product by groups, or Mamba's projection.
+
+    Mamba's kernel reads the weight of `out_proj` past an adapter, so that peft refuses one there.
+    """
+    own = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and type(module).forward is not torch.nn.Linear.forward
+        and type(module).__module__ == type(model).__module__
+        and not _is_linear(module)
+    ]
+    fused = model.config.model_type in _MAMBA
+    return own + [name for name, _ in model.named_modules() if fused and name.endswith(".out_proj")]
+
+
+@torch.no_grad()
+def _is_linear(module: torch.nn.Linear) -> bool:
+    given = module.weight.new_ones(1, module.in_features)
+    try:
+        made, expected = module(given), torch.nn.functional.linear(given, module.weight, module.bias)
+        return bool(torch.allclose(made, expected, rtol=0.01, atol=1e-3))
+    except Exception:  # it takes or gives something else
+        return False
 
 
 def all_weights(model: PreTrainedModel) -> TrainableModel:
