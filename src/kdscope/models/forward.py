@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from kdscope.core.errors import ModelError
 from kdscope.models.limits import forget_lengths, rotary_switch
+from kdscope.models.source import SOFTCAPS
 from kdscope.objectives import Head
 
 NOT_NUMBERS = "the model's logits are not numbers: its weights or its activations overflowed"
@@ -58,9 +59,12 @@ class SelectedStates(torch.nn.Module):
 
 
 def decoder_of(model: PreTrainedModel) -> torch.nn.Module:
-    """The part of a model that makes hidden states; transformers takes all of Llama 4's text model for it."""
+    """The part of a model that makes hidden states.
+
+    transformers takes all of Llama 4's text model for it, and the head of ModernBERT's.
+    """
     decoder: torch.nn.Module = model.get_decoder()
-    return model.get_submodule("model") if decoder is model else decoder
+    return model.get_submodule("model") if decoder is model or isinstance(decoder, torch.nn.Linear) else decoder
 
 
 def head_of(model: PreTrainedModel, dtype: torch.dtype | None = None) -> Head:
@@ -86,7 +90,7 @@ def head_of(model: PreTrainedModel, dtype: torch.dtype | None = None) -> Head:
         weight=weight if dtype is None else weight.to(dtype),
         bias=bias if dtype is None or bias is None else bias.to(dtype),
         scale=(1.0 if scale is None else float(scale)) / (1.0 if divisor is None else float(divisor)),
-        softcap=getattr(config, "final_logit_softcapping", None),
+        softcap=next((cap for name in SOFTCAPS if (cap := getattr(config, name, None)) is not None), None),
     )
 
 
@@ -129,10 +133,16 @@ def check_head(model: PreTrainedModel) -> None:
     device = next(model.parameters()).device
     ids = torch.arange(1, 9, device=device).unsqueeze(0) % model.config.get_text_config().vocab_size
     mask = torch.ones_like(ids)
-    with torch.autocast(device.type, enabled=False):
-        own = model(input_ids=ids, attention_mask=mask).logits[0].float()
-        hidden = decoder_of(model)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[0]
-        ours = apply_head(model, hidden).float()
+    try:
+        with torch.autocast(device.type, enabled=False):
+            own = model(input_ids=ids, attention_mask=mask).logits[0].float()
+            hidden = decoder_of(model)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[0]
+            ours = apply_head(model, hidden).float()
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{type(model).__name__} does not run as a decoder and a head: {reason}") from error
     check_numbers(own)
     tolerance = 1e-4 if next(model.parameters()).dtype == torch.float32 else 0.05
     if not torch.allclose(own, ours, rtol=tolerance, atol=tolerance * own.abs().max().item()):

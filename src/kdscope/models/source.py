@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _IN_LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.\d+\.")
+SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap")
+"""What configurations call the bound of capped logits; the second is RecurrentGemma's."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

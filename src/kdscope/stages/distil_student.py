@@ -14,6 +14,7 @@ from kdscope.core.errors import ModelError
 from kdscope.core.extensions import origins
 from kdscope.core.seeds import derive_seed
 from kdscope.models.configuration import read_config, text_config
+from kdscope.models.source import SOFTCAPS
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
 from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, has_divergence, samples_student
@@ -213,7 +214,7 @@ def has_frozen_linear_head(student: Student) -> bool:
         config = read_config(student.path) if student.path is not None else {}
     except ModelError:
         return True  # the model's own check will say what is wrong with it
-    return text_config(config).get("final_logit_softcapping") is None
+    return not any(text_config(config).get(name) for name in SOFTCAPS)
 
 
 def run(context: StageContext) -> None:
