@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from kdscope.core.errors import DataError
 from kdscope.data.download import LOCK_NAME
-from kdscope.data.examples import form_of, read_gold, training_texts
+from kdscope.data.examples import read_gold
+from kdscope.data.forms import form_of, training_texts
 from kdscope.data.rows import Row, mapped_row, scan_rows
 from kdscope.data.side_keys import SYSTEM, check_asked, check_item, check_taught, notes_of, system_text
 from kdscope.tasks import Task
