@@ -18,7 +18,7 @@ from kdscope.core.catalogue import Catalogue, Entry
 from kdscope.core.extensions import add_entry, running_file
 from kdscope.results.backends import BACKENDS, Backend
 from kdscope.results.measures import Direction, Unit
-from kdscope.results.methods import METHODS, SYMBOLS, MethodEntry, Text, Value, settings_of_method
+from kdscope.results.methods import METHODS, SYMBOLS, USUAL_SHARE, MethodEntry, Text, Value, settings_of_method
 from kdscope.study.arms import Method
 from kdscope.study.problems import find_problems
 
@@ -119,6 +119,7 @@ def register_method(
             raise ValueError(f"a method of a study has no setting {key!r}")
     taken = entry_of.settings
     shared = taken.keys() & Method.model_fields.keys()
+    share = {"on_policy_probability": USUAL_SHARE} if text == "student" else {}
     entry = MethodEntry(
         name,
         label or name,
@@ -129,7 +130,7 @@ def register_method(
         settings_of_method(text) | shared,
         own_settings=MappingProxyType({key: value for key, value in taken.items() if key not in shared}),
         check=lambda setting: entry_of.complete({key: setting(key) for key in taken}),
-        defaults=MappingProxyType({**{key: taken[key] for key in sorted(shared)}, **usual}),
+        defaults=MappingProxyType({**{key: taken[key] for key in sorted(shared)}, **share, **usual}),
     )
 
     def add() -> None:

@@ -128,6 +128,29 @@ def test_a_warm_start_of_forward_kl_hears_a_recording_as_it_hears_the_teacher(ba
     assert {label: pytest.approx(live, rel=1e-5) for label, live in losses["live"].items()} == losses["auto"]
 
 
+def test_jsd_with_half_of_its_steps_on_samples_is_gkd(base: World) -> None:
+    stages = base.stages(methods=["sft", "gkd", {"name": "jsd", "on_policy_probability": 0.5}])
+    trained = {label: stage for label, stage in stages.items() if label.startswith("train ") and "sft" not in label}
+    assert len(trained) == 1, "the two are one stage, and trained once"
+
+
+def test_on_policy_divergence_is_what_steps_on_samples_minimise(base: World) -> None:
+    always = {"on_policy_probability": 1.0}
+    half = {"name": "forward_kl", "on_policy_probability": 0.5, "on_policy_divergence": "skew_reverse_kl"}
+    mixed = {"name": "forward_kl", **always, "on_policy_divergence": "reverse_kl"}
+    stages = base.stages(methods=["sft", {"name": "reverse_kl", **always}, mixed, half, "forward_kl"])
+    trained = {label: stage for label, stage in stages.items() if label.startswith("train ") and "sft" not in label}
+    assert not base.run(*trained.values()).failed
+    reverse, forward_on_reverse, halved, forward = (base.losses(stage) for stage in trained.values())
+    assert forward_on_reverse == reverse
+    same = [one == pytest.approx(other, rel=1e-5) for one, other in zip(halved, forward, strict=True)]
+    first_sampled = same.index(False)
+    assert same[:first_sampled] == [True] * first_sampled
+    assert next(stage for label, stage in trained.items() if "skew_reverse_kl" in label).context["signal"] == (
+        "replay + live"
+    )
+
+
 def test_a_recording_is_made_once_and_read_by_all(base: World) -> None:
     stages = base.stages()
     labels = ["hidden states of teacher/big@base", "hidden states of teacher/big@base, prompts included"]

@@ -103,6 +103,21 @@ TEACHER = {"name": "big", "path": "teacher"}
             "methods[1].warm_start",
             "does not apply to method 'forward_kl'",
         ),
+        (
+            {"methods": ["sft", {"name": "jsd", "sampling_temperature": 2}]},
+            "methods[1].sampling_temperature",
+            "does not apply to method 'jsd'",
+        ),
+        (
+            {"methods": ["sft", {"name": "seqkd", "on_policy_probability": 0.5}]},
+            "methods[1].on_policy_probability",
+            "does not apply to method 'seqkd'",
+        ),
+        (
+            {"methods": ["sft", {"name": "jsd", "on_policy_probability": 0.5, "on_policy_divergence": "seqkd"}]},
+            "methods[1].on_policy_divergence",
+            "a method with a divergence, not seqkd",
+        ),
         ({"methods": {"name": "sft", "text": "teacher"}}, "methods.text", "does not apply to method 'sft'"),
         (
             {"methods": ["sft", {"name": "seqkd", "text": "gold"}]},

@@ -66,8 +66,8 @@ def write(tmp_path: Path) -> Iterator[Write]:
 def test_the_default_of_a_divergence_is_that_of_its_method(write: Write) -> None:
     study = load_study(write("[ab, ab_low, {name: ab, beta: 0.3}]"))
     params = [MethodParams.of_cell(cell) for cell in expand_cells(study)]
-    assert [one.of_divergence("beta") for one in params] == [0.9, 0.1, 0.3]
-    assert [one.of_divergence("head_mass") for one in params] == [0.2, 0.2, 0.2]
+    assert [one.settings_of(one.divergence, ["beta"])["beta"] for one in params] == [0.9, 0.1, 0.3]
+    assert [one.settings_of(one.divergence, ["head_mass"])["head_mass"] for one in params] == [0.2, 0.2, 0.2]
 
 
 def test_a_whole_number_for_a_number_is_the_same_cell_and_identity(write: Write) -> None:

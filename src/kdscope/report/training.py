@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kdscope.results.formatting import MISSING, is_missing, plural, span
-from kdscope.results.methods import BASE, SEQKD, SFT, has_divergence, samples_student, training_texts
+from kdscope.results.methods import BASE, SEQKD, SFT, has_divergence, training_texts, usual_share
 from kdscope.results.table import Row, Table, TableCell, numbers, texts
 from kdscope.results.tables import ReportTables, known_counts, records
-from kdscope.study.arms import Method
 
 _REFERENCES = "reference answers"
 _OWN_WORDS = "the teacher's own words"
@@ -136,11 +135,9 @@ def _training_text(row: Row) -> str:
 
 
 def _own_share(row: Row) -> float:
-    """The probability that a step of gkd trains on the student's own samples; told where it is not the default."""
-    if not samples_student(row["method"]):
-        return 0.0
+    """The probability that a step trains on the student's own samples; told where it is not the method's usual."""
     told = None if is_missing(row["variant"]) else _OWN_SHARE.search(row["variant"])
-    return float(told[1]) if told else float(Method.model_fields["on_policy_probability"].default)
+    return float(told[1]) if told else usual_share(row["method"])
 
 
 def _responses(rows: Sequence[Row], lessons: Sequence[Lesson]) -> str:

@@ -46,9 +46,21 @@ BASE, ADAPT = "base", "adapt"
 
 _ANY_TEACHER = frozenset({"prompt_in_loss", "teacher_condition", "text"})
 _ANY_DIVERGENCE = _ANY_TEACHER | frozenset(
-    {"kd_temperature", "kd_weight", "teacher_noise_std", "t2_scale", "reduction", "warm_start_steps", "warm_start"}
+    {
+        *(
+            "kd_temperature",
+            "kd_weight",
+            "teacher_noise_std",
+            "t2_scale",
+            "reduction",
+            "warm_start_steps",
+            "warm_start",
+        ),
+        *("on_policy_probability", "on_policy_divergence", "sampling_temperature"),
+    }
 )
-_ON_POLICY = frozenset({"on_policy_probability", "sampling_temperature"})
+USUAL_SHARE = 0.5
+"""Of the steps on the student's samples, in methods that are made for them."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,7 @@ class MethodEntry:
 def settings_of_method(text: Text) -> frozenset[str]:
     """The settings of every method that compares distributions on this text."""
     # On its own samples, cross-entropy would only teach a student to repeat itself.
-    return _ANY_DIVERGENCE - {"kd_weight"} | _ON_POLICY if text == "student" else _ANY_DIVERGENCE
+    return _ANY_DIVERGENCE - {"kd_weight"} if text == "student" else _ANY_DIVERGENCE
 
 
 def divergence_method(
@@ -180,6 +192,7 @@ METHODS: Catalogue[MethodEntry] = Catalogue(
             "jsd",
             text="student",
             settings=settings_of_method("student") | {"beta"},
+            defaults=MappingProxyType({"on_policy_probability": USUAL_SHARE}),
             published="GKD",
         ),
         divergence_method("skew_kl", "skew KL", SKY, "triangle-right", "skew"),
@@ -241,9 +254,9 @@ def has_open_marks(name: str) -> bool:
     return name in METHODS and METHODS[name].open_marks
 
 
-def samples_student(name: str) -> bool:
-    """Whether a method trains on texts that the student samples."""
-    return name in METHODS and METHODS[name].text == "student"
+def usual_share(name: str) -> float:
+    """The share of steps that a method trains on texts that the student samples, where a study does not say."""
+    return float(METHODS[name].defaults.get("on_policy_probability", 0.0)) if name in METHODS else 0.0
 
 
 def method_sentence(name: str) -> str:

@@ -17,7 +17,6 @@ from kdscope.models.source import ModelShape, read_shape
 from kdscope.pipeline.plan import PlannedStage
 from kdscope.pipeline.stage import Cost
 from kdscope.pipeline.store import Store
-from kdscope.results.methods import samples_student
 from kdscope.study.arms import ModelSource, Student, Tuning
 from kdscope.study.grid import Cell
 from kdscope.study.schema import Training
@@ -110,7 +109,7 @@ class Sizes:
         head = Shape(teacher.width * teacher.vocabulary, teacher.known, teacher.width, teacher.vocabulary)
         heard = teacher if "live" in signal else head if signal == "replay" else None
         cost = self.training(student, cell.student.tuning, training, heard)
-        if not samples_student(cell.method.name):
+        if not cell.method.on_policy_probability:
             return cost
         room = max(0.0, training.max_length_tokens - self.prompt_tokens)
         sampled = self._seen(training) * cell.method.on_policy_probability * (self.prompt_tokens + room)

@@ -6,7 +6,7 @@ teacher's hidden states, or the teacher itself, which a student that learns from
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ from kdscope.models.configuration import read_config, text_config
 from kdscope.models.source import SOFTCAPS
 from kdscope.pipeline.run import StageContext
 from kdscope.pipeline.stage import Stage
-from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, has_divergence, samples_student
+from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, has_divergence, usual_share
 from kdscope.stages import (
     adapt_teacher,
     cache_expectation,
@@ -68,13 +68,18 @@ class MethodParams(Params):
     warm_start_steps: int = 0
     warm_start: str = SFT
     settings: dict[str, Value] | None = None
-    """Of a user's method, those that only it has."""
+    """Those that only this method has."""
+    on_policy_divergence: str | None = None
+    """On the student's samples, where it is another."""
 
     @classmethod
     def of_cell(cls, cell: Cell) -> MethodParams:
         """The method of a cell of the grid."""
         method, entry = cell.method, METHODS[cell.method.name]
-        divergence, sampled = entry.divergence or "none", samples_student(method.name)
+        divergence, on_samples = entry.divergence or "none", method.on_policy_divergence
+        sampled = method.on_policy_probability > 0 or usual_share(method.name) > 0
+        other = METHODS[on_samples].divergence if on_samples is not None else None
+        more = [("divergence", other)] if other is not None and other != divergence else []
         return cls(
             divergence=divergence,
             kd_weight=cell.kd_weight if cell.kd_weight is not None else 0.0,
@@ -82,7 +87,8 @@ class MethodParams(Params):
             teacher_noise_std=cell.teacher_noise_std or 0.0,
             beta=method.beta,
             skew=method.skew,
-            on_policy_probability=method.on_policy_probability if sampled else 0.0,
+            on_policy_probability=method.on_policy_probability,
+            on_policy_divergence=other if other != divergence else None,
             sampling_temperature=method.sampling_temperature if sampled else 1.0,
             t2_scale=method.t2_scale,
             prompt_in_loss=method.prompt_in_loss,
@@ -92,13 +98,14 @@ class MethodParams(Params):
             warm_start_steps=method.warm_start_steps,
             warm_start=method.warm_start,
             settings={key: method.setting(key) for key in entry.own_settings} or None,
-            extensions=tuple(origins(("method", method.name), ("divergence", divergence))),
+            extensions=tuple(origins(("method", method.name), ("divergence", divergence), *more)),
         )
 
-    def of_divergence(self, name: str) -> Value:
-        """A setting that the divergence takes."""
-        own = self.settings or {}
-        return own[name] if name in own else getattr(self, name)
+    def settings_of(self, divergence: str, names: Iterable[str]) -> dict[str, Value]:
+        """What the study says of these settings of a divergence; the method's own are of its own divergence only."""
+        own = self.settings if divergence == self.divergence else None
+        told = {name: getattr(self, name, None) for name in names} | dict(own or {})
+        return {name: value for name, value in told.items() if value is not None}
 
 
 class DistilStudentParams(TrainingParams):
@@ -180,9 +187,9 @@ def signal_of(cell: Cell, asked: str) -> Signal:
 
     - none: `sft`. words: `seqkd`, which learns from text the teacher wrote.
     - live: the teacher runs on every batch, as the study may ask (`teacher_signal: live`), and as it must on every
-      sample of the student's own (`gkd` with on_policy_probability 1).
-    - replay: recorded hidden states of the teacher, for all other divergences; `gkd` replays where it trains on
-      references, and asks live where it trains on samples.
+      sample of the student's own (on_policy_probability 1).
+    - replay: recorded hidden states of the teacher, for all other divergences; one that samples in part of its steps
+      replays where it trains on given text, and asks live where it trains on samples.
     - expectation: forward KL with a frozen head that is linear, of which one vector a token is left to know.
 
     It depends on the cell and on `asked` only: another cell in the study never changes how this one is trained.
@@ -190,7 +197,7 @@ def signal_of(cell: Cell, asked: str) -> Signal:
     method = cell.method
     if not has_divergence(method.name):
         return "none" if cell.teacher is None else "words"
-    sampled = samples_student(method.name) and method.on_policy_probability > 0
+    sampled = method.on_policy_probability > 0
     if asked == "live" or (sampled and method.on_policy_probability == 1):
         return "live"
     if sampled:
@@ -227,7 +234,13 @@ def run(context: StageContext) -> None:
     params = DistilStudentParams.of(context.stage)
     method = params.method
     prepared = prepare(context, params, model_place(context, "base"))
-    job = training_job(context, params, prepared, _objective(method), prompt_in_loss=method.prompt_in_loss)
+    job = training_job(
+        context,
+        params,
+        prepared,
+        _objective(method, method.divergence, method.kd_weight),
+        prompt_in_loss=method.prompt_in_loss,
+    )
     job = replace(job, warm_start_steps=method.warm_start_steps, warm_start=_warm_start(method))
     context.facts.update(warm_start_steps=method.warm_start_steps)
     if method.divergence != "none":
@@ -243,21 +256,26 @@ def run(context: StageContext) -> None:
             max_length_tokens=min(params.training.max_length_tokens, *map(longest_text, readers)),
             seed=derive_seed(params.seed, "on-policy"),
         )
-        job = replace(job, on_policy=sampling)
+        job = replace(job, on_policy=sampling, sample_objective=_on_samples(method))
     train_and_save(context, params, prepared, job)
 
 
-def _objective(method: MethodParams) -> Objective:
+def _on_samples(method: MethodParams) -> Objective:
+    """What steps on the student's samples minimise: a divergence alone, as samples are no reference."""
+    return _objective(method, method.on_policy_divergence or method.divergence, kd_weight=1.0)
+
+
+def _objective(method: MethodParams, divergence: str, kd_weight: float) -> Objective:
     from kdscope.objectives import DIVERGENCES, Objective
 
-    taken = DIVERGENCES[method.divergence].settings if method.divergence in DIVERGENCES else ()
+    taken = DIVERGENCES[divergence].settings if divergence in DIVERGENCES else ()
     return Objective(
-        method.divergence,
-        kd_weight=method.kd_weight,
+        divergence,
+        kd_weight=kd_weight,
         temperature=method.temperature,
         t2_scale=method.t2_scale,
         reduction=method.reduction,
-        settings={name: method.of_divergence(name) for name in taken},
+        settings=method.settings_of(divergence, taken),
     )
 
 

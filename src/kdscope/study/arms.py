@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from kdscope.results.methods import FORWARD_KL, METHODS, SFT, Value, method_names, training_texts
+from kdscope.results.methods import (
+    FORWARD_KL,
+    METHODS,
+    SFT,
+    Value,
+    has_divergence,
+    method_names,
+    training_texts,
+    usual_share,
+)
 from kdscope.study.fields import (
     MAX_ENTRIES,
     MAX_OWN_NUMBER,
@@ -249,10 +258,13 @@ class Method(Settings):
     """skew_kl and skew_reverse_kl: the share mixed in (DistiLLM's alpha)."""
     head_mass: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """adaptive_kl: the share of the teacher's probability that makes the head of its distribution."""
-    on_policy_probability: Fraction = 0.5
-    """gkd: probability that an optimiser step trains on sequences sampled from the student (lambda)."""
+    on_policy_probability: Fraction = 0.0
+    """Probability that an optimiser step trains on sequences sampled from the student (GKD's lambda), on the divergence
+    alone, as samples are no reference. Default: 0.5 for gkd, 0 for all others."""
+    on_policy_divergence: MethodName | None = None
+    """What the steps on samples minimise: a method whose divergence it is. Default: the method's own."""
     sampling_temperature: Temperature = 1.0
-    """gkd: temperature the student samples at; not the KD temperature."""
+    """Temperature the student samples at; not the KD temperature."""
     warm_start_steps: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """The first steps train another way on the same sequences: from a student that has not met the format yet, reverse
     KL and samples of its own teach little."""
@@ -299,6 +311,8 @@ class Method(Settings):
         texts = training_texts(self.name)
         if self.text is not None and self.text not in texts:
             raise ValueError(f"'text' of method '{self.name}' is {' or '.join(texts)}, not {self.text}")
+        if self.on_policy_divergence is not None and not has_divergence(self.on_policy_divergence):
+            raise ValueError(f"'on_policy_divergence' is a method with a divergence, not {self.on_policy_divergence}")
         METHODS[self.name].check(self.setting)
         return self
 
@@ -315,8 +329,11 @@ class Method(Settings):
         return self.settings.get(key, own[key]) if key in own else getattr(self, key)
 
     def idle_settings(self) -> frozenset[str]:
-        """Settings of other methods, and how a warm start of no steps would train."""
+        """Settings of other methods, how a warm start of no steps would train, and how samples that are not taken."""
         without = frozenset() if self.warm_start_steps else frozenset({"warm_start"})
+        if not self.on_policy_probability:
+            usual = () if usual_share(self.name) else ("on_policy_probability",)
+            without |= {"on_policy_divergence", "sampling_temperature", *usual}
         return (frozenset(Method.model_fields) - applicable_settings(self.name) - {"name"}) | without
 
 

@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdscope.results.methods import METHODS, SFT, has_divergence, training_texts
+from kdscope.results.methods import METHODS, SFT, has_divergence, training_texts, usual_share
 from kdscope.study.arms import Method, Student, Teacher, applicable_settings
 from kdscope.study.schema import Study
 
 _GRID_KEYS = ("kd_temperature", "kd_weight", "teacher_noise_std", "teacher_condition")
-_NAMED = ("beta", "skew", "on_policy_probability", "sampling_temperature")
+_NAMED = ("beta", "skew", "on_policy_probability", "on_policy_divergence", "sampling_temperature")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _compared(name: str) -> list[str]:
 def _variant(method: Method, varying: Collection[str]) -> str:
     parts = []
     defaults = {key: Method.model_fields[key].default for key in _NAMED} | dict(METHODS[method.name].own_settings)
-    defaults["text"] = training_texts(method.name)[0]
+    defaults |= {"text": training_texts(method.name)[0], "on_policy_probability": usual_share(method.name)}
     for key in _compared(method.name):
         value = method.setting(key)
         if key in varying or (key in defaults and value != defaults[key]):

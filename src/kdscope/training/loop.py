@@ -59,6 +59,7 @@ class Job:
         shared_vocabulary: Rows of the student's head that the teacher's has too; all where None.
         on_policy: Sampling from the student; None for off-policy methods.
         sample_teacher: What the teacher says of the student's samples.
+        sample_objective: What is minimised on them; the same as elsewhere where None.
         pack: Whether sequences are packed instead of padded; the models must be able to (`models.packing.can_pack`).
         longest_together: Most tokens of a sequence that others may stand beside (`models.packing.longest_together`).
         warm_start_steps: The first steps train on the sequences as they are, with another objective.
@@ -82,6 +83,7 @@ class Job:
     shared_vocabulary: int | None = None
     on_policy: OnPolicySampling | None = None
     sample_teacher: DistillationTeacher | None = None
+    sample_objective: Objective | None = None
     pack: bool = False
     longest_together: int | None = None
     warm_start_steps: int = 0
@@ -172,7 +174,7 @@ class _Run:
         if job.on_policy is not None and not self._is_warm_start(step) and job.on_policy.uses_samples(step):
             sequences, sampled = self._sample(job.on_policy, sequences, step), True
         job.model.network.train()
-        sums = self._accumulate(sequences, step, job.sample_teacher if sampled else job.teacher)
+        sums = self._accumulate(sequences, *self._lesson(step, sampled))
         norm = float(torch.nn.utils.clip_grad_norm_(list(self.weights.values()), job.settings.gradient_clip_norm))
         if not math.isfinite(norm):
             raise TrainingDivergedError(f"step {step + 1}: the gradient norm is {norm}; {_advice(job)}")
@@ -184,14 +186,20 @@ class _Run:
         unknown = dict.fromkeys((VALIDATION_LOSS, VALIDATION_ACCURACY))
         return {"step": step + 1, **sums, "learning_rate": rate, "gradient_norm": norm, **unknown}
 
+    def _lesson(self, step: int, sampled: bool) -> tuple[int, Objective, DistillationTeacher | None]:
+        """The step, what it minimises, and the teacher it hears."""
+        job = self.job
+        if sampled:
+            return step, job.sample_objective or job.objective, job.sample_teacher
+        if not self._is_warm_start(step):
+            return step, job.objective, job.teacher
+        return (step, _CROSS_ENTROPY, None) if job.warm_start is None else (step, job.warm_start, job.teacher)
+
     def _accumulate(
-        self, sequences: Sequence[TokenSequence], step: int, teacher: DistillationTeacher | None
+        self, sequences: Sequence[TokenSequence], step: int, objective: Objective, teacher: DistillationTeacher | None
     ) -> dict[str, Any]:
         """Forward and backward over the micro-batches; every loss is divided by the step's own totals."""
         job = self.job
-        objective = job.objective
-        if self._is_warm_start(step):
-            objective, teacher = (_CROSS_ENTROPY, None) if job.warm_start is None else (job.warm_start, teacher)
         sequences = [s for s in sequences if len(s.token_ids) > s.first_target(job.prompt_in_loss)]
         tokens, cut_mass = count_targets(sequences, job.prompt_in_loss), 0.0
         sums = torch.zeros(3, dtype=torch.float64)
