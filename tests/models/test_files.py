@@ -147,7 +147,7 @@ def test_a_tokenizer_outside_the_folder_is_refused(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"r": 10_000_000}, r"'r' is 10000000; it is a whole number from 0 to 65536"),
+        ({"r": 10_000_000}, r"'r' is 10000000; it is a number from -1 to 65536"),
         ({"rank_pattern": {"q_proj": 10**9}}, r"'rank' is 1000000000"),
         ({"lora_alpha": float("nan")}, r"'lora_alpha' is nan; it is a finite number"),
         ({"rank_pattern": {"(a*)*b": 4}}, r"rank_pattern has '\(a\*\)\*b'"),

@@ -21,16 +21,19 @@ MAX_JSON_BYTES = 2**26
 LIMITS: Mapping[str, tuple[re.Pattern[str], int, int]] = MappingProxyType(
     {
         "layers": (re.compile(r"num_(hidden_)?layers|n_layers?"), 1, 1024),
-        "modules": (re.compile(r"(num|n)_.*(layer|block|head|expert|group)s?|(.*_)?(r|rank)"), 0, 2**16),
-        "sizes": (re.compile(r"(?!.*window).*_(size|dim)|d_(model|ff|kv|inner)|n_(embd|inner)"), 0, 2**24),
-        "positions": (re.compile(r"max_position_embeddings|n_positions|n_ctx|max_seq(uence)?_len(gth)?"), 0, 2**28),
+        "modules": (re.compile(r"(num|n)_.*(layer|block|head|expert|group)s?|(.*_)?(r|rank)"), -1, 2**16),
+        "sizes": (re.compile(r"(?!.*window).*_(size|dim)|d_(model|ff|kv|inner)|n_(embd|inner)"), -1, 2**24),
+        "positions": (re.compile(r"max_position_embeddings|n_positions|n_ctx|max_seq(uence)?_len(gth)?"), -1, 2**28),
         "other": (re.compile(r"(?s:.*)"), -(2**63), 2**63),
     }
 )
-"""Numbers of a configuration: names of keys, and the least and the largest whole number there. The first kind holds."""
+"""Numbers of a configuration: names of keys, and the least and the largest number there (-1 often stands for none).
+
+The first kind whose names fit holds; fractions of the last kind have no bounds.
+"""
 
 
-MAX_EXPERTS = 2**16
+MAX_EXPERTS = 2**19
 """Of all layers together."""
 _EXPERTS = re.compile(r"(num|n)_.*experts")
 
@@ -92,8 +95,8 @@ def check_numbers(values: Mapping[str, Any], file: Path, *, finite: bool = False
         if math.isnan(value) or (finite and math.isinf(value)):
             raise ModelFileError(f"{file}: {place!r:.80} is {value}; it is a finite number")
         kind, low, high = next((kind, low, high) for kind, (names, low, high) in LIMITS.items() if names.fullmatch(key))
-        if (kind != "other" and not whole) or (whole and not low <= value <= high):
-            raise ModelFileError(f"{file}: {place!r:.80} is {value!s:.40}; it is a whole number from {low} to {high}")
+        if (whole or kind != "other") and not low <= value <= high:
+            raise ModelFileError(f"{file}: {place!r:.80} is {value!s:.40}; it is a number from {low} to {high}")
 
 
 def check_config(config: Mapping[str, Any], file: Path, *, trusted: bool = False) -> None:
