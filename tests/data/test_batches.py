@@ -146,6 +146,18 @@ def test_packed_micro_batches_count_real_tokens(given_sequences: list[TokenSeque
 
 
 @settings(deadline=None)
+@given(sequences(most=20), st.integers(1, 60), st.integers(0, 12))
+def test_sequences_longer_than_may_stand_together_are_micro_batches_by_themselves(
+    given_sequences: list[TokenSequence], budget: int, longest: int
+) -> None:
+    batches = plan_micro_batches(given_sequences, budget, longest_together=longest)
+    assert Counter(s for batch in batches for s in batch) == Counter(given_sequences)
+    assert all(len(batch) == 1 or max(len(s.token_ids) for s in batch) <= longest for batch in batches)
+    short = [s for s in given_sequences if len(s.token_ids) <= longest]
+    assert [b for b in batches if len(b[0].token_ids) <= longest] == plan_micro_batches(short, budget)
+
+
+@settings(deadline=None)
 @given(sequences(most=20), st.integers(1, 60), st.randoms(use_true_random=False))
 def test_micro_batches_do_not_depend_on_the_order_given(
     given_sequences: list[TokenSequence], budget: int, random: object

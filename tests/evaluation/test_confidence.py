@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from kdscope.core.errors import DataError
+from kdscope.core.errors import DataError, ModelError
 from kdscope.data.batches import TokenSequence
 from kdscope.data.examples import Item
 from kdscope.evaluation.confidence import LabelQuestion, confidence_rows, label_log_probabilities
@@ -91,6 +91,13 @@ def test_log_probabilities_of_any_tokens() -> None:
             logits = model(input_ids=torch.tensor([text.token_ids])).logits[0, 3:-1]
         assert told.dtype == torch.float64
         torch.testing.assert_close(told.float(), logits.log_softmax(-1).gather(-1, tokens), rtol=1e-4, atol=1e-5)
+
+
+def test_log_probabilities_that_are_not_numbers_are_refused() -> None:
+    model = tiny("llama", seed=1)
+    model.get_decoder().layers[2].mlp.up_proj.weight.data.fill_(math.nan)
+    with pytest.raises(ModelError, match="logits are not numbers"):
+        log_probabilities(ForcedModel.of(model), [TokenSequence(0, (5, 6, 7), 1)], [torch.zeros(2, 1).long()], pad_id=0)
 
 
 def label_item(index: int, gold: str, options: int) -> Item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,18 @@ def test_logits_that_are_not_numbers_are_an_error() -> None:
     pair = pair_of(tiny("llama", seed=2), broken, match(VOCABULARY))
     with pytest.raises(ModelError, match="task/0 are not numbers"):
         compare_distributions(pair, texts(1), pad_id=0)
+
+
+def test_texts_are_read_as_far_as_both_models_have_positions() -> None:
+    pair = pair_of(tiny("gpt2", seed=1), tiny("gpt2", seed=2, n_positions=8), match(VOCABULARY))
+    assert pair.position_limit == 8
+    asked = texts()
+    rows = compare_distributions(pair, asked, pad_id=0)
+    room = {one.item_id: min(len(one.response_ids), 8 - len(one.prompt_ids)) for one in asked}
+    assert {row.item_id: row.tokens for row in rows} == room
+    assert min(room.values()) < max(len(one.response_ids) for one in asked)
+    beyond = replace(asked[0], prompt_ids=(3,) * 8)
+    assert compare_distributions(pair, [beyond], pad_id=0) == []
 
 
 def test_memory_is_that_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from kdscope.core.errors import ModelError
+from kdscope.data.batches import TokenSequence
+from kdscope.generation.base import Decoding
+from kdscope.generation.huggingface import HuggingFaceGenerator
+from kdscope.stages.models import check_prompts, shared_passes
+from tests.builders import make_tokenizer
 from tests.models.test_limits import LENGTH_DEPENDENT
 from tests.models.zoo import ARCHITECTURES, tiny_model
 from tests.models.zoo_trial import PATHS, TUNINGS, read_and_write, try_architecture
@@ -39,6 +47,39 @@ def test_batches_say_what_prompts_alone_do_and_weights_that_are_not_numbers_are_
     assert reading.alike
     assert reading.refuses
     assert reading.writes == {"rwkv": "alone", "bloom": "loop"}.get(kind, "generate")
+
+
+class Told:
+    """A stage's context that keeps what a person is told."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+        self.warned: list[str] = []
+        self.stage, self.progress = SimpleNamespace(label="stage"), SimpleNamespace(warn=self.warned.append)
+
+
+def test_answers_that_positions_cut_are_counted_before_the_first_is_written() -> None:
+    told, generator = Told(), HuggingFaceGenerator(tiny_model("gpt2", n_positions=40), make_tokenizer())
+    check_prompts(told, generator, [[7] * 3, [7] * 36, [7] * 40, [7] * 50], Decoding(8))  # type: ignore[arg-type]
+    assert told.facts == {"answers_cut": 3}
+    assert told.warned == [
+        "stage: 3 of 4 prompts leave less than 8 tokens of the model's positions for an answer, 2 none: these answers "
+        "are cut"
+    ]
+    with pytest.raises(ModelError, match="makes token 300"):
+        check_prompts(told, generator, [[7], [300]], Decoding(8))  # type: ignore[arg-type]
+
+
+def test_texts_that_are_read_alone_are_told() -> None:
+    texts = [TokenSequence(n, (7,) * length, 2) for n, length in enumerate((20, 32, 33, 90))]
+    told = Told()
+    for kind, pack in (("llama", True), ("gemma2", False)):
+        assert shared_passes(told, tiny_model(kind), pack, texts) is None  # type: ignore[arg-type]
+    assert told.warned == []
+    assert shared_passes(told, tiny_model("llama", **LENGTH_DEPENDENT["dynamic"]), True, texts) == 32  # type: ignore[arg-type]
+    assert told.warned == [
+        "stage: 2 of 4 texts are read one at a time: beyond 32 tokens its rotary frequencies depend on the longest text"
+    ]
 
 
 @pytest.mark.slow

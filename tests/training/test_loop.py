@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
 
-from kdscope.core.errors import MachineError, TrainingDivergedError
+from kdscope.core.errors import MachineError, ModelError, TrainingDivergedError
 from kdscope.data.batches import TokenSequence, plan_windows
 from kdscope.data.examples import Example
 from kdscope.generation.base import Completion, Decoding
@@ -338,6 +338,28 @@ def test_divergence_stops_with_advice(make_job: MakeJob, tmp_path: Path) -> None
         TrainingDivergedError, match=r"step \d+: the (loss|gradient norm) is (nan|inf).*lower learning rate"
     ):
         train(job, Checkpoints(tmp_path))
+
+
+def test_validation_that_is_not_a_number_is_an_error_of_the_model(make_job: MakeJob, tmp_path: Path) -> None:
+    """Only the validation split holds the token whose embedding is broken."""
+    job = make_job(lora=True, settings=settings(max_steps=1))
+    assert all(255 not in sequence.token_ids for sequence in job.train)
+    head, embeddings = job.model.base.get_output_embeddings(), job.model.base.get_input_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)  # they share their weights
+    embeddings.weight.data[255] = float("nan")
+    job = replace(job, validation=[TokenSequence(0, (1, 255, 2, 256), 2)])
+    with pytest.raises(ModelError, match="validation after step 1: the model's logits are not numbers"):
+        train(job, Checkpoints(tmp_path))
+
+
+def test_a_live_teacher_whose_states_are_not_numbers_is_an_error(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(objective=Objective("forward_kl", kd_weight=1.0))
+    broken = load_model(ModelPlace(job.model.base.name_or_path), "float32", "cpu").requires_grad_(False)
+    broken.model.norm.weight.data.fill_(float("nan"))
+    rows = broken.config.vocab_size
+    teacher = LiveTeacher(SelectedStates(broken), head_of(broken), VocabularyMatch(rows, 0, 0, rows))
+    with pytest.raises(ModelError, match="logits are not numbers"):
+        train(replace(job, teacher=teacher), Checkpoints(tmp_path))
 
 
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn(
