@@ -119,6 +119,21 @@ def test_what_is_stored_otherwise_is_the_same_model(kind: str, copied: Path, mod
     assert torch.equal(*logits)
 
 
+@pytest.mark.parametrize("kind", ["GPTNeo", "GPTJ", "GPT2", "GPTNeoX"])
+def test_masks_that_older_files_hold_are_left_out(kind: str, tmp_path: Path) -> None:
+    sizes = {"GPTNeo": {"num_layers": 1, "attention_types": [[["global"], 1]]}}.get(kind, {"num_hidden_layers": 1})
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=64, hidden_size=32, num_attention_heads=2, max_position_embeddings=16, rotary_dim=8, **sizes
+    )
+    name = {"GPT2": "GPT2LMHeadModel"}.get(kind, f"{kind}ForCausalLM")
+    getattr(transformers, name)(config).save_pretrained(tmp_path)
+    inside = {"GPTNeo": "transformer.h.0.attn.attention", "GPTNeoX": "gpt_neox.layers.0.attention"}
+    place = inside.get(kind, "transformer.h.0.attn")
+    held = {f"{place}.bias": torch.ones(1, 1, 16, 16), f"{place}.masked_bias": torch.tensor(-1e9)}
+    change_weights(tmp_path, lambda weights: weights | held | {f"{place}.rotary_emb.inv_freq": torch.ones(4)})
+    load_model(ModelPlace(str(tmp_path)), "float32", "cpu")
+
+
 @pytest.mark.parametrize("kind", ["Gemma3", "Qwen3_5"])
 def test_the_language_model_of_one_that_sees_too_is_loaded(kind: str, tmp_path: Path) -> None:
     text = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 16}

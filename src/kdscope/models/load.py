@@ -44,6 +44,11 @@ _NOT_PER_LAYER = frozenset({"architectures", "bos_token_id", "eos_token_id", "pa
 _OTHER_PART = re.compile(
     r"(^|\.)(vision|visual|image|audio|speech|video|multi_modal|mm_|embed_vision|embed_audio|connector|projector)"
 )
+# Masks and tables of positions, which models make themselves now and older files hold; modules that predict several
+# tokens ahead (mtp), which stand beside a causal LM.
+_LEFT_OUT = re.compile(
+    r"(\.inv_freq|(attn|attention)\.(bias|masked_bias|causal_mask)|(^|\.)position_ids)$|(^|\.)mtp[._]"
+)
 _UNTOLD_WEIGHTS = 2**24
 MAX_BUFFER_BYTES = 2**33
 """Of tables that a model makes itself, such as masks of all positions."""
@@ -242,7 +247,8 @@ def _check_sizes(place: ModelPlace, config: Mapping[str, Any]) -> None:
 
 def _check_weights(place: ModelPlace, found: Mapping[str, Any], composite: bool) -> None:
     # transformers fills what a checkpoint lacks with random numbers, leaves out what it cannot place, and goes on.
-    unexpected = {key for key in found["unexpected_keys"] if not (composite and _OTHER_PART.search(key))}
+    placeless = {key for key in found["unexpected_keys"] if not _LEFT_OUT.search(key)}
+    unexpected = {key for key in placeless if not (composite and _OTHER_PART.search(key))}
     other = {f"{key} {list(here)}, not {list(wanted)}" for key, here, wanted in found["mismatched_keys"]}
     for keys, what in (
         (found["missing_keys"], "lacks {} of the model's weights"),
