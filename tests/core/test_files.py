@@ -12,6 +12,7 @@ def test_a_path_that_the_system_refuses_and_one_where_nothing_is(tmp_path: Path)
     (tmp_path / "loop").symlink_to("loop")
     assert path_trouble(tmp_path / ("a" * 5000)) == "cannot be read: File name too long"
     assert path_trouble(tmp_path / "loop") == "cannot be read: Too many levels of symbolic links"
+    assert path_trouble(tmp_path / "a\0b") == "cannot be read: it holds the character U+0000"
     assert path_trouble(tmp_path) is None
     assert path_trouble(tmp_path / "gone" / "below") is None
 

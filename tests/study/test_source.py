@@ -1,6 +1,7 @@
 """The YAML dialect and its line numbers, against the json module and examples counted by hand."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdscope.core.errors import StudyError
-from kdscope.study.source import Problem, key_text, parse_document
+from kdscope.study.source import Problem, key_text, parse_document, read_text
 
 FILE = Path("study.yaml")
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=["Cc", "Cf"]), max_size=20)
@@ -102,8 +103,25 @@ def _bomb(template: str) -> str:
     "template", ["a{this}: &a{this} [*a{last}, *a{last}]", "a{this}: &a{this} {{<<: [*a{last}, *a{last}]}}"]
 )
 def test_alias_bombs_are_refused(template):
-    with pytest.raises(StudyError, match="aliases expand to more than"):
+    with pytest.raises(StudyError, match="with its aliases written out, this has more than 50000 values"):
         parse_document(_bomb(template), FILE)
+
+
+def test_a_file_of_100_megabytes_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "study.yaml").open("wb") as file:
+        file.truncate(100_000_000)
+    tracemalloc.start()
+    with pytest.raises(StudyError, match=r"study\.yaml: has 100000000 bytes; a study file has at most 1048576"):
+        read_text(tmp_path / "study.yaml")
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_of_2000_keys_given_twice_a_hundred_are_told():
+    document = parse_document("a: 1\n" * 2001, FILE)
+    lines = str(document.source.error(document.problems)).splitlines()
+    assert lines[0] == "study.yaml:2: a: this key is given twice; the first is in line 1"
+    assert (len(lines), lines[-1]) == (101, "study.yaml: and 1900 problems more")
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "a: &a {<<: *a}"])
@@ -112,7 +130,9 @@ def test_an_alias_of_itself_is_refused(text):
         parse_document(text, FILE)
 
 
-@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "a: " + "[" * 5000 + "]" * 5000, "- " * 3000, "? " * 3000])
+@pytest.mark.parametrize(
+    "text", ["a: " + "[" * 5000, "a: " + "[" * 5000 + "]" * 5000, "- " * 3000, "? " * 3000, "a: " + "[" * 100_000]
+)
 def test_deep_nesting_is_refused(text):
     with pytest.raises(StudyError, match="nested too deeply"):
         parse_document(text, FILE)

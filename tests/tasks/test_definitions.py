@@ -122,6 +122,8 @@ def test_what_follows_from_the_answer(
         (SMALL.replace("number", "letter") + "labels: [A, C]\n", r"mine.yaml:4: labels: labels must be A to at most E"),
         (SMALL + "chance: 1\n", r"mine.yaml:4: chance: expected a number from 0 to below 1"),
         (SMALL + "chance: high\n", r"mine.yaml:4: chance: expected a number"),
+        (SMALL + "chance: .nan\n", r"mine.yaml:4: chance: expected a number"),
+        (SMALL.replace("rows.jsonl", "a" * 5000), r"mine.yaml:3: file: no such file"),
         (SMALL + "domain: maths\n", r"mine.yaml:4: domain: expected one of .*; did you mean 'math'\?"),
         (SMALL + "template: alpca\n", r"mine.yaml:4: template: expected one of .*; did you mean 'alpaca'\?"),
         (SMALL + "aliases: [[a]]\n", r"mine.yaml:4: aliases: expected a list of texts"),
@@ -178,6 +180,11 @@ def test_a_task_whose_rows_can_be_fetched(tmp_path: Path) -> None:
     [
         ("test_items: 7", "test_items: 0", r"mine.yaml:4: test_items: expected a whole number from 1"),
         ("test_items: 7", "test_items: [7]", r"mine.yaml:4: test_items: expected a whole number from 1"),
+        (
+            "test_items: 7",
+            "test_items: 1" + 22 * "0",
+            r"mine.yaml:4: test_items: expected a whole number from 1 to 1000000000",
+        ),
         ("split: test", "splits: test", r"mine.yaml:8: sources\[1\].splits: unknown key; did you mean 'split'"),
         ("    split: test\n", "", r"mine.yaml:7: sources\[1\].split: this key is required"),
         ("commit: 0123", "commit: main", r"mine.yaml:6: sources\[0\].commit: 'main.*' is not a full id"),

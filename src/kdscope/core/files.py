@@ -39,6 +39,8 @@ def path_trouble(path: Path) -> str | None:
         return None
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    except ValueError:
+        return "cannot be read: it holds the character U+0000"
     return None
 
 

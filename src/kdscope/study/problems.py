@@ -16,7 +16,7 @@ from kdscope.results.methods import METHODS
 from kdscope.study.arms import Method
 from kdscope.study.fields import Settings
 from kdscope.study.schema import Study
-from kdscope.study.source import Location, Problem
+from kdscope.study.source import MAX_PROBLEMS, Location, Problem
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -31,8 +31,7 @@ _EXPECTED = {
     "too_short": "at least one value",
     "tuple_type": "a list",
 }
-_MOST = 100
-"""Problems that are told at once: a file of nonsense would bring tens of thousands."""
+
 _LIMITS = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -73,7 +72,7 @@ def find_problems(error: ValidationError, values: Mapping[str, Any], section: Lo
         if details["type"] == "too_short" and details["input"]:
             continue  # not empty as written: its items are wrong, and have errors of their own
         groups[_written_location(details, values)].append(details)
-        if len(groups) > _MOST:
+        if len(groups) > MAX_PROBLEMS:
             break
     return [
         _problem(location, group, values)

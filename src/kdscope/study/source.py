@@ -22,6 +22,8 @@ Location = tuple[str | int, ...]
 
 MAX_VALUES = 50_000
 MAX_FILE_BYTES = 2**20
+MAX_PROBLEMS = 100
+"""That are told at once: a file of nonsense has tens of thousands."""
 YAML_TAG = "tag:yaml.org,2002:"
 INT_PATTERN = re.compile(r"^[-+]?[0-9]+$")
 FLOAT_PATTERN = re.compile(
@@ -102,10 +104,11 @@ class StudySource:
         return written
 
     def error(self, problems: Sequence[Problem]) -> StudyError:
-        """All problems as one error, one a line in file order; the first one gives the error its line and key."""
+        """The first hundred problems as one error, one a line in file order; its line and key are the first one's."""
         ordered = sorted(problems, key=lambda problem: problem.line or self.line(problem.location) or 0)
-        texts = [str(self._one(problem)) for problem in ordered[1:]]
-        return self._one(ordered[0], "".join(f"\n{text}" for text in texts))
+        texts = [str(self._one(problem)) for problem in ordered[1:MAX_PROBLEMS]]
+        more = [f"{self.file}: and {len(ordered) - MAX_PROBLEMS} problems more"] if len(ordered) > MAX_PROBLEMS else []
+        return self._one(ordered[0], "".join(f"\n{text}" for text in texts + more))
 
     def _one(self, problem: Problem, rest: str = "") -> StudyError:
         line, key = problem.line or self.line(problem.location), key_text(self._as_written(problem.location))
@@ -226,7 +229,9 @@ class _Builder:
         line = node.start_mark.line + 1
         self._count += 1
         if self._count > MAX_VALUES:
-            raise StudyError(f"aliases expand to more than {MAX_VALUES} values", file=self.file, line=line)
+            raise StudyError(
+                f"with its aliases written out, this has more than {MAX_VALUES} values", file=self.file, line=line
+            )
         if id(node) in self._open:
             raise StudyError("this anchor contains an alias of itself", file=self.file, line=line)
         self._open.add(id(node))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 from kdscope.answers import ANSWER_KINDS
 from kdscope.core.characters import problem_of_name
 from kdscope.core.errors import DataError
+from kdscope.core.files import path_trouble
 from kdscope.tasks.mapping import FieldMapping
 from kdscope.tasks.sources import HubDataset, RepositoryFile, Source
 from kdscope.tasks.task import Domain, Task
@@ -28,6 +29,8 @@ _KEYS = (
     "description", "aliases", "test_items", "sources", "train_sources",
 )  # fmt: skip
 _SHOWN_KEYS = ("labels", "aliases", "licence", "citation", "description")
+_MOST = 10**9
+"""Rows of a task."""
 _PATTERN_KEYS = ("instruction", "input", "output", "answer", "option", "separator", "label")
 _FILE_KEYS = ("repository", "commit", "path", "git_blob")
 _HUB_KEYS = ("dataset_id", "config", "split", "revision", "file")
@@ -120,8 +123,8 @@ class Declaration:
 
     def _count(self, key: str) -> int | None:
         value = self.values.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            self._problem(key, "expected a whole number from 1")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST):
+            self._problem(key, f"expected a whole number from 1 to {_MOST}")
             return None
         return value
 
@@ -130,7 +133,7 @@ class Declaration:
         if text is None:
             return None
         file = self.folder / text
-        if not file.is_file():
+        if path_trouble(file) is not None or not file.is_file():
             self._problem("file", f"no such file: {file}")
         return file
 
