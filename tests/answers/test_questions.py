@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kdscope.answers.quantities import find_quantities, spelled_numbers
+from kdscope.answers.quantities import find_quantities
+from kdscope.answers.spelled import spelled_numbers
 from kdscope.answers.questions import parse_question
 
 

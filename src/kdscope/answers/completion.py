@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_END_TOKENS = r"</s>|<\|(?:im_end|endoftext|eot_id|end_of_text|end|eom_id)\|>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
-_OTHER_TOKENS = r"<s>|<pad>|<unk>|<bos>|<start_of_turn>|<\|[a-z_]{1,30}\|>|\[/?INST\]|<<[^<>\n]{0,200}>>"
+from kdscope.answers.reasoning import without_reasoning
+from kdscope.answers.typography import plain_markup
+
+_END_TOKENS = (
+    r"</s>|<\|(?:im_end|endoftext|eot_id|end_of_text|end|eom_id|return|eot|eos|end_of_turn|end_of_turn_token)\|>"
+    r"|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
+)
+_OTHER_TOKENS = r"<s>|<pad>|<unk>|<bos>|<start_of_turn>|<\|[A-Za-z_]{1,30}\|>|\[/?INST\]|<<[^<>\n]{0,200}>>"
 _END_TOKEN = re.compile(rf"(?:{_END_TOKENS})+")
 _OTHER_TOKEN = re.compile(rf"(?:{_OTHER_TOKENS})+")
 _BEFORE_FIRST_WORD = re.compile(rf"(?:{_END_TOKENS}|{_OTHER_TOKENS}|\W)*+")
@@ -17,10 +23,13 @@ _TEMPLATE = (
     r"|<\|im_start\|>(?!assistant)"
 )
 # A second question or another turn: it ends an answer only after one, as some answers open by repeating the question.
+_TURN = r"(?:next |new |another |follow-up )?(?:q|question|problem|exercise|instruction|input|user|human|student)"
 _RUN_ON = (
-    r"(?<!#)#{2,6}[ \t]{0,9}(?:response|question|problem|exercise|example)s?\b"
-    r"|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]"
-    r"|^[ \t]{0,9}(?:q|question|problem|exercise|instruction|input|user|human)[ \t]{0,9}\d{0,4}[ \t]{0,9}:"
+    r"(?<!#)#{2,6}[ \t]{0,9}(?:response|(?:next )?question|problem|exercise|example|user|human)s?\b"
+    r"|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|<\|?(?:user|human|start)\|?>"
+    rf"|^[ \t*_]{{0,9}}{_TURN}[ \t]{{0,9}}\d{{0,4}}[ \t*_]{{0,9}}:"
+    r"|^[ \t*_]{0,9}(?:q|question|problem|exercise|example|task)[ \t]{0,3}#?\d{1,4}[ \t*_]{0,5}(?:[.:)]|$)"
+    r"|^(?:user|human)[ \t]{0,9}$|(?<=[.!?])[ \t]{1,3}(?:human|user|(?:next )?question)[ \t]{0,3}\d{0,4}:"
 )
 _LONGEST_TEMPLATE = 50
 _FLAGS = re.IGNORECASE | re.MULTILINE
@@ -33,23 +42,10 @@ _LONGEST_COMPLETION = (38_000, 12_000)
 _LONGEST_ANSWER = (3_000, 7_000)
 _UNFINISHED_CHARACTERS = re.compile(r"[\w.,$%/^-]*+")
 _RESULT = re.compile(r"=[ $]{0,3}(\d[\d.,]{0,40}\d|\d)")
+_SENTENCES = re.compile(r"(?<=[.!?])[ \t]+|\n+")
+_LONGEST_REPETITION = 400
+_SHORTEST_REPETITION = 8
 _SENTENCE_ENDS = (".", "!", "?")
-_SPACED_THOUSANDS = re.compile(r"(?<=\d)[\u00a0\u2009\u202f\u2007](?=\d{3}(?!\d))")
-_TYPOGRAPHY = str.maketrans(
-    {
-        **dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d", "-"),
-        **dict.fromkeys("\u00a0\u2009\u202f\u2007", " "),
-        **dict.fromkeys("\u2018\u2019", "'"),
-        **dict.fromkeys("\u201c\u201d", '"'),
-        "\u2044": "/",
-        "\r": "\n",
-        "½": " 1/2",
-        "¼": " 1/4",
-        "¾": " 3/4",
-        "⅓": " 1/3",
-        "⅔": " 2/3",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +70,13 @@ def first_answer(completion: str) -> AnswerText:
     >>> first_answer("It is −3.</s>\n### Instruction: next")
     AnswerText(text='It is -3.', ended=True)
     """
-    text = _without_header(_both_ends(completion, *_LONGEST_COMPLETION))
+    text = _without_header(_both_ends(without_reasoning(completion), *_LONGEST_COMPLETION))
     end = _end(text, _END)
     body = _both_ends(text[:end], *_LONGEST_ANSWER)
-    plain = _both_ends(_plain(_without_tokens(body)), *_LONGEST_ANSWER)  # fractions grow when they are written out
-    return AnswerText(plain, ended=end is not None)
+    plain = _both_ends(
+        plain_markup(_without_tokens(body)), *_LONGEST_ANSWER
+    )  # fractions grow when they are written out
+    return AnswerText(without_cut_repetition(plain), ended=end is not None)
 
 
 def free_text(completion: str) -> AnswerText:
@@ -101,15 +99,6 @@ def clean_text(completion: str) -> str:
     return free_text(completion).text
 
 
-def plain_typography(text: str) -> str:
-    """Plain minus signs, quotes, spaces and fractions.
-
-    >>> plain_typography("−3 or 2½")
-    '-3 or 2 1/2'
-    """
-    return _SPACED_THOUSANDS.sub("", text).translate(_TYPOGRAPHY)
-
-
 def without_unfinished_end(text: str) -> str:
     """`text` without the number or word that the length limit may have cut; a number that repeats a result is whole.
 
@@ -123,6 +112,18 @@ def without_unfinished_end(text: str) -> str:
     if cut[:1].isdigit() and result.startswith(cut):
         return kept + result
     return text if text.endswith(_SENTENCE_ENDS) else kept
+
+
+def without_cut_repetition(text: str) -> str:
+    """`text` without a last sentence that only begins to say the one before it again, as text that loops does.
+
+    >>> without_cut_repetition("The answer is 12. The answer is 12. The answer is 1")
+    'The answer is 12. The answer is 12.'
+    """
+    *_, before, last = ["", *_SENTENCES.split(text[-_LONGEST_REPETITION:])]
+    if len(last) >= _SHORTEST_REPETITION and before.startswith(last) and before.rstrip(".!?") != last:
+        return text[: -len(last)].rstrip()
+    return text
 
 
 def _both_ends(text: str, head: int, tail: int) -> str:
@@ -148,15 +149,3 @@ def _end(text: str, mark: re.Pattern[str]) -> int | None:
 
 def _without_tokens(text: str) -> str:
     return _END_TOKEN.sub(" ", _OTHER_TOKEN.sub("", text))
-
-
-def _plain(text: str) -> str:
-    text = plain_typography(text)
-    text = re.sub(r"\\[dt]?frac\s{0,3}\{([^{}]{1,40})\}\s{0,3}\{([^{}]{1,40})\}", r" \1/\2", text)
-    text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s{0,3}\{([^{}]{0,200})\}", r" \1", text)
-    text = text.replace("{,}", ",").replace("\\$", "$").replace("\\%", "%")
-    text = re.sub(r"\\[,;!: ]|\\left\b|\\right\b", "", text)
-    text = text.replace("\\times", "*").replace("\\cdot", "*").replace("\\div", "/")
-    # Bold, but not the power operator of 2**3.
-    text = re.sub(r"(?<!\d)\*\*|\*\*(?!\d)", "", text)
-    return text.strip()

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from kdscope.answers.answer_format import Extraction
 from kdscope.answers.number import NumberReader
-from kdscope.answers.options import ChoiceFormat, matching_options, option_number
+from kdscope.answers.options import ChoiceFormat, listed_labels, matching_options, option_number, ordinal_position
 from kdscope.answers.quantities import parse_number
 from kdscope.answers.questions import Question, parse_question
 from kdscope.answers.robust import Mention, Reader, Reading, decide, only_choice, read_answer
@@ -19,16 +19,25 @@ from kdscope.answers.statements import last_sentence
 _AFTER_LETTER = r"(?=\s{0,3}(?:$|[.,:;)\]/=]|[-$(]|\d|(?:because|since|which|as|or|and|is)\b))"
 # B that is multiplied, raised or compared is a variable.
 _NO_FORMULA = r"(?![\w'+*/^]|\s{0,3}[-+*/^=×÷]|\s[x×]\s)"
+# "It's B" and "B is correct" name a choice, "it is A car" and "B is correct that" do not.
+_AFTER_CHOICE = r"(?=[\W_]*(?:\Z|\n)|\)?[).,:;]|\s(?:because|since|as)\b)"
+_CALLED = r"(?:the\s)?(?:(?:most\s)?(?:correct|right|best|likely)(?:\s(?:answer|option|choice|one))?|answer)"
 _OPENING_LETTER = re.compile(
-    r"[^\w(]*+(?:(?:the\s)?(?:option|choice|letter)\s{0,3}:?\s{0,3})?"
+    r"[^\w(]*+(?:(?:[Tt]he|la|die)\s)?(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\s{0,3}:?\s{0,3})?"
     rf"(?:\(\s{{0,3}}(?P<closed>[A-Ea-e])\s{{0,3}}\)|(?P<marked>[A-Ea-e])[.)](?!\w)|(?P<article>A){_AFTER_LETTER}"
-    rf"|(?P<bare>[B-E]){_NO_FORMULA})"
+    rf"|(?P<bare>[B-E]){_NO_FORMULA}|(?P<alone>[a-e])(?=\W*\Z))"
 )
 _MARKED_LETTER = re.compile(
-    r"(?<![A-Za-z])(?<!\bP )\((?P<closed>[A-E])\)|(?<![\w(])(?P<marked>[A-E])\)"
+    r"(?=[(A-EGIMOPSa-egimops])(?:(?<![A-Za-z])(?<!\bP )\((?P<closed>[A-E])\)|(?<![\w(])(?P<marked>[A-E])\)"
     r"|\b(?:[Oo]ption|[Cc]hoice)\s{1,3}\(?(?P<named>[A-E])\b"
+    r"|\b(?:[Cc]hoose|[Cc]hose|[Pp]ick|[Ss]elect|[Gg]o(?:ing)? with|[Ss]o|[Ss]ay|[Pp]robably|[Ii]t's|[Ii]t is"
+    r"|[Mm]ust be|(?:choice|option) is)\s{1,3}(?:(?:option|choice|letter|answer)\s)?"
+    rf"\(?(?P<chosen>[A-E]){_AFTER_CHOICE}"
+    rf"|(?<![A-Za-z])(?P<called>[A-Ea-e])\)?\s(?:is|was|must be|would be|seems)\s{_CALLED}{_AFTER_CHOICE})"
 )
 _ALTERNATIVE = re.compile(r"\s{0,3}(?:or|and|/|,|&)\s{0,3}(?:option\s{1,3})?\(?(?P<bare>[A-E])\b")
+IS_WRONG = re.compile(r"\)?\s(?:is|was|are)\s(?:\w+\s)?(?:wrong|incorrect|false|impossible|not\b)", re.IGNORECASE)
+_ONE_LETTER = re.compile(r"\W{0,9}([A-E])\W{0,9}")
 _LONGEST_FORMULA = 80
 _SAME_VALUE = Fraction(1, 10**12)
 
@@ -46,7 +55,8 @@ class LetterFormat(ChoiceFormat):
 
     def read_robust(self, completion: str, finish_reason: str, instruction: str) -> Extraction:
         """The letter that the completion states, or whose option it works out."""
-        reader = LetterReader(self.options(instruction), parse_question(instruction))
+        options = self.options(instruction)
+        reader = LetterReader(listed_labels(self.labels, options), options, parse_question(instruction))
         return read_answer(reader, completion, finish_reason)
 
 
@@ -54,22 +64,27 @@ class LetterFormat(ChoiceFormat):
 class LetterReader(Reader):
     """Reads a letter, or the value of the choice a letter stands for."""
 
+    labels: tuple[str, ...]
     options: Mapping[str, str]
     question: Question
 
     def stated(self, sentence: str) -> Reading | None:
         """The letters named as choices, else the choice whose value the sentence states."""
         number = NumberReader(self.question).stated(sentence)
-        return self._named(sentence) or self._by_value(sentence, number)
+        return self._named(sentence) or self._by_value(sentence, number) or self._by_order(sentence, alone=False)
 
     def whole(self, text: str) -> Reading | None:
         """A letter that opens the text or stands alone on its last line, else the only choice named."""
+        lines = text.strip().split("\n")
+        only = _ONE_LETTER.fullmatch(lines[-1]) or _ONE_LETTER.fullmatch(lines[0])
+        if only:
+            return self._decided(only[1], [Mention(only[1], 0, 1)])
         if opens_with_letter(text):
             return self._named(text.split("\n", 1)[0])
-        last = re.fullmatch(r"\W{0,9}([A-E])\W{0,9}", text.rstrip().rpartition("\n")[2])
-        if last:
-            return Reading(last[1])
-        return self._decided(text, [mention for mention in letter_mentions(text) if mention.start > 0])
+        opening = _OPENING_LETTER.match(text)
+        if opening and _ALTERNATIVE.match(text, opening.end()):
+            return Reading(None)
+        return self._decided(text, _marked_mentions(text, 0)) or self._by_order(text, alone=True)
 
     def concluded(self, sentence: str) -> Reading | None:
         """The letters named as choices, else the choice whose value the sentence concludes."""
@@ -87,12 +102,12 @@ class LetterReader(Reader):
 
     def _decided(self, text: str, mentions: list[Mention]) -> Reading | None:
         """What the mentions name; the first one takes in the text of its own choice, so that a list shows as one."""
-        return decide(text, [self._with_choice(text, mentions[0]), *mentions[1:]]) if mentions else None
+        mentions = [mention for mention in mentions if mention.value in self.labels]
+        return decide(text, [with_choice(self.options, text, mentions[0]), *mentions[1:]]) if mentions else None
 
-    def _with_choice(self, text: str, mention: Mention) -> Mention:
-        choice = r"\W{1,9}".join(map(re.escape, self.options.get(mention.value, "").split()))
-        repeated = re.compile(rf"\W{{0,9}}{choice}", re.IGNORECASE).match(text, mention.end) if choice else None
-        return Mention(mention.value, mention.start, repeated.end()) if repeated else mention
+    def _by_order(self, text: str, *, alone: bool) -> Reading | None:
+        position = ordinal_position(text, alone=alone)
+        return Reading(self.labels[position]) if position is not None and position < len(self.labels) else None
 
     def _by_value(self, sentence: str, number: Reading | None) -> Reading | None:
         wordy = {label: option for label, option in self.options.items() if option_number(option) is None}
@@ -112,16 +127,33 @@ class LetterReader(Reader):
         ]
 
 
+def with_choice(options: Mapping[str, str], text: str, mention: Mention) -> Mention:
+    """A mention with the text of its own choice, where that follows."""
+    choice = r"\W{1,9}".join(map(re.escape, options.get(mention.value, "").split()))
+    repeated = re.compile(rf"\W{{0,9}}{choice}", re.IGNORECASE).match(text, mention.end) if choice else None
+    return Mention(mention.value, mention.start, repeated.end()) if repeated else mention
+
+
 def letter_mentions(sentence: str) -> list[Mention]:
     """Letters named as choices: one that opens the sentence, and those marked as in ``(B)`` or ``option B``."""
     opening = _OPENING_LETTER.match(sentence)
     mentions = [_mention(opening)] if opening else []
     start = opening.end() if opening else 0
-    marked = _MARKED_LETTER.finditer(sentence, start)
-    mentions += [_mention(match) for match in marked if not (match["marked"] and _closes(sentence, match.start()))]
+    mentions += _marked_mentions(sentence, start)
     alternative = _ALTERNATIVE.match(sentence, start) if opening else None
     mentions += [_mention(alternative)] if alternative else []
     return sorted(mentions, key=lambda mention: mention.start)
+
+
+def _marked_mentions(text: str, start: int) -> list[Mention]:
+    marked = _MARKED_LETTER.finditer(text, start)
+    return [
+        _mention(match)
+        for match in marked
+        if not (match["marked"] and _closes(text, match.start()))
+        and not text.endswith(("not ", "n't "), 0, match.start())
+        and not IS_WRONG.match(text, match.end())
+    ]
 
 
 def opens_with_letter(text: str) -> bool:

@@ -8,10 +8,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from kdscope.answers.answer_format import AnswerFormat, Extraction, Rules, first_response, published_extraction
-from kdscope.answers.completion import plain_typography
 from kdscope.answers.quantities import find_quantities
+from kdscope.answers.typography import plain_typography
 
 _LONG_WORD = re.compile(r"[^\W\d_]{4}")
+_BLANK = re.compile(r"_+(?P<after>(?:\s[\w']+){1,3}|'s\s[\w']+)?")
+_LONGEST_WORDS_BEFORE = 60
+_DENIED = re.compile(
+    r"(?:\bnot\b|n't\b|\bnever\b|\bneither\b)[^.;\n]{1,80}?\bbut\b(?: rather\b)?"
+    r"|(?:,\s(?:and\s)?not\b|\brather than\b|\binstead of\b)[^,.;\n]{1,80}",
+    re.IGNORECASE,
+)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "1st", "2nd", "3rd", "4th", "5th")
+_ORDINAL = re.compile(
+    rf"\W*+(?:the\s)?(?P<ordinal>{'|'.join(_ORDINALS)})\b(?P<noun>\s(?:one|option|choice|answer|ending|solution)\b)?",
+    re.IGNORECASE,
+)
 _FORMULA = re.compile(r"[+*^=<>!√π(]|\A\s*/|/\s|/\Z|[A-Za-z]/\d|\d/[A-Za-z]\Z")
 
 
@@ -79,6 +91,50 @@ def matching_options(options: Mapping[str, str], text: str) -> list[str]:
         for label, form in present.items()
         if not any(form != other and form in other for other in present.values())
     ]
+
+
+def filled_blank(options: Mapping[str, str], instruction: str) -> dict[str, str]:
+    """Label to what the sentence with a blank says around it when the option stands there; empty without a blank.
+
+    >>> filled_blank({"option1": "Lena", "option2": "Mia"}, "She lent it because _ was going out.")
+    {'option1': 'Lena was going out', 'option2': 'Mia was going out'}
+    """
+    blank = _BLANK.search(instruction)
+    if not blank:
+        return {}
+    if blank["after"]:
+        return {label: f"{option} {blank['after']}" for label, option in options.items()}
+    before = instruction[max(0, blank.start() - _LONGEST_WORDS_BEFORE) : blank.start()].split()[-2:]
+    return {label: " ".join([*before, option]) for label, option in options.items()}
+
+
+def without_denied(sentence: str) -> str:
+    """A sentence without what it denies.
+
+    >>> without_denied("Lou is not angry but glad."), without_denied("It is B, not A.")
+    ('Lou is  glad.', 'It is B.')
+    """
+    return _DENIED.sub("", sentence)
+
+
+def ordinal_position(text: str, *, alone: bool) -> int | None:
+    """The position from 0 of "the second one" that opens a text, or is all of it; None where none does.
+
+    >>> ordinal_position("The second one, as it melts.", alone=False)
+    1
+    """
+    match = _ORDINAL.match(text)
+    if not match or (not match["noun"] and re.search(r"\w", text[match.end() :])):
+        return None
+    if alone and (not match["noun"] or re.search(r"\w", text[match.end() :])):
+        return None
+    return _ORDINALS.index(match["ordinal"].lower()) % 5
+
+
+def listed_labels(labels: Sequence[str], options: Mapping[str, str]) -> tuple[str, ...]:
+    """The labels up to the last one that the instruction lists; all where it lists none."""
+    last = max((labels.index(label) for label in options), default=len(labels) - 1)
+    return tuple(labels[: last + 1])
 
 
 def option_number(option: str) -> Fraction | None:

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from kdscope.answers.quantities import Quantity, find_quantities, spelled_numbers
+from kdscope.answers.quantities import Quantity, find_quantities
+from kdscope.answers.spelled import spelled_numbers
 from kdscope.answers.statements import sentences
 
 _CHOICES = re.compile(r"\banswer choices\s{0,3}:", re.IGNORECASE)

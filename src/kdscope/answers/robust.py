@@ -13,7 +13,15 @@ from typing import ClassVar
 
 from kdscope.answers.answer_format import Extraction, Status
 from kdscope.answers.completion import first_answer, without_unfinished_end
-from kdscope.answers.statements import Statement, find_conclusion, find_hashes, find_statements
+from kdscope.answers.statements import (
+    Statement,
+    find_conclusion,
+    find_corrections,
+    find_hashes,
+    find_retraction,
+    find_statements,
+    refuses,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +129,20 @@ def _readings(reader: Reader, text: str, *, truncated: bool, may_infer: bool) ->
     conclusion = find_conclusion(text, complete=not truncated)
     stated = _first_stated(reader, find_statements(text, short_marker=reader.knows_short_marker))
     if stated:
-        yield from _unless_overruled(reader, *stated, conclusion)
+        corrected = _corrected(reader, text, stated[0].start)
+        yield from [("marker", corrected)] if corrected else _unless_overruled(reader, *stated, conclusion)
     hashes = next((reading for line in find_hashes(text) if (reading := reader.whole(line))), None)
     if hashes:
         yield "boxed", hashes
     # A statement that named several answers is not overruled by a guess from the text around it.
     if stated:
         return
+    corrected = _replaced(reader, text, 0)
     for rule, reading in (
+        ("whole", corrected),
         ("whole", reader.whole(text)),
         ("conclusion", reader.concluded(conclusion.text) if conclusion else None),
-        ("inferred", reader.inferred(text) if may_infer else None),
+        ("inferred", reader.inferred(text) if may_infer and not refuses(text) else None),
     ):
         if reading:
             yield rule, reading
@@ -139,6 +150,19 @@ def _readings(reader: Reader, text: str, *, truncated: bool, may_infer: bool) ->
 
 def _first_stated(reader: Reader, statements: list[Statement]) -> tuple[Statement, Reading] | None:
     return next(((part, reading) for part in statements if (reading := reader.stated(part.text))), None)
+
+
+def _corrected(reader: Reader, text: str, start: int) -> Reading | None:
+    """What the text puts in the place of the answer stated at `start`; no value where it takes that back only."""
+    replaced = _replaced(reader, text, start)
+    if replaced:
+        return replaced
+    retracted = find_retraction(text, start)
+    return None if retracted is None else reader.inferred(retracted) or Reading(None)
+
+
+def _replaced(reader: Reader, text: str, start: int) -> Reading | None:
+    return next((reading for after in find_corrections(text, start) if (reading := reader.whole(after))), None)
 
 
 def _unless_overruled(

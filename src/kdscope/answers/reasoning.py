@@ -1,0 +1,46 @@
+"""A completion without the reasoning that its model marks as such: think tags, channels."""
+
+from __future__ import annotations
+
+import re
+
+_NAMES = (
+    r"(?:seed:|inner_|internal_)?(?:think(?:ing)?|thoughts?|monologue|reason(?:ing)?|reflection|scratch_?pad|analysis)"
+)
+_TAG = re.compile(rf"[<◁\[]\|?(?P<ends>/|end_(?:of_)?)?(?:begin_of_|begin_|start_)?{_NAMES}\|?[>▷\]]", re.IGNORECASE)
+_OPENING_BRACKETS = frozenset("<◁[")
+_CHANNEL = re.compile(r"<\|channel\|>\s{0,3}(?P<name>\w{1,20})[^<]{0,80}<\|message\|>")
+# What the marks of channels leave when special tokens are not decoded.
+_BARE_CHANNEL = re.compile(r"\s{0,9}analysis(?=[A-Z])")
+_BARE_FINAL = "assistantfinal"
+
+
+def without_reasoning(completion: str) -> str:
+    """What a completion says outside its reasoning; reasoning that is not closed lasts to the end of the text.
+
+    A closing tag alone ends reasoning that the prompt opened. Of channels, the last one named ``final`` answers.
+
+    >>> without_reasoning("<think>The answer is 28.</think> 12"), without_reasoning("So 28? No.</think>12")
+    (' 12', '12')
+    >>> without_reasoning("<|channel|>analysis<|message|>28?<|end|><|start|>assistant<|channel|>final<|message|>12")
+    '12'
+    """
+    channels = list(_CHANNEL.finditer(completion))
+    if channels:
+        return completion[channels[-1].end() :] if channels[-1]["name"] == "final" else ""
+    if _BARE_CHANNEL.match(completion):
+        return completion.rpartition(_BARE_FINAL)[2] if _BARE_FINAL in completion else ""
+    return _outside_tags(completion)
+
+
+def _outside_tags(text: str) -> str:
+    kept: list[str] = []
+    start, reasoning = 0, False
+    for tag in _TAG.finditer(text) if _OPENING_BRACKETS & set(text) else ():
+        if tag["ends"]:
+            kept = kept if reasoning else []
+            start, reasoning = tag.end(), False
+        elif not reasoning:
+            kept.append(text[start : tag.start()])
+            reasoning = True
+    return "".join(kept if reasoning else [*kept, text[start:]])
