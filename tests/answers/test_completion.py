@@ -34,6 +34,16 @@ from kdscope.answers.completion import clean_text, first_answer, free_text, with
         ("<|im_start|>user\nnext", "", True),
         ("Below is an instruction that describes a task. 5", "", True),
         ("Question: what is 2+3?\nIt is 5.", "Question: what is 2+3?\nIt is 5.", False),
+        ("It is 5.\n**Question 2:** next", "It is 5.", True),
+        ("It is 5.\nNext question: 3?", "It is 5.", True),
+        ("It is 5.\nProblem 2. 3?", "It is 5.", True),
+        ("It is 5.\nuser\n3?", "It is 5.", True),
+        ("It is 5. User: 3?", "It is 5.", True),
+        ("It is 5.<|user|>3?", "It is 5.", True),
+        ("It is 5.<|return|>", "It is 5.", True),
+        ("The user has 5 inputs.", "The user has 5 inputs.", False),
+        ("<think>It is 6.</think>It is 5.", "It is 5.", False),
+        ("It is 5 pens. It is 5 p", "It is 5 pens.", False),
     ],
 )
 def test_cutting_and_normalising(completion: str, text: str, ended: bool) -> None:

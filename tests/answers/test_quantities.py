@@ -55,10 +55,52 @@ def values(text: str) -> list[str]:
         ("7" * 61, []),
         ("٣", []),
         ("", []),
+        ("1 234.50 and 12 000", ["2469/2", "12000"]),
+        ("1'234.50, 1_234_500", ["2469/2", "1234500"]),
+        ("1.234,50 and 1.234.567 and 12,50", ["2469/2", "1234567", "25/2"]),
+        ("1.5 million, 2 hundred, 3 hundred thousand", ["1500000", "200", "300000"]),
+        ("2.5 lakh, 3 Crore", ["250000", "30000000"]),
+        ("a 5 thousand-mile trip", ["5"]),
+        ("$1.5M, $3m, 3m, 12k", ["1500000", "3000000", "3", "12000"]),
+        ("1.5e6.", ["1500000"]),
+        ("1.5 × 10^6, 3 x 10^4, 2^5, 2**5, 10^-2", ["1500000", "30000", "32", "32", "1/100"]),
+        ("10^400", []),
+        ("0^-1", []),
+        ("12 cm^2", ["12"]),
+        ("minus 7, is negative 8, 9 degrees below zero", ["-7", "-8", "-9"]),
+        ("20 minus 8", ["20", "8"]),
+        ("it is - 7", ["-7"]),
+        ("2 and a half", ["5/2"]),
+        ("3 over 4", ["3/4"]),
+        ("USD12 and Rs40", ["12", "40"]),
     ],
 )
 def test_finding(text: str, expected: list[str]) -> None:
     assert values(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("17:30", []),
+        ("4:00 pm", ["4"]),
+        ("2 hours 30 minutes", []),
+        ("2 hours and 30 minutes, or 150 minutes", ["150"]),
+        ("5 feet 3 inches", []),
+        ("12 dollars and 50 cents", []),
+        ("2 hours, 30 apples", ["2", "30"]),
+        ("5 days, 8 hours a day", ["5", "8"]),
+        ("5!. 4! = 24", ["24"]),
+        ("12!", ["12"]),
+        ("\\sqrt{16} and √9", []),
+        ("2\\sqrt{3}/2", []),
+        ("2π", []),
+        ("2^n", []),
+        ("90^\\circ", ["90"]),
+    ],
+)
+def test_parts_of_times_amounts_and_formulas_are_no_numbers_by_themselves(text: str, whole: list[str]) -> None:
+    assert [str(number.value) for number in find_quantities(text) if not number.partial] == whole
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=3))

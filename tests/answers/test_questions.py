@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from kdscope.answers.quantities import find_quantities
-from kdscope.answers.spelled import spelled_numbers
 from kdscope.answers.questions import parse_question
 
 
@@ -48,23 +47,3 @@ def test_the_numbers_given_are_those_before_the_choices() -> None:
 )
 def test_a_number_with_the_unit_asked_for(question: str, text: str, asked: bool) -> None:
     assert parse_question(question).asks_for(find_quantities(text)[0], text) is asked
-
-
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("Seven.", [7]),
-        ("twenty-one or thirty two", [21, 32]),
-        ("one hundred and five", [105]),
-        ("two thousand three hundred", [2300]),
-        ("one million", [1_000_000]),
-        ("three and four", []),
-        ("two three", []),
-        ("hundred", []),
-        ("one of them", []),
-        ("a ten-year plan", []),
-        ("someone often", []),
-    ],
-)
-def test_numbers_in_words(text: str, values: list[int]) -> None:
-    assert [int(number.value) for number in spelled_numbers(text)] == values

@@ -9,12 +9,45 @@ from pathlib import Path
 
 import pytest
 
+from kdscope.answers import numbers_match
 from kdscope.tasks import get_task, list_tasks
 
 GOLDEN = [
     json.loads(line)
     for line in (Path(__file__).parent / "golden_robust.jsonl").read_text(encoding="utf-8").splitlines()
 ]
+
+# Short answers of the kinds that users of evaluation tools report as misread: written by hand, with what a careful
+# reader takes (`want`, null where nothing is answered) or must not take (`not`).
+CASES = [json.loads(line) for line in (Path(__file__).parent / "cases.jsonl").read_text(encoding="utf-8").splitlines()]
+QUESTIONS = json.loads((Path(__file__).parent / "case_questions.json").read_text(encoding="utf-8"))
+KINDS = sorted({case["kind"] for case in CASES})
+
+
+def _is_read_right(case: dict[str, str | None], value: str | None) -> bool:
+    expected = case.get("not", case.get("want"))
+    is_number = get_task(str(case["question"]).split()[0]).answer_kind == "number"
+    if value is None or expected is None:
+        same = value is expected
+    else:
+        same = numbers_match(value, expected) if is_number else value == expected
+    return same is ("not" not in case)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_case_of_a_kind_is_read_as_a_careful_reader_reads_it(kind: str) -> None:
+    misread = []
+    for case in (case for case in CASES if case["kind"] == kind):
+        task, reason = get_task(case["question"].split()[0]), case.get("finish_reason", "stop")
+        found = task.extract(case["completion"], finish_reason=reason, instruction=QUESTIONS[case["question"]])
+        if not _is_read_right(case, found.value):
+            misread.append((case, found))
+    assert misread == []
+
+
+def test_the_cases_are_many_of_each_kind() -> None:
+    assert len(KINDS) == 16
+    assert min(Counter(case["kind"] for case in CASES).values()) >= 20
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['task']}-{case['note']}")

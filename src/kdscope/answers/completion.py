@@ -23,11 +23,14 @@ _TEMPLATE = (
     r"|<\|im_start\|>(?!assistant)"
 )
 # A second question or another turn: it ends an answer only after one, as some answers open by repeating the question.
-_TURN = r"(?:next |new |another |follow-up )?(?:q|question|problem|exercise|instruction|input|user|human|student)"
+_TURN = (
+    r"(?:(?:here is|here's|now) )?(?:(?:the )?next |(?:a )?new |another |follow-up )?"
+    r"(?:q|question|problem|exercise|instruction|input|user|human|student)"
+)
 _RUN_ON = (
     r"(?<!#)#{2,6}[ \t]{0,9}(?:response|(?:next )?question|problem|exercise|example|user|human)s?\b"
     r"|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|<\|?(?:user|human|start)\|?>"
-    rf"|^[ \t*_]{{0,9}}{_TURN}[ \t]{{0,9}}\d{{0,4}}[ \t*_]{{0,9}}:"
+    rf"|^[ \t*_]{{0,9}}(?:{_TURN}[ \t]{{0,9}}\d{{0,4}}[ \t*_]{{0,9}}:|\[{_TURN}\])"
     r"|^[ \t*_]{0,9}(?:q|question|problem|exercise|example|task)[ \t]{0,3}#?\d{1,4}[ \t*_]{0,5}(?:[.:)]|$)"
     r"|^(?:user|human)[ \t]{0,9}$|(?<=[.!?])[ \t]{1,3}(?:human|user|(?:next )?question)[ \t]{0,3}\d{0,4}:"
 )

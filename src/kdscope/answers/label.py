@@ -21,7 +21,7 @@ from kdscope.answers.robust import Mention, Reader, Reading, decide, only_choice
 from kdscope.answers.statements import last_sentence
 
 _TRUTHS = {"true": "true", "yes": "true", "false": "false", "no": "false"}
-_NO_IDIOM = r"(?<!\bno(?= doubt| question| problem| wonder| matter| one\b))"
+_NO_IDIOM = r"(?<!\bno(?= doubt| idea| clue| question| problem| wonder| matter| one\b))"
 _ECHO = re.compile(r"true\s?(?:/|or)\s?false\s?[:?]", re.IGNORECASE)
 _NEGATION = (
     r"(?P<negated>(?:\bnot|n't|\bcannot|\bnever|\bhardly|\bfar from)\s{1,3}(?:be\s)?"

@@ -31,7 +31,7 @@ _MARKED_LETTER = re.compile(
     r"(?=[(A-EGIMOPSa-egimops])(?:(?<![A-Za-z])(?<!\bP )\((?P<closed>[A-E])\)|(?<![\w(])(?P<marked>[A-E])\)"
     r"|\b(?:[Oo]ption|[Cc]hoice)\s{1,3}\(?(?P<named>[A-E])\b"
     r"|\b(?:[Cc]hoose|[Cc]hose|[Pp]ick|[Ss]elect|[Gg]o(?:ing)? with|[Ss]o|[Ss]ay|[Pp]robably|[Ii]t's|[Ii]t is"
-    r"|[Mm]ust be|(?:choice|option) is)\s{1,3}(?:(?:option|choice|letter|answer)\s)?"
+    r"|[Mm]ust be|(?:choice|option|pick|guess) is)\s{1,3}(?:(?:option|choice|letter|answer)\s)?"
     rf"\(?(?P<chosen>[A-E]){_AFTER_CHOICE}"
     rf"|(?<![A-Za-z])(?P<called>[A-Ea-e])\)?\s(?:is|was|must be|would be|seems)\s{_CALLED}{_AFTER_CHOICE})"
 )
@@ -163,8 +163,7 @@ def opens_with_letter(text: str) -> bool:
 
 
 def _mention(match: re.Match[str]) -> Mention:
-    name = next(name for name, value in match.groupdict().items() if value)
-    return Mention(match[name].upper(), *match.span())
+    return Mention(match[match.lastgroup or 0].upper(), *match.span())
 
 
 def _closes(text: str, position: int) -> bool:

@@ -22,6 +22,7 @@ from kdscope.answers.relations import (
     equated,
     is_equated,
     is_listed,
+    is_part_of,
     is_undecided,
     main_numbers,
     results,
@@ -110,6 +111,9 @@ class NumberReader(Reader):
         if len(values(numbers)) == 1:
             return _reading(self._explained(numbers[0], statement, explanation))
         if _OPENING.fullmatch(statement[: numbers[0].start]):
+            better = self._explained(numbers[0], statement, explanation)
+            if abs(better.value) != abs(numbers[0].value):
+                return _reading(better)
             return self._opening(statement, numbers) or self._equated(sentence, numbers) or Reading(None)
         return self._chosen(statement, numbers) or Reading(None)
 
@@ -139,7 +143,7 @@ class NumberReader(Reader):
         plain = _LIST_MARK.sub("", text)
         sentence, last = last_sentence(plain, with_digit=True), last_sentence(plain)
         if not sentence:
-            return self.concluded(last)
+            return self.concluded(last) or self._only_word(last)
         reading = self.concluded(sentence) or (Reading(None) if find_quantities(sentence) else None)
         if sentence == last or not is_conclusive(last):
             return reading
@@ -164,6 +168,9 @@ class NumberReader(Reader):
             stands = len(clause) == 2 and self._is_better(first, result[0], sentence)
             return _reading(first if stands else result[0])
         others = [number for number in clause if number.value != first.value]
+        given = self._equated(sentence, numbers) if is_part_of(sentence, *numbers[:2]) else None
+        if given:
+            return given
         between = sentence[first.end : others[0].start] if others else None
         if between is not None and (_ALTERNATIVE.search(between) or computes(sentence, *clause[:2])):
             # The unit after "26 or 44 stamps" is that of both.
@@ -240,6 +247,11 @@ class NumberReader(Reader):
         if words and _OPENING.fullmatch(sentence[: words[0].start]):
             return words
         return [number for number in words if self.question.asks_for(number, sentence)][:1]
+
+    def _only_word(self, sentence: str) -> Reading | None:
+        """The only number in words; "one" is more often a pronoun."""
+        words = main_numbers(sentence, self._words(sentence))
+        return _reading(words[0]) if len(values(words)) == 1 and words[0].value != 1 else None
 
     def _spelled_opening(self, sentence: str) -> list[Quantity]:
         """A number in words that opens the sentence before digits explain it: "twelve (20 - 8)"."""

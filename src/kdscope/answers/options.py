@@ -103,7 +103,7 @@ def filled_blank(options: Mapping[str, str], instruction: str) -> dict[str, str]
     if not blank:
         return {}
     if blank["after"]:
-        return {label: f"{option} {blank['after']}" for label, option in options.items()}
+        return {label: f"{option}{blank['after']}" for label, option in options.items()}
     before = instruction[max(0, blank.start() - _LONGEST_WORDS_BEFORE) : blank.start()].split()[-2:]
     return {label: " ".join([*before, option]) for label, option in options.items()}
 

@@ -48,7 +48,7 @@ _AFTER_PART = frozenset(":!^√π\\ ")
 _MINUTES_AFTER = re.compile(r":[0-5]\d(?!\d)")
 _HOUR_BEFORE = re.compile(r"(?<!\d)\d\d?:\Z")
 _FUNCTION_AFTER = re.compile(r"!(?=\s?[.=*/^)-])|\s?(?:√|\\sqrt|π|\\pi\b)|\^\{?[A-Za-z]|\ssquared\b|\scubed\b")
-_FUNCTION_BEFORE = re.compile(r"(?:√|\\sqrt|\bsqrt|\\(?:log|ln|sin|cos|tan)|(?:π|\\pi|e)[*/])[\s({]{0,3}\Z")
+_FUNCTION_BEFORE = re.compile(r"(?:√|\\sqrt|\bsqrt|\\(?:log|ln|sin|cos|tan|[cdt]?frac)|(?:π|\\pi|e)[*/])[\s({]{0,3}\Z")
 _OPERATED = re.compile(r"\s?[})]*\s?(?:[*/+×·-]|\{)\s?[({]*\s?")
 _DIMENSIONS = (
     r"seconds?|secs?|s|minutes?|mins?|min|hours?|hrs?|h|days?|weeks?|months?|years?",

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 
 _NAMES = (
-    r"(?:seed:|inner_|internal_)?(?:think(?:ing)?|thoughts?|monologue|reason(?:ing)?|reflection|scratch_?pad|analysis)"
+    r"(?:seed:|inner_|internal_)?(?:think(?:ing)?|thoughts?|monologue|chain_of_thought|cot"
+    r"|reason(?:ing)?|reflection|scratch_?pad|analysis)"
 )
-_TAG = re.compile(rf"[<◁\[]\|?(?P<ends>/|end_(?:of_)?)?(?:begin_of_|begin_|start_)?{_NAMES}\|?[>▷\]]", re.IGNORECASE)
-_OPENING_BRACKETS = frozenset("<◁[")
+_TAG = re.compile(
+    rf"[<◁\[](?=[|/a-z])\|?(?P<ends>/|end_(?:of_)?)?(?:begin_of_|begin_|start_)?{_NAMES}\|?[>▷\]]"
+    r"|\A\s{0,9}thinking\.{3}(?=\n)|(?P<done>\.{3}done thinking\.)",
+    re.IGNORECASE,
+)
+_OPENING_SIGNS = frozenset("<◁[.")
 _CHANNEL = re.compile(r"<\|channel\|>\s{0,3}(?P<name>\w{1,20})[^<]{0,80}<\|message\|>")
 # What the marks of channels leave when special tokens are not decoded.
-_BARE_CHANNEL = re.compile(r"\s{0,9}analysis(?=[A-Z])")
+_BARE_CHANNEL = re.compile(r"\s{0,9}analysis(?=[A-Z\d])")
+# Where reasoning begins and does not end, what stands before it is over.
+_END = "</s>"
 _BARE_FINAL = "assistantfinal"
 
 
@@ -36,11 +43,14 @@ def without_reasoning(completion: str) -> str:
 def _outside_tags(text: str) -> str:
     kept: list[str] = []
     start, reasoning = 0, False
-    for tag in _TAG.finditer(text) if _OPENING_BRACKETS & set(text) else ():
-        if tag["ends"]:
+    for tag in _TAG.finditer(text) if _OPENING_SIGNS & set(text) else ():
+        if tag["ends"] or tag["done"]:
             kept = kept if reasoning else []
             start, reasoning = tag.end(), False
         elif not reasoning:
             kept.append(text[start : tag.start()])
             reasoning = True
-    return "".join(kept if reasoning else [*kept, text[start:]])
+    said = "".join(kept)
+    if reasoning:
+        return said + _END if said.strip() else ""
+    return said + text[start:]

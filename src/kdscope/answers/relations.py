@@ -11,6 +11,7 @@ _OPERATION = re.compile(
     r"\s*(?:[-+*/x×÷^]|minus|plus|times|(?:less|more|fewer)(?: than)?|divided by|multiplied by|over)\s*[($£€]*\s*",
     re.IGNORECASE,
 )
+_PART_OF = re.compile(r"\s(?:out\s)?of\s(?:the\s)?")
 _EQUATED = re.compile(
     r"(?:\b(?:is|equals|gives|makes|leaves|i\.e\.|that is|namely|or)|=|\s\()[\s,:$£€-]{0,4}\Z", re.IGNORECASE
 )
@@ -18,7 +19,9 @@ _LISTED = re.compile(r"\s*,\s*(?:and\s)?[$£€]?")
 _LIST_GOES_ON = re.compile(r"\s*(?:[,.;]\W*(?![A-Za-z])|and\b|\Z)")
 _UNKNOWN = re.compile(r"(?<![+*/^-]\s)(?<![+*/-])\b([a-z])\s?=\s?(?=-?[$£€]?\d)", re.IGNORECASE)
 _BOUND = re.compile(
-    r"(?:(?<!\d\s)\b(?:less|fewer|more|greater|larger|smaller|higher|lower)\sthan\s|[<>]\s?)[$£€]?\Z", re.IGNORECASE
+    r"(?:(?<!\d\s)\b(?:(?:less|fewer|more|greater|larger|smaller|higher|lower)\sthan|over|under|above|below"
+    r"|half past|quarter (?:past|to))\s|[<>]\s?)[$£€]?\Z",
+    re.IGNORECASE,
 )
 _RANGE = re.compile(r"\b(?:between|either)\s[$£€]?\Z", re.IGNORECASE)
 _DENIED = re.compile(r"(?:\bnot|n't|\binstead of|\brather than)\s[$£€]?\Z", re.IGNORECASE)
@@ -64,6 +67,11 @@ def computes(text: str, first: Quantity, second: Quantity) -> bool:
     return _OPERATION.fullmatch(text, first.end, second.start) is not None
 
 
+def is_part_of(text: str, first: Quantity, second: Quantity) -> bool:
+    """Whether the first of two numbers is so many of the second: "4 out of 8"."""
+    return _PART_OF.fullmatch(text, first.end, second.start) is not None
+
+
 def is_equated(text: str, start: int, number: Quantity) -> bool:
     """Whether what stands between `start` and a number says that it is the same: "or", "i.e.", "which is"."""
     return _EQUATED.search(text, start, number.start) is not None
@@ -71,7 +79,7 @@ def is_equated(text: str, start: int, number: Quantity) -> bool:
 
 def equated(text: str, numbers: Sequence[Quantity]) -> Quantity | None:
     """What a computation by the first two numbers is said to give: "20 - 8, i.e. 12"."""
-    if not computes(text, *numbers[:2]):
+    if not computes(text, *numbers[:2]) and not is_part_of(text, *numbers[:2]):
         return None
     start = numbers[1].end
     given = [number for number in numbers if number.start > start and is_equated(text, start, number)]

@@ -21,12 +21,12 @@ _WORD = f"{'|'.join(_SMALL)}|{_LARGE_WORD}"
 _PART_WORD = f"(?:{'|'.join(_PARTS)})s?"
 _WHOLE = (
     rf"(?:an?\s(?=(?:{_LARGE_WORD})\b))?(?:{_WORD})\b"
-    rf"(?:(?:\s|-|\sand\s(?!(?:{_DIGIT})[\s-]{_PART_WORD}\b)|(?<=[ndhe]),\s)(?:{_WORD})\b){{0,12}}(?:\spoint(?P<decimals>(?:[\s-](?:{_DIGIT})\b){{1,15}}))?"
+    rf"(?:(?:\s|-|\sand\s(?!(?:{_DIGIT})[\s-]{_PART_WORD}\b)|(?<=thousand),\s|(?<=[mb]illion),\s)(?:{_WORD})\b){{0,12}}(?:\spoint(?P<decimals>(?:[\s-](?:{_DIGIT})\b){{1,15}}))?"
 )
 _SPELLED = re.compile(
     rf"\b(?=[abcefhlmnostz])(?:(?P<half>half\s(?:an?\s)?(?=(?:{_LARGE_WORD})\b))?(?P<whole>{_WHOLE})"
     rf"(?:\sand\s(?P<count>an?|{'|'.join(_UNITS)})[\s-](?P<part>{_PART_WORD})\b)?"
-    rf"|(?P<only>an?)(?=\s{_PART_WORD}\b)|(?P<bare>half)\b(?!-|\s(?:as|an?)\b))(?!-(?!{_PART_WORD}\b)\w)",
+    rf"|(?P<only>an?)(?=\s{_PART_WORD}\b)|(?P<bare>half)\b(?!-|\s(?:as|an?)\b))(?!-(?!{_PART_WORD}\b)\w|\spast\b)",
     re.IGNORECASE,
 )
 _DENOMINATOR = re.compile(rf"[\s-](?P<part>{_PART_WORD})\b", re.IGNORECASE)
@@ -40,13 +40,15 @@ def spelled_numbers(text: str, counted: Collection[str] = ()) -> list[Quantity]:
         text: Where to look.
         counted: Nouns that are things and no fractions: of quarters that are counted, three are 3.
 
-    >>> [str(number.value) for number in spelled_numbers("Two hundred and five is not minus twenty-one and a half.")]
+    >>> [str(number.value) for number in spelled_numbers("Two hundred and five is no more, it is minus twenty-one and a half.")]
     ['205', '-43/2']
     >>> [str(number.value) for number in spelled_numbers("three quarters, one thousand, two hundred, three point five")]
     ['3/4', '1200', '7/2']
     """
-    found = []
+    found: list[Quantity] = []
     for match in _SPELLED.finditer(text):
+        if found and match.start() < found[-1].end:
+            continue  # the half of "one half"
         value, end = _value(match), match.end()
         part = None if match["part"] or match["bare"] else _DENOMINATOR.match(text, end)
         if part and value is not None and _noun(part["part"]) not in counted:

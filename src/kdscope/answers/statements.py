@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _LONGEST_SENTENCE = 1_000
 _WORD = re.compile(r"\w")
@@ -25,9 +26,10 @@ _MARKER = re.compile(
     r"(?=[acrbfо答正정选\"'])(?:"  # the letters that a marker begins with: anything else is passed over at once
     r"(?<!\bto )(?<!rectly )(?<!\bmust )(?<!\bcan )(?<!\bwill )(?<![A-Za-z0-9/-])(?:answers?\b|ans\b\.?)"
     r"(?!\s(?:correctly|questions?|choices|format)\b)"
-    r"[^\d.\n:=→]{0,60}?(?:\b(?:is|are|was|be|equals)(?:\b|(?=n't))\s{0,3}:?|[:=→])"
+    r"[^\d.\n:=→]{0,60}?(?:\b(?<!\bthere )(?:is|are|was|be|equals)(?:\b|(?=n't))\s{0,3}:?|[:=→]|->)"
     rf"|(?:{_OTHER_LANGUAGES})[^\d.\n:=]{{0,20}}?(?:\b(?:es|est|ist|lautet|é|è)\b|[是为は은는]|:)\s{{0,3}}:?"
-    r"|\bans\.(?=\s)|[\"'](?:choice|option|label|result|value|solution|final|response|prediction)[\"']\s?:"
+    r"|\bans\.(?=\s)|\bans(?:wer)? - (?=[A-Ea-e]\b)"
+    r"|[\"'](?:choice|option|label|result|value|solution|final|response|prediction)[\"']\s?:"
     r"|选[择项]?\s{0,2}(?=[(A-Ea-e])|\bblank\b[^\d.\n:=]{0,40}?(?:\b(?:is|be|with)\b|:)"
     r"|\b(?:correct|right|best|final)\s(?:option|choice|solution|ending|result|value)\b[^\d.\n:=]{0,40}?"
     r"(?:\bis\b\s{0,3}:?|:))",
@@ -42,8 +44,8 @@ _BUT = re.compile(r"\b(?:but(?: rather)?|rather|instead|it is|it's|it was)\b", r
 # What follows "28. No, wait:" and "28, but it is" takes the place of 28 where it is an answer as a whole.
 _IT_IS = r"(?:(?:it|that|this|the (?:correct |right |actual )?(?:answer|value|result))(?:'s| is| was| should be)\s)"
 _CORRECTION = re.compile(
-    r"[.!?,;\n…-]\s{0,3}(?:(?:wait|no|oops|sorry|hmm|actually|i mean|make that|scratch that|rather|correction)\b"
-    rf"[,:.!\s…-]{{1,5}}){{1,3}}{_IT_IS}?|\bbut\s{_IT_IS}",
+    r"[.!?,;\n…→-]\s{0,3}(?:(?:wait|no|oops|sorry|hmm|actually|i mean|make that|scratch that|rather"
+    rf"|correct(?:ion|ed))\b[,:.!\s…-]{{1,5}}){{1,3}}{_IT_IS}?|\bbut\s(?:{_IT_IS}|is (?:now |actually )?)",
     re.IGNORECASE,
 )
 _RETRACTION = re.compile(
@@ -55,7 +57,7 @@ _REFUSAL = re.compile(
     r"\bI(?: do not|'m not| am not|'m un| am un| cannot| don't| can't)\s?"
     r"(?:know|sure|certain|able to|tell|determine|answer|solve|say|calculate)\b"
     r"|\b(?:cannot|can't|can not|impossible to|unable to) (?:be )?(?:determined?|answer(?:ed)?|known?|solved?)\b"
-    r"|\bnot enough information\b|\binsufficient information\b",
+    r"|\bno idea\b|\bnot enough information\b|\binsufficient information\b",
     re.IGNORECASE,
 )
 _DASH = re.compile(r"\A\s*- (?=[$£€]?\d)")
@@ -81,14 +83,15 @@ class Statement:
     start: int
 
 
-def sentences(text: str) -> list[tuple[int, str]]:
+@lru_cache(maxsize=4)  # a reader asks for those of the same text several times
+def sentences(text: str) -> tuple[tuple[int, str], ...]:
     """Every sentence or line that holds a word, with its position."""
     found, start = [], 0
     for match in _SENTENCE_END.finditer(text):
         found.append((start, text[start : match.start()]))
         start = match.end()
     found.append((start, text[start:]))
-    return [(position, sentence) for position, sentence in found if _WORD.search(sentence)]
+    return tuple((position, sentence) for position, sentence in found if _WORD.search(sentence))
 
 
 def is_conclusive(sentence: str) -> bool:

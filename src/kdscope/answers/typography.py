@@ -48,7 +48,7 @@ _EMPHASIS = re.compile(
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(del|strike)>[^<>]{0,200}</\1>")
 _FORMATTED = re.compile(r"<(b|i|u|em|strong|code|mark|span|p)>([^<>]{0,400})</\1>")
 _QUOTE = re.compile(r"^> ?", re.MULTILINE)
-_FOOTNOTE = re.compile(r"(?<=[\w.%])\[\^?\d{1,2}\]")
+_FOOTNOTE = re.compile(r"(?<=[\w.%$])\[\^?\d{1,2}\]|(?<=\d) \[\d{1,2}\](?=[.,;]|\s{0,3}\Z)")
 
 
 def plain_typography(text: str) -> str:
