@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ _MARKED_LETTER = re.compile(
 _ALTERNATIVE = re.compile(r"\s{0,3}(?:or|and|/|,|&)\s{0,3}(?:option\s{1,3})?\(?(?P<bare>[A-E])\b")
 IS_WRONG = re.compile(r"\)?\s(?:is|was|are)\s(?:\w+\s)?(?:wrong|incorrect|false|impossible|not\b)", re.IGNORECASE)
 _ONE_LETTER = re.compile(r"\W{0,9}([A-E])\W{0,9}")
+# Models that loop list the choices thousands of times.
+_MOST_MENTIONS = 200
 _LONGEST_FORMULA = 80
 _SAME_VALUE = Fraction(1, 10**12)
 
@@ -146,7 +149,7 @@ def letter_mentions(sentence: str) -> list[Mention]:
 
 
 def _marked_mentions(text: str, start: int) -> list[Mention]:
-    marked = _MARKED_LETTER.finditer(text, start)
+    marked = itertools.islice(_MARKED_LETTER.finditer(text, start), _MOST_MENTIONS)
     return [
         _mention(match)
         for match in marked

@@ -22,7 +22,7 @@ from kdscope.stages.rows import read_prepared_items
 from kdscope.study.arms import ModelSource
 from kdscope.study.schema import Evaluation
 
-KIND = StageKind(__name__, version=3)
+KIND = StageKind(__name__, version=4)
 
 
 def _decoding_json(evaluation: Evaluation) -> dict[str, object]:

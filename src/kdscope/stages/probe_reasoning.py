@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from kdscope.evaluation.probes import Subject
 
-KIND = StageKind(__name__, version=1)
+KIND = StageKind(__name__, version=2)
 
 _PROBE_ANSWERS = 10
 """About so many answers is what the probes of an item cost."""
