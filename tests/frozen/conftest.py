@@ -1,7 +1,9 @@
 """A study that an earlier version ran: its file, data, teacher, store and run folder.
 
 The archive is `tests.builders.make_world` in an empty folder, run once with `kdscope run study.yaml` (device cpu,
-float32), without the page in the run folder. What a later version cannot read of it, it cannot read of a user's.
+float32), without the page in the run folder. Its evaluations and what follows from them were made again, with the same
+tables, when answers came to be read by other rules; its data, models and recordings are older. What a later
+version cannot read of it, it cannot read of a user's.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def spelled_numbers(text: str, counted: Collection[str] = ()) -> list[Quantity]:
         text: Where to look.
         counted: Nouns that are things and no fractions: of quarters that are counted, three are 3.
 
-    >>> [str(number.value) for number in spelled_numbers("Two hundred and five is no more, it is minus twenty-one and a half.")]
+    >>> [str(number.value) for number in spelled_numbers("Two hundred and five, minus twenty-one and a half.")]
     ['205', '-43/2']
     >>> [str(number.value) for number in spelled_numbers("three quarters, one thousand, two hundred, three point five")]
     ['3/4', '1200', '7/2']
