@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -310,10 +311,32 @@ def test_questions_are_kept(tmp_path: Path) -> None:
     assert load_analysis_settings(tmp_path / "questions.json") == questions
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"scoring": "robust", "tasks": {"a": {"colour": 1}}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000])
 def test_what_are_no_questions(tmp_path: Path, text: str) -> None:
     (tmp_path / "questions.json").write_text(text)
-    with pytest.raises(DataError, match=r"questions\.json: not the questions of a run"):
+    with pytest.raises(DataError, match=r"questions\.json: .*not the questions of a run"):
+        load_analysis_settings(tmp_path / "questions.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("scoring", None),
+        ("primary_temperature", {"a": 1}),
+        ("equivalence_margin", -1),
+        ("controls", {"tiny/kd": [[]]}),
+        ("contaminated", 3),
+        ("tasks", {"gsm8k": {"domain": {"a": 1}}}),
+        ("tasks", {"gsm8k": {"domain": "math", "options": [1]}}),
+        ("tasks", {"gsm8k": {"colour": 1}}),
+        ("colour", "red"),
+    ],
+)
+def test_a_question_of_another_kind_is_named(tmp_path: Path, key: str, value: object) -> None:
+    save_analysis_settings(QUESTIONS, tmp_path / "questions.json")
+    written = json.loads((tmp_path / "questions.json").read_text())
+    (tmp_path / "questions.json").write_text(json.dumps(written | {key: value}))
+    with pytest.raises(DataError, match=rf"questions\.json: {key}.*: not the questions of a run"):
         load_analysis_settings(tmp_path / "questions.json")
 
 

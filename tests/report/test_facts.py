@@ -41,10 +41,19 @@ def test_facts_of_before_a_field_was_there(tmp_path):
         ("{}", "name: this fact is missing"),
         ('{"colour": 1}', "colour: a page has no such fact"),
         ('{"name": 3}', "name: this fact is not of its kind"),
+        ("[" * 100_000, "not readable JSON"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, text, complaint):
     if text is not None:
         (tmp_path / "facts.json").write_text(text)
     with pytest.raises(DataError, match=complaint):
+        load_facts(tmp_path / "facts.json")
+
+
+def test_failures_are_pairs(tmp_path):
+    save_facts(build_facts(), tmp_path / "facts.json")
+    values = json.loads((tmp_path / "facts.json").read_text())
+    (tmp_path / "facts.json").write_text(json.dumps(values | {"failures": [None]}))
+    with pytest.raises(DataError, match="failures: this fact is not of its kind"):
         load_facts(tmp_path / "facts.json")

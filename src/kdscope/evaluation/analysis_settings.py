@@ -6,9 +6,11 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
 
 from kdscope.core.errors import DataError
 from kdscope.core.strict_json import strict_loads
@@ -91,12 +93,30 @@ def load_analysis_settings(file: Path) -> AnalysisSettings:
         DataError: The file is missing or not such a file, or the one beside it is damaged.
     """
     try:
-        found = strict_loads(file.read_text(encoding="utf-8"))
-        tasks = {name: TaskFacts(**facts) for name, facts in found["tasks"].items()}
-        settings = AnalysisSettings(**found | {"tasks": tasks, "contaminated": frozenset(found["contaminated"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"not the questions of a run ({type(error).__name__}: {error})", file=file) from error
-    return replace(settings, likeness=_likeness(file.with_name(ITEM_FIDELITY)))
+        written = _Written.model_validate(strict_loads(file.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"not the questions of a run ({first['msg']})", file=file, key=key) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"not the questions of a run ({error})", file=file) from error
+    told = {name: getattr(written, name) for name in written.model_fields_set}
+    return AnalysisSettings(**told, likeness=_likeness(file.with_name(ITEM_FIDELITY)))
+
+
+class _Written(BaseModel):
+    """The file, whose fields are those of `AnalysisSettings`; earlier versions wrote fewer of them."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    scoring: Literal["robust", "published"]
+    tasks: dict[str, TaskFacts]
+    primary_temperature: float | None = None
+    equivalence_margin: NonNegativeFloat = 1.0
+    fidelity_margin: NonNegativeFloat = 1.0
+    contaminated: frozenset[str]
+    exclude_contaminated: bool = False
+    controls: dict[str, str] = {}
 
 
 def _likeness(file: Path) -> pa.Table | None:

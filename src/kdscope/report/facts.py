@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kdscope.core.errors import DataError
+from kdscope.core.strict_json import strict_loads
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ def load_facts(file: Path) -> PageFacts:
         DataError: the file is missing, is not JSON, or does not hold the facts of a page.
     """
     try:
-        values = json.loads(file.read_text(encoding="utf-8", errors="surrogatepass"))
+        values = strict_loads(file.read_text(encoding="utf-8", errors="surrogatepass"))
     except FileNotFoundError:
         raise DataError("this file is missing; it is written beside the tables of a run", file=file) from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"not readable JSON ({error})", file=file) from error
     return PageFacts(**_checked(values, file))
 
@@ -88,9 +89,9 @@ _KINDS: Mapping[str, type] = MappingProxyType(
 def _as_given(value: Any, name: str, file: Path) -> Any:
     """JSON has no tuples; everything else comes back as it was."""
     kind: type[Any] = _KINDS.get(name, str)
-    if not isinstance(value, kind):
+    pairs: list[Any] = value if name == "failures" and isinstance(value, list) else []
+    if not isinstance(value, kind) or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         raise DataError("this fact is not of its kind", file=file, key=name)
     if name != "failures":
         return value
-    pairs: list[Any] = value
     return [(str(label), str(cause)) for label, cause in pairs]

@@ -11,6 +11,7 @@ from typing import Any
 
 from kdscope.core.errors import DataError
 from kdscope.core.files import sha256_of, write_atomically
+from kdscope.core.strict_json import strict_loads
 
 RUN_FILE = "run.json"
 _FILES, _CHECK = "files", "sha256"
@@ -38,7 +39,7 @@ def load_run_file(folder: Path, again: str = WRITTEN_AGAIN) -> dict[str, Any] | 
     """
     file = folder / RUN_FILE
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = strict_loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
