@@ -177,3 +177,12 @@ def test_of_very_many_problems_a_hundred_are_told(tmp_path: Path) -> None:
     with pytest.raises(StudyError) as error:
         read_study(tmp_path / "study.yaml")
     assert 90 < len(str(error.value).splitlines()) <= 101
+
+
+@pytest.mark.parametrize("section", ["evaluation", "teacher_generation"])
+def test_a_sampling_temperature_is_0_or_one_that_logits_can_be_divided_by(tmp_path: Path, section: str) -> None:
+    keys = (section, "sampling_temperature")
+    assert _read(tmp_path, keys, "0") == (0.0,)
+    assert _read(tmp_path, keys, "0.001") == (0.001,)
+    refused = _read(tmp_path, keys, "1e-300")
+    assert "expected 0 (greedy) or at least 0.001, given the number 1e-300" in str(refused)

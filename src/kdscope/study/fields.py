@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
 from pydantic_core import PydanticKnownError, core_schema
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -76,6 +84,19 @@ def check_name(value: str) -> str:
     return value
 
 
+def greedy_or_warm(value: float) -> float:
+    """A sampling temperature that logits can be divided by, or 0.
+
+    Raises:
+        ValueError: It is so low that they overflow.
+    """
+    if 0 < value < LOWEST_TEMPERATURE:
+        raise ValueError(f"expected 0 (greedy) or at least {LOWEST_TEMPERATURE:g}, given the number {value:g}")
+    return value
+
+
+LOWEST_TEMPERATURE = 0.001
+"""Logits divided by less may overflow."""
 PathField = Annotated[Path, Field(strict=False)]
 Name = Annotated[
     str, Field(description="Letters, digits, '.', '_' and '-'.", json_schema_extra={"pattern": _NAME.pattern})
@@ -85,8 +106,8 @@ Name = Annotated[
 MAX_ENTRIES = 1000
 """Of any list of settings."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Temperature = Annotated[float, Field(ge=0.001, le=1000)]
-SamplingTemperature = Annotated[float, Field(ge=0, le=1000)]
+Temperature = Annotated[float, Field(ge=LOWEST_TEMPERATURE, le=1000)]
+SamplingTemperature = Annotated[float, Field(ge=0, le=1000), AfterValidator(greedy_or_warm)]
 LearningRate = Annotated[float, Field(gt=0, le=100)]
 Points = Annotated[float, Field(gt=0, le=100)]
 PointsOrZero = Annotated[float, Field(ge=0, le=100)]
