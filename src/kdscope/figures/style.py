@@ -128,7 +128,8 @@ def padded(values: np.ndarray, including: float | None = None) -> list[float]:
     if not len(known):
         return [0.0, 1.0]
     low, high = float(known.min()), float(known.max())
-    margin = 0.08 * (high - low) or 1.0
+    # Values that are equal but for rounding would make an axis of digits that mean nothing.
+    margin = 0.08 * (high - low) if high - low > 1e-9 * max(1.0, abs(low), abs(high)) else 1.0
     return [low - margin, high + margin]
 
 
