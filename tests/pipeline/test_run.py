@@ -155,6 +155,23 @@ def test_after_a_failure_only_the_failed_and_what_hangs_on_it_runs_again(run, st
     assert result.final(report) == report
 
 
+def test_damaged_targets_are_made_again_beside_a_failure(run, stage, toy, store):
+    """Of what stands for the planned stages, and of what nobody reads any more, if it is a target."""
+    cells, marks, analysis, report = grid(stage)
+    targets = [report, analysis, *marks, cells[0]]
+    toy.broken = {"cell1"}
+    result = run(targets)
+    wanted = value(result, report)
+    for one in (result.final(report), result.final(analysis), marks[2], cells[0]):
+        content = store.path(one) / "value.txt"
+        content.write_text(content.read_text().swapcase())
+    toy.calls.clear()
+    result = run(targets)
+    assert sorted(toy.calls) == ["analysis", "cell0", "cell1", "mark2", "report"]
+    assert value(result, report) == wanted
+    assert store.inspect(cells[0], full=True).state == "done"
+
+
 def test_what_tolerates_nothing_is_blocked(run, stage, toy, events):
     *_, report = grid(stage, tolerant=False)
     toy.broken = {"cell1"}
