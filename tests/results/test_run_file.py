@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from kdscope.core.errors import DataError
-from kdscope.results.run_file import RUN_FILE, check_run_files, edited_tables, load_run_file, save_run_file
+from kdscope.results.run_file import (
+    RUN_FILE,
+    check_run_files,
+    edited_tables,
+    load_run_file,
+    note_rewritten,
+    save_run_file,
+)
 
 FILES = {"tables/cells.parquet": b"cells", "tables/cells.csv": b"cell", "records/gsm8k.parquet": b"records"}
 
@@ -81,6 +88,16 @@ def test_a_damaged_run_file_is_named(run: Path, content: str, message: str) -> N
     (run / RUN_FILE).write_bytes(content.encode("latin-1"))
     with pytest.raises(DataError, match=rf"run\.json: .*{message}"):
         check_run_files(run, "*")
+
+
+def test_a_file_that_was_written_again_is_known(run: Path) -> None:
+    (run / "tables/cells.csv").write_text("again")
+    note_rewritten(run, "tables/cells.csv")
+    assert edited_tables(run) == []
+    assert (load_run_file(run) or {})["study"] == "mine"
+    (run / RUN_FILE).unlink()
+    note_rewritten(run, "tables/cells.csv")
+    assert not (run / RUN_FILE).exists()
 
 
 def test_only_the_place_of_the_store_may_be_changed(run: Path) -> None:

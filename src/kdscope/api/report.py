@@ -17,7 +17,7 @@ from kdscope.report.facts import PageFacts, load_facts, save_facts
 from kdscope.report.page import write_page
 from kdscope.report.paper import Format, write_exports
 from kdscope.report.published import PUBLISHED, About, TableReport, table_reports, with_published_sizes, write_index
-from kdscope.results.run_file import check_run_files
+from kdscope.results.run_file import check_run_files, note_rewritten
 from kdscope.results.tables import ReportTables, load_tables, save_tables
 
 _MAKES = "`kdscope run STUDY.yaml` makes one, runs/NAME"
@@ -59,6 +59,8 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         raise DataError("this is a folder; name the page, for example report.html in it", file=page)
     with explained("write the page", page):
         write_page(tables, facts, page, csv_folder=_address(run / "tables", page.parent))
+        if out is None:
+            note_rewritten(run, page.name)
     return page
 
 

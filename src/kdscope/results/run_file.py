@@ -51,6 +51,15 @@ def load_run_file(folder: Path, again: str = WRITTEN_AGAIN) -> dict[str, Any] | 
     return values
 
 
+def note_rewritten(folder: Path, name: str) -> None:
+    """Have run.json, if it has hashes, know a file of the run that was written again."""
+    hashes = file_hashes(folder)
+    values = load_run_file(folder) or {}
+    if name in hashes:
+        told = {key: value for key, value in values.items() if key != _FILES}
+        save_run_file(told, hashes | {name: sha256_of(folder / name)}, folder / RUN_FILE)
+
+
 def check_run_files(folder: Path, *patterns: str, again: str = WRITTEN_AGAIN) -> None:
     """Refuse files of a run that are not as the run left them; a folder without hashes passes.
 
