@@ -142,3 +142,11 @@ def test_the_end_of_a_turn_is_not_sought_in_a_template_that_loops() -> None:
 
 def test_a_long_question_is_not_too_much() -> None:
     assert len(chat_prompts(chatting(CHATML), ["word " * 400_000])[0]) > 1_000_000
+
+
+def test_several_templates_without_a_default_are_one_message() -> None:
+    tokenizer = chatting(None)
+    tokenizer.chat_template = {"one": CHATML, "other": CHATML}
+    with pytest.raises(ModelFileError, match="cannot be used: This model has multiple chat templates"):
+        chat_prompts(tokenizer, QUESTIONS)
+    assert end_of_turn(tokenizer) == tokenizer.eos_token_id

@@ -158,13 +158,16 @@ def _try(tokenizer: PreTrainedTokenizerBase, talks: list[Any], *, answer_next: b
     """Refuse a template that takes too much time or memory for these talks, or makes too much of them."""
     seconds = _LEAST_SECONDS + len(talks) // 500
     variables = {**tokenizer.special_tokens_map, "add_generation_prompt": answer_next}
-    template = tokenizer.get_chat_template()
+    try:
+        template = tokenizer.get_chat_template()
+    except Exception:  # several, none of which is the default: told where it is rendered
+        return
     bounds = {"seconds": seconds, "bytes": _GIB, "characters": _CHARACTERS}
     request = {**bounds, "template": template, "variables": variables, "talks": talks}
     try:
         tried = subprocess.run(  # noqa: S603
             _TRIAL,
-            input=json.dumps(request),
+            input=json.dumps(request, default=str),
             env=child_environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
