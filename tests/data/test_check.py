@@ -406,3 +406,9 @@ def test_nesting_of_any_depth_is_a_problem_or_none_but_no_crash(write, key, dept
             assert not check.ok
         else:
             assert check.ok
+
+
+def test_a_training_file_that_is_a_link_to_itself_is_a_problem_of_that_file(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    found = check_folder(tmp_path, (SUMS,), training=(tmp_path / "loop",))
+    assert [str(problem) for problem in found.files[0].problems] == [f"{tmp_path / 'loop'}: no such file"]

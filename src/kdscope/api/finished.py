@@ -186,7 +186,7 @@ def _inside(run: FinishedRun, place: str, cell: str) -> Path:
     inside = not path.is_absolute() and ".." not in path.parts
     try:
         inside = inside and (run.store / path).resolve().is_relative_to(run.store.resolve())
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, or links in a circle
         inside = False
     if not inside:
         raise DataError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -151,8 +152,8 @@ def check_folder(
     for file in found:
         kind: Kind = "training" if file.stem == "train" else "items"
         checks.append(check_file(file, kind, by_key.get(_key(file.parent.name)), check_options=check_options))
-    seen = {file.resolve() for file in found}
-    extra = [file for file in training if file.resolve() not in seen]
+    seen = set(map(os.path.realpath, found))  # other than Path.resolve, it takes links in a circle
+    extra = [file for file in training if os.path.realpath(file) not in seen]
     checks += [check_file(file, "training") for file in extra]
     if not checks:
         raise DataError("there are no data files; expected TASK/test.json or SET/valid.jsonl in it", file=folder)
