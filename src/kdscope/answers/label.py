@@ -34,6 +34,7 @@ _UNTURNED = (
 )
 _CLAUSE_END = re.compile(r"[,.;:(]|\b(?:since|because|as)\b", re.IGNORECASE)
 _OPENING_DENIAL = re.compile(r"\W*+not\b(?!.*\bbut\b)", re.IGNORECASE)
+_EXPLAINED = re.compile(r",?\s(?:since|because|as)\b", re.IGNORECASE)
 _COUNT = "one|two|three|four|five"
 _FEW_WORDS = 5
 _OPPOSITE = {"true": "false", "false": "true"}
@@ -98,7 +99,9 @@ class LabelReader(Reader):
         if reading is not None or "\n" in text.strip():
             return reading
         equal = [label for label, option in self.options.items() if normalized_words(option) == normalized_words(text)]
-        return only_choice(equal) or self._by_position(text, alone=True)
+        explained = _EXPLAINED.split(text, maxsplit=1)
+        opening = self._opening_text(explained[0]) if len(explained) > 1 else None
+        return only_choice(equal) or opening or self._by_position(text, alone=True)
 
     def concluded(self, sentence: str) -> Reading | None:
         """The only label, or the only option text, of a sentence."""
@@ -110,7 +113,7 @@ class LabelReader(Reader):
 
     def _pattern(self) -> str:
         stem = self.labels[0].rstrip("0123456789")
-        number = r"(?:[#:]|no\.|number\b)?\s{0,3}(\d{1,9})(?!\d|[.,]\d|(?:st|nd|rd|th)\b)"
+        number = r"(?:[#:(\[]|no\.|number\b)?\s{0,3}(\d{1,9})(?!\d|[.,]\d|(?:st|nd|rd|th)\b)"
         return rf"(?<![A-Za-z]){stem}[\s_-]{{0,3}}{number}"
 
     def _label(self, number: str) -> str | None:

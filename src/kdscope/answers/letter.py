@@ -29,9 +29,10 @@ _OPENING_LETTER = re.compile(
     rf"|(?P<bare>[B-E]){_NO_FORMULA}|(?P<alone>[a-e])(?=\W*\Z))"
 )
 _MARKED_LETTER = re.compile(
-    r"(?=[(A-EGIMOPSa-egimops])(?:(?<![A-Za-z])(?<!\bP )\((?P<closed>[A-E])\)|(?<![\w(])(?P<marked>[A-E])\)"
+    r"(?=[(A-EGHIMOPSTa-eghimopst])(?:(?<![A-Za-z])(?<!\bP )\((?P<closed>[A-E])\)|(?<![\w(])(?P<marked>[A-E])\)"
     r"|\b(?:[Oo]ption|[Cc]hoice)\s{1,3}\(?(?P<named>[A-E])\b"
-    r"|\b(?:[Cc]hoose|[Cc]hose|[Pp]ick|[Ss]elect|[Gg]o(?:ing)? with|[Ss]o|[Ss]ay|[Pp]robably|[Ii]t's|[Ii]t is"
+    r"|\b(?:[Cc]hoose|[Cc]hose|[Pp]ick|[Ss]elect|[Gg]o(?:ing)? with"
+    r"|(?:[Ss]o|[Hh]ence|[Tt]herefore|[Tt]hus),?|[Ss]ay|[Pp]robably|[Ii]t's|[Ii]t is"
     r"|[Mm]ust be|(?:choice|option|pick|guess) is)\s{1,3}(?:(?:option|choice|letter|answer)\s)?"
     rf"\(?(?P<chosen>[A-E]){_AFTER_CHOICE}"
     rf"|(?<![A-Za-z])(?P<called>[A-Ea-e])\)?\s(?:is|was|must be|would be|seems)\s{_CALLED}{_AFTER_CHOICE})"
@@ -139,13 +140,18 @@ def with_choice(options: Mapping[str, str], text: str, mention: Mention) -> Ment
 
 def letter_mentions(sentence: str) -> list[Mention]:
     """Letters named as choices: one that opens the sentence, and those marked as in ``(B)`` or ``option B``."""
-    opening = _OPENING_LETTER.match(sentence)
+    opening = _opening_letter(sentence)
     mentions = [_mention(opening)] if opening else []
     start = opening.end() if opening else 0
     mentions += _marked_mentions(sentence, start)
     alternative = _ALTERNATIVE.match(sentence, start) if opening else None
     mentions += [_mention(alternative)] if alternative else []
     return sorted(mentions, key=lambda mention: mention.start)
+
+
+def _opening_letter(text: str) -> re.Match[str] | None:
+    opening = _OPENING_LETTER.match(text)
+    return None if opening is None or IS_WRONG.match(text, opening.end()) else opening
 
 
 def _marked_mentions(text: str, start: int) -> list[Mention]:
@@ -161,7 +167,7 @@ def _marked_mentions(text: str, start: int) -> list[Mention]:
 
 def opens_with_letter(text: str) -> bool:
     """Whether a letter in parentheses, or before ``)`` or ``.``, opens the text, or is all of it."""
-    opening = _OPENING_LETTER.match(text)
+    opening = _opening_letter(text)
     return bool(opening and (opening["closed"] or opening["marked"] or opening.end() == len(text)))
 
 

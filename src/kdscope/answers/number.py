@@ -39,7 +39,9 @@ _HEDGE = (
 )
 _OPENING = re.compile(rf"\W*+(?:(?:{_HEDGE})\W*+)*+", re.IGNORECASE)
 _EXPLANATION = re.compile(r"\b(?:which|because|since|meaning)\b", re.IGNORECASE)
-_CLAUSE_END = re.compile(r"[;(]|,\s|\b(?:which|because|since|so|as|meaning|where|when|if|not)\b", re.IGNORECASE)
+_CLAUSE_END = re.compile(
+    r";|(?<![-+*/×÷=])(?<![-+*/×÷=]\s)\(|,\s|\b(?:which|because|since|so|as|meaning|where|when|if|not)\b", re.IGNORECASE
+)
 _ALTERNATIVE = re.compile(r"\b(?:or|and|to)\b|^\W*$", re.IGNORECASE)
 _BARE_ALTERNATIVE = re.compile(r"\s*(?:or|and|to|-)\s*")
 _WHICH_IS = re.compile(r"\s(?:is|equals)\b")
@@ -251,7 +253,8 @@ class NumberReader(Reader):
     def _only_word(self, sentence: str) -> Reading | None:
         """The only number in words; "one" is more often a pronoun."""
         words = main_numbers(sentence, self._words(sentence))
-        return _reading(words[0]) if len(values(words)) == 1 and words[0].value != 1 else None
+        clear = len(values(words)) == 1 and words[0].value != 1 and "dozen" not in sentence
+        return _reading(words[0]) if clear else None
 
     def _spelled_opening(self, sentence: str) -> list[Quantity]:
         """A number in words that opens the sentence before digits explain it: "twelve (20 - 8)"."""

@@ -16,10 +16,11 @@ _BLANK = re.compile(r"_+(?P<after>(?:\s[\w']+){1,3}|'s\s[\w']+)?")
 _LONGEST_WORDS_BEFORE = 60
 _DENIED = re.compile(
     r"(?:\bnot\b|n't\b|\bnever\b|\bneither\b)[^.;\n]{1,80}?\bbut\b(?: rather\b)?"
-    r"|(?:,\s(?:and\s)?not\b|\brather than\b|\binstead of\b)[^,.;\n]{1,80}",
+    r"|(?:(?:,\s(?:and\s)?|\sand\s)not\b|\brather than\b|\binstead of\b)[^,.;\n]{1,80}",
     re.IGNORECASE,
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "1st", "2nd", "3rd", "4th", "5th")
+_ONLY_RIGHT = re.compile(r"(?:\sis\s(?:the\s)?(?:right|correct|best)(?:\sone)?)?\W*")
 _ORDINAL = re.compile(
     rf"\W*+(?:the\s)?(?P<ordinal>{'|'.join(_ORDINALS)})\b(?P<noun>\s(?:one|option|choice|answer|ending|solution)\b)?",
     re.IGNORECASE,
@@ -126,7 +127,7 @@ def ordinal_position(text: str, *, alone: bool) -> int | None:
     match = _ORDINAL.match(text)
     if not match or (not match["noun"] and re.search(r"\w", text[match.end() :])):
         return None
-    if alone and (not match["noun"] or re.search(r"\w", text[match.end() :])):
+    if alone and not (match["noun"] and _ONLY_RIGHT.fullmatch(text, match.end())):
         return None
     return _ORDINALS.index(match["ordinal"].lower()) % 5
 

@@ -169,6 +169,11 @@ def minus_word(text: str, start: int) -> tuple[int, bool]:
     return (sign.start(sign.lastgroup or 0), True) if sign else (start, False)
 
 
+def is_below_zero(text: str, end: int) -> bool:
+    """Whether the number that ends at `end` goes on as ``degrees below zero``."""
+    return _BELOW_ZERO.match(text, end) is not None
+
+
 def _plain_numbers(text: str) -> Iterator[Quantity]:
     for match in _PLAIN.finditer(text):
         value, end = _magnitude(match), match.end()
@@ -177,7 +182,7 @@ def _plain_numbers(text: str) -> Iterator[Quantity]:
         if value.denominator == 1 and (part := _AND_A_HALF.match(text, end)):
             value, end = value + _PARTS[part[1].lower()], part.end()
         start, negative = minus_word(text, match.start())
-        negative = negative or _is_negative(text, match.start()) or _BELOW_ZERO.match(text, end) is not None
+        negative = negative or _is_negative(text, match.start()) or is_below_zero(text, end)
         yield Quantity(-value if negative else value, start, end, partial=_is_partial(text, *match.span()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _NAMES = (
-    r"(?:seed:|inner_|internal_)?(?:think(?:ing)?|thoughts?|monologue|chain_of_thought|cot"
+    r"(?:\w{1,20}[_:])?(?:think(?:ing)?|thoughts?|monologue|chain_of_thought|cot"
     r"|reason(?:ing)?|reflection|scratch_?pad|analysis)"
 )
 _TAG = re.compile(
@@ -14,7 +14,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _OPENING_SIGNS = frozenset("<◁[.")
-_CHANNEL = re.compile(r"<\|channel\|>\s{0,3}(?P<name>\w{1,20})[^<]{0,80}<\|message\|>")
+_CHANNEL = re.compile(r"<\|channel\|>\s{0,3}(?P<name>\w{1,20})(?:[^<]|<\|constrain\|>){0,80}<\|message\|>")
 # What the marks of channels leave when special tokens are not decoded.
 _BARE_CHANNEL = re.compile(r"\s{0,9}analysis(?=[A-Z\d])")
 # Where reasoning begins and does not end, what stands before it is over.

@@ -13,11 +13,12 @@ _OPERATION = re.compile(
 )
 _PART_OF = re.compile(r"\s(?:out\s)?of\s(?:the\s)?")
 _EQUATED = re.compile(
-    r"(?:\b(?:is|equals|gives|makes|leaves|i\.e\.|that is|namely|or)|=|\s\()[\s,:$£€-]{0,4}\Z", re.IGNORECASE
+    r"(?:\b(?:is|equals|gives|makes|leaves|i\.e\.|that is|namely|so|or)|=|\s\()[\s,:$£€-]{0,4}\Z", re.IGNORECASE
 )
 _LISTED = re.compile(r"\s*,\s*(?:and\s)?[$£€]?")
 _LIST_GOES_ON = re.compile(r"\s*(?:[,.;]\W*(?![A-Za-z])|and\b|\Z)")
 _UNKNOWN = re.compile(r"(?<![+*/^-]\s)(?<![+*/-])\b([a-z])\s?=\s?(?=-?[$£€]?\d)", re.IGNORECASE)
+_OR = re.compile(r"\bor\b")
 _BOUND = re.compile(
     r"(?:(?<!\d\s)\b(?:(?:less|fewer|more|greater|larger|smaller|higher|lower)\sthan|over|under|above|below"
     r"|half past|quarter (?:past|to))\s|[<>]\s?)[$£€]?\Z",
@@ -93,11 +94,14 @@ def is_listed(text: str, first: Quantity, second: Quantity) -> bool:
 
 
 def is_undecided(text: str, first: Quantity) -> bool:
-    """Whether a sentence gives several unknowns ("x = 12, y = 8") or opens a range or a choice ("between 5 and 6")."""
+    """Whether a sentence gives several unknowns, or one of several values, or opens a range or a choice.
+
+    Such are "x = 12, y = 8", "x = 12 or x = 8", "between 5 and 6".
+    """
     unknowns = list(_UNKNOWN.finditer(text))
     names = {unknown[1].lower() for unknown in unknowns}
-    several = len(names) > 1 and "=" not in text[unknowns[-1].end() :]
-    return several or _comes_after(_RANGE, first, text)
+    several = len(names) > 1 or (len(unknowns) > 1 and _OR.search(text, unknowns[-2].end(), unknowns[-1].start()))
+    return bool(several and "=" not in text[unknowns[-1].end() :]) or _comes_after(_RANGE, first, text)
 
 
 def _is_name(number: Quantity, text: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from fractions import Fraction
 
-from kdscope.answers.quantities import LARGE, Quantity, minus_word
+from kdscope.answers.quantities import LARGE, Quantity, is_below_zero, minus_word
 
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _UNITS = f"zero one two three four five six seven eight nine {_TEENS}".split()
@@ -57,7 +57,7 @@ def spelled_numbers(text: str, counted: Collection[str] = ()) -> list[Quantity]:
             continue
         if value is not None and (part or match["bare"] or not _NO_COUNT.match(text, end)):
             start, negative = minus_word(text, match.start())
-            found.append(Quantity(-value if negative else value, start, end))
+            found.append(Quantity(-value if negative or is_below_zero(text, end) else value, start, end))
     return found
 
 

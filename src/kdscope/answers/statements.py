@@ -37,14 +37,14 @@ _MARKER = re.compile(
 )
 _SHORT_MARKER = re.compile(r"^[ \t]{0,9}A[ \t]{0,9}:", re.MULTILINE)
 _BOX_OPENING = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{")
-_TAGGED = re.compile(r"<(?:final_?)?(?:answer|option|choice|final|result)>\s{0,9}(?=\S)", re.IGNORECASE)
+_TAGGED = re.compile(r"<(?:final_?)?(?:answer|option|choice|final|result|solution)>\s{0,9}(?=\S)", re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]{0,9}([^\n]{1,400})")
 _DENIAL = re.compile(r"(?:not|n't|unknown|unclear)\b", re.IGNORECASE)
 _BUT = re.compile(r"\b(?:but(?: rather)?|rather|instead|it is|it's|it was)\b", re.IGNORECASE)
 # What follows "28. No, wait:" and "28, but it is" takes the place of 28 where it is an answer as a whole.
 _IT_IS = r"(?:(?:it|that|this|the (?:correct |right |actual )?(?:answer|value|result))(?:'s| is| was| should be)\s)"
 _CORRECTION = re.compile(
-    r"[.!?,;\n…→-]\s{0,3}(?:(?:wait|no|oops|sorry|hmm|actually|i mean|make that|scratch that|rather"
+    r"[.!?,;\n…→-]\s{0,3}(?:(?:wait|no|oops|sorry|hmm|actually|i meant?|make that|scratch that|rather"
     rf"|correct(?:ion|ed))\b[,:.!\s…-]{{1,5}}){{1,3}}{_IT_IS}?|\bbut\s(?:{_IT_IS}|is (?:now |actually )?)",
     re.IGNORECASE,
 )
