@@ -58,6 +58,11 @@ def test_the_length_at_which_rotary_frequencies_switch_is_read_from_the_configur
     assert rotary_switch(tiny_model("llama")) is None
 
 
+@pytest.mark.parametrize("kind", ["axk2", "deepseek_v32"])
+def test_sparse_attention_that_chooses_otherwise_beside_padding_is_read_alone(kind: str) -> None:
+    assert longest_together(tiny_model(kind), pack=False) == 0
+
+
 def test_sequences_of_a_model_that_mixes_them_are_read_alone() -> None:
     model = tiny_model("llama")
     layer = model.model.layers[0].mlp

@@ -74,12 +74,16 @@ def can_pack(model: PreTrainedModel) -> bool:
     config = model.config.get_text_config()
     if any(kind not in ("full_attention", "sliding_attention") for kind in getattr(config, "layer_types", None) or ()):
         return False
-    return _shares(model, min(11 + (getattr(config, "sliding_window", None) or 0), 300), _read_packed)
+    window = getattr(config, "sliding_window", None) or 0
+    return _shares(model, (7, min(11 + window, 300)), _read_packed)
 
 
 def can_pad(model: PreTrainedModel) -> bool:
-    """Whether sequences padded on the right have this model's own hidden states: tried on two of them."""
-    return _shares(model, 11, _read_padded)
+    """Whether sequences padded on the right have this model's own hidden states: tried on two of them.
+
+    They are long enough for sparse attention to choose among its keys.
+    """
+    return _shares(model, (29, 61), _read_padded)
 
 
 def longest_together(model: PreTrainedModel, pack: bool) -> int | None:
@@ -92,11 +96,15 @@ def longest_together(model: PreTrainedModel, pack: bool) -> int | None:
     return rotary_switch(model) if pack or can_pad(model) else 0
 
 
-def _shares(model: PreTrainedModel, length: int, read: Callable[[PreTrainedModel, Sequence[Tensor]], Tensor]) -> bool:
-    """Whether sequences of 7 and `length` tokens have the same hidden states together as each alone."""
+def _shares(
+    model: PreTrainedModel,
+    lengths: tuple[int, int],
+    read: Callable[[PreTrainedModel, Sequence[Tensor]], Tensor],
+) -> bool:
+    """Whether sequences of these lengths have the same hidden states together as each alone."""
     device = next(model.parameters()).device
-    ids = torch.arange(1, 8 + length, device=device) % model.config.get_text_config().vocab_size
-    texts = torch.split(ids, [7, length])
+    ids = torch.arange(1, 1 + sum(lengths), device=device) % model.config.get_text_config().vocab_size
+    texts = torch.split(ids, list(lengths))
     was_training = model.training
     model.eval()
     try:
