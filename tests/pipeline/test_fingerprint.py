@@ -151,6 +151,16 @@ def test_a_corrupt_cache_is_ignored(tmp_path, text):
     assert json.loads(path.read_text())[str(file)][-1] == sha256_of(file)
 
 
+def test_a_damaged_hash_in_a_cache_is_not_believed(tmp_path):
+    file, path = tmp_path / "a", tmp_path / "hashes.json"
+    file.write_text("one")
+    cache = HashCache(path, settle_seconds=0)
+    digest = cache.hash(file)
+    cache.save()
+    path.write_text(path.read_text().replace(digest, digest[:-1] + ("0" if digest[-1] != "0" else "1")))
+    assert HashCache(path, settle_seconds=0).hash(file) == digest
+
+
 def test_a_cache_that_cannot_be_saved_does_not_matter(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     cache = HashCache(tmp_path / "file" / "hashes.json", settle_seconds=0)

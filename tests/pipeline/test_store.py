@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kdscope.core import files
 from kdscope.core.errors import IdentityError, StoreError
+from kdscope.pipeline import fingerprint
 from kdscope.pipeline.manifest import read_manifest, safe_name
 from kdscope.pipeline.store import Store
 
@@ -120,6 +121,16 @@ def edit_manifest(folder):
     path.write_text(path.read_text().replace("0.5", "0.6"))
 
 
+def relabel(folder):
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"label": "child"', '"label": "chill"'))
+
+
+def become_a_folder(folder):
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").mkdir()
+
+
 def climb(folder):
     path = folder / "manifest.json"
     (folder.parent / "outside").write_text("text")
@@ -148,6 +159,8 @@ DAMAGES = [
     (garble_manifest, "manifest.json is unreadable"),
     (empty_manifest, "manifest.json is unreadable"),
     (edit_manifest, "its identity does not match its contents"),
+    (relabel, "it was changed after it was written"),
+    (become_a_folder, "manifest.json is missing"),
     (climb, "unsafe file name '../outside'"),
     (link, "file a is not a regular file of the stage"),
     (link_folder, "file folder/part is not a regular file of the stage"),
@@ -174,6 +187,29 @@ def test_a_flipped_byte_is_seen_by_the_full_check_only(store, child):
     flip(complete(store, child, a="text"))
     assert store.inspect(child).state == "done"
     assert store.inspect(child, full=True).problem == "file a has changed content"
+
+
+def test_a_manifest_of_before_it_had_a_check_is_read(store, child):
+    path = complete(store, child, a="text") / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["sha256"]
+    path.write_text(json.dumps(values))
+    assert store.inspect(child, full=True).state == "done"
+
+
+def test_a_large_file_is_read_once_and_again_once_it_is_doubted(store, child, monkeypatch):
+    """Its time stamps stand for it, until somebody finds what they do not tell."""
+    complete(store, child, a="text" * 2**18)
+    monkeypatch.setattr(fingerprint.time, "time_ns", lambda: 2**62)  # long after it was written
+    assert store.inspect(child, full=True).state == "done"
+    store.remember()
+    read = []
+    monkeypatch.setattr(fingerprint, "sha256_of", lambda path: read.append(path.name) or "0" * 64)
+    again = Store(store.root)
+    assert again.inspect(child, full=True).problem == "file folder/part has changed content"
+    assert read == ["part"]
+    again.doubt(store.path(child))
+    assert Store(store.root).inspect(child, full=True).problem == "file a has changed content"
 
 
 def test_the_output_of_another_stage_is_not_taken_for_ours(store, child, parent):
