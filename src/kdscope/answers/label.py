@@ -35,6 +35,7 @@ _UNTURNED = (
 _CLAUSE_END = re.compile(r"[,.;:(]|\b(?:since|because|as)\b", re.IGNORECASE)
 _OPENING_DENIAL = re.compile(r"\W*+not\b(?!.*\bbut\b)", re.IGNORECASE)
 _EXPLAINED = re.compile(r",?\s(?:since|because|as)\b", re.IGNORECASE)
+_YES_OR_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
 _COUNT = "one|two|three|four|five"
 _FEW_WORDS = 5
 _OPPOSITE = {"true": "false", "false": "true"}
@@ -198,8 +199,10 @@ class TruthReader(Reader):
         return decide(sentence, _truths(sentence, "true|false"))
 
     def inferred(self, text: str) -> Reading | None:
-        """The only truth value of the last sentence."""
-        return self.stated(last_sentence(text)) if re.search(r"true\b|\bfalse\b", text, re.I) else None
+        """The only truth value of the last sentence; yes or no where it is all of it."""
+        last = last_sentence(text)
+        is_told = _YES_OR_NO.fullmatch(last) or re.search(r"true\b|\bfalse\b", text, re.IGNORECASE)
+        return self.stated(last) if is_told else None
 
 
 def _initial(text: str) -> Reading | None:

@@ -32,7 +32,7 @@ _EUROPEAN = re.compile(r"[\d. ]*,\d\d?|\d+(?:\.\d{3}){2,}", re.ASCII)
 _SIGN = re.compile(r"(?P<left>.?)(?P<space>[ ]*+)-(?P<gap>[ ]?)[$£€]?\Z", re.DOTALL)
 _SIGN_AFTER_VERB = re.compile(r"\b(?:is|are|was|were|be|equals?|to) {1,2}- [$£€]?\Z", re.IGNORECASE)
 _MINUS_WORD = re.compile(
-    r"(?:(?<!\bnon-)\b(?P<negative>negative)|(?:\A\W*|[:=(,]\s?|\b(?:is|are|was|were|be|equals?|to|of|at|about|by|becomes)\s"
+    r"(?:(?<!\bnon-)\b(?P<negative>negative)|(?:\A\W*|[:=(,]\s?|\b(?:is|are|was|were|be|equals?|to|of|at|about|by|or|becomes)\s"
     r"(?:(?:now|then|still|only|[a-z]{3,9}ly)\s)?)(?P<minus>minus))\s{1,2}[$£€]?\Z",
     re.IGNORECASE,
 )
