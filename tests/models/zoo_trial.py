@@ -50,7 +50,7 @@ class Reading:
         reads: packed, padded, or alone.
         writes: loop (kdscope's own), generate (transformers'), or alone.
         alike: Whether a batch of prompts gets the answers that each gets alone.
-        refuses: Whether it is refused, by `ModelError`, with a weight that is not a number.
+        refuses: Whether it is refused, by `ModelError`, with weights that are not numbers.
     """
 
     reads: str
@@ -60,14 +60,15 @@ class Reading:
 
 
 def read_and_write(model: PreTrainedModel) -> Reading:
-    """Ask a model, and then spoil one of its weights."""
+    """Ask a model, and then spoil its weights."""
     generator, pack = HuggingFaceGenerator(model, make_tokenizer()), can_pack(model)
     reads = "packed" if pack else "alone" if longest_together(model, pack) == 0 else "padded"
     prompts, decoding = [list(text.encode()) for text in ("12 + 30 =", "Ann has 3 pens.", "x")], Decoding(8)
     with torch.no_grad():
         together = generator.generate(prompts, decoding)
         alike = together == [generator.generate([prompt], decoding)[0] for prompt in prompts]
-        next(p for name, p in model.named_parameters() if "embed" not in name).fill_(float("nan"))
+        for _, weight in (pair for pair in model.named_parameters() if "embed" not in pair[0]):
+            weight.fill_(float("nan"))
         try:
             written = HuggingFaceGenerator(model, generator.tokenizer).generate(prompts, decoding)
         except ModelError as error:
