@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+TRIES = {"kills": 1, "corruptions": 4, "faults": 2, "inputs": 16}
 
 
 @pytest.fixture
@@ -65,3 +69,12 @@ def test_table_counts_tries_by_family_and_lists_failures(attacks):
     text = attacks.result.table(results)
     assert "| kills | 2 | 1 | 1 |" in text
     assert text.endswith("kills: a worker: x differs")
+
+
+@pytest.mark.parametrize("family", TRIES)
+def test_short_campaign_finds_nothing(family, tmp_path):
+    log = tmp_path / "log.jsonl"
+    command = [sys.executable, str(SCRIPTS / "campaign.py"), family, "--tries", str(TRIES[family]), "--log", str(log)]
+    done = subprocess.run([*command, "--minutes", "3"], capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(log.read_text().splitlines()) >= TRIES[family]
