@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import resource
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ def fault_once(reference: World, folder: Path, rng: random.Random) -> Result:
     return Result("faults", f"{name} limited to {amount:,}", problem or _attempt(world, None, reference))
 
 
+_DEATHS_BY_LIMIT = (-signal.SIGKILL, -signal.SIGXCPU, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, 127)
 _LIMITS = {
     "file size": (resource.RLIMIT_FSIZE, [20_000, 60_000, 150_000, 300_000]),
     "open files": (resource.RLIMIT_NOFILE, [16, 24, 32, 40, 48, 64]),
@@ -50,7 +52,9 @@ def _amount(limit: int, amount: int) -> int:
 
 def _attempt(world: World, prepare: Callable[[], None] | None, reference: World) -> str:
     outcome = call(["run", "study.yaml", "--quiet"], world.folder, prepare, RUN_SECONDS)
-    killed_by_limit = prepare is not None and outcome.code in (-9, -24)
+    # Native code that gets no memory, and a process whose processor time is over, may die without a word; what counts is
+    # that nothing computed is lost.
+    killed_by_limit = prepare is not None and outcome.code in _DEATHS_BY_LIMIT
     if not killed_by_limit and (problem := complaint(outcome, RUN_SECONDS)):
         return ("with the limit: " if prepare else "afterwards: ") + problem
     if outcome.code == 0:

@@ -211,6 +211,16 @@ def test_a_tokenizer_without_an_end_is_refused(copied: Path) -> None:
         load_tokenizer(ModelPlace(str(copied)))
 
 
+@pytest.mark.parametrize("changes", [{"model_max_length": "long"}, {"model_input_names": 3}, {"padding_side": "up"}])
+def test_a_setting_of_the_tokenizer_that_fails_when_a_text_is_read_is_told_on_loading(
+    copied: Path, changes: dict[str, object]
+) -> None:
+    file = copied / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(ModelError, match="no usable tokenizer"):
+        load_tokenizer(ModelPlace(str(copied)))
+
+
 @pytest.mark.parametrize("content", [None, "{}", "{"])
 def test_a_broken_tokenizer_is_refused(copied: Path, content: str | None) -> None:
     file = copied / "tokenizer.json"

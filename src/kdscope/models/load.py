@@ -92,6 +92,7 @@ def load_tokenizer(place: ModelPlace) -> PreTrainedTokenizerBase:
             tokenizer = AutoTokenizer.from_pretrained(
                 place.location, revision=place.revision, trust_remote_code=place.trust_remote_code
             )
+            tokenizer("One text is tried, as some settings are read no sooner.")
     except ModelFileError:
         raise
     except Exception as error:  # a broken tokenizer.json raises whatever its parser stumbles over
