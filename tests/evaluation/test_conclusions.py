@@ -219,6 +219,13 @@ def test_a_run_whose_control_failed_stands_beside_the_other_controls() -> None:
     assert {"s/kd", "s/kd-s1"} <= set(item_frame(rows, cells, questions)["model"])
 
 
+@pytest.mark.parametrize("controls", [{}, {"s/kd": "s/sft"}])
+def test_where_every_model_failed_nothing_is_concluded(controls: dict[str, str]) -> None:
+    found = draw_conclusions(everybody(), CELLS.assign(state="failed"), replace(QUESTIONS, controls=controls))
+    assert found.empty
+    assert {"role", "p_value", "sentence"} <= set(found.columns)
+
+
 def test_without_a_control_the_level_of_fidelity_is_told_and_not_tested() -> None:
     golds = [str(n) for n in range(60)]
     said = {

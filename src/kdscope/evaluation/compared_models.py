@@ -24,6 +24,11 @@ _SETTING = ("student", "teacher", "teacher_condition", "method", "variant", "kd_
 """With the noise of the teacher what makes two cells runs of one setting."""
 
 
+_COLUMNS = (
+    *("model", "student", "teacher", "method", "temperature", "seed", "ablation", "teacher_cell", "parameters"),
+)
+
+
 def compared_models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
     """Student, teacher, method, temperature, seed and ablation of every model that a question is about."""
     done = _without_never_distilled(cells[cells["state"] == "done"])
@@ -51,7 +56,8 @@ def compared_models(cells: pd.DataFrame, controls: Mapping[str, str]) -> pd.Data
         }
         for row in rows_of(involved)
     ]
-    return pd.DataFrame(rows).set_index("model")
+    # With its columns where every model failed.
+    return pd.DataFrame(rows, columns=_COLUMNS).set_index("model")
 
 
 def _without_never_distilled(cells: pd.DataFrame) -> pd.DataFrame:
