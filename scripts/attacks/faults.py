@@ -52,8 +52,8 @@ def _amount(limit: int, amount: int) -> int:
 
 def _attempt(world: World, prepare: Callable[[], None] | None, reference: World) -> str:
     outcome = call(["run", "study.yaml", "--quiet"], world.folder, prepare, RUN_SECONDS)
-    # Native code that gets no memory, and a process whose processor time is over, may die without a word; what counts is
-    # that nothing computed is lost.
+    # Native code that gets no memory, and a process whose processor time is over, may die without a word; what counts
+    # is that nothing computed is lost.
     killed_by_limit = prepare is not None and outcome.code in _DEATHS_BY_LIMIT
     if not killed_by_limit and (problem := complaint(outcome, RUN_SECONDS)):
         return ("with the limit: " if prepare else "afterwards: ") + problem
