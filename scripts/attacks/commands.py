@@ -82,11 +82,11 @@ def preload() -> None:
 
 def start(arguments: list[str], folder: Path, prepare: Callable[[], None] | None = None) -> Call:
     """Start `kdscope ARGUMENTS` in a folder; `prepare` is called in the new process first, to set its limits."""
-    files = tuple(Path(tempfile.mkstemp(prefix="attack-")[1]) for _ in range(2))
+    files = (_new_file(), _new_file())
     sys.stdout.flush()
     sys.stderr.flush()
     if pid := os.fork():
-        return Call(pid, (files[0], files[1]))
+        return Call(pid, files)
     code = 70
     try:
         os.setsid()
@@ -99,6 +99,12 @@ def start(arguments: list[str], folder: Path, prepare: Callable[[], None] | None
         code = _run(arguments)
     finally:
         os._exit(code)
+
+
+def _new_file() -> Path:
+    descriptor, name = tempfile.mkstemp(prefix="attack-")
+    os.close(descriptor)  # thousands of commands would leave none, and forked ones begin with what is open
+    return Path(name)
 
 
 def _run(arguments: list[str]) -> int:
@@ -133,7 +139,7 @@ def complaint(outcome: Outcome, seconds: float = LONGEST_SECONDS) -> str:
         return f"died by signal {-outcome.code}"
     if "Traceback (most recent call last)" in outcome.text or "Fatal Python error" in outcome.text:
         return "traceback: " + outcome.text.strip().splitlines()[-1]
-    if found := [ord(c) for c in outcome.text if ord(c) < 32 and c not in "\n\t\r"]:
+    if found := [ord(c) for c in outcome.text if (ord(c) < 32 and c not in "\n\t\r") or 127 <= ord(c) < 160]:
         return f"control character {found[0]:#04x} in the output"
     if outcome.code not in (0, 1, 2):
         return f"exit code {outcome.code}"

@@ -15,6 +15,7 @@ from attacks.world import RUN_SECONDS, World, difference, new_world
 
 _MEAN_SECONDS = 1.5
 _MOST_KILLS = 12
+_NONE = "none, as the run was over before"
 
 
 def kill_until_done(reference: World, folder: Path, rng: random.Random) -> list[Result]:
@@ -26,6 +27,7 @@ def kill_until_done(reference: World, folder: Path, rng: random.Random) -> list[
     world = new_world(folder, workers=workers)
     kills: list[str] = []
     while True:
+        struck = ""
         call = start(["run", "study.yaml", "--quiet"], folder)
         if len(kills) < _MOST_KILLS:
             time.sleep(rng.expovariate(1 / (_MEAN_SECONDS * workers)))
@@ -36,10 +38,12 @@ def kill_until_done(reference: World, folder: Path, rng: random.Random) -> list[
                 call.kill()
         outcome = call.wait(RUN_SECONDS)
         problem = "" if outcome.code == -signal.SIGKILL else complaint(outcome, RUN_SECONDS)
+        if outcome.code != 0 and not struck:
+            problem = problem or f"exit code {outcome.code} of a run that was left alone: {outcome.err.strip()[-200:]}"
         if problem or outcome.code == 0:
             break
     problem = problem or difference(world, reference) or _left_over(world)
-    return [Result("kills", what, problem) for what in kills]
+    return [Result("kills", what, problem) for what in kills or ([_NONE] if problem else [])]
 
 
 def _strike(pid: int, alone: bool) -> str:

@@ -216,6 +216,12 @@ def test_constant_weights_gradient_matches_finite_differences(name: str, draw: D
         assert ours.grad[token, entry].item() == pytest.approx((above - below) / 2e-6, abs=1e-6)
 
 
+def test_concrete_score_with_uniform_weights_counts_tokens_whose_probabilities_underflow() -> None:
+    teacher, student = torch.tensor([[200.0, 0.0, 0.0]]), torch.tensor([[200.0, 6.0, 0.0]])
+    uniform = partial(concrete_score, first_weight="uniform", second_weight="uniform")
+    assert uniform(teacher, student).item() == pytest.approx(8.0, rel=1e-4)  # the variance of 0, 6, 0
+
+
 def test_todi_has_the_value_of_jeffreys_divergence_and_another_gradient(draw: Draw) -> None:
     teacher, student = draw()
     ours, theirs = student.clone().requires_grad_(), student.clone().requires_grad_()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,9 @@ TRIES = {"kills": 1, "corruptions": 4, "faults": 2, "inputs": 16}
 @pytest.fixture
 def attacks(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    from attacks import commands, result, world
+    from attacks import commands, kills, result, world
 
-    return SimpleNamespace(commands=commands, result=result, world=world)
+    return SimpleNamespace(commands=commands, kills=kills, result=result, world=world)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,7 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (-6, "", "", False, "signal 6"),
         (1, "", "Traceback (most recent call last):\nKeyError: 'x'\n", False, "KeyError"),
         (0, "\x1b[2J", "", False, "0x1b"),
+        (0, "\x9b2J", "", False, "0x9b"),
         (2, "", "", False, "without a word"),
         (70, "", "", False, "exit code 70"),
     ],
@@ -62,6 +64,16 @@ def test_difference_sees_a_changed_byte_a_missing_file_and_another_page(attacks,
     assert attacks.world.difference(world, reference) == "runs/target/tables/gains.csv differs"
     (world.delivered / "tables" / "gains.csv").unlink()
     assert attacks.world.difference(world, reference) == "runs/target/tables/gains.csv is missing"
+
+
+def test_a_run_that_fails_though_nobody_killed_it_is_a_failure_of_its_kills(attacks, monkeypatch, tmp_path):
+    over = attacks.commands.Outcome(1, "", "error: it is broken\n", 0.1)
+    call = SimpleNamespace(pid=2**30, kill=lambda: None, wait=lambda seconds: over)  # there is no such process
+    monkeypatch.setattr(attacks.kills, "start", lambda *_: call)
+    monkeypatch.setattr(attacks.kills, "_MEAN_SECONDS", 1e-3)
+    [found] = attacks.kills.kill_until_done(None, tmp_path / "try", random.Random(0))
+    assert "exit code 1" in found.problem
+    assert "it is broken" in found.problem
 
 
 def test_table_counts_tries_by_family_and_lists_failures(attacks):

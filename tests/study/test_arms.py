@@ -118,6 +118,11 @@ TEACHER = {"name": "big", "path": "teacher"}
             "methods[1].on_policy_divergence",
             "a method with a divergence, not seqkd",
         ),
+        (
+            {"methods": ["sft", {"name": "jsd", "on_policy_probability": 1, "kd_weight": [0.5, 1]}]},
+            "methods[1].kd_weight",
+            "does not apply to method 'jsd'",
+        ),
         ({"methods": {"name": "sft", "text": "teacher"}}, "methods.text", "does not apply to method 'sft'"),
         (
             {"methods": ["sft", {"name": "seqkd", "text": "gold"}]},

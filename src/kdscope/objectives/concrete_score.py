@@ -19,6 +19,8 @@ where the weights leave that token out, counts nothing.
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
@@ -29,8 +31,8 @@ def concrete_score_rows(
     teacher: Distribution, student: Distribution, *, first_weight: str, second_weight: str
 ) -> tuple[Tensor, Tensor]:
     """The kernel: log q - log p stands for d, from which it differs by a number a row."""
-    difference = zero_where_impossible_(student.log.sub_(teacher.log))
     weights = {name: _weight(name, teacher, student) for name in {first_weight, second_weight}}
+    difference = zero_where_impossible_(student.log.sub_(teacher.log))
     first, second = weights[first_weight], weights[second_weight]
     from_first = difference - _mean(first, difference)
     from_second = difference - _mean(second, difference)
@@ -42,7 +44,8 @@ def concrete_score_rows(
 def _weight(name: str, teacher: Distribution, student: Distribution) -> Tensor:
     if name != "uniform":
         return {"student": student, "teacher": teacher}[name].probability
-    possible = ((teacher.probability > 0.0) | (student.probability > 0.0)).to(student.probability.dtype)
+    # By the logarithms: a probability that is too small for its dtype is not 0.
+    possible = ((teacher.log > -math.inf) | (student.log > -math.inf)).to(student.probability.dtype)
     return possible / possible.sum(dim=-1, keepdim=True)
 
 

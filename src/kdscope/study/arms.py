@@ -334,6 +334,8 @@ class Method(Settings):
         if not self.on_policy_probability:
             usual = () if usual_share(self.name) else ("on_policy_probability",)
             without |= {"on_policy_divergence", "sampling_temperature", *usual}
+        elif self.on_policy_probability == 1.0:
+            without |= {"kd_weight"}  # no step has a reference that cross-entropy could be taken on
         return (frozenset(Method.model_fields) - applicable_settings(self.name) - {"name"}) | without
 
 
