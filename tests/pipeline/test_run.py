@@ -109,6 +109,19 @@ def test_inputs_are_verified_once_per_run(run, stage, monkeypatch):
     assert sum(store.path(data) in path.parents for path in read) == 2  # two files, each once
 
 
+def test_what_a_run_has_made_is_not_read_by_the_next_if_it_is_large(run, chain, store, monkeypatch):
+    from kdscope.pipeline import fingerprint
+    from kdscope.pipeline import store as module
+
+    monkeypatch.setattr(module, "_LEAST_BYTES", 0)  # as if it were large
+    monkeypatch.setattr(fingerprint.time, "time_ns", lambda: 2**62)  # long after it was written
+    run(chain)
+    monkeypatch.setattr(fingerprint, "sha256_of", None)
+    again = run_plan(chain, Store(store.root), None)
+    assert again.executed == []
+    assert labels(again.reused) == labels(chain)
+
+
 def grid(stage, tolerant=True):
     """Three cells on one data set, each evaluated; one analysis over all, one report on it."""
     data = stage("data")

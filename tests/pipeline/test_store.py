@@ -197,6 +197,22 @@ def test_a_manifest_of_before_it_had_a_check_is_read(store, child):
     assert store.inspect(child, full=True).state == "done"
 
 
+def test_a_large_file_of_an_output_completed_just_now_is_not_read_again(store, child, monkeypatch):
+    """A plan after a run would else read all weights of the study."""
+    complete(store, child, a="text" * 2**18)
+    monkeypatch.setattr(fingerprint.time, "time_ns", lambda: 2**62)  # long after it was written
+    store.learn(child)
+    store.remember()
+    read = []
+    original = fingerprint.sha256_of
+    monkeypatch.setattr(fingerprint, "sha256_of", lambda path: read.append(path.name) or original(path))
+    assert Store(store.root).inspect(child, full=True).state == "done"
+    assert read == ["part"]  # which is small
+    with (store.path(child) / "a").open("r+") as file:
+        file.write("x")
+    assert Store(store.root).inspect(child, full=True).problem == "file a has changed content"
+
+
 def test_a_large_file_is_read_once_and_again_once_it_is_doubted(store, child, monkeypatch):
     """Its time stamps stand for it, until somebody finds what they do not tell."""
     complete(store, child, a="text" * 2**18)

@@ -106,11 +106,22 @@ class HashCache:
         if known[:-1] == marks:
             return str(known[-1])
         digest = sha256_of(path)
+        self._note(key, marks, digest)
+        return digest
+
+    def learn(self, path: Path, digest: str) -> None:
+        """Take somebody else's word for the SHA-256 of a file that was hashed just now.
+
+        Raises:
+            OSError: the file is not there.
+        """
+        self._note(os.path.abspath(path), _marks(path), digest)
+
+    def _note(self, key: str, marks: list[int], digest: str) -> None:
         settled = time.time_ns() - max(marks[1], marks[2]) >= self._settle_nanoseconds
         if settled and marks[0] >= self._least_bytes:
             self._entries[key] = [*marks, digest]
             self._changed = True
-        return digest
 
     def forget(self, folder: Path) -> None:
         """Have the files below a folder read again: one of them was found not to hold what is remembered."""

@@ -200,6 +200,7 @@ class _Run:
             case "executed":
                 self.sound[stage.identity] = True
                 self.executed[stage.identity] = stage
+                self.store.learn(stage)
                 self.events.finished(stage, outcome.seconds)
             case "reused":
                 self.sound[stage.identity] = True

@@ -115,6 +115,13 @@ class Store:
             problem = first_problem(folder, manifest, self._hashes.hash if full else None)
         return Inspection("damaged" if problem else "done", problem, manifest)
 
+    def learn(self, stage: Stage) -> None:
+        """Take the hashes of an output that was completed just now from its manifest: its weights need not be read."""
+        with suppress(OSError, StoreError):
+            found = self.inspect(stage)
+            for name, facts in found.manifest.files.items() if found.manifest else ():
+                self._hashes.learn(self.path(stage) / name, facts.sha256)
+
     def remember(self) -> None:
         """Keep the hashes of large files that `inspect` read, so that the next one need not read them."""
         self._hashes.save()
