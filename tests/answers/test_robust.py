@@ -45,6 +45,29 @@ def test_every_case_of_a_kind_is_read_as_a_careful_reader_reads_it(kind: str) ->
     assert misread == []
 
 
+ORDINARY = [
+    ("gsm8k 5", "She has 9 eggs, but it is $2 each. So she makes 9 * 2 = $18.", "18"),
+    ("gsm8k 5", "16 - 3 = 12. Wait, 13.\n13 - 4 = 9.\n9 * 2 = 18.", "18"),
+    ("gsm8k 5", "Does she sell all 16? No, 9 eggs.\n9 * 2 = 18 dollars.", "18"),
+    ("gsm8k 5", "The answer is 18. The price was $4, but is now $2.", "18"),
+    ("gsm8k 5", "The answer is 18. That is wrong to some, as 20 is asked for.", "18"),
+    ("gsm8k 5", "E = 16, S = 9, so M = 18", "18"),
+    ("gsm8k 5", "=> 18", "18"),
+    ("gsm8k 5", "The answer is 18 squared meters.", "18"),
+    ("gsm8k 5", "[Reasoning]\n16 - 7 = 9, 9 * 2 = 18.\n[Answer]\n18", "18"),
+    ("gsm8k 5", "Sure! Here is the solution.\n\n**Problem:** 16 eggs.\n\nThe answer is 18.", "18"),
+    ("gsm8k 5", "Here we go:\nExample 1: not needed.\nThe answer is 18.", "18"),
+]
+"""Steps that are corrected, headings and restated questions, which end or replace no answer."""
+
+
+@pytest.mark.parametrize(("question", "completion", "value"), ORDINARY)
+def test_the_way_to_an_answer_is_not_taken_for_another_one(question: str, completion: str, value: str) -> None:
+    task = get_task(question.split()[0])
+    found = task.extract(completion, finish_reason="stop", instruction=QUESTIONS[question])
+    assert found.value == value
+
+
 def test_the_cases_are_many_of_each_kind() -> None:
     assert len(KINDS) == 16
     assert min(Counter(case["kind"] for case in CASES).values()) >= 20

@@ -34,6 +34,12 @@ _RUN_ON = (
     r"|^[ \t*_]{0,9}(?:q|question|problem|exercise|example|task)[ \t]{0,3}#?\d{1,4}[ \t*_]{0,5}(?:[.:)]|$)"
     r"|^(?:user|human)[ \t]{0,9}$|(?<=[.!?])[ \t]{1,3}(?:human|user|(?:next )?question)[ \t]{0,3}\d{0,4}:"
 )
+# "Sure! Here is the solution." and a line break: no answer yet, and the question may be repeated after it.
+_PREFACE = re.compile(
+    r"\W*+(?:(?:sure|ok|okay|certainly|of course|alright|absolutely)\b[^\w\n]{1,5})?"
+    r"(?:let me\b|let us\b|let's|here\b|below\b|to (?:solve|find|answer)\b)[^\n\d]{0,160}\n",
+    re.IGNORECASE,
+)
 _LONGEST_TEMPLATE = 50
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _TEMPLATE_START = re.compile(_TEMPLATE, _FLAGS)
@@ -141,7 +147,8 @@ def _without_header(completion: str) -> str:
 
 def _end(text: str, mark: re.Pattern[str]) -> int | None:
     """Where the answer ends: at the first `mark` that has a word before it, or at a prompt that opens the text."""
-    before = _BEFORE_FIRST_WORD.match(text)
+    preface = _PREFACE.match(text)
+    before = _BEFORE_FIRST_WORD.match(text, preface.end() if preface else 0)
     words = before.end() if before else 0
     template = _TEMPLATE_START.search(text, max(0, words - _LONGEST_TEMPLATE), words + _LONGEST_TEMPLATE)
     if template and template.start() <= words:

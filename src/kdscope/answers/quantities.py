@@ -47,7 +47,10 @@ _AFTER_PART = frozenset(":!^√π\\ ")
 # 5:30, 5! and √5: what stands next to a number that is none by itself.
 _MINUTES_AFTER = re.compile(r":[0-5]\d(?!\d)")
 _HOUR_BEFORE = re.compile(r"(?<!\d)\d\d?:\Z")
-_FUNCTION_AFTER = re.compile(r"!(?=\s?[.=*/^)-])|\s?(?:√|\\sqrt|π|\\pi\b)|\^\{?[A-Za-z]|\ssquared\b|\scubed\b")
+_FUNCTION_AFTER = re.compile(
+    r"!(?=\s?[.=*/^)-])|\s?(?:√|\\sqrt|π|\\pi\b)|\^\{?[A-Za-z]|\s(?:squared|cubed)\b"
+    r"(?!\s\w*(?:met|feet|foot|inch|yard|mile|unit))"
+)
 _FUNCTION_BEFORE = re.compile(r"(?:√|\\sqrt|\bsqrt|\\(?:log|ln|sin|cos|tan|[cdt]?frac)|(?:π|\\pi|e)[*/])[\s({]{0,3}\Z")
 _OPERATED = re.compile(r"\s?[})]*\s?(?:[*/+×·-]|\{)\s?[({]*\s?")
 _DIMENSIONS = (

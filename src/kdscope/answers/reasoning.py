@@ -40,6 +40,11 @@ def without_reasoning(completion: str) -> str:
     return _outside_tags(completion)
 
 
+def _is_heading(tag: re.Match[str], text: str) -> bool:
+    """Whether a tag such as ``[Reasoning]``, which nothing closes, heads a section; ``[THINK]`` is a model's mark."""
+    return tag[0].startswith("[") and "think" not in tag[0].lower() and "[/" not in text
+
+
 def _outside_tags(text: str) -> str:
     kept: list[str] = []
     start, reasoning = 0, False
@@ -47,7 +52,7 @@ def _outside_tags(text: str) -> str:
         if tag["ends"] or tag["done"]:
             kept = kept if reasoning else []
             start, reasoning = tag.end(), False
-        elif not reasoning:
+        elif not reasoning and not _is_heading(tag, text):
             kept.append(text[start : tag.start()])
             reasoning = True
     said = "".join(kept)

@@ -19,9 +19,10 @@ _LISTED = re.compile(r"\s*,\s*(?:and\s)?[$£€]?")
 _LIST_GOES_ON = re.compile(r"\s*(?:[,.;]\W*(?![A-Za-z])|and\b|\Z)")
 _UNKNOWN = re.compile(r"(?<![+*/^-]\s)(?<![+*/-])\b([a-z])\s?=\s?(?=-?[$£€]?\d)", re.IGNORECASE)
 _OR = re.compile(r"\bor\b")
+_SO = re.compile(r"\b(?:so|then|thus|hence|therefore|gives)\b", re.IGNORECASE)
 _BOUND = re.compile(
     r"(?:(?<!\d\s)\b(?:(?:less|fewer|more|greater|larger|smaller|higher|lower)\sthan|over|under|above|below"
-    r"|half past|quarter (?:past|to))\s|[<>]\s?)[$£€]?\Z",
+    r"|half past|quarter (?:past|to))\s|(?<![=-])[<>]\s?)[$£€]?\Z",
     re.IGNORECASE,
 )
 _RANGE = re.compile(r"\b(?:between|either)\s[$£€]?\Z", re.IGNORECASE)
@@ -96,10 +97,12 @@ def is_listed(text: str, first: Quantity, second: Quantity) -> bool:
 def is_undecided(text: str, first: Quantity) -> bool:
     """Whether a sentence gives several unknowns, or one of several values, or opens a range or a choice.
 
-    Such are "x = 12, y = 8", "x = 12 or x = 8", "between 5 and 6".
+    Such are "x = 12, y = 8", "x = 12 or x = 8", "between 5 and 6", and not "x = 12, so y = 8".
     """
     unknowns = list(_UNKNOWN.finditer(text))
     names = {unknown[1].lower() for unknown in unknowns}
+    if len(unknowns) > 1 and _SO.search(text, unknowns[-2].end(), unknowns[-1].start()):
+        return False
     several = len(names) > 1 or (len(unknowns) > 1 and _OR.search(text, unknowns[-2].end(), unknowns[-1].start()))
     return bool(several and "=" not in text[unknowns[-1].end() :]) or _comes_after(_RANGE, first, text)
 

@@ -137,7 +137,7 @@ def _readings(reader: Reader, text: str, *, truncated: bool, may_infer: bool) ->
     # A statement that named several answers is not overruled by a guess from the text around it.
     if stated:
         return
-    corrected = _replaced(reader, text, 0)
+    corrected = _corrected_last(reader, text)
     for rule, reading in (
         ("whole", corrected),
         ("whole", reader.whole(text)),
@@ -162,7 +162,16 @@ def _corrected(reader: Reader, text: str, start: int) -> Reading | None:
 
 
 def _replaced(reader: Reader, text: str, start: int) -> Reading | None:
-    return next((reading for after in find_corrections(text, start) if (reading := reader.whole(after))), None)
+    return next((reading for after, _ in find_corrections(text, start) if (reading := reader.whole(after))), None)
+
+
+def _corrected_last(reader: Reader, text: str) -> Reading | None:
+    """What a text without a statement ends on by correcting itself, unless it goes on to another answer."""
+    for after, rest in find_corrections(text, 0):
+        if reading := reader.whole(after):
+            later = reader.inferred(rest)
+            return reading if later is None or later == reading else None
+    return None
 
 
 def _unless_overruled(

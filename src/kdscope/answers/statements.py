@@ -45,12 +45,13 @@ _BUT = re.compile(r"\b(?:but(?: rather)?|rather|instead|it is|it's|it was)\b", r
 _IT_IS = r"(?:(?:it|that|this|the (?:correct |right |actual )?(?:answer|value|result))(?:'s| is| was| should be)\s)"
 _CORRECTION = re.compile(
     r"[.!?,;\n…→-]\s{0,3}(?:(?:wait|no|oops|sorry|hmm|actually|i meant?|make that|scratch that|rather"
-    rf"|correct(?:ion|ed))\b[,:.!\s…-]{{1,5}}){{1,3}}{_IT_IS}?|\bbut\s(?:{_IT_IS}|is (?:now |actually )?)",
+    rf"|correct(?:ion|ed))\b[,:.!\s…-]{{1,5}}){{1,3}}{_IT_IS}?"
+    rf"|\bbut\s(?:{_IT_IS}|(?P<of_subject>is )(?:now |actually )?)",
     re.IGNORECASE,
 )
 _RETRACTION = re.compile(
     r"[.!?\n]\s{0,3}(?:(?:wait|no|oops|hmm|but|actually|sorry)\b[,.!\s]{1,4}){0,2}(?:(?:that|this)(?:'s| is| was)\s"
-    r"(?:wrong|incorrect|not right|not correct|a mistake)|i made an? (?:mistake|error))\b",
+    r"(?:wrong|incorrect|not right|not correct|a mistake)(?!\sto\b)|i made an? (?:mistake|error))\b",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
@@ -119,12 +120,18 @@ def find_statements(text: str, *, short_marker: bool) -> list[Statement]:
     return sorted((part for part in found if part.text), key=lambda part: -part.start)[:_MOST_STATEMENTS]
 
 
-def find_corrections(text: str, start: int) -> list[str]:
-    """What stands after words such as "no, wait:" that come later than `start`, last first, at most 20."""
-    found = [match for match in _CORRECTION.finditer(text, start) if match.start() > start]
-    return [
-        first_sentence(text[match.end() : match.end() + _LONGEST_STATEMENT]) for match in found[-_MOST_STATEMENTS:]
-    ][::-1]
+def find_corrections(text: str, start: int) -> list[tuple[str, str]]:
+    """What stands after words such as "no, wait:" that come later than `start`, last first, at most 20.
+
+    Each with the text after it. "But is now" speaks of the subject of its sentence, which `start` must be in.
+    """
+    matches = [match for match in _CORRECTION.finditer(text, start) if match.start() > start][-_MOST_STATEMENTS:]
+    found = []
+    for match in reversed(matches):
+        if match["of_subject"] is None or not _SENTENCE_END.search(text, start, match.start()):
+            after = first_sentence(text[match.end() : match.end() + _LONGEST_STATEMENT])
+            found.append((after, text[match.end() + len(after) :]))
+    return found
 
 
 def find_retraction(text: str, start: int) -> str | None:
