@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+import pyarrow as pa
 import pytest
 import typer
 
@@ -141,3 +142,26 @@ def test_a_full_disk_is_no_bad_input(kdscope: Call, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "write_text", full)
     code, _, err = kdscope("data", "mini", "mini", "--train", "1", "--test", "1")
     assert (code, err) == (1, "error: 'mini/train.json': No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        OSError(errno.EAGAIN, "Resource temporarily unavailable"),
+        pa.lib.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+    ],
+)
+def test_too_little_memory_is_one_line_and_exit_code_2(
+    kdscope: Call, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    code, _, err = kdscope("data", "mini", "mini", "--train", "1", "--test", "1")
+    assert code == 2
+    assert err.startswith("error: too little memory (")
+    assert err.endswith("; what was completed is kept\n")
+    assert len(err.splitlines()) == 1

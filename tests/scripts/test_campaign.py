@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-TRIES = {"kills": 1, "corruptions": 4, "faults": 2, "inputs": 16}
+FAMILIES = {"kills", "corruptions", "faults", "inputs"}
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ def test_table_counts_tries_by_family_and_lists_failures(attacks):
     assert text.endswith("kills: a worker: x differs")
 
 
-@pytest.mark.parametrize("family", TRIES)
-def test_short_campaign_finds_nothing(family, tmp_path):
+def test_short_campaign_finds_nothing(tmp_path):
+    """Six seconds for each family, at least one try."""
     log = tmp_path / "log.jsonl"
-    command = [sys.executable, str(SCRIPTS / "campaign.py"), family, "--tries", str(TRIES[family]), "--log", str(log)]
-    done = subprocess.run([*command, "--minutes", "3"], capture_output=True, text=True, env=os.environ, check=False)
+    command = [sys.executable, str(SCRIPTS / "campaign.py"), "--minutes", "0.4", "--tries", "16", "--log", str(log)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(log.read_text().splitlines()) >= TRIES[family]
+    assert {json.loads(line)["family"] for line in log.read_text().splitlines()} == FAMILIES

@@ -21,9 +21,14 @@ def main() -> None:
     with clean_streams():
         try:
             _run(sys.argv[1:])
-        except Exception:  # within the block, so that what the error quotes is cleaned too
-            traceback.print_exc()
-            sys.exit(1)
+        except Exception as error:  # within the block, so that what the error quotes is cleaned too
+            from kdscope.core.errors import first_line, lacks_memory
+
+            if not lacks_memory(error):
+                traceback.print_exc()
+                sys.exit(1)
+            print(f"error: too little memory ({first_line(error)}); what was completed is kept", file=sys.stderr)
+            sys.exit(2)
 
 
 def _run(arguments: Sequence[str]) -> None:

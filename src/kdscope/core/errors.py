@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_NO_MEMORY = ("can't start new thread", "Resource temporarily unavailable", "Cannot allocate memory")
+
 
 class KdscopeError(Exception):
     """Base of all errors raised on purpose; its text is complete without a traceback."""
@@ -60,6 +62,15 @@ class TrainingDivergedError(KdscopeError, ArithmeticError):
 
 class MachineError(KdscopeError, RuntimeError):
     """The machine lacks something the request needs: memory, disk, a device, an optional package."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether a library failed for want of memory, or of a thread or process, which take memory too.
+
+    >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("can't start new thread")), lacks_memory(ValueError("7"))
+    (True, True, False)
+    """
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def first_line(error: BaseException) -> str:
