@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kdscope.core.characters import plain
+
 _NO_MEMORY = ("can't start new thread", "Resource temporarily unavailable", "Cannot allocate memory")
 
 
@@ -76,11 +78,10 @@ def lacks_memory(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     r"""What a library's error says, in one line: the first, with the next where that one only announces it.
 
-    Characters that are not printed are written as escapes: the text may come from a file that is anybody's.
+    Hidden characters are shown by name: the text may come from a file that is anybody's.
 
     >>> first_line(ValueError("cannot load:\n  no \x1b[31m here\nmore"))
-    'cannot load: no \\x1b[31m here'
+    'cannot load: no ⟨ESC⟩[31m here'
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    text = " ".join(line.strip() for line in (lines[:2] if lines[0].endswith(":") else lines[:1]))
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return plain(" ".join(line.strip() for line in (lines[:2] if lines[0].endswith(":") else lines[:1])))

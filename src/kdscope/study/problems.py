@@ -16,7 +16,7 @@ from kdscope.results.methods import METHODS
 from kdscope.study.arms import Method
 from kdscope.study.fields import Settings
 from kdscope.study.schema import Study
-from kdscope.study.source import MAX_PROBLEMS, Location, Problem
+from kdscope.study.source import Location, Problem
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -62,7 +62,7 @@ def find_problems(error: ValidationError, values: Mapping[str, Any], section: Lo
         section: Where those values stand in a study, if they are not a whole one.
 
     Validation reports every branch of "a number or a list"; here they become one sentence, or, where one branch got as
-    far as a single list item, only that. Of many problems, the first hundred are told.
+    far as a single list item, only that.
     """
     groups: defaultdict[Location, list[ErrorDetails]] = defaultdict(list)
     for key in reversed(section):
@@ -72,13 +72,8 @@ def find_problems(error: ValidationError, values: Mapping[str, Any], section: Lo
         if details["type"] == "too_short" and details["input"]:
             continue  # not empty as written: its items are wrong, and have errors of their own
         groups[_written_location(details, values)].append(details)
-        if len(groups) > MAX_PROBLEMS:
-            break
-    return [
-        _problem(location, group, values)
-        for location, group in groups.items()
-        if not any(other != location and other[: len(location)] == location for other in groups)
-    ]
+    sections = {location[:length] for location in groups for length in range(len(location))}
+    return [_problem(location, group, values) for location, group in groups.items() if location not in sections]
 
 
 def _written_location(details: ErrorDetails, values: Any) -> Location:
