@@ -21,6 +21,9 @@ from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.stage import Stage, in_order
 from kdscope.pipeline.store import Store
 from kdscope.stages import execute
+from kdscope.stages.distil_student import MethodParams, _on_samples
+from kdscope.study.arms import Method
+from kdscope.study.grid import Cell
 from tests.builders import make_data, make_model, make_rows, write_study
 
 LORA = {"name": "cut", "path": "teacher", "keep_layers": 2, "tuning": {"kind": "lora", "rank": 4}}
@@ -149,6 +152,19 @@ def test_on_policy_divergence_is_what_steps_on_samples_minimise(base: World) -> 
     assert next(stage for label, stage in trained.items() if "skew_reverse_kl" in label).context["signal"] == (
         "replay + live"
     )
+
+
+def test_a_divergence_on_samples_has_its_own_defaults_and_the_settings_that_methods_share() -> None:
+    def on_samples(**method: Any) -> dict[str, Any]:
+        chosen = Method.model_validate({"on_policy_probability": 0.5, **method})
+        params = MethodParams.of_cell(Cell("cell", None, chosen, 0, None, "base", 1.0, 1.0, 0.0))
+        return dict(_on_samples(params).settings)
+
+    assert on_samples(name="alpha_beta", settings={"beta": 0.6}) == {"alpha": 0.2, "beta": 0.6}
+    assert on_samples(name="jeffreys", on_policy_divergence="alpha_beta") == {"alpha": 0.2, "beta": 0.7}
+    assert on_samples(name="jsd", beta=0.1, on_policy_divergence="alpha_beta") == {"alpha": 0.2, "beta": 0.7}
+    assert on_samples(name="skew_kl", skew=0.3, on_policy_divergence="skew_reverse_kl") == {"skew": 0.3}
+    assert on_samples(name="alpha_beta", on_policy_divergence="jsd") == {"beta": 0.5}
 
 
 def test_a_recording_is_made_once_and_read_by_all(base: World) -> None:

@@ -102,10 +102,14 @@ class MethodParams(Params):
         )
 
     def settings_of(self, divergence: str, names: Iterable[str]) -> dict[str, Value]:
-        """What the study says of these settings of a divergence; the method's own are of its own divergence only."""
-        own = self.settings if divergence == self.divergence else None
-        told = {name: getattr(self, name, None) for name in names} | dict(own or {})
-        return {name: value for name, value in told.items() if value is not None}
+        """What the study says of these settings of a divergence; the method's own are of its own divergence only.
+
+        Those that only another divergence has keep their defaults: the `beta` of alpha_beta is not that of jsd.
+        """
+        own = (self.settings or {}) if divergence == self.divergence else {}
+        others = METHODS[divergence].own_settings if divergence in METHODS else {}
+        shared = {name: getattr(self, name, None) for name in names if name not in others}
+        return {name: value for name, value in {**shared, **own}.items() if value is not None}
 
 
 class DistilStudentParams(TrainingParams):

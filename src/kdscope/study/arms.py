@@ -262,7 +262,8 @@ class Method(Settings):
     """Probability that an optimiser step trains on sequences sampled from the student (GKD's lambda), on the divergence
     alone, as samples are no reference. Default: 0.5 for gkd, 0 for all others."""
     on_policy_divergence: MethodName | None = None
-    """What the steps on samples minimise: a method whose divergence it is. Default: the method's own."""
+    """What the steps on samples minimise: a method whose divergence it is; its own `settings` have their defaults.
+    Default: the method's own."""
     sampling_temperature: Temperature = 1.0
     """Temperature the student samples at; not the KD temperature."""
     warm_start_steps: Annotated[int, Field(ge=0, le=10_000_000)] = 0
