@@ -171,3 +171,12 @@ def test_an_adapter_that_is_not_a_number_is_refused(model_folder: Path, tmp_path
     save_file({key: weight * float("nan") for key, weight in load_file(file).items()}, file)
     with pytest.raises(ModelError, match=r"with the adapter in .*nan the model's logits are not numbers"):
         merge_adapter(base(model_folder), tmp_path / "nan", torch.float32)
+
+
+@torch.no_grad()
+def test_a_head_may_rule_tokens_out(model_folder: Path, adapter: Path) -> None:
+    ruled_out = base(model_folder)
+    ruled_out.lm_head.register_forward_hook(
+        lambda module, given, logits: logits.index_fill(-1, torch.tensor([3, 5]), -torch.inf)
+    )
+    assert merge_adapter(ruled_out, adapter, torch.float32)(IDS).logits[..., [3, 5]].isneginf().all()

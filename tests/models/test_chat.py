@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kdscope.core.errors import ModelError, ModelFileError
+from kdscope.models import chat
 from kdscope.models.chat import chat_prompts, end_as_turns_do, end_of_turn, stop_at_end
 from tests.builders import make_tokenizer
 
@@ -150,3 +151,18 @@ def test_several_templates_without_a_default_are_one_message() -> None:
     with pytest.raises(ModelFileError, match="cannot be used: This model has multiple chat templates"):
         chat_prompts(tokenizer, QUESTIONS)
     assert end_of_turn(tokenizer) == tokenizer.eos_token_id
+
+
+def test_many_questions_are_tried_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = chat._try_at_once
+    monkeypatch.setattr(chat, "_TALKS", 3)
+    monkeypatch.setattr(
+        chat, "_try_at_once", lambda own, talks, then: asked.append(len(talks)) or real(own, talks, then)
+    )
+    assert len(chat_prompts(chatting(CHATML), QUESTIONS)) == 2
+    assert asked == [3, 3]  # a question of our own and both of these, as texts and as parts
+    with pytest.raises(ModelFileError, match="characters for 3 talks"):
+        chat_prompts(
+            chatting("{{ 'a' * 2000000 if messages[0].content is not string }}{{ messages[0].content }}"), QUESTIONS
+        )

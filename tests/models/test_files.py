@@ -14,6 +14,7 @@ from kdscope.core.errors import ModelError
 from kdscope.models.files import check_adapter, check_model, files_read
 from kdscope.models.load import load_model, load_tokenizer
 from kdscope.models.source import ModelPlace
+from kdscope.pipeline.fingerprint import hash_tree
 
 
 @pytest.fixture
@@ -72,12 +73,22 @@ def test_weights_outside_the_folder_are_refused(copied: Path, name: str) -> None
             read(copied)
 
 
-def test_a_link_out_of_the_folder_that_an_index_names_is_refused(copied: Path, tmp_path: Path) -> None:
+def test_weights_that_a_link_in_the_folder_leads_to_are_read_and_in_the_identity(copied: Path, tmp_path: Path) -> None:
+    """Weights lie on another disk, or in the hub's cache, to whose blobs older downloads link from any folder."""
     name_weights(copied, "link.safetensors")
-    shutil.move(copied / "moved.safetensors", tmp_path / "elsewhere.safetensors")
-    (copied / "link.safetensors").symlink_to(tmp_path / "elsewhere.safetensors")
-    with pytest.raises(ModelError, match="which is not in the folder of the model"):
-        check_model(copied)
+    elsewhere = tmp_path / "models--a--b" / "blobs" / "c0ffee"
+    elsewhere.parent.mkdir(parents=True)
+    shutil.move(copied / "moved.safetensors", elsewhere)
+    (copied / "link.safetensors").symlink_to(elsewhere)
+    check_model(copied)
+    model = load_model(ModelPlace(str(copied)), "float32", "cpu")
+    before = hash_tree(copied, files_read(copied))
+    save_file({key: weight + 1 for key, weight in load_file(elsewhere).items()}, elsewhere, {"format": "pt"})
+    after = hash_tree(copied, files_read(copied))
+    assert before.keys() == after.keys()
+    assert {name for name in before if before[name] != after[name]} == {"link.safetensors"}
+    changed = load_model(ModelPlace(str(copied)), "float32", "cpu")
+    assert not torch.equal(model.lm_head.weight, changed.lm_head.weight)
 
 
 def test_the_hub_cache_links_to_its_blobs(copied: Path, tmp_path: Path) -> None:
@@ -93,20 +104,32 @@ def test_the_hub_cache_links_to_its_blobs(copied: Path, tmp_path: Path) -> None:
     load_model(ModelPlace(str(snapshot)), "float32", "cpu")
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        (None, r"index\.json names 'weights\.bin'"),
+        ("other.safetensors.index.json", r"other\.safetensors\.index\.json names 'weights\.bin'"),
+        ("adapter_model.bin", r"transformers_weights is 'adapter_model\.bin'"),
+    ],
+)
 def test_a_hub_repository_is_looked_at_before_it_is_loaded(
-    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, words: str
 ) -> None:
     commit = "a" * 40
     snapshot = tmp_path / "cache" / "models--owner--name" / "snapshots" / commit
     snapshot.parent.mkdir(parents=True)
     torch.save(Pickled(tmp_path / "ran"), copied / "weights.bin")
     name_weights(copied, "weights.bin")
+    if named is not None:
+        config = json.loads((copied / "config.json").read_text()) | {"transformers_weights": named}
+        (copied / "config.json").write_text(json.dumps(config))
+        shutil.move(copied / "model.safetensors.index.json", copied / named)
     shutil.move(copied, snapshot)
     for module in ("huggingface_hub.constants", "transformers.utils.hub"):
         monkeypatch.setattr(f"{module}.HF_HUB_CACHE", str(tmp_path / "cache"), raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"), raising=False)
-    with pytest.raises(ModelError, match=r"index\.json names 'weights\.bin'"):
+    with pytest.raises(ModelError, match=words):
         load_model(ModelPlace("owner/name", commit), "float32", "cpu")
     assert not (tmp_path / "ran").exists()
 

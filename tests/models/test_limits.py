@@ -10,7 +10,15 @@ import torch
 from kdscope.core.errors import ModelError
 from kdscope.data.batches import TokenSequence, collate, plan_micro_batches
 from kdscope.models.forward import SelectedStates, check_head, head_of
-from kdscope.models.limits import check_texts, check_tokens, padding_id, position_limit, rotary_switch, token_limit
+from kdscope.models.limits import (
+    check_texts,
+    check_tokens,
+    forget_lengths,
+    padding_id,
+    position_limit,
+    rotary_switch,
+    token_limit,
+)
 from kdscope.models.packing import can_pack, can_pad, longest_together, packed
 from tests.builders import make_tokenizer
 from tests.models.zoo import tiny_model
@@ -125,3 +133,14 @@ def test_a_head_whose_logits_are_not_numbers_is_refused_as_such() -> None:
     next(model.parameters()).data.fill_(float("nan"))
     with pytest.raises(ModelError, match="logits are not numbers"):
         check_head(model)
+
+
+def test_frequencies_of_which_no_original_is_kept_stay() -> None:
+    """As in the code that came with models of 2023: it grows its tables and has one set of frequencies."""
+    model = tiny_model("llama")
+    module = model.model.rotary_emb
+    del module._buffers["original_inv_freq"]
+    before, module.max_seq_len_cached = module.inv_freq.clone(), 4096
+    forget_lengths(model)
+    assert torch.equal(module.inv_freq, before)
+    assert module.max_seq_len_cached == 4096

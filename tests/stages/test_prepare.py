@@ -14,7 +14,8 @@ from kdscope.pipeline.run import run_plan
 from kdscope.pipeline.stage import in_order
 from kdscope.pipeline.store import Store
 from kdscope.stages import execute
-from kdscope.stages.rows import read_json_lines
+from kdscope.stages.rows import has_systems, read_json_lines
+from kdscope.study.arms import LabelledData
 from kdscope.tasks import mini_rows
 from tests.builders import made_up_study, make_data, make_hollow_model, make_rows, write_study
 
@@ -125,7 +126,9 @@ def test_files_are_prepared_as_ever(prepared: Prepared) -> None:
         ]
 
 
-def test_rows_with_a_system_text_are_other_training_data_than_they_were(prepared: Prepared, tmp_path: Path) -> None:
+def test_rows_with_a_system_text_are_other_training_data_than_they_were(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def identity() -> str:
         plan, _ = plan_study(write_study(tmp_path), tmp_path / "store")
         (stage,) = [stage for stage in in_order([plan.report]) if stage.kind == "prepare_data"]
@@ -135,6 +138,11 @@ def test_rows_with_a_system_text_are_other_training_data_than_they_were(prepared
     rows = json.loads(file.read_text())
     file.write_text(json.dumps([{"system": "", **row} for row in rows]))
     assert "systems" not in identity()
+    with monkeypatch.context() as patched:  # a role of that name needs no second reading
+        talk = [{"role": "system", "content": "Hi."}, {"role": "user", "content": "Hi?"}]
+        file.write_text(json.dumps([{"messages": [*talk, {"role": "assistant", "content": "Hi!"}]}]))
+        patched.setattr("kdscope.stages.rows.rows_of", lambda source: pytest.fail("read again"))
+        assert not has_systems(LabelledData(path=file))
     file.write_text(json.dumps([{"system": "Be brief.", **row} for row in rows]))
     assert '"systems": true' in identity()
     learned = instructions(prepared()["training data"] / "train.jsonl")

@@ -18,7 +18,7 @@ from transformers import (
     StoppingCriteria,
 )
 
-from kdscope.core.errors import ModelError
+from kdscope.core.errors import ModelError, first_line
 from kdscope.core.seeds import derive_seed
 from kdscope.generation.base import Completion, Decoding, StopTexts, make_completion, stop_texts
 from kdscope.generation.decode import Choose, can_decode, decode, draw, largest, uniform_numbers
@@ -162,8 +162,8 @@ class HuggingFaceGenerator:
         except ModelError:
             raise
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"transformers cannot generate with {type(self.model).__name__}: {reason}") from error
+            told = f"transformers cannot generate with {type(self.model).__name__}: {first_line(error)}"
+            raise ModelError(told) from error
         rows: list[list[int]] = output[:, ids.shape[1] :].tolist()
         return rows
 

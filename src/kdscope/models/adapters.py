@@ -13,9 +13,10 @@ import pyarrow.compute as compute
 import torch
 from transformers import PreTrainedModel
 
-from kdscope.core.errors import MachineError, ModelFileError, first_line
+from kdscope.core.errors import MachineError, ModelError, ModelFileError, first_line
 from kdscope.models.configuration import some_of
 from kdscope.models.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, check_adapter
+from kdscope.models.forward import check_numbers
 from kdscope.models.headers import tensor_shapes
 
 PROBES = 8
@@ -130,13 +131,16 @@ def _check_keys(folder: Path, missing: list[str], unexpected: list[str]) -> None
 
 def _merged(network: Any, folder: Path) -> PreTrainedModel:
     beside = _probe_logits(network)
-    if not beside.isfinite().all():
-        raise ModelFileError(f"with the adapter in {folder} the model's logits are not numbers")
+    try:
+        check_numbers(beside)
+    except ModelError as error:
+        raise ModelFileError(f"with the adapter in {folder} {error}") from None
     _untie(network)
     merged: PreTrainedModel = network.merge_and_unload()
     inside = _probe_logits(merged)
-    largest = beside.abs().max().item()
-    apart = (inside - beside).abs().max().item()
+    ruled_out = beside.isneginf() & inside.isneginf()
+    largest = beside.masked_fill(ruled_out, 0.0).abs().max().item()
+    apart = (inside - beside).masked_fill(ruled_out, 0.0).abs().max().item()
     if not apart <= MERGE_TOLERANCE * max(1.0, largest):
         raise ModelFileError(
             f"merging the adapter in {folder} changes what the model says: logits differ by {apart:.2g}, of at most "

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdscope.core.errors import MachineError, ModelError, ModelFileError
+from kdscope.core.errors import MachineError, ModelError, ModelFileError, first_line
 from kdscope.core.processes import child_environment
+from kdscope.models.configuration import read_object
 from kdscope.models.source import ModelPlace
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _LEAST_SECONDS = 5
 _GIB = 2**30
 _CHARACTERS = 1_000_000
 """That a prompt may have beside its messages."""
+_TALKS = 20_000
+"""Tried at once: a process with little memory must hold them."""
 _PATIENCE = 12
 """How many times longer is waited where other processes have the machine."""
 _QUESTION, _ANSWER = "What is asked?", "This is answered."
@@ -51,7 +55,7 @@ def chat_prompts(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -
     if not tokenizer.chat_template:
         raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no chat template; choose another 'template'")
     asked = (_QUESTION, *questions)
-    _try(tokenizer, [[_message("user", text, form)] for form in _CONTENTS for text in asked], answer_next=True)
+    _try(tokenizer, ([_message("user", text, form)] for form in _CONTENTS for text in asked), answer_next=True)
     reasons = []
     for content in _CONTENTS:
         try:
@@ -140,10 +144,9 @@ def _end_in_chat(folder: Path) -> str | None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_object(file)
+    except ModelFileError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _prompt(tokenizer: PreTrainedTokenizerBase, question: str, content: Content) -> str:
@@ -154,8 +157,14 @@ def _prompt(tokenizer: PreTrainedTokenizerBase, question: str, content: Content)
     return text
 
 
-def _try(tokenizer: PreTrainedTokenizerBase, talks: list[Any], *, answer_next: bool) -> None:
-    """Refuse a template that takes too much time or memory for these talks, or makes too much of them."""
+def _try(tokenizer: PreTrainedTokenizerBase, talks: Iterable[Any], *, answer_next: bool) -> None:
+    """Refuse a template that takes too much time or memory for some of these talks, or makes too much of them."""
+    left = iter(talks)
+    while some := list(islice(left, _TALKS)):
+        _try_at_once(tokenizer, some, answer_next)
+
+
+def _try_at_once(tokenizer: PreTrainedTokenizerBase, talks: list[Any], answer_next: bool) -> None:
     seconds = _LEAST_SECONDS + len(talks) // 500
     variables = {**tokenizer.special_tokens_map, "add_generation_prompt": answer_next}
     try:
@@ -190,7 +199,7 @@ def _render(tokenizer: PreTrainedTokenizerBase, talk: list[dict[str, Any]], **se
     try:
         return str(tokenizer.apply_chat_template(talk, tokenize=False, **settings))
     except Exception as error:  # a template is a program: it raises whatever its author wrote, and what jinja does
-        raise ModelError((str(error).strip().splitlines() or [type(error).__name__])[0][:200]) from error
+        raise ModelError(first_line(error)[:200]) from error
 
 
 def _message(role: str, text: str, content: Content) -> dict[str, Any]:

@@ -67,15 +67,27 @@ def named_weights(folder: Path, config: Mapping[str, Any]) -> list[str]:
     Raises:
         ModelFileError: The index cannot be read; a file is no safetensors file or lies outside the folder.
     """
-    name = config.get("transformers_weights")
+    name = weights_of_config(config, folder / CONFIG)
     if name is None:
         name = next((name for name in (WEIGHTS, INDEX) if (folder / name).is_file()), None)
     if name is None:
         raise ModelFileError(f"{folder} has no {WEIGHTS}")
-    if not isinstance(name, str) or not name.removesuffix(".index.json").endswith(".safetensors"):
-        raise ModelFileError(f"{folder / CONFIG}: transformers_weights is {name!r:.80}; weights are *.safetensors")
-    _check_inside(folder, name, folder / CONFIG)
     return shards_of(read_object(folder / name), folder, name) if name.endswith(".index.json") else [name]
+
+
+def weights_of_config(config: Mapping[str, Any], file: Path) -> str | None:
+    """The file or index of weights that config.json names; None where it leaves that to the usual names.
+
+    Raises:
+        ModelFileError: It is no safetensors file, or lies outside the folder.
+    """
+    name = config.get("transformers_weights")
+    if name is None:
+        return None
+    if not isinstance(name, str) or not name.removesuffix(".index.json").endswith(".safetensors"):
+        raise ModelFileError(f"{file}: transformers_weights is {name!r:.80}; weights are *.safetensors")
+    _check_inside(name, file)
+    return name
 
 
 def shards_of(index: Mapping[str, Any], folder: Path, name: str) -> list[str]:
@@ -98,23 +110,19 @@ def shards_of(index: Mapping[str, Any], folder: Path, name: str) -> list[str]:
             raise ModelFileError(
                 f"{folder / name} names {place!r:.80}; weights are read from *.safetensors only, no pickles"
             )
-        _check_inside(folder, place, folder / name)
+        _check_inside(place, folder / name)
     return found
 
 
-def _check_inside(folder: Path, name: str, told_by: Path) -> None:
-    """Raise where a name leads out of the folder, by itself or by a link; the hub's cache links to its blobs."""
+def _check_inside(name: str, told_by: Path) -> None:
+    """Raise where a name leads out of the folder.
+
+    A link that lies in the folder may: the hub's caches have links for weights, and so have people with more than one
+    disk. What it leads to is in the identity as any other file.
+    """
     path = PurePosixPath(name)
-    inside = not path.is_absolute() and ".." not in path.parts and "\\" not in name and name.isprintable()
-    if inside and (folder / name).exists():
-        real, home = (folder / name).resolve(), folder.resolve()
-        inside = real.is_relative_to(home) or _is_blob(real, home)
-    if not inside:
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
         raise ModelFileError(f"{told_by} names {name!r:.80}, which is not in the folder of the model")
-
-
-def _is_blob(file: Path, folder: Path) -> bool:
-    return folder.parent.name == "snapshots" and file.parent == folder.parents[1] / "blobs"
 
 
 def check_model(folder: Path, *, trusted: bool = False) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kdscope.core.errors import ModelError
+from kdscope.core.errors import ModelError, first_line
 from kdscope.models.limits import forget_lengths, rotary_switch
 from kdscope.models.source import SOFTCAPS
 from kdscope.objectives import Head
@@ -141,8 +141,8 @@ def check_head(model: PreTrainedModel) -> None:
     except (TypeError, AttributeError, LookupError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{type(model).__name__} does not run as a decoder and a head: {reason}") from error
+        told = f"{type(model).__name__} does not run as a decoder and a head: {first_line(error)}"
+        raise ModelError(told) from error
     check_numbers(own)
     tolerance = 1e-4 if next(model.parameters()).dtype == torch.float32 else 0.05
     if not torch.allclose(own, ours, rtol=tolerance, atol=tolerance * own.abs().max().item()):

@@ -128,7 +128,10 @@ def forget_lengths(model: PreTrainedModel) -> None:
         for name, _ in list(module.named_buffers(recurse=False)):
             prefix, _, rest = name.rpartition("inv_freq")
             if rest == "" and not prefix.endswith("original_"):
-                original = getattr(module, f"{prefix}original_inv_freq").to(getattr(module, name).device)
-                original = original.clone()  # longrope writes into the one in use
+                original = getattr(module, f"{prefix}original_inv_freq", None)
+                if original is None:  # a model's own code, which keeps no more than it began with
+                    continue
+                # Longrope writes into the one in use.
+                original = original.to(getattr(module, name).device).clone()
                 module.register_buffer(name, original, persistent=False)
                 setattr(module, f"{prefix}max_seq_len_cached", module.original_max_seq_len)

@@ -33,6 +33,7 @@ from kdscope.models.files import (
     check_tokenizer,
     named_weights,
     shards_of,
+    weights_of_config,
 )
 from kdscope.models.headers import tensor_shapes
 from kdscope.models.source import ModelPlace, spaced_layers
@@ -203,7 +204,8 @@ def check_place(place: ModelPlace) -> Mapping[str, Any]:
         )
     if (tokenizer := _hub_file(place, TOKENIZER_CONFIG)) is not None:
         check_tokenizer(tokenizer, trusted=place.trust_remote_code)
-    if (index := _hub_file(place, INDEX)) is not None:
+    named = weights_of_config(config, file) or INDEX
+    if named.endswith(".index.json") and (index := _hub_file(place, named)) is not None:
         shards_of(read_object(index), index.parent, index.name)
     return config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -67,8 +68,8 @@ def has_systems(source: DataSource) -> bool:
     if source.mini is not None:
         return False
     file = Path(str(source.path))
-    # A look at the bytes spares nearly all files being read once more.
-    if file.suffix.lower() != ".parquet" and b'"system"' not in file.read_bytes():
+    # A look at the bytes spares nearly all files being read once more; a role of that name is no key.
+    if file.suffix.lower() != ".parquet" and not re.search(rb'"system"\s*:', file.read_bytes()):
         return False
     return any(map(has_system, rows_of(source)))
 

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kdscope.core.errors import MachineError
+from kdscope.core.errors import MachineError, first_line
 
 Track = Callable[[Mapping[str, Any]], None]
 """Called with a row of the training log."""
@@ -118,8 +118,8 @@ class _Runs:
                 action()
         except Exception as error:  # whatever a tracker stumbles over: a network, a disk, a login
             self._open.pop(name, None)
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            self._tracking.warn(f"{self._tracking.run}: tracking with {name} stops, training goes on: {reason}")
+            what = f"{self._tracking.run}: tracking with {name} stops, training goes on"
+            self._tracking.warn(f"{what}: {first_line(error)}")
 
 
 def _started(name: str, tracking: Tracking) -> Any:
