@@ -114,7 +114,7 @@ def test_an_adapter_on_the_head_is_part_of_it() -> None:
         assert len(found) == len(weights)
         if logits is own:
             expected = found
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)  # some are sums that nearly cancel
 
 
 def test_dropout_on_an_adapted_head_is_refused() -> None:
