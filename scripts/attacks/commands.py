@@ -10,6 +10,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -53,7 +54,9 @@ class Call:
     def kill(self) -> None:
         """SIGKILL to it and to all its processes."""
         if self.running():
-            os.killpg(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # before it has a group of its own
+                os.killpg(self.pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
             self.status = os.waitpid(self.pid, 0)[1]
 
     def wait(self, seconds: float) -> Outcome:

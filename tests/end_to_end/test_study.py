@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 from kdscope.evaluation.records import read_records, read_run_records
 from tests.end_to_end.conftest import World
@@ -165,7 +167,11 @@ def test_two_processes_share_the_work(world: World, expected_tables: dict[str, b
 
 def test_a_cell_that_diverges_does_not_stop_the_study(world: World) -> None:
     teacher = str(world.folder / "teacher")
-    broken = {"name": "wild", "path": teacher, "tuning": {"kind": "full", "learning_rate": 1e30}}
+    shutil.copytree(teacher, world.folder / "wild")
+    weights = load_file(world.folder / "wild/model.safetensors")
+    weights["model.norm.weight"] *= 1e25  # logits that are numbers, and gradients that are not
+    save_file(weights, world.folder / "wild/model.safetensors", {"format": "pt"})
+    broken = {"name": "wild", "path": str(world.folder / "wild"), "tuning": "full"}
     sound = {"name": "cut", "path": teacher, "keep_layers": 2, "tuning": "full"}
     world.rewrite(students=[broken, sound], methods=["sft", "forward_kl"])
     done = world.call("run", "study.yaml")

@@ -260,7 +260,7 @@ GOLDEN = {
     "adapt big": "15e502e16fdb4b67",
     "hidden states of teacher/big": "74a0e5a7cac8289c",
     "train cut/gkd-T1/big/s0": "fdd26576e1695092",
-    "AddSub: cut/sft/s0": "8c68bddf8ec5d58a",
+    "AddSub: cut/sft/s0": "d7b717333e97ad75",
 }
 
 
