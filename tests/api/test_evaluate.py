@@ -186,6 +186,14 @@ def test_two_models_are_compared_item_by_item(evaluated: dict[str, Path]) -> Non
     assert agreement.loc["pooled", "a"] == 1.0
 
 
+def test_the_folder_of_a_study_keeps_its_run_file(evaluated: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "run.json").write_text('{"store": "/store", "models": {}}')
+    again(evaluated, tmp_path / "s")
+    assert (tmp_path / "s" / "run.json").read_text() == '{"store": "/store", "models": {}}'
+    assert not compare_models(evaluated["s"], tmp_path / "s").differences["difference"].any()
+
+
 def test_damaged_records_are_not_compared_and_are_written_again(evaluated: dict[str, Path], tmp_path: Path) -> None:
     again(evaluated, tmp_path / "s")
     file = tmp_path / "s" / "records.parquet"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from kdscope.api.answers import task_items
 from kdscope.api.study import default_store
-from kdscope.core.errors import ModelError, ModelFileError, StudyError
+from kdscope.core.errors import DataError, ModelError, ModelFileError, StudyError
 from kdscope.core.files import explained, sha256_of
 from kdscope.evaluation.accuracy import accuracy_table, leaderboard, write_leaderboard
 from kdscope.evaluation.lm_eval_files import ExportFacts, write_lm_eval_files
@@ -27,7 +27,7 @@ from kdscope.pipeline.fingerprint import HashCache
 from kdscope.pipeline.run import RunResult, run_plan
 from kdscope.pipeline.store import Store
 from kdscope.results.csv_cells import write_csv
-from kdscope.results.run_file import RUN_FILE, save_run_file
+from kdscope.results.run_file import RUN_FILE, load_run_file, save_run_file
 from kdscope.stages import evaluate_model as evaluation_stage
 from kdscope.stages import execute
 from kdscope.stages.cost import measure_sizes
@@ -146,8 +146,17 @@ def _deliver(
     write_csv(accuracy, folder / "accuracy.csv")
     write_leaderboard(leaderboard(accuracy), folder / "table.md", facts.model)
     write_lm_eval_files(records, folder / "lm_eval", facts, registry=registry)
-    hashes = {name: sha256_of(folder / name) for name in ("records.parquet", "accuracy.csv")}
-    save_run_file({"evaluated": facts.model}, hashes, folder / RUN_FILE)
+    if not _is_of_a_study(folder):
+        hashes = {name: sha256_of(folder / name) for name in ("records.parquet", "accuracy.csv")}
+        save_run_file({"evaluated": facts.model}, hashes, folder / RUN_FILE)
+
+
+def _is_of_a_study(folder: Path) -> bool:
+    """Whether a study's run left its run.json here, which says where its models are."""
+    try:
+        return "models" in (load_run_file(folder) or {})
+    except DataError:
+        return False
 
 
 def _facts(planned: EvaluationContext, model: str, started: datetime) -> ExportFacts:
