@@ -68,6 +68,19 @@ def test_the_way_to_an_answer_is_not_taken_for_another_one(question: str, comple
     assert found.value == value
 
 
+@pytest.mark.parametrize(
+    ("question", "completion", "value"),
+    [
+        ("A film cost 25 million. How many millions did two cost?", "The answer is 50 million.", "50"),
+        ("How much does she pay, in thousands of dollars?", "She pays $2 thousand a month.", "2"),
+        ("How many million people live there?", "There are five million people.", "5"),
+        ("How many people live there, of 8 million?", "The answer is 5 million.", "5000000"),
+    ],
+)
+def test_a_question_in_millions_is_answered_in_millions(question: str, completion: str, value: str) -> None:
+    assert get_task("gsm8k").extract(completion, finish_reason="stop", instruction=question).value == value
+
+
 def test_the_cases_are_many_of_each_kind() -> None:
     assert len(KINDS) == 16
     assert min(Counter(case["kind"] for case in CASES).values()) >= 20

@@ -16,7 +16,7 @@ from kdscope.answers.quantities import (
     numbers_match,
     parse_number,
 )
-from kdscope.answers.questions import Question, parse_question
+from kdscope.answers.questions import Question, parse_question, without_asked_magnitude
 from kdscope.answers.relations import (
     computes,
     equated,
@@ -77,7 +77,8 @@ class NumberFormat(AnswerFormat):
 
     def read_robust(self, completion: str, finish_reason: str, instruction: str) -> Extraction:
         """The number that the completion states."""
-        return read_answer(NumberReader(parse_question(instruction)), completion, finish_reason)
+        asked, said = without_asked_magnitude(instruction, completion)
+        return read_answer(NumberReader(parse_question(asked)), said, finish_reason)
 
     def matches(self, value: str, gold: str, rules: Rules) -> bool:
         """By the published rules to 0.001; by the robust ones exactly for an integer, else to a relative 1e-6."""

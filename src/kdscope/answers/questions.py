@@ -22,6 +22,9 @@ _MONEY = re.compile(
     r"\b(?:money|dollars?|costs?|pay|paid|spend|spent|earn|earned|profit|price|charge|worth|bill|revenue|owe)\b|\bdollars\b",
     re.IGNORECASE | re.DOTALL,
 )
+_ASKED_MAGNITUDE = re.compile(
+    r"\bhow many (hundred|thousand|million|billion)s?\b|\bin (hundred|thousand|million|billion)s\b", re.IGNORECASE
+)
 _PERCENT = re.compile(r"\bper ?cent|\bpercentage\b|%", re.IGNORECASE)
 _FILLERS = frozenset({"more", "fewer", "less", "total", "other", "additional", "of", "and", "or", "the", "a", "an"})
 _LONGEST_QUESTION = 20_000
@@ -67,6 +70,19 @@ def parse_question(instruction: str) -> Question:
     text = _CHOICES.split(instruction[-_LONGEST_QUESTION:], maxsplit=1)[0]
     asked = _last_question(text)
     return Question(mentioned_numbers(text), _units(asked), _stems(asked))
+
+
+def without_asked_magnitude(instruction: str, completion: str) -> tuple[str, str]:
+    """Both texts without the word that a question such as "how many millions" asks in: "5 million" answers it with 5.
+
+    >>> without_asked_magnitude("What is the population, in millions?", "It is 5 million, 5000 thousand.")
+    ('What is the population, in millions?', 'It is 5, 5000 thousand.')
+    """
+    found = _ASKED_MAGNITUDE.search(instruction) and _ASKED_MAGNITUDE.search(_last_question(instruction))
+    if not found:
+        return instruction, completion
+    word = re.compile(rf"(?<=[\w)}}$])[\s-]{{1,3}}{found[1] or found[2]}\b", re.IGNORECASE)
+    return word.sub("", instruction), word.sub("", completion)
 
 
 def mentioned_numbers(text: str) -> frozenset[Fraction]:
