@@ -64,7 +64,8 @@ def test_pickles_beside_the_weights_are_not_read(copied: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "name", ["../moved.safetensors", "/tmp/moved.safetensors", "a/../../x.safetensors", "a\\x.safetensors"]
+    "name",
+    ["../moved.safetensors", "/tmp/moved.safetensors", "a/../../x.safetensors", "a\\x.safetensors", "C:x.safetensors"],
 )
 def test_weights_outside_the_folder_are_refused(copied: Path, name: str) -> None:
     name_weights(copied, name)

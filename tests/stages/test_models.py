@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, GenerationConfig
 from kdscope.api import plan_study
 from kdscope.core.errors import ModelError, StudyError
 from kdscope.data.examples import Example
+from kdscope.models.chat import end_in_chat
 from kdscope.models.source import ModelPlace
 from kdscope.pipeline.run import run_plan
 from kdscope.pipeline.stage import Stage, in_order
@@ -86,7 +87,9 @@ def test_a_study_that_chats_leaves_students_that_stop_where_their_turns_end(worl
     assert not json.loads((kinds["compare_distributions"] / "manifest.json").read_text())["facts"].get("left_out")
 
 
-def test_models_that_end_otherwise_are_told_when_the_study_is_read_and_the_advice_helps(world: Path) -> None:
+def test_models_that_end_otherwise_are_told_when_the_study_is_read_and_the_advice_helps(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = world / "other"
     shutil.copytree(world / "teacher", other)
     config = json.loads((other / "tokenizer_config.json").read_text())
@@ -100,7 +103,11 @@ def test_models_that_end_otherwise_are_told_when_the_study_is_read_and_the_advic
     with pytest.raises(StudyError, match=r"students\[0\]: it cannot learn from teacher 'big' by forward_kl") as caught:
         plan()
     assert "the teacher ends its responses with '<end>', the student with '<|im_end|>'" in str(caught.value)
-    plan(template="chat")  # both end their turns alike
+    read: list[Path] = []
+    monkeypatch.setattr("kdscope.api.study.end_in_chat", lambda folder: read.append(folder) or end_in_chat(folder))
+    twice = [{"name": name, "path": str(other), "tuning": name} for name in ("lora", "full")]
+    plan(template="chat", students=twice)  # both end their turns alike
+    assert sorted(read) == [other, world / "teacher"]  # each once, however many partners it has
     plan(methods=["sft", "seqkd"])
     for folder in (world / "teacher", other):
         told = json.loads((folder / "tokenizer_config.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from kdscope.api.study_files import check_files
 from kdscope.core.errors import DataError, StudyError
 from kdscope.core.files import explained
-from kdscope.models.chat import different_ends, ends_apart
+from kdscope.models.chat import different_ends, end_in_chat, ends_apart
 from kdscope.models.source import read_vocabulary
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.executors import EXECUTORS
@@ -206,6 +207,8 @@ def check_vocabularies(loaded: LoadedStudy) -> None:
     study = loaded.study
     needing = [method.name for method in study.methods if has_divergence(method.name)]
     teachers = {t.name: (t.path, read_vocabulary(t.path)) for t in study.teachers if t.path is not None and needing}
+    # A tokenizer takes a second to load, and has many partners.
+    in_chat = functools.cache(end_in_chat) if get_template(study.template).chat else None
     problems = []
     for index, student in enumerate(study.students):
         own = read_vocabulary(student.path) if student.path is not None and teachers else None
@@ -217,7 +220,7 @@ def check_vocabularies(loaded: LoadedStudy) -> None:
                 message = (
                     f"its vocabulary is not that of teacher '{name}', which method '{needing[0]}' compares it with"
                 )
-            elif ends := ends_apart(folder, student.path, chats=get_template(study.template).chat):
+            elif ends := ends_apart(folder, student.path, in_chat):
                 message = f"it cannot learn from teacher '{name}' by {needing[0]}: {different_ends(*ends)}"
             problems += [Problem(("students", index), message)] if message else []
     if problems:

@@ -102,15 +102,22 @@ def stop_at_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> N
         model.generation_config.eos_token_id = [*listed, int(tokenizer.eos_token_id)]
 
 
-def ends_apart(teacher: Path, student: Path, *, chats: bool) -> tuple[str, str] | None:
+def ends_apart(
+    teacher: Path, student: Path, in_chat: Callable[[Path], str | None] | None = None
+) -> tuple[str, str] | None:
     """The tokens with which two models end responses, where they differ; None where they do not, or none is known.
 
     Read from the files alone, or where both chat and their files differ by their tokenizers, whose code is not run.
+
+    Args:
+        teacher: Its folder.
+        student: Its folder.
+        in_chat: `end_in_chat`, which may remember what it read; None where they do not chat.
     """
     found = [_ending(folder) for folder in (teacher, student)]
     if found[0] == found[1]:
         return None
-    ends = [_end_in_chat(folder) for folder in (teacher, student)] if chats else [token for token, _ in found]
+    ends = [token for token, _ in found] if in_chat is None else [in_chat(folder) for folder in (teacher, student)]
     return None if ends[0] is None or ends[1] is None or ends[0] == ends[1] else (ends[0], ends[1])
 
 
@@ -132,7 +139,8 @@ def _ending(folder: Path) -> tuple[str | None, str | None]:
     return token if isinstance(token, str) else None, None if template is None else str(template)
 
 
-def _end_in_chat(folder: Path) -> str | None:
+def end_in_chat(folder: Path) -> str | None:
+    """The token with which the model in a folder ends its turns; None if it has no chat template, or cannot be told."""
     from kdscope.models.load import load_tokenizer  # transformers, which planning mostly need not wait for
 
     try:

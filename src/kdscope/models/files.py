@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from glob import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from kdscope.core.errors import ModelFileError
@@ -120,8 +120,8 @@ def _check_inside(name: str, told_by: Path) -> None:
     A link that lies in the folder may: the hub's caches have links for weights, and so have people with more than one
     disk. What it leads to is in the identity as any other file.
     """
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
+    path = PureWindowsPath(name)  # takes C: and / for what leads elsewhere
+    if path.anchor or ".." in path.parts or "\\" in name or not name.isprintable():
         raise ModelFileError(f"{told_by} names {name!r:.80}, which is not in the folder of the model")
 
 
