@@ -57,6 +57,9 @@ ORDINARY = [
     ("gsm8k 5", "[Reasoning]\n16 - 7 = 9, 9 * 2 = 18.\n[Answer]\n18", "18"),
     ("gsm8k 5", "Sure! Here is the solution.\n\n**Problem:** 16 eggs.\n\nThe answer is 18.", "18"),
     ("gsm8k 5", "Here we go:\nExample 1: not needed.\nThe answer is 18.", "18"),
+    ("boolq 1", "I don't think it's true.", "false"),
+    ("boolq 1", "I do not believe that this is false.", "true"),
+    ("boolq 1", "I think it's true.", "true"),
 ]
 """Steps that are corrected, headings and restated questions, which end or replace no answer."""
 

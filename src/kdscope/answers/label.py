@@ -25,7 +25,8 @@ _NO_IDIOM = r"(?<!\bno(?= doubt| idea| clue| question| problem| wonder| matter| 
 _ECHO = re.compile(r"true\s?(?:/|or)\s?false\s?[:?]", re.IGNORECASE)
 _NEGATION = (
     r"(?P<negated>(?:\bnot|n't|\bcannot|\bnever|\bhardly|\bfar from)\s{1,3}(?:be\s)?"
-    r"(?:(?:really|quite|entirely|absolutely|the case that (?:it|this|that) is)\s)?"
+    r"(?:(?:really|quite|entirely|absolutely|the case that (?:it|this|that) is"
+    r"|(?:think|believe)(?: that)? (?:it|this|that)(?:'s| is))\s)?"
     r"(?!\w+ (?:or|nor)\b))?"
 )
 _UNTURNED = (

@@ -40,19 +40,19 @@ def without_reasoning(completion: str) -> str:
     return _outside_tags(completion)
 
 
-def _is_heading(tag: re.Match[str], text: str) -> bool:
-    """Whether a tag such as ``[Reasoning]``, which nothing closes, heads a section; ``[THINK]`` is a model's mark."""
-    return tag[0].startswith("[") and "think" not in tag[0].lower() and "[/" not in text
+def _is_heading(tag: str) -> bool:
+    """Whether a tag that nothing closes heads a section, as ``[Reasoning]`` does; ``[THINK]`` is a model's mark."""
+    return tag.startswith("[") and "think" not in tag.lower()
 
 
 def _outside_tags(text: str) -> str:
     kept: list[str] = []
-    start, reasoning = 0, False
+    start, reasoning, may_head = 0, False, "[/" not in text
     for tag in _TAG.finditer(text) if _OPENING_SIGNS & set(text) else ():
         if tag["ends"] or tag["done"]:
             kept = kept if reasoning else []
             start, reasoning = tag.end(), False
-        elif not reasoning and not _is_heading(tag, text):
+        elif not reasoning and not (may_head and _is_heading(tag[0])):
             kept.append(text[start : tag.start()])
             reasoning = True
     said = "".join(kept)
