@@ -56,6 +56,8 @@ ORDINARY = [
     ("gsm8k 5", "The answer is 18 squared meters.", "18"),
     ("gsm8k 5", "[Reasoning]\n16 - 7 = 9, 9 * 2 = 18.\n[Answer]\n18", "18"),
     ("gsm8k 5", "Sure! Here is the solution.\n\n**Problem:** 16 eggs.\n\nThe answer is 18.", "18"),
+    ("ARC-Easy 1", "The answer is answer2. No, answer1 does not work.", "answer2"),
+    ("ARC-Easy 1", "The answer is answer2. Wait, could it be answer3? No, it is too small.", "answer2"),
     ("gsm8k 5", "Here we go:\nExample 1: not needed.\nThe answer is 18.", "18"),
     ("boolq 1", "I don't think it's true.", "false"),
     ("boolq 1", "I do not believe that this is false.", "true"),

@@ -38,7 +38,11 @@ _MARKED_LETTER = re.compile(
     rf"|(?<![A-Za-z])(?P<called>[A-Ea-e])\)?\s(?:is|was|must be|would be|seems)\s{_CALLED}{_AFTER_CHOICE})"
 )
 _ALTERNATIVE = re.compile(r"\s{0,3}(?:or|and|/|,|&)\s{0,3}(?:option\s{1,3})?\(?(?P<bare>[A-E])\b")
-IS_WRONG = re.compile(r"\)?\s(?:is|was|are)\s(?:\w+\s)?(?:wrong|incorrect|false|impossible|not\b)", re.IGNORECASE)
+IS_WRONG = re.compile(
+    r"\)?\s(?:(?:is|was|are)\s(?:\w+\s)?(?:wrong|incorrect|false|impossible|not\b)"
+    r"|(?:does|did|would|could)(?:\snot\b|n't))",
+    re.IGNORECASE,
+)
 _ONE_LETTER = re.compile(r"\W{0,9}([A-E])\W{0,9}")
 # Models that loop list the choices thousands of times.
 _MOST_MENTIONS = 200

@@ -130,7 +130,8 @@ def find_corrections(text: str, start: int) -> list[tuple[str, str]]:
     for match in reversed(matches):
         if match["of_subject"] is None or not _SENTENCE_END.search(text, start, match.start()):
             after = first_sentence(text[match.end() : match.end() + _LONGEST_STATEMENT])
-            found.append((after, text[match.end() + len(after) :]))
+            if not after.endswith("?"):  # "could it be B?" asks
+                found.append((after, text[match.end() + len(after) :]))
     return found
 
 
