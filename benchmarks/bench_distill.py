@@ -46,6 +46,8 @@ from results import (
 
 _EPOCHS = 3
 _DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")
+_REPLAYED = ("skew_kl", "jeffreys", "todi", "alpha_beta", "concrete_score", "entropy_aware_kl")
+"""That no peer has: beside fine-tuning only."""
 _RECORDINGS = ("kdscope_record", "kdscope_expect")
 
 
@@ -129,7 +131,7 @@ def _pairs(arms: Sequence[str]) -> list[tuple[str, str]]:
     for arm in (name for name in arms if name.startswith("kdscope_") and name.endswith(_DIVERGENCES)):
         divergence = next(name for name in _DIVERGENCES if arm.endswith(name))
         pairs += [(arm, f"trl_gkd_{divergence}"), (arm, f"authors_{divergence}"), (arm, "kdscope_sft")]
-    return pairs
+    return pairs + [(arm, "kdscope_sft") for arm in arms if arm.endswith(_REPLAYED)]
 
 
 def _kdscope(task: Task, name: str, **settings: Any) -> Outcome:
@@ -154,6 +156,7 @@ def _arms() -> dict[str, Arm]:
         for way in ("live", "replay", "expectation")
         if way != "expectation" or divergence == "forward_kl"
     }
+    trained |= {f"kdscope_replay_{name}": partial(_kdscope, name="replay", divergence=name) for name in _REPLAYED}
     return {
         "kdscope_record": partial(_kdscope, name="record"),
         "kdscope_expect": partial(_kdscope, name="expect"),
