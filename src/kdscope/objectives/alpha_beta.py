@@ -20,6 +20,7 @@ at the ends the authors' code divides by a and b where continuity asks for their
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from kdscope.objectives.divergence import Distribution, Divergence, zero_where_impossible_
@@ -34,15 +35,13 @@ def alpha_beta_rows(
         return _at_alpha_0(teacher, student, beta)
     if beta == 0.0:
         return _at_beta_0(teacher, student, alpha)
-    p_alpha, q_alpha, q_beta = (
-        teacher.probability.pow(alpha),
-        student.probability.pow(alpha),
-        student.probability.pow(beta),
-    )
-    slope = (q_alpha - p_alpha).mul_(q_beta).div_(alpha)
-    both = alpha + beta
-    terms = teacher.probability.pow_(both).mul_(alpha / both).add_(q_alpha.mul_(q_beta), alpha=beta / both)
-    return terms.sub_(p_alpha.mul_(q_beta)).sum(dim=-1) / (alpha * beta), slope
+    # By the logarithms at hand: an exponential is several times faster than a power.
+    p_alpha, p_beta = torch.mul(teacher.log, alpha, out=teacher.probability).exp_(), teacher.log.mul_(beta).exp_()
+    q_alpha, q_beta = torch.mul(student.log, alpha).exp_(), student.log.mul_(beta).exp_()
+    dot = torch.linalg.vecdot
+    own = alpha * dot(p_alpha, p_beta) + beta * dot(q_alpha, q_beta)
+    value = (own / (alpha + beta) - dot(p_alpha, q_beta)) / (alpha * beta)
+    return value, q_alpha.sub_(p_alpha).mul_(q_beta).div_(alpha)
 
 
 def _at_alpha_0(teacher: Distribution, student: Distribution, beta: float) -> tuple[Tensor, Tensor]:

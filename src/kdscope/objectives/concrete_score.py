@@ -34,11 +34,20 @@ def concrete_score_rows(
     weights = {name: _weight(name, teacher, student) for name in {first_weight, second_weight}}
     difference = zero_where_impossible_(student.log.sub_(teacher.log))
     first, second = weights[first_weight], weights[second_weight]
+    if first_weight == second_weight:
+        return _variance(first, difference)
     from_first = difference - _mean(first, difference)
     from_second = difference - _mean(second, difference)
     to_first, to_second = _weighted(first, from_second), _weighted(second, from_first)
     half = _weighted(first, from_first).add_(to_second).mul_(from_first)
     return zero_where_impossible_(half).sum(dim=-1).mul_(0.5), to_first.add_(to_second)
+
+
+def _variance(weight: Tensor, difference: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ w (d - m)² and 2 w (d - m): what the formulas come to where both weights are the same."""
+    centred = difference.sub_(_mean(weight, difference))
+    slope = _weighted(weight, centred)
+    return zero_where_impossible_(centred.mul_(slope)).sum(dim=-1), slope.mul_(2.0)
 
 
 def _weight(name: str, teacher: Distribution, student: Distribution) -> Tensor:
