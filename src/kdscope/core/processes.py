@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from typing import IO, TextIO
 
 _TAIL_BYTES = 2000
@@ -13,6 +16,28 @@ _TAIL_BYTES = 2000
 def child_environment() -> dict[str, str]:
     """The environment of a Python process that is to find modules where this one does."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+
+
+def start_child(command: Sequence[str]) -> tuple[subprocess.Popen[str], IO[bytes]]:
+    """A Python process that is talked to by its standard streams, and the open file that its errors go to.
+
+    Raises:
+        OSError: It cannot be started; nothing is left open.
+    """
+    errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the caller)
+    try:
+        process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=child_environment(),
+            encoding="utf-8",
+        )
+    except BaseException:
+        errors.close()
+        raise
+    return process, errors
 
 
 def take_streams() -> tuple[TextIO, TextIO]:

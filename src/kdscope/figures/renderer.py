@@ -6,16 +6,14 @@ import base64
 import json
 import math
 import re
-import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from threading import Timer
 from typing import IO, Any, cast
 
 from kdscope.core.characters import plain
 from kdscope.core.errors import DataError, MachineError
-from kdscope.core.processes import child_environment, ending, last_line
+from kdscope.core.processes import ending, last_line, start_child
 
 LONGEST_SECONDS = 120.0
 """For one panel, which usually takes less than a tenth of one."""
@@ -100,19 +98,7 @@ class _Process:
 
     def __init__(self) -> None:
         self._late = ""
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
-        try:
-            self._process = subprocess.Popen(  # noqa: S603
-                _COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                env=child_environment(),
-                encoding="utf-8",
-            )
-        except BaseException:
-            self._errors.close()
-            raise
+        self._process, self._errors = start_child(_COMMAND)
 
     def ask(self, line: str, seconds: float) -> str:
         """What it answers; no whole line where it dies, or takes longer."""

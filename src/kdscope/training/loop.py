@@ -174,7 +174,8 @@ class _Run:
         if job.on_policy is not None and not self._is_warm_start(step) and job.on_policy.uses_samples(step):
             sequences, sampled = self._sample(job.on_policy, sequences, step), True
         job.model.network.train()
-        sums = self._accumulate(sequences, *self._lesson(step, sampled))
+        objective, teacher = self._lesson(step, sampled)
+        sums = self._accumulate(sequences, step, objective, teacher)
         norm = float(torch.nn.utils.clip_grad_norm_(list(self.weights.values()), job.settings.gradient_clip_norm))
         if not math.isfinite(norm):
             raise TrainingDivergedError(f"step {step + 1}: the gradient norm is {norm}; {_advice(job)}")
@@ -186,14 +187,14 @@ class _Run:
         unknown = dict.fromkeys((VALIDATION_LOSS, VALIDATION_ACCURACY))
         return {"step": step + 1, **sums, "learning_rate": rate, "gradient_norm": norm, **unknown}
 
-    def _lesson(self, step: int, sampled: bool) -> tuple[int, Objective, DistillationTeacher | None]:
-        """The step, what it minimises, and the teacher it hears."""
+    def _lesson(self, step: int, sampled: bool) -> tuple[Objective, DistillationTeacher | None]:
+        """What a step minimises, and the teacher it hears."""
         job = self.job
         if sampled:
-            return step, job.sample_objective or job.objective, job.sample_teacher
+            return job.sample_objective or job.objective, job.sample_teacher
         if not self._is_warm_start(step):
-            return step, job.objective, job.teacher
-        return (step, _CROSS_ENTROPY, None) if job.warm_start is None else (step, job.warm_start, job.teacher)
+            return job.objective, job.teacher
+        return (_CROSS_ENTROPY, None) if job.warm_start is None else (job.warm_start, job.teacher)
 
     def _accumulate(
         self, sequences: Sequence[TokenSequence], step: int, objective: Objective, teacher: DistillationTeacher | None

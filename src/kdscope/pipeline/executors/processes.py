@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 import queue
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from queue import SimpleQueue
-from typing import IO, Any, TextIO, TypeAlias, cast
+from typing import Any, TextIO, TypeAlias, cast
 
 from kdscope.core.errors import MachineError, StoreError
-from kdscope.core.processes import child_environment, ending, last_line
+from kdscope.core.processes import ending, last_line, start_child
 from kdscope.pipeline.attempt import Outcome
 from kdscope.pipeline.events import Events
 from kdscope.pipeline.stage import Stage, stage_to_line
@@ -155,19 +153,7 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], messages: Messages) -> None:
         self.stage: Stage | None = None
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
-        try:
-            self._process = subprocess.Popen(  # noqa: S603
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                env=child_environment(),
-                encoding="utf-8",
-            )
-        except BaseException:
-            self._errors.close()
-            raise
+        self._process, self._errors = start_child(command)
         self._asked = cast(TextIO, self._process.stdin)
         self._listener = threading.Thread(target=self._listen, args=(messages,), daemon=True)
         self._listener.start()
